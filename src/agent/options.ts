@@ -1,0 +1,77 @@
+import type { JobSpec } from "../gen/belay/v1/job_pb.ts";
+import type { Logger } from "../base/logger.ts";
+import type { JobResult } from "../gen/belay/v1/job_pb.ts";
+
+/** How an agent holds its job's processes; `auto` takes the best that the machine allows. */
+export type ContainmentChoice = "auto" | "cgroup" | "process-group";
+
+/** What an agent does when the tracker stays away. */
+export type OnDisconnect =
+  | { readonly kind: "continue" }
+  /** Ends the job after this many milliseconds without a stream. */
+  | { readonly kind: "cancel-after"; readonly ms: number };
+
+/** How the agent proves to the tracker who it is, and the other way round. */
+export interface TransportSecurity {
+  /** Path of a file with a bearer token; read again for each stream. Absent: none is sent. */
+  readonly tokenFile?: string;
+  /** PEM of the authorities that may vouch for the tracker. Absent: the system's. */
+  readonly ca?: Buffer;
+  /** PEM of the agent's own certificate, with `key`. Absent: none is shown. */
+  readonly cert?: Buffer;
+  /** PEM of the certificate's private key. */
+  readonly key?: Buffer;
+  /** Allows a token in plaintext to another machine. @default false */
+  readonly insecure?: boolean;
+}
+
+/** Options of an agent. Times are milliseconds, sizes bytes. */
+export interface AgentOptions {
+  /** `http://host:port`, `https://host:port` or `unix:/path`; several with commas are tried in turn. */
+  readonly tracker: string;
+  /** Id of the job, see `Job.job_id` of the contract. */
+  readonly jobId: string;
+  /** What to run. Absent: the agent asks the tracker for it. Given: it never runs anything else. */
+  readonly spec?: JobSpec;
+  /** Facts about this agent for people and filters. @default none */
+  readonly labels?: Record<string, string>;
+  readonly security?: TransportSecurity;
+  /** Bounds the time to the first Welcome, refusals that may be retried included. 0: no bound. @default 60_000 */
+  readonly connectTimeout?: number;
+  /** Time for which it goes on trying to deliver after the job has ended. @default 300_000 */
+  readonly flushTimeout?: number;
+  /** The same when the agent was told to stop. @default 10_000 */
+  readonly stopFlushTimeout?: number;
+  /** @default continue */
+  readonly onDisconnect?: OnDisconnect;
+  /** Directory for what the spool cannot hold in memory. Absent: memory only. */
+  readonly spoolDirectory?: string;
+  /** Most bytes that wait for delivery, in memory and on disk. @default 1 GiB */
+  readonly spoolLimit?: number;
+  /** `block`: the job waits. `drop`: the oldest output goes, recorded as a gap. @default "block" */
+  readonly onSpoolFull?: "block" | "drop";
+  /** @default "auto" */
+  readonly containment?: ContainmentChoice;
+  /** Takes each piece of the job's output as it is read, as for passing it through. Bytes are valid during the call. */
+  readonly onOutput?: (stream: "stdout" | "stderr", data: Uint8Array) => void;
+  /** Told of each thing worth a line for a person: connected, lost the tracker, job started. */
+  readonly onProgress?: (message: string) => void;
+  /** @default silent */
+  readonly logger?: Logger;
+  /** Environment that the job starts from, before the spec's. @default process.env */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
+  /** Aborting it stops the agent: the job is ended with AGENT_STOPPED. */
+  readonly stop?: AbortSignal;
+  /** Aborting it, after `stop`, skips the grace period. */
+  readonly stopNow?: AbortSignal;
+}
+
+/** What became of a job under an agent. */
+export interface AgentOutcome {
+  readonly attempt: number;
+  readonly result: JobResult;
+  /** Whether the tracker has confirmed the result and the whole log. */
+  readonly delivered: boolean;
+  /** What was not delivered and why, for people. Empty if everything was. */
+  readonly undelivered: string;
+}

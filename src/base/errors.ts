@@ -1,0 +1,50 @@
+/**
+ * What went wrong, in a word that programs can test. Each is explained in docs/errors.md.
+ *
+ * - `BAD_USAGE`: a flag, argument or option cannot be used as given.
+ * - `BAD_SPEC`: a job spec breaks a rule; the message names the place.
+ * - `TRACKER_UNREACHABLE`: no tracker answered within the connect timeout.
+ * - `TRACKER_REFUSED`: a tracker answered and will not have this agent or call; trying again would not help.
+ * - `JOB_TAKEN`: another session holds the job.
+ * - `SUPERSEDED`: a higher attempt of the job exists.
+ * - `NOT_DELIVERED`: the job ended, but not everything it printed reached the tracker.
+ * - `NOT_FOUND`: the tracker knows no such job.
+ * - `STORE`: the tracker's data directory cannot be used.
+ * - `ADDRESS_IN_USE`: the port is taken.
+ * - `INTERNAL`: a mistake of ours.
+ */
+export type BelayErrorCode =
+  | "BAD_USAGE"
+  | "BAD_SPEC"
+  | "TRACKER_UNREACHABLE"
+  | "TRACKER_REFUSED"
+  | "JOB_TAKEN"
+  | "SUPERSEDED"
+  | "NOT_DELIVERED"
+  | "NOT_FOUND"
+  | "STORE"
+  | "ADDRESS_IN_USE"
+  | "INTERNAL";
+
+/** The one error class of Belay. Its message says what was wanted and what was found; `cause` keeps the original. */
+export class BelayError extends Error {
+  override readonly name = "BelayError";
+  readonly code: BelayErrorCode;
+
+  constructor(code: BelayErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** The message of whatever was thrown, on one line. */
+export function messageOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replaceAll(/\s*\n\s*/g, " ");
+}
+
+/** The system's name of an error, such as "ENOENT", or undefined if it carries none. */
+export function errnoOf(error: unknown): string | undefined {
+  if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
+  return typeof error.code === "string" ? error.code : undefined;
+}

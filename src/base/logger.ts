@@ -1,0 +1,159 @@
+import type { Logger as Pino } from "pino";
+
+/** Levels, the most talkative first. `silent` says nothing at all. */
+export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "silent"] as const;
+/** A level of the log. */
+export type LogLevel = (typeof LOG_LEVELS)[number];
+/** `text` is one line for people, `json` one JSON object a line for machines. */
+export type LogFormat = "text" | "json";
+
+/** Facts that go with a line. Never credentials. */
+export type LogFields = Record<string, string | number | bigint | boolean | undefined>;
+
+/** The program's own log, not the job's. */
+export interface Logger {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+  /** A logger that adds these facts to each of its lines. */
+  child(fields: LogFields): Logger;
+  /** Resolves when every line so far has been written. */
+  flush(): Promise<void>;
+}
+
+/** How to make a logger. */
+export interface LoggerOptions {
+  /** Lines below it are not written. @default "info" */
+  readonly level?: LogLevel;
+  /** @default "text" */
+  readonly format?: LogFormat;
+  /** Takes each line, its newline included. @default standard error */
+  readonly write?: (line: string) => void;
+}
+
+/** Says nothing. */
+export const silentLogger: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+  child: () => silentLogger,
+  flush: () => Promise.resolve(),
+};
+
+/**
+ * Makes a logger on pino. pino takes longer to load than a small job takes to start, so it is loaded with the first
+ * line that is to be written; lines wait for it in order.
+ */
+export function createLogger(options: LoggerOptions = {}): Logger {
+  const level = options.level ?? "info";
+  if (level === "silent") return silentLogger;
+  const write = options.write ?? ((line) => void process.stderr.write(line));
+  const format = options.format ?? "text";
+  return new LazyLogger(new Sink(level, format, write), LOG_LEVELS.indexOf(level), {});
+}
+
+class Sink {
+  private pino: Pino | undefined;
+  private loading: Promise<void> | undefined;
+  private waiting: (() => void)[] = [];
+  private readonly level: LogLevel;
+  private readonly format: LogFormat;
+  private readonly write: (line: string) => void;
+
+  constructor(level: LogLevel, format: LogFormat, write: (line: string) => void) {
+    this.level = level;
+    this.format = format;
+    this.write = write;
+  }
+
+  line(level: Exclude<LogLevel, "silent">, message: string, fields: LogFields): void {
+    if (this.pino !== undefined) {
+      this.pino[level](fields, message);
+      return;
+    }
+    const time = Date.now();
+    this.waiting.push(() => this.pino?.[level]({ ...fields, time }, message));
+    this.loading ??= this.load();
+  }
+
+  async flush(): Promise<void> {
+    await this.loading;
+  }
+
+  private async load(): Promise<void> {
+    const { pino } = await import("pino");
+    const stream = { write: (line: string) => this.write(this.format === "json" ? line : textLine(line)) };
+    this.pino = pino(
+      {
+        level: this.level,
+        base: null,
+        timestamp: false,
+        mixin: () => ({ time: Date.now() }),
+        // A line that had to wait keeps the time at which it was made.
+        mixinMergeStrategy: (own, mixin) => ({ ...mixin, ...own }),
+        formatters: { level: (label) => ({ level: label }), log: plain },
+      },
+      stream,
+    );
+    for (const line of this.waiting.splice(0)) line();
+  }
+}
+
+/** bigint is no JSON; times are written as people and log stores read them. */
+function plain(fields: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([key, value]) => [
+      key,
+      key === "time" ? new Date(Number(value)).toISOString() : typeof value === "bigint" ? Number(value) : value,
+    ]),
+  );
+}
+
+function textLine(json: string): string {
+  const { level, time, msg, ...fields } = JSON.parse(json) as Record<string, unknown>;
+  const facts = Object.entries(fields).map(([key, value]) => ` ${key}=${quoted(value)}`);
+  return `${String(time).slice(11, 23)} ${String(level).padEnd(5)} ${String(msg)}${facts.join("")}\n`;
+}
+
+function quoted(value: unknown): string {
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  return /^[^\s"=]+$/.test(text) ? text : JSON.stringify(text);
+}
+
+class LazyLogger implements Logger {
+  private readonly sink: Sink;
+  private readonly threshold: number;
+  private readonly fields: LogFields;
+
+  constructor(sink: Sink, threshold: number, fields: LogFields) {
+    this.sink = sink;
+    this.threshold = threshold;
+    this.fields = fields;
+  }
+
+  debug(message: string, fields?: LogFields): void {
+    this.line("debug", message, fields);
+  }
+  info(message: string, fields?: LogFields): void {
+    this.line("info", message, fields);
+  }
+  warn(message: string, fields?: LogFields): void {
+    this.line("warn", message, fields);
+  }
+  error(message: string, fields?: LogFields): void {
+    this.line("error", message, fields);
+  }
+  child(fields: LogFields): Logger {
+    return new LazyLogger(this.sink, this.threshold, { ...this.fields, ...fields });
+  }
+  flush(): Promise<void> {
+    return this.sink.flush();
+  }
+
+  private line(level: Exclude<LogLevel, "silent">, message: string, fields?: LogFields): void {
+    if (LOG_LEVELS.indexOf(level) < this.threshold) return;
+    this.sink.line(level, message, fields === undefined ? this.fields : { ...this.fields, ...fields });
+  }
+}

@@ -1,0 +1,50 @@
+import { BelayError } from "./errors.ts";
+
+/** One kibibyte, in bytes. */
+export const KiB = 1024;
+/** One mebibyte, in bytes. */
+export const MiB: number = 1024 * KiB;
+/** One gibibyte, in bytes. */
+export const GiB: number = 1024 * MiB;
+
+const UNITS: Record<string, number> = {
+  "": 1,
+  b: 1,
+  k: KiB,
+  kib: KiB,
+  kb: 1000,
+  m: MiB,
+  mib: MiB,
+  mb: 1e6,
+  g: GiB,
+  gib: GiB,
+  gb: 1e9,
+};
+
+/**
+ * Reads a size such as "64KiB", "1GiB", "10MB" or "4096".
+ *
+ * @param text what the user wrote
+ * @param what how to call it in an error, such as `--spool-limit`
+ * @returns bytes, whole
+ * @throws BelayError `BAD_USAGE`
+ */
+export function parseSize(text: string, what = "size"): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim());
+  const unit = match === null ? undefined : UNITS[(match[2] ?? "").toLowerCase()];
+  if (match === null || unit === undefined) {
+    throw new BelayError("BAD_USAGE", `Cannot parse ${what} "${text}": expected a size such as "64KiB" or "1GiB"`);
+  }
+  return Math.round(Number(match[1]) * unit);
+}
+
+/** Writes bytes for people: "812 B", "64.0 KiB", "1.2 GiB". */
+export function formatSize(bytes: number | bigint): string {
+  let value = Number(bytes);
+  if (value < KiB) return `${value} B`;
+  for (const unit of ["KiB", "MiB", "GiB", "TiB"]) {
+    value /= KiB;
+    if (value < 999.95 || unit === "TiB") return `${value.toFixed(1)} ${unit}`;
+  }
+  return `${value} B`;
+}
