@@ -32,6 +32,6 @@ export function grpcService(service: DescService): Record<string, MethodDefiniti
 
 function encode<D extends DescMessage>(desc: D, message: Sendable<MessageShape<D>>): Buffer {
   if (Buffer.isBuffer(message)) return message;
-  const bytes = toBinary(desc, message as MessageShape<D>);
+  const bytes = toBinary(desc, message);
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

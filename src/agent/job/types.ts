@@ -34,7 +34,7 @@ export interface JobHandlers {
    *
    * @returns false when no more can be taken: reading of both streams stops until `Job.resumeOutput`
    */
-  output(stream: LogStream.STDOUT | LogStream.STDERR, step: number, data: Uint8Array, readUnixNano: bigint): boolean;
+  output(stream: LogStream, step: number, data: Uint8Array, readUnixNano: bigint): boolean;
   /** Takes a remark about the job that belongs into its log. */
   notice(step: number, message: string): void;
 }

@@ -1,0 +1,44 @@
+import type { Logger } from "../base/logger.ts";
+
+/** How the tracker proves who it is and asks who calls. Contents of PEM files. */
+export interface TrackerTls {
+  readonly cert: Buffer;
+  readonly key: Buffer;
+  /** Authorities for clients' certificates. Given: a client without a valid one is refused. */
+  readonly clientCa?: Buffer;
+}
+
+/** Options of a tracker. Times are milliseconds, sizes bytes. */
+export interface TrackerOptions {
+  /** `host:port` or `unix:/path`; port 0 takes a free one. @default "127.0.0.1:7070" */
+  readonly listen?: string;
+  /** Holds everything; made if missing. One tracker at a time. */
+  readonly dataDirectory: string;
+  /** Time between two heartbeats of an agent. @default 10_000 */
+  readonly heartbeatInterval?: number;
+  /** Time of silence after which a job is LOST. At least two heartbeat intervals. @default 30_000 */
+  readonly lease?: number;
+  readonly tls?: TrackerTls;
+  /** Bearer tokens that are accepted. Absent: none is asked for. */
+  readonly tokens?: {
+    /** For agents: TrackerService. */
+    readonly agent: readonly string[];
+    /** For operators: JobService, and all that agents may. */
+    readonly operator: readonly string[];
+  };
+  /** Allows listening beyond loopback without TLS and tokens. @default false */
+  readonly insecure?: boolean;
+  /** Time that `close` gives to open streams. @default 5_000 */
+  readonly drainTimeout?: number;
+  /** @default silent */
+  readonly logger?: Logger;
+}
+
+/** A tracker that listens. */
+export interface Tracker {
+  /** Where: `http://127.0.0.1:7070`, `https://…` or `unix:/path`, with the real port. */
+  readonly address: string;
+  /** Drains: says Goodbye, ends streams, commits everything, closes the store. Safe to call twice. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
