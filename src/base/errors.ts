@@ -7,6 +7,7 @@
  * - `TRACKER_REFUSED`: a tracker answered and will not have this agent or call; trying again would not help.
  * - `JOB_TAKEN`: another session holds the job.
  * - `SUPERSEDED`: a higher attempt of the job exists.
+ * - `STOPPED`: the agent was told to stop before the tracker gave it the job; nothing was run.
  * - `NOT_DELIVERED`: the job ended, but not everything it printed reached the tracker.
  * - `NOT_FOUND`: the tracker knows no such job.
  * - `STORE`: the tracker's data directory cannot be used.
@@ -20,6 +21,7 @@ export type BelayErrorCode =
   | "TRACKER_REFUSED"
   | "JOB_TAKEN"
   | "SUPERSEDED"
+  | "STOPPED"
   | "NOT_DELIVERED"
   | "NOT_FOUND"
   | "STORE"

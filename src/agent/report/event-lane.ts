@@ -1,0 +1,35 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { Clock } from "../../base/clock.ts";
+import { type Event, EventSchema, OpenSessionRequestSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { Spool } from "./spool.ts";
+
+/** Events that may wait for delivery before samples are left out: hours of them at the usual interval. */
+const SAMPLES_LIMIT = 5000;
+
+/** Makes the lane of events: numbers and encodes each as it happens. */
+export class EventLane {
+  private readonly spool: Spool;
+  private readonly clock: Clock;
+
+  constructor(spool: Spool, clock: Clock) {
+    this.spool = spool;
+    this.clock = clock;
+  }
+
+  push(kind: Event["kind"]): void {
+    // What the job uses is a gauge, not history: while the tracker is away for days, samples must not push out the rest.
+    if (kind.case === "metricSample" && this.waiting > SAMPLES_LIMIT) return;
+    const event = create(EventSchema, {
+      sequence: BigInt(this.spool.nextSequence("events")),
+      eventTime: timestampFromMs(this.clock.now()),
+      kind,
+    });
+    const request = create(OpenSessionRequestSchema, { payload: { case: "event", value: event } });
+    this.spool.push("events", Buffer.from(toBinary(OpenSessionRequestSchema, request)));
+  }
+
+  private get waiting(): number {
+    return this.spool.nextSequence("events") - 1 - this.spool.committed("events");
+  }
+}

@@ -1,0 +1,155 @@
+import type { LogStream } from "../../gen/belay/v1/job_pb.ts";
+
+/** Encoded bytes of one log batch, at most: a pipe read of 64 KiB with its header fits into an empty frame. */
+const BODY_BYTES = 64 * 1024 + 64;
+/** Room in front for what is only known at the end: two tags, the batch's length and its sequence. */
+const HEAD_BYTES = 32;
+const SLAB_BYTES = HEAD_BYTES + BODY_BYTES;
+/** Slabs kept for reuse; the rest is left to the garbage collector. */
+const MAX_FREE_SLABS = 80;
+
+/**
+ * Memory for frames, used again and again. A flood of output would otherwise make garbage (64 KiB a time, outside the
+ * heap) faster than it is collected.
+ */
+export class SlabPool {
+  private readonly free: Buffer[] = [];
+
+  take(): Buffer {
+    return this.free.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES);
+  }
+
+  /** Takes back the memory of a frame that nobody reads any more. Other buffers are left alone. */
+  reclaim(frame: Buffer): void {
+    if (frame.buffer.byteLength !== SLAB_BYTES || this.free.length >= MAX_FREE_SLABS) return;
+    this.free.push(Buffer.from(frame.buffer as ArrayBuffer, 0, SLAB_BYTES));
+  }
+}
+
+/**
+ * Encodes one log batch at a time, straight from the bytes read to the bytes on the wire: an `OpenSessionRequest` with
+ * a `LogBatch`, in protobuf's encoding (https://protobuf.dev/programming-guides/encoding/). The only copy of output
+ * that the agent makes itself is made here.
+ */
+export class FrameWriter {
+  private readonly pool: SlabPool;
+  private slab: Buffer | undefined;
+  private end = HEAD_BYTES;
+
+  constructor(pool: SlabPool) {
+    this.pool = pool;
+  }
+
+  get isEmpty(): boolean {
+    return this.end === HEAD_BYTES;
+  }
+
+  /** True when there is no room worth using. */
+  get isFull(): boolean {
+    return this.end > SLAB_BYTES - MIN_USEFUL_BYTES;
+  }
+
+  /**
+   * Adds a chunk, or as much of its data as there is room for.
+   *
+   * @returns bytes of `data` taken
+   */
+  append(stream: LogStream, step: number, offset: number, readUnixNano: bigint, data: Uint8Array): number {
+    const slab = (this.slab ??= this.pool.take());
+    const fields = fieldsBytes(step, offset);
+    const room = SLAB_BYTES - this.end - (1 + 3) - fields - (1 + 3);
+    const take = Math.min(data.length, room);
+    if (take <= 0) return 0;
+    let at = putChunkHead(slab, this.end, fields + 1 + varintBytes(take) + take, stream, step, offset, readUnixNano);
+    slab[at++] = 0x2a; // LogChunk.data
+    at = putVarint(slab, at, take);
+    slab.set(take === data.length ? data : data.subarray(0, take), at);
+    this.end = at + take;
+    return take;
+  }
+
+  /** Adds a gap in place of bytes. The frame must not be full. */
+  appendGap(
+    stream: LogStream,
+    step: number,
+    offset: number,
+    readUnixNano: bigint,
+    bytes: number,
+    reason: number,
+  ): void {
+    const slab = (this.slab ??= this.pool.take());
+    const gap = 1 + varintBytes(bytes) + 1 + varintBytes(reason);
+    const length = fieldsBytes(step, offset) + 1 + varintBytes(gap) + gap;
+    let at = putChunkHead(slab, this.end, length, stream, step, offset, readUnixNano);
+    slab[at++] = 0x32; // LogChunk.gap
+    at = putVarint(slab, at, gap);
+    slab[at++] = 0x08; // Gap.bytes
+    at = putVarint(slab, at, bytes);
+    slab[at++] = 0x10; // Gap.reason
+    this.end = putVarint(slab, at, reason);
+  }
+
+  /** Ends the batch and gives it its sequence. The writer is empty afterwards; the bytes are the caller's. */
+  seal(sequence: number): Buffer {
+    const slab = this.slab;
+    if (slab === undefined || this.isEmpty) throw new Error("Cannot seal an empty frame");
+    const batch = 1 + varintBytes(sequence) + (this.end - HEAD_BYTES);
+    const start = HEAD_BYTES - (1 + varintBytes(sequence)) - (1 + varintBytes(batch));
+    slab[start] = 0x12; // OpenSessionRequest.log_batch
+    const at = putVarint(slab, start + 1, batch);
+    slab[at] = 0x08; // LogBatch.sequence
+    putVarint(slab, at + 1, sequence);
+    const frame = slab.subarray(start, this.end);
+    this.end = HEAD_BYTES;
+    // A small batch must not hold on to a whole slab while it waits for its ack.
+    if (frame.length <= SLAB_BYTES / 2) return Buffer.from(frame);
+    this.slab = undefined;
+    return frame;
+  }
+}
+
+/** Room left under which a frame counts as full: a header and a few bytes. */
+const MIN_USEFUL_BYTES = 1024;
+
+/** Encoded bytes of a chunk's stream, step, offset and time, which come before its data. */
+function fieldsBytes(step: number, offset: number): number {
+  return 2 + 1 + varintBytes(step) + 1 + varintBytes(offset) + 9;
+}
+
+function putChunkHead(
+  slab: Buffer,
+  start: number,
+  length: number,
+  stream: LogStream,
+  step: number,
+  offset: number,
+  readUnixNano: bigint,
+): number {
+  let at = start;
+  slab[at++] = 0x12; // LogBatch.chunks
+  at = putVarint(slab, at, length);
+  slab[at++] = 0x08; // LogChunk.stream
+  slab[at++] = stream;
+  slab[at++] = 0x10; // LogChunk.step
+  at = putVarint(slab, at, step);
+  slab[at++] = 0x18; // LogChunk.offset
+  at = putVarint(slab, at, offset);
+  slab[at++] = 0x21; // LogChunk.read_unix_nano
+  return slab.writeBigUInt64LE(readUnixNano, at);
+}
+
+function varintBytes(value: number): number {
+  let bytes = 1;
+  for (let rest = value; rest > 127; rest = Math.floor(rest / 128)) bytes++;
+  return bytes;
+}
+
+function putVarint(buffer: Buffer, at: number, value: number): number {
+  let rest = value;
+  while (rest > 127) {
+    buffer[at++] = (rest % 128) | 128;
+    rest = Math.floor(rest / 128);
+  }
+  buffer[at++] = rest;
+  return at;
+}

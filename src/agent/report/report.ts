@@ -1,0 +1,60 @@
+import { create } from "@bufbuild/protobuf";
+import type { Clock } from "../../base/clock.ts";
+import { type JobResult, LogStream, type StreamTotals } from "../../gen/belay/v1/job_pb.ts";
+import { CommandUpdateSchema, type Event, StateChangeSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { JobState } from "../../gen/belay/v1/job_pb.ts";
+import { EventLane } from "./event-lane.ts";
+import { SlabPool } from "./frame.ts";
+import { LogLane } from "./log-lane.ts";
+import { MemorySpool } from "./memory-spool.ts";
+import type { Spool } from "./spool.ts";
+import type { Report as CommandReport } from "../session/command-desk.ts";
+
+/** Everything an agent has to tell, on its way into the spool. */
+export class Report {
+  readonly spool: Spool;
+  private readonly events: EventLane;
+  private readonly logs: LogLane;
+  private readonly clock: Clock;
+
+  constructor(clock: Clock) {
+    const pool = new SlabPool();
+    this.clock = clock;
+    this.spool = new MemorySpool(pool);
+    this.events = new EventLane(this.spool, clock);
+    this.logs = new LogLane(this.spool, pool, clock);
+  }
+
+  /** @returns false when the job should wait until the spool has room */
+  output(stream: LogStream, step: number, data: Uint8Array, readUnixNano: bigint): boolean {
+    return this.logs.append(stream, step, data, readUnixNano);
+  }
+
+  /** Adds a remark of the agent to the job's log. */
+  notice(step: number, message: string): void {
+    this.logs.append(LogStream.AGENT, step, Buffer.from(`${message}\n`), this.clock.unixNano());
+  }
+
+  event(kind: Event["kind"]): void {
+    this.events.push(kind);
+  }
+
+  state(state: JobState, message: string): void {
+    this.event({ case: "stateChange", value: create(StateChangeSchema, { state, message }) });
+  }
+
+  readonly command: CommandReport = (update) => {
+    this.event({ case: "commandUpdate", value: create(CommandUpdateSchema, update) });
+  };
+
+  totals(): StreamTotals[] {
+    return this.logs.totals();
+  }
+
+  /** Closes the log and reports how the job ended. */
+  result(result: JobResult): void {
+    this.logs.flush();
+    result.streams = this.logs.totals();
+    this.event({ case: "result", value: result });
+  }
+}

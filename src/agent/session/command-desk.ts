@@ -1,0 +1,118 @@
+import { durationMs } from "@bufbuild/protobuf/wkt";
+import { messageOf } from "../../base/errors.ts";
+import {
+  CommandState,
+  EndReason,
+  type JobResult,
+  type JobState,
+  type StatusReport,
+} from "../../gen/belay/v1/job_pb.ts";
+import type { Command, CommandUpdate } from "../../gen/belay/v1/tracker_service_pb.ts";
+
+/** What commands do to a job. */
+export interface Commandable {
+  readonly state: JobState;
+  end(order: { reason: EndReason; message: string; commandId: string; grace?: number }): void;
+  signal(name: string): Promise<number>;
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+}
+
+/** What the desk says about a command. */
+export type Report = (
+  update: Pick<CommandUpdate, "commandId" | "state" | "message"> & { status?: StatusReport },
+) => void;
+
+/**
+ * Takes the tracker's commands and sees each through.
+ *
+ * Its law: a command is carried out once, however often it is delivered, and is answered RECEIVED and then either
+ * COMPLETED or REJECTED. Commands that come before there is a job wait for it.
+ */
+export class CommandDesk {
+  private readonly report: Report;
+  private readonly statusReport: () => Promise<StatusReport>;
+  private readonly seen = new Set<string>();
+  private readonly cancels: string[] = [];
+  private early: Command[] = [];
+  private job: Commandable | undefined;
+  private result: JobResult | undefined;
+
+  constructor(report: Report, statusReport: () => Promise<StatusReport>) {
+    this.report = report;
+    this.statusReport = statusReport;
+  }
+
+  /** Gives it the job. Commands that waited are carried out. */
+  attach(job: Commandable): void {
+    this.job = job;
+    for (const command of this.early.splice(0)) this.carryOut(command, job);
+  }
+
+  /** Tells it that the job has ended: cancels are completed. */
+  finish(result: JobResult): void {
+    this.result = result;
+    for (const commandId of this.cancels.splice(0)) {
+      this.report({ commandId, state: CommandState.COMPLETED, message: result.message });
+    }
+  }
+
+  take(command: Command): void {
+    if (this.seen.has(command.commandId)) return;
+    this.seen.add(command.commandId);
+    this.report({ commandId: command.commandId, state: CommandState.RECEIVED, message: "" });
+    if (this.job === undefined) this.early.push(command);
+    else this.carryOut(command, this.job);
+  }
+
+  private carryOut({ commandId, order }: Command, job: Commandable): void {
+    switch (order.case) {
+      case "cancel": {
+        const { reason, gracePeriod } = order.value;
+        if (this.result !== undefined) {
+          this.report({
+            commandId,
+            state: CommandState.COMPLETED,
+            message: `Had ended already: ${this.result.message}`,
+          });
+          return;
+        }
+        this.cancels.push(commandId);
+        job.end({
+          reason: EndReason.CANCELED,
+          message: reason === "" ? "Canceled" : `Canceled: ${reason}`,
+          commandId,
+          ...(gracePeriod !== undefined && { grace: durationMs(gracePeriod) }),
+        });
+        return;
+      }
+      case "status":
+        this.see(commandId, async () => ({ message: "", status: await this.statusReport() }));
+        return;
+      case "signal": {
+        const { name } = order.value;
+        this.see(commandId, async () => ({ message: `Sent ${name} to ${processes(await job.signal(name))}` }));
+        return;
+      }
+      case "pause":
+        this.see(commandId, async () => (await job.pause(), { message: "Paused" }));
+        return;
+      case "resume":
+        this.see(commandId, async () => (await job.resume(), { message: "Resumed" }));
+        return;
+      case undefined:
+        this.report({ commandId, state: CommandState.REJECTED, message: "This agent does not know this command" });
+    }
+  }
+
+  private see(commandId: string, work: () => Promise<{ message: string; status?: StatusReport }>): void {
+    work().then(
+      (done) => this.report({ commandId, state: CommandState.COMPLETED, ...done }),
+      (error: unknown) => this.report({ commandId, state: CommandState.REJECTED, message: messageOf(error) }),
+    );
+  }
+}
+
+function processes(count: number): string {
+  return count === 1 ? "1 process" : `${count} processes`;
+}

@@ -1,0 +1,93 @@
+import { readFile } from "node:fs/promises";
+import { Client, type ClientDuplexStream, credentials, type ChannelCredentials, Metadata } from "@grpc/grpc-js";
+import { BelayError, messageOf } from "../../base/errors.ts";
+import { grpcMethod, type Sendable } from "../../base/grpc-service.ts";
+import { MiB } from "../../base/sizes.ts";
+import {
+  type OpenSessionRequest,
+  type OpenSessionResponse,
+  TrackerService,
+} from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { TransportSecurity } from "../options.ts";
+import type { Address } from "./address.ts";
+
+/** Largest message that the agent takes. */
+export const MAX_MESSAGE_BYTES: number = 4 * MiB;
+
+/** The two directions of one call. */
+export type Call = ClientDuplexStream<Sendable<OpenSessionRequest>, OpenSessionResponse>;
+
+/** One call on a channel of its own. */
+export interface Dialed {
+  readonly call: Call;
+  /** Resolves when the transport is up; rejects when it is not after some milliseconds. */
+  connected(ms: number): Promise<void>;
+  /** Ends the call, if it has not ended, and closes the channel. */
+  close(): void;
+}
+
+const METHOD = grpcMethod(TrackerService.method.openSession);
+
+/**
+ * Makes a call to a tracker. A channel of its own for each, so that its name is resolved afresh and no back-off of an
+ * earlier one is inherited.
+ *
+ * @throws BelayError `BAD_USAGE` when the token may not be sent or read
+ */
+export async function dial(address: Address, security: TransportSecurity, version: string): Promise<Dialed> {
+  const metadata = new Metadata();
+  if (security.tokenFile !== undefined) {
+    if (!address.tls && !address.local && security.insecure !== true) {
+      throw new BelayError(
+        "BAD_USAGE",
+        `Cannot send a token to "${address.text}" in plaintext: use https, or say --insecure`,
+      );
+    }
+    metadata.set("authorization", `Bearer ${await readToken(security.tokenFile)}`);
+  }
+  const client = new Client(address.target, channelCredentials(address, security), {
+    "grpc.enable_retries": 0,
+    // Its default confirms writes a mebibyte early.
+    "grpc.per_rpc_retry_buffer_size": 0,
+    "grpc.enable_channelz": 0,
+    "grpc.use_local_subchannel_pool": 1,
+    "grpc.service_config_disable_resolution": 1,
+    "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+    "grpc.max_send_message_length": -1,
+    "grpc.primary_user_agent": `belay-agent/${version}`,
+  });
+  const call = client.makeBidiStreamRequest(METHOD.path, METHOD.requestSerialize, METHOD.responseDeserialize, metadata);
+  // grpc-js emits errors when nobody reads any more, too; without a listener they would end the process.
+  call.on("error", () => undefined);
+  return {
+    call,
+    connected: (ms) =>
+      new Promise((resolve, reject) => {
+        client.waitForReady(Date.now() + ms, (error) => (error === undefined ? resolve() : reject(error)));
+      }),
+    close: () => {
+      call.cancel();
+      client.close();
+    },
+  };
+}
+
+/** Reads a token file; white space around the token does not count. */
+export async function readToken(path: string): Promise<string> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    throw new BelayError("BAD_USAGE", `Cannot read --token-file "${path}": ${messageOf(error)}`, { cause: error });
+  }
+  const token = text.trim();
+  if (!/^[\x21-\x7e]+$/.test(token)) {
+    throw new BelayError("BAD_USAGE", `Cannot use --token-file "${path}": expected one line of printable ASCII`);
+  }
+  return token;
+}
+
+function channelCredentials(address: Address, security: TransportSecurity): ChannelCredentials {
+  if (!address.tls) return credentials.createInsecure();
+  return credentials.createSsl(security.ca ?? null, security.key ?? null, security.cert ?? null);
+}

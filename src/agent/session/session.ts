@@ -1,0 +1,352 @@
+import { create } from "@bufbuild/protobuf";
+import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
+import { status } from "@grpc/grpc-js";
+import { backoffDelay } from "../../base/backoff.ts";
+import { type Clock, sleep } from "../../base/clock.ts";
+import { formatDuration } from "../../base/durations.ts";
+import { BelayError, messageOf } from "../../base/errors.ts";
+import type { Logger } from "../../base/logger.ts";
+import {
+  type AgentInfo,
+  CommandKind,
+  type Heartbeat,
+  HeartbeatSchema,
+  type JobState,
+} from "../../gen/belay/v1/job_pb.ts";
+import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
+import {
+  type Command,
+  GoodbyeReason,
+  type Hello,
+  HelloSchema,
+  type Receipt,
+  type Welcome,
+} from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { TransportSecurity } from "../options.ts";
+import { LANES, type Spool } from "../report/spool.ts";
+import type { Address } from "./address.ts";
+import { dial, type Dialed, MAX_MESSAGE_BYTES } from "./dial.ts";
+import { StallMeter } from "./stall-meter.ts";
+import { Stream, type StreamEnd } from "./stream.ts";
+import { verdictOn } from "./verdict.ts";
+
+const BACKOFF = { base: 500, cap: 30_000 };
+/** A stream that was open for this long shows that all is well: back-off starts anew. Milliseconds. */
+const HEALTHY_AFTER = 60_000;
+/** Failures that count on after a stream that was welcomed: the tracker is there, so the next try comes soon. */
+const FAILURES_AFTER_WELCOME = 1;
+/** A tracker that has committed everything but sends no Receipt within this time will not send one. Milliseconds. */
+const RECEIPT_PATIENCE = 5000;
+
+const COMMANDS = [CommandKind.CANCEL, CommandKind.STATUS, CommandKind.SIGNAL, CommandKind.PAUSE, CommandKind.RESUME];
+
+/** What a session is doing. */
+export type SessionState =
+  /** Left when the transport is up (greeting) or fails (waiting). */
+  | { readonly kind: "dialing"; readonly address: string }
+  /** Hello is sent. Left by Welcome (open), or the end of the stream (waiting, closed). */
+  | { readonly kind: "greeting"; readonly address: string }
+  /** Left by the end of the stream (waiting, closed) or by the job's end (draining). */
+  | { readonly kind: "open"; readonly address: string }
+  /** The job has ended; records and Receipt are under way. Left by the Receipt (closed) or a lost stream (waiting). */
+  | { readonly kind: "draining"; readonly address: string }
+  /** Between two streams. Left when the time has come (dialing). */
+  | { readonly kind: "waiting"; readonly until: number; readonly why: string }
+  /** Never left. */
+  | { readonly kind: "closed"; readonly end: SessionEnd };
+
+/** How a session ended. */
+export type SessionEnd =
+  /** Everything is committed. Without a Receipt if the tracker never sent one. */
+  | { readonly kind: "delivered"; readonly receipt: Receipt | undefined }
+  /** The tracker will not have us. */
+  | { readonly kind: "refused" | "fenced"; readonly error: BelayError }
+  /** Nobody let us in in time. */
+  | { readonly kind: "unreachable"; readonly error: BelayError }
+  /** `close` was called. */
+  | { readonly kind: "abandoned"; readonly why: string };
+
+/** Who a session is. */
+export interface SessionIdentity {
+  readonly sessionId: string;
+  readonly jobId: string;
+  readonly agent: AgentInfo;
+  readonly spec: JobSpec | undefined;
+}
+
+/** What a session tells its owner. */
+export interface SessionHandlers {
+  /** State of the job, for Hello and heartbeats. */
+  jobState(): JobState;
+  command(command: Command): void;
+  /** A stream is open. */
+  connected(address: string, first: boolean): void;
+  /** A stream was lost; the next is dialed after some milliseconds. */
+  lost(why: string, retryIn: number): void;
+  /** The attempt was taken over or the job ended: kill it. */
+  fenced(message: string): void;
+}
+
+/** Options of a session. */
+export interface SessionOptions {
+  readonly identity: SessionIdentity;
+  readonly addresses: readonly Address[];
+  readonly security: TransportSecurity;
+  /** Milliseconds to the first Welcome. 0: no bound. */
+  readonly connectTimeout: number;
+  readonly spool: Spool;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly handlers: SessionHandlers;
+}
+
+/**
+ * An agent's line to its tracker: one stream after the other until everything is delivered or the tracker says no.
+ *
+ * Its law: while it is not closed, either a stream is open, or the next is being made or waited for.
+ */
+export class Session {
+  /** The first Welcome. Rejects with a BelayError when there will be none. */
+  readonly admitted: Promise<Welcome>;
+  private readonly admit: PromiseWithResolvers<Welcome>;
+  private readonly options: SessionOptions;
+  private readonly stalls: StallMeter;
+  private readonly closing = new AbortController();
+  private current: SessionState;
+  private stream: Stream | undefined;
+  private attempt = 0;
+  private streams = 0;
+  private failures = 0;
+  private welcomed = false;
+  private finishing = false;
+  private timedOut = false;
+  /** Everything is committed, and the tracker has confirmed it or will not. */
+  private delivered = false;
+  private receipt: Receipt | undefined;
+  private receiptTimer: { cancel(): void } | undefined;
+  private lastRefusal: StreamEnd | undefined;
+
+  constructor(options: SessionOptions) {
+    this.options = options;
+    this.admit = Promise.withResolvers<Welcome>();
+    this.admitted = this.admit.promise;
+    this.admitted.catch(() => undefined);
+    this.stalls = new StallMeter(options.clock);
+    this.current = { kind: "dialing", address: options.addresses[0]?.text ?? "" };
+    options.spool.onPush = () => this.stream?.pump();
+  }
+
+  get state(): SessionState {
+    return this.current;
+  }
+
+  /** Makes streams until the session is closed. Never rejects. */
+  async run(): Promise<SessionEnd> {
+    const { clock, connectTimeout } = this.options;
+    this.stalls.start();
+    const deadline = connectTimeout === 0 ? undefined : clock.after(connectTimeout, () => this.timeOut());
+    let end: SessionEnd;
+    try {
+      end = await this.makeStreams();
+    } catch (error) {
+      const cause = error instanceof BelayError ? error : new BelayError("INTERNAL", String(error), { cause: error });
+      end = { kind: "refused", error: cause };
+    }
+    deadline?.cancel();
+    this.receiptTimer?.cancel();
+    this.stalls.stop();
+    this.setState({ kind: "closed", end });
+    this.admit.reject("error" in end ? end.error : new BelayError("STOPPED", "why" in end ? end.why : "It has ended"));
+    if (end.kind === "fenced") this.options.handlers.fenced(end.error.message);
+    return end;
+  }
+
+  /** Says that the job's result and its whole log are in the spool: the session closes when they are delivered. */
+  finish(): void {
+    this.finishing = true;
+    if (this.current.kind === "open") this.setState({ kind: "draining", address: this.current.address });
+    this.progress();
+  }
+
+  /** Gives up. What is not committed stays in the spool. */
+  close(why: string): void {
+    this.closing.abort(why);
+    this.stream?.destroy(why);
+  }
+
+  /** The agent's own state, as heartbeats carry it. */
+  heartbeat(nonce: bigint): Heartbeat {
+    const { spool, handlers, clock } = this.options;
+    const [events, logs] = LANES.map((lane) => ({
+      lastProduced: BigInt(spool.nextSequence(lane) - 1),
+      lastCommitted: BigInt(spool.committed(lane)),
+    }));
+    return create(HeartbeatSchema, {
+      nonce,
+      state: handlers.jobState(),
+      ...(events !== undefined && { events }),
+      ...(logs !== undefined && { logs }),
+      spoolMemoryBytes: BigInt(spool.memoryBytes),
+      spoolDiskBytes: BigInt(spool.diskBytes),
+      eventLoopDelay: durationFromMs(Math.round(this.stalls.take())),
+      agentMemoryBytes: BigInt(process.memoryUsage.rss()),
+      streams: this.streams,
+      sendUnixNano: clock.unixNano(),
+    });
+  }
+
+  private async makeStreams(): Promise<SessionEnd> {
+    for (let turn = 0; ; turn++) {
+      const address = this.options.addresses[turn % this.options.addresses.length] as Address;
+      this.setState({ kind: "dialing", address: address.text });
+      const end = await this.oneStream(address);
+      const over = this.judge(end, address);
+      if (over !== undefined) return over;
+      await this.waitAfter(end);
+      if (this.closing.signal.aborted) return this.closed();
+    }
+  }
+
+  private async oneStream(address: Address): Promise<StreamEnd> {
+    const { spool, clock, identity, security, handlers } = this.options;
+    this.streams++;
+    let dialed: Dialed;
+    try {
+      dialed = await dial(address, security, identity.agent.version);
+    } catch (error) {
+      // A token that cannot be read before anything runs is the user's mistake; later it may be in rotation.
+      if (!this.welcomed) throw error;
+      const message = messageOf(error);
+      return { code: status.UNAUTHENTICATED, message, welcomed: false, openFor: 0, goodbye: undefined };
+    }
+    this.stream = new Stream(dialed, spool, clock, {
+      hello: () => this.hello(),
+      heartbeat: (nonce) => this.heartbeat(nonce),
+      connected: () => {
+        if (this.current.kind === "dialing") this.setState({ kind: "greeting", address: address.text });
+      },
+      welcome: (welcome) => this.welcome(welcome, address.text),
+      command: (command) => handlers.command(command),
+      receipt: (receipt) => {
+        this.receipt = receipt;
+        this.progress();
+      },
+      progress: () => this.progress(),
+    });
+    this.stream.start();
+    if (this.closing.signal.aborted) this.stream.destroy("The session was closed");
+    const end = await this.stream.done;
+    this.stream = undefined;
+    return end;
+  }
+
+  private hello(): Hello {
+    const { identity, spool, handlers } = this.options;
+    return create(HelloSchema, {
+      sessionId: identity.sessionId,
+      jobId: identity.jobId,
+      attempt: this.attempt,
+      agent: identity.agent,
+      // Once admitted the tracker has it.
+      ...(identity.spec !== undefined && !this.welcomed && { spec: identity.spec }),
+      supportedCommands: COMMANDS,
+      lowestEventSequence: BigInt(spool.lowestHeld("events")),
+      lowestLogSequence: BigInt(spool.lowestHeld("logs")),
+      state: handlers.jobState(),
+      maxMessageBytes: MAX_MESSAGE_BYTES,
+    });
+  }
+
+  private welcome(welcome: Welcome, address: string): void {
+    const first = !this.welcomed;
+    this.welcomed = true;
+    this.attempt = welcome.attempt;
+    this.setState({ kind: this.finishing ? "draining" : "open", address });
+    this.options.handlers.connected(address, first);
+    // The first time its commands are the owner's to take: there is no job yet.
+    if (first) this.admit.resolve(welcome);
+    else for (const command of welcome.commands) this.options.handlers.command(command);
+  }
+
+  /** Half-closes the stream when there is nothing left to be said or heard. */
+  private progress(): void {
+    if (!this.finishing || this.stream === undefined || this.current.kind !== "draining") return;
+    const { spool, clock } = this.options;
+    if (LANES.some((lane) => spool.lowestHeld(lane) !== 0)) return;
+    if (this.receipt !== undefined) this.sayNoMore();
+    else this.receiptTimer ??= clock.after(RECEIPT_PATIENCE, () => this.sayNoMore());
+  }
+
+  private sayNoMore(): void {
+    this.delivered = true;
+    this.stream?.halfClose();
+  }
+
+  private judge(end: StreamEnd, address: Address): SessionEnd | undefined {
+    const { identity } = this.options;
+    if (this.delivered) return { kind: "delivered", receipt: this.receipt };
+    if (this.closing.signal.aborted) return this.closed();
+    this.lastRefusal = end;
+    this.options.logger.debug("The stream ended", { address: address.text, code: status[end.code], why: end.message });
+    const fenced = end.goodbye?.reason === GoodbyeReason.SUPERSEDED;
+    const verdict = fenced ? "fenced" : verdictOn(end.code, this.welcomed);
+    switch (verdict) {
+      case "retry":
+        return undefined;
+      case "fenced": {
+        const why = end.goodbye?.message || end.message;
+        return { kind: "fenced", error: new BelayError("SUPERSEDED", `Job "${identity.jobId}" is not ours: ${why}`) };
+      }
+      case "refused": {
+        const code = end.code === status.NOT_FOUND ? "NOT_FOUND" : "TRACKER_REFUSED";
+        return { kind: "refused", error: new BelayError(code, this.refusal(end, address)) };
+      }
+    }
+  }
+
+  private refusal(end: StreamEnd, address: Address): string {
+    const what = `The tracker at "${address.text}" refused job "${this.options.identity.jobId}"`;
+    return `${what}: ${end.message} (${status[end.code]})`;
+  }
+
+  private async waitAfter(end: StreamEnd): Promise<void> {
+    const { clock, handlers, addresses } = this.options;
+    if (end.welcomed)
+      this.failures = end.openFor >= HEALTHY_AFTER ? 0 : Math.min(this.failures, FAILURES_AFTER_WELCOME);
+    this.failures++;
+    const asked = end.goodbye?.retryDelay;
+    // Another address gets its chance at once; back-off counts whole rounds.
+    const round = Math.ceil(this.failures / addresses.length);
+    const delay = asked === undefined ? backoffDelay(round, BACKOFF) : durationMs(asked);
+    if (this.welcomed || this.failures === 1) handlers.lost(end.message, delay);
+    this.setState({ kind: "waiting", until: clock.now() + delay, why: end.message });
+    await sleep(delay, this.closing.signal);
+  }
+
+  private timeOut(): void {
+    if (this.welcomed) return;
+    this.timedOut = true;
+    this.close(`not admitted within ${formatDuration(this.options.connectTimeout)}`);
+  }
+
+  private closed(): SessionEnd {
+    const why = String(this.closing.signal.reason);
+    if (!this.timedOut) return { kind: "abandoned", why };
+    const { addresses, identity, connectTimeout } = this.options;
+    const last = this.lastRefusal;
+    const within = `within ${formatDuration(connectTimeout)}`;
+    if (last?.code === status.ALREADY_EXISTS) {
+      const message = `Job "${identity.jobId}" was not free ${within}: ${last.message}`;
+      return { kind: "unreachable", error: new BelayError("JOB_TAKEN", message) };
+    }
+    const where = addresses.map((address) => `"${address.text}"`).join(", ");
+    const message = `No tracker answered at ${where} ${within}: ${last?.message ?? "nothing was heard"}`;
+    return { kind: "unreachable", error: new BelayError("TRACKER_UNREACHABLE", message) };
+  }
+
+  private setState(state: SessionState): void {
+    this.current = state;
+    const facts = "address" in state ? { address: state.address } : {};
+    this.options.logger.debug(`Session is ${state.kind}`, { ...facts, attempt: this.attempt, streams: this.streams });
+  }
+}

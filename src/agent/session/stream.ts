@@ -1,0 +1,220 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { durationMs } from "@bufbuild/protobuf/wkt";
+import { status, type StatusObject } from "@grpc/grpc-js";
+import type { Clock, Timer } from "../../base/clock.ts";
+import { messageOf } from "../../base/errors.ts";
+import { formatDuration } from "../../base/durations.ts";
+import type { Heartbeat } from "../../gen/belay/v1/job_pb.ts";
+import {
+  type Command,
+  type Goodbye,
+  type Hello,
+  type OpenSessionRequest,
+  OpenSessionRequestSchema,
+  type OpenSessionResponse,
+  type Receipt,
+  type Welcome,
+} from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { Spool } from "../report/spool.ts";
+import type { Call, Dialed } from "./dial.ts";
+import { SendLoop } from "./send-loop.ts";
+import { MAX_WINDOW } from "./window.ts";
+
+/** Longest time for the transport to come up, and for Welcome after that. Milliseconds. */
+const CONNECT_DEADLINE = 10_000;
+const WELCOME_DEADLINE = 10_000;
+/** Heartbeat intervals without any message after which a stream counts as dead. */
+const SILENT_INTERVALS = 3;
+/** When a tracker does not say. Milliseconds. */
+const DEFAULT_HEARTBEAT_INTERVAL = 10_000;
+const MIN_HEARTBEAT_INTERVAL = 20;
+/** Time for the tracker to end the stream after the half-close. Milliseconds. */
+const CLOSE_DEADLINE = 2000;
+
+/** How a stream ended. */
+export interface StreamEnd {
+  readonly code: status;
+  readonly message: string;
+  /** Whether the tracker had welcomed it. */
+  readonly welcomed: boolean;
+  /** Milliseconds from Welcome to the end. */
+  readonly openFor: number;
+  readonly goodbye: Goodbye | undefined;
+}
+
+/** What a stream needs from its session. */
+export interface StreamHandlers {
+  hello(): Hello;
+  heartbeat(nonce: bigint): Heartbeat;
+  connected(): void;
+  /** The spool has been told already what is committed. */
+  welcome(welcome: Welcome): void;
+  command(command: Command): void;
+  receipt(receipt: Receipt): void;
+  /** After each ack. */
+  progress(): void;
+}
+
+/** One stream of a session, from its call to its end. `done` never rejects. */
+export class Stream {
+  readonly done: Promise<StreamEnd>;
+  private readonly end: (end: StreamEnd) => void;
+  private readonly dialed: Dialed;
+  private readonly call: Call;
+  private readonly spool: Spool;
+  private readonly clock: Clock;
+  private readonly handlers: StreamHandlers;
+  private sendLoop: SendLoop | undefined;
+  private timer: Timer | undefined;
+  private nonce = 0n;
+  private lastHeard = 0;
+  private openedAt: number | undefined;
+  private goodbye: Goodbye | undefined;
+  private ended = false;
+
+  constructor(dialed: Dialed, spool: Spool, clock: Clock, handlers: StreamHandlers) {
+    const { promise, resolve } = Promise.withResolvers<StreamEnd>();
+    this.done = promise;
+    this.end = resolve;
+    this.dialed = dialed;
+    this.call = dialed.call;
+    this.spool = spool;
+    this.clock = clock;
+    this.handlers = handlers;
+  }
+
+  /** Says Hello and goes on from there. */
+  start(): void {
+    this.call.on("data", (response: OpenSessionResponse) => {
+      if (!this.ended) this.receive(response);
+    });
+    this.call.on("status", ({ code, details }: StatusObject) => {
+      this.finish(code, code === status.OK ? "The tracker ended the stream" : details);
+    });
+    this.call.write(encode({ case: "hello", value: this.handlers.hello() }));
+    this.dialed.connected(CONNECT_DEADLINE).then(
+      () => {
+        if (this.ended) return;
+        this.handlers.connected();
+        if (this.openedAt === undefined) this.expectWelcome();
+      },
+      (error: unknown) => this.finish(status.UNAVAILABLE, `No connection: ${messageOf(error)}`),
+    );
+  }
+
+  /** Sends what the spool has. */
+  pump(): void {
+    this.sendLoop?.pump();
+  }
+
+  /** Half-closes: everything has been said. The tracker answers by ending the stream. */
+  halfClose(): void {
+    this.sendLoop?.stop();
+    this.timer?.cancel();
+    this.call.end();
+    this.timer = this.clock.after(CLOSE_DEADLINE, () => this.finish(status.OK, "Everything was confirmed"));
+  }
+
+  /** Gives the stream up. */
+  destroy(message: string): void {
+    this.finish(status.CANCELLED, message);
+  }
+
+  private receive({ payload }: OpenSessionResponse): void {
+    this.lastHeard = this.clock.monotonic();
+    if (this.openedAt === undefined) {
+      if (payload.case === "welcome") this.open(payload.value);
+      else if (payload.case !== undefined) {
+        this.finish(status.INTERNAL, `The tracker's first message was "${payload.case}": expected "welcome"`);
+      }
+      return;
+    }
+    switch (payload.case) {
+      case "ack":
+        this.commit(payload.value.events, payload.value.logs);
+        return;
+      case "command":
+        this.handlers.command(payload.value);
+        return;
+      case "goodbye":
+        this.goodbye = payload.value;
+        return;
+      case "receipt":
+        this.handlers.receipt(payload.value);
+        return;
+      // A reply has done its work by arriving. What we do not know is ignored.
+      case "heartbeatReply":
+      case "welcome":
+      case undefined:
+        return;
+    }
+  }
+
+  private open(welcome: Welcome): void {
+    const { events = 0n, logs = 0n } = welcome.committed ?? {};
+    for (const [lane, committed] of [["events", events] as const, ["logs", logs] as const]) {
+      const lowest = this.spool.lowestHeld(lane);
+      if (Number(committed) + 1 >= lowest) continue;
+      this.finish(
+        status.DATA_LOSS,
+        `The tracker has ${lane} up to ${committed}, but had confirmed them up to ${lowest - 1}: its data was set back`,
+      );
+      return;
+    }
+    this.timer?.cancel();
+    this.openedAt = this.clock.monotonic();
+    this.spool.ack("events", Number(events));
+    this.spool.ack("logs", Number(logs));
+    const window = welcome.limits?.maxUnacknowledgedBytes || MAX_WINDOW;
+    this.sendLoop = new SendLoop(this.call, this.spool, this.clock, window);
+    this.handlers.welcome(welcome);
+    const interval = welcome.heartbeatInterval === undefined ? 0 : durationMs(welcome.heartbeatInterval);
+    this.beat(Math.max(MIN_HEARTBEAT_INTERVAL, interval || DEFAULT_HEARTBEAT_INTERVAL));
+    this.handlers.progress();
+  }
+
+  /** Sends a heartbeat now and at every interval, and notices when the tracker has gone silent. */
+  private beat(interval: number): void {
+    if (this.ended) return;
+    const heartbeat = this.handlers.heartbeat(++this.nonce);
+    this.sendLoop?.beat(encode({ case: "heartbeat", value: heartbeat }));
+    const due = this.clock.monotonic() + interval;
+    this.timer = this.clock.after(interval, () => {
+      const now = this.clock.monotonic();
+      // If we ourselves stood still (a stopped process, a sleeping laptop), messages may be waiting unread.
+      if (now - due > interval) this.lastHeard = now;
+      const silence = now - this.lastHeard;
+      if (silence >= SILENT_INTERVALS * interval) {
+        this.finish(status.DEADLINE_EXCEEDED, `Nothing came from the tracker for ${formatDuration(silence)}`);
+      } else this.beat(interval);
+    });
+  }
+
+  private expectWelcome(): void {
+    this.timer = this.clock.after(WELCOME_DEADLINE, () => {
+      const waited = formatDuration(WELCOME_DEADLINE);
+      this.finish(status.DEADLINE_EXCEEDED, `The tracker did not welcome the agent within ${waited}`);
+    });
+  }
+
+  private commit(events: bigint, logs: bigint): void {
+    this.spool.ack("events", Number(events));
+    this.spool.ack("logs", Number(logs));
+    this.sendLoop?.acked(Number(logs));
+    this.handlers.progress();
+  }
+
+  private finish(code: status, message: string): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.timer?.cancel();
+    this.sendLoop?.stop();
+    this.dialed.close();
+    const openFor = this.openedAt === undefined ? 0 : this.clock.monotonic() - this.openedAt;
+    this.end({ code, message, welcomed: this.openedAt !== undefined, openFor, goodbye: this.goodbye });
+  }
+}
+
+function encode(payload: OpenSessionRequest["payload"]): Buffer {
+  return Buffer.from(toBinary(OpenSessionRequestSchema, create(OpenSessionRequestSchema, { payload })));
+}

@@ -1,0 +1,70 @@
+import { KiB, MiB } from "../../base/sizes.ts";
+
+/** The least that may be unacknowledged, whatever the path: two full batches. */
+const MIN_WINDOW = 128 * KiB;
+/** Most bytes that may be unacknowledged, unless the tracker says less. */
+export const MAX_WINDOW: number = 4 * MiB;
+/** A batch should be acknowledged within this time, in milliseconds: what is sent before it delays a heartbeat. */
+const TARGET_DELAY = 1000;
+
+/**
+ * Decides how many bytes of logs may be on their way without an ack.
+ *
+ * Bytes handed to the kernel cannot be overtaken: 4 MiB in its buffers hold up a heartbeat for 32 s at 1 Mbit/s. So the
+ * window follows what the path delivers: it doubles while acks are prompt, and falls to what was acknowledged in one
+ * target delay when they are not.
+ */
+export class InFlightWindow {
+  private size = MIN_WINDOW * 2;
+  private readonly max: number;
+  private readonly flying: { sequence: number; bytes: number; sentAt: number }[] = [];
+  private head = 0;
+  private bytes = 0;
+  private limited = false;
+
+  constructor(max: number = MAX_WINDOW) {
+    this.max = Math.max(MIN_WINDOW, max);
+  }
+
+  get inFlight(): number {
+    return this.bytes;
+  }
+
+  /** Whether another batch may be sent. */
+  get open(): boolean {
+    const open = this.bytes < this.size;
+    if (!open) this.limited = true;
+    return open;
+  }
+
+  sent(sequence: number, bytes: number, now: number): void {
+    this.flying.push({ sequence, bytes, sentAt: now });
+    this.bytes += bytes;
+  }
+
+  acked(sequence: number, now: number): void {
+    let newest: number | undefined;
+    let acked = 0;
+    for (; this.head < this.flying.length; this.head++) {
+      const flight = this.flying[this.head];
+      if (flight === undefined || flight.sequence > sequence) break;
+      acked += flight.bytes;
+      newest = flight.sentAt;
+    }
+    this.bytes -= acked;
+    if (this.head > 256) {
+      this.flying.splice(0, this.head);
+      this.head = 0;
+    }
+    if (newest !== undefined) this.adapt(now - newest);
+  }
+
+  private adapt(delay: number): void {
+    if (delay > TARGET_DELAY) {
+      this.size = Math.max(MIN_WINDOW, Math.round((this.size * TARGET_DELAY) / delay));
+    } else if (this.limited && delay < TARGET_DELAY / 2) {
+      this.size = Math.min(this.max, this.size * 2);
+    }
+    this.limited = false;
+  }
+}

@@ -1,0 +1,349 @@
+import { create } from "@bufbuild/protobuf";
+import { status } from "@grpc/grpc-js";
+import { afterEach, describe, expect, test } from "vitest";
+import { Report } from "../../../src/agent/report/report.ts";
+import { parseAddresses } from "../../../src/agent/session/address.ts";
+import { Session, type SessionHandlers } from "../../../src/agent/session/session.ts";
+import { systemClock } from "../../../src/base/clock.ts";
+import { silentLogger } from "../../../src/base/logger.ts";
+import {
+  AgentInfoSchema,
+  JobResultSchema,
+  JobSpecSchema,
+  JobState,
+  LogStream,
+  Outcome,
+} from "../../../src/gen/belay/v1/job_pb.ts";
+import {
+  AckSchema,
+  CommandSchema,
+  GoodbyeReason,
+  GoodbyeSchema,
+} from "../../../src/gen/belay/v1/tracker_service_pb.ts";
+import { Queue } from "../../helpers/queue.ts";
+import { ScriptedTracker } from "../../helpers/scripted-tracker.ts";
+
+const cleanUps: (() => void)[] = [];
+afterEach(() => {
+  for (const cleanUp of cleanUps.splice(0)) cleanUp();
+});
+
+interface SetUp {
+  tracker: ScriptedTracker;
+  session: Session;
+  report: Report;
+  said: Queue<string>;
+}
+
+async function setUp(options: { connectTimeout?: number; address?: string } = {}): Promise<SetUp> {
+  const tracker = await ScriptedTracker.start();
+  const report = new Report(systemClock);
+  const said = new Queue<string>();
+  const handlers: SessionHandlers = {
+    jobState: () => JobState.RUNNING,
+    command: (command) => said.push(`command ${command.commandId}`),
+    connected: (_, first) => said.push(first ? "connected" : "connected again"),
+    lost: (why) => said.push(`lost: ${why}`),
+    fenced: (message) => said.push(`fenced: ${message}`),
+  };
+  const session = new Session({
+    identity: {
+      sessionId: "s1",
+      jobId: "j1",
+      agent: create(AgentInfoSchema, { version: "test" }),
+      spec: create(JobSpecSchema, { command: ["true"] }),
+    },
+    addresses: parseAddresses(options.address ?? tracker.url),
+    security: {},
+    connectTimeout: options.connectTimeout ?? 10_000,
+    spool: report.spool,
+    clock: systemClock,
+    logger: silentLogger,
+    handlers,
+  });
+  cleanUps.push(() => {
+    session.close("The test is over");
+    tracker.close();
+  });
+  return { tracker, session, report, said };
+}
+
+const line = (text: string): Buffer => Buffer.from(`${text}\n`);
+
+describe("an agent joins", () => {
+  test("with Hello, is welcomed, and heartbeats at once and at the tracker's interval", async () => {
+    const { tracker, session } = await setUp();
+    void session.run();
+    const stream = await tracker.stream();
+    const hello = await stream.next("hello");
+    expect(hello).toMatchObject({ sessionId: "s1", jobId: "j1", attempt: 0, state: JobState.RUNNING });
+    expect(hello.spec?.command).toEqual(["true"]);
+    stream.welcome({ attempt: 3, interval: 30 });
+    expect((await session.admitted).attempt).toBe(3);
+    const beats = [await stream.next("heartbeat"), await stream.next("heartbeat"), await stream.next("heartbeat")];
+    expect(beats.map((beat) => beat.nonce)).toEqual([1n, 2n, 3n]);
+    expect(beats[0]?.agentMemoryBytes).toBeGreaterThan(1_000_000n);
+  });
+
+  test.each([
+    [status.INVALID_ARGUMENT, "TRACKER_REFUSED"],
+    [status.NOT_FOUND, "NOT_FOUND"],
+    [status.FAILED_PRECONDITION, "TRACKER_REFUSED"],
+    [status.UNAUTHENTICATED, "TRACKER_REFUSED"],
+    [status.PERMISSION_DENIED, "TRACKER_REFUSED"],
+    [status.UNIMPLEMENTED, "TRACKER_REFUSED"],
+  ])("and gives up at once on status %i, with code %s", async (code, expected) => {
+    const { tracker, session } = await setUp();
+    const ended = session.run();
+    (await tracker.stream()).fail(code, "because");
+    await expect(session.admitted).rejects.toMatchObject({
+      code: expected,
+      message: expect.stringContaining("because"),
+    });
+    expect((await ended).kind).toBe("refused");
+  });
+
+  test.each([status.UNAVAILABLE, status.INTERNAL, status.UNKNOWN, status.RESOURCE_EXHAUSTED, status.ALREADY_EXISTS])(
+    "and tries again on status %i",
+    async (code) => {
+      const { tracker, session } = await setUp();
+      void session.run();
+      (await tracker.stream()).fail(code, "not now");
+      (await tracker.stream()).welcome();
+      await session.admitted;
+      expect(session.state.kind).toBe("open");
+    },
+  );
+
+  test("and says within the connect timeout that nobody is there", async () => {
+    const { session } = await setUp({ connectTimeout: 300, address: "http://127.0.0.1:1" });
+    const ended = session.run();
+    await expect(session.admitted).rejects.toMatchObject({
+      code: "TRACKER_UNREACHABLE",
+      message: expect.stringMatching(/^No tracker answered at "http:\/\/127.0.0.1:1" within 300ms: .*ECONNREFUSED/),
+    });
+    expect((await ended).kind).toBe("unreachable");
+  });
+
+  test("and says who has the job when it stays taken", async () => {
+    const { tracker, session } = await setUp({ connectTimeout: 300 });
+    const ended = session.run();
+    (await tracker.stream()).fail(status.ALREADY_EXISTS, "session s0 has it");
+    await ended;
+    await expect(session.admitted).rejects.toMatchObject({
+      code: "JOB_TAKEN",
+      message: expect.stringContaining("session s0 has it"),
+    });
+  });
+
+  test("at the next address when the first does not answer", async () => {
+    const second = await ScriptedTracker.start();
+    cleanUps.push(() => second.close());
+    const { session } = await setUp({ address: `http://127.0.0.1:1,${second.url}` });
+    void session.run();
+    (await second.stream()).welcome();
+    await session.admitted;
+  });
+});
+
+describe("records", () => {
+  test("reach the tracker in order, each lane with its own numbers", async () => {
+    const { tracker, session, report } = await setUp();
+    void session.run();
+    const stream = await tracker.stream();
+    stream.welcome();
+    await session.admitted;
+    report.state(JobState.RUNNING, "one");
+    report.output(LogStream.STDOUT, 1, line("a"), 1n);
+    report.state(JobState.PAUSED, "two");
+    const events = [await stream.next("event"), await stream.next("event")];
+    expect(events.map((event) => event.sequence)).toEqual([1n, 2n]);
+    const batch = stream.received.find((payload) => payload.case === "logBatch");
+    expect(batch?.value).toMatchObject({ sequence: 1n });
+  });
+
+  test("are sent again after what Welcome says is committed, the same bytes under the same numbers", async () => {
+    const { tracker, session, report, said } = await setUp();
+    void session.run();
+    const first = await tracker.stream();
+    first.welcome();
+    await session.admitted;
+    for (const name of ["one", "two", "three"]) report.state(JobState.RUNNING, name);
+    await first.next("event");
+    await first.next("event");
+    await first.next("event");
+    first.ack(1n, 0n);
+    first.end();
+    const second = await tracker.stream();
+    expect(await second.next("hello")).toMatchObject({ attempt: 1, lowestEventSequence: 2n });
+    second.welcome({ committed: create(AckSchema, { events: 2n }) });
+    expect(await second.next("event")).toMatchObject({ sequence: 3n, kind: { value: { message: "three" } } });
+    expect(await said.next()).toBe("connected");
+    expect(await said.next()).toBe("lost: The tracker ended the stream");
+    expect(await said.next()).toBe("connected again");
+  });
+
+  test("events and heartbeats overtake logs that wait", async () => {
+    const { tracker, session, report } = await setUp();
+    for (let i = 0; i < 60; i++) report.output(LogStream.STDOUT, 1, Buffer.alloc(65_536), 1n);
+    void session.run();
+    const stream = await tracker.stream();
+    stream.welcome();
+    await session.admitted;
+    await stream.next("logBatch");
+    report.state(JobState.CANCELING, "now");
+    await stream.next("event");
+    const logs = stream.received.filter((payload) => payload.case === "logBatch").length;
+    // Nothing is acknowledged, so the window of 256 KiB is all that may be ahead.
+    expect(logs).toBeLessThanOrEqual(5);
+  });
+
+  test("are given up for lost when the tracker has been set back behind what it had confirmed", async () => {
+    const { tracker, session, report, said } = await setUp();
+    void session.run();
+    const first = await tracker.stream();
+    first.welcome();
+    await session.admitted;
+    report.state(JobState.RUNNING, "one");
+    await first.next("event");
+    first.ack(1n, 0n);
+    report.state(JobState.RUNNING, "two");
+    await first.next("event");
+    first.end();
+    (await tracker.stream()).welcome();
+    await said.next();
+    await said.next();
+    expect(await said.next()).toBe(
+      "lost: The tracker has events up to 0, but had confirmed them up to 1: its data was set back",
+    );
+  });
+});
+
+describe("a stream is given up", () => {
+  test("when nothing comes for three heartbeat intervals", async () => {
+    const { tracker, session, said } = await setUp();
+    void session.run();
+    const stream = await tracker.stream();
+    stream.welcome({ interval: 30 });
+    await session.admitted;
+    await said.next();
+    const started = performance.now();
+    expect(await said.next()).toMatch(/^lost: Nothing came from the tracker for /);
+    expect(performance.now() - started).toBeGreaterThan(60);
+    await stream.over;
+    expect((await (await tracker.stream()).next("hello")).attempt).toBe(1);
+  });
+
+  test("but not while any message comes", async () => {
+    const { tracker, session } = await setUp();
+    void session.run();
+    const stream = await tracker.stream();
+    stream.welcome({ interval: 30 });
+    for (let beats = 0; beats < 10; beats++) {
+      await stream.next("heartbeat");
+      stream.ack(0n, 0n);
+    }
+    expect(session.state.kind).toBe("open");
+  });
+
+  test("when its first message is not Welcome", async () => {
+    const { tracker, session } = await setUp();
+    void session.run();
+    const stream = await tracker.stream();
+    stream.ack(0n, 0n);
+    await stream.over;
+    (await tracker.stream()).welcome();
+    await session.admitted;
+  });
+});
+
+describe("commands", () => {
+  test("are handed on, from the stream and from a later Welcome", async () => {
+    const { tracker, session, said } = await setUp();
+    void session.run();
+    const first = await tracker.stream();
+    first.welcome();
+    await session.admitted;
+    first.send({ case: "command", value: create(CommandSchema, { commandId: "c1" }) });
+    expect([await said.next(), await said.next()]).toEqual(["connected", "command c1"]);
+    first.end();
+    await said.next();
+    (await tracker.stream()).welcome({ commands: [create(CommandSchema, { commandId: "c2" })] });
+    expect([await said.next(), await said.next()]).toEqual(["connected again", "command c2"]);
+  });
+});
+
+describe("a fenced agent", () => {
+  test("is told by Goodbye SUPERSEDED, and does not come back", async () => {
+    const { tracker, session, said } = await setUp();
+    const ended = session.run();
+    const stream = await tracker.stream();
+    stream.welcome();
+    await session.admitted;
+    const value = create(GoodbyeSchema, { reason: GoodbyeReason.SUPERSEDED, message: "attempt 2 runs" });
+    stream.send({ case: "goodbye", value });
+    stream.end();
+    expect((await ended).kind).toBe("fenced");
+    expect([await said.next(), await said.next()]).toEqual([
+      "connected",
+      'fenced: Job "j1" is not ours: attempt 2 runs',
+    ]);
+  });
+
+  test("is told by FAILED_PRECONDITION when it returns", async () => {
+    const { tracker, session } = await setUp();
+    const ended = session.run();
+    const first = await tracker.stream();
+    first.welcome();
+    await session.admitted;
+    first.end();
+    (await tracker.stream()).fail(status.FAILED_PRECONDITION, "superseded by attempt 2");
+    expect(await ended).toMatchObject({ kind: "fenced", error: { code: "SUPERSEDED" } });
+  });
+});
+
+describe("at the end", () => {
+  test("the session half-closes after the receipt, and has delivered", async () => {
+    const { tracker, session, report } = await setUp();
+    const ended = session.run();
+    const stream = await tracker.stream();
+    stream.welcome();
+    stream.behave();
+    await session.admitted;
+    report.output(LogStream.STDOUT, 1, line("last"), 1n);
+    report.result(create(JobResultSchema, { outcome: Outcome.SUCCEEDED }));
+    session.finish();
+    expect(await ended).toMatchObject({ kind: "delivered", receipt: { message: "" } });
+    const result = stream.received.findLast((payload) => payload.case === "event")?.value.kind;
+    expect(result?.case === "result" && result.value.streams[0]).toMatchObject({ bytes: 5n, lines: 1n });
+  });
+
+  test("a stream lost before the receipt is made anew", async () => {
+    const { tracker, session, report } = await setUp();
+    const ended = session.run();
+    const first = await tracker.stream();
+    first.welcome();
+    await session.admitted;
+    report.result(create(JobResultSchema, { outcome: Outcome.SUCCEEDED }));
+    session.finish();
+    await first.next("event");
+    first.ack(1n, 0n);
+    first.end();
+    const second = await tracker.stream();
+    second.welcome({ committed: create(AckSchema, { events: 1n }) });
+    second.receipt();
+    expect((await ended).kind).toBe("delivered");
+  });
+
+  test("closing abandons what is not delivered, and says so", async () => {
+    const { tracker, session, report } = await setUp();
+    const ended = session.run();
+    (await tracker.stream()).welcome();
+    await session.admitted;
+    report.result(create(JobResultSchema, { outcome: Outcome.SUCCEEDED }));
+    session.finish();
+    session.close("No time left");
+    expect(await ended).toEqual({ kind: "abandoned", why: "No time left" });
+    expect(report.spool.lowestHeld("events")).toBe(1);
+  });
+});

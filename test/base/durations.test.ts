@@ -1,0 +1,39 @@
+import { describe, expect, test } from "vitest";
+import { formatDuration, parseDuration } from "../../src/base/durations.ts";
+
+describe("reading a duration", () => {
+  test.each([
+    ["0", 0],
+    ["0s", 0],
+    ["500ms", 500],
+    ["1.5s", 1500],
+    ["10s", 10_000],
+    ["5m", 300_000],
+    ["1h30m", 5_400_000],
+    ["2d", 172_800_000],
+  ])("%s is %d ms", (text, ms) => {
+    expect(parseDuration(text)).toBe(ms);
+  });
+
+  test.each(["", "5", "5x", "s", "-1s", "1s 2", "1e3s", "5 minutes"])(
+    "%j is refused, and the message teaches",
+    (text) => {
+      expect(() => parseDuration(text, "--grace")).toThrow(
+        `Cannot parse --grace "${text}": expected a duration such as "5s" or "500ms"`,
+      );
+    },
+  );
+});
+
+test.each([
+  [0, "0ms"],
+  [350, "350ms"],
+  [999.6, "1.0s"],
+  [4200, "4.2s"],
+  [59_960, "1m"],
+  [200_000, "3m 20s"],
+  [7_500_000, "2h 5m"],
+  [273_600_000, "3d 4h"],
+])("%d ms reads %s", (ms, text) => {
+  expect(formatDuration(ms)).toBe(text);
+});

@@ -1,0 +1,8 @@
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { VERSION } from "../../src/base/version.ts";
+
+test("the version in the code is the package's", () => {
+  const manifest = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
+  expect(VERSION).toBe(manifest.version);
+});

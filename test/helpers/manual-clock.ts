@@ -1,0 +1,39 @@
+import type { Clock, Timer } from "../../src/base/clock.ts";
+
+/** A clock that stands still until it is told to go on. */
+export class ManualClock implements Clock {
+  private time = 1_700_000_000_000;
+  private timers: { at: number; callback: () => void }[] = [];
+
+  now(): number {
+    return this.time;
+  }
+  unixNano(): bigint {
+    return BigInt(this.time) * 1_000_000n;
+  }
+  monotonic(): number {
+    return this.time;
+  }
+  after(ms: number, callback: () => void): Timer {
+    const timer = { at: this.time + ms, callback };
+    this.timers.push(timer);
+    return { cancel: () => void (this.timers = this.timers.filter((other) => other !== timer)) };
+  }
+
+  /** Lets time pass; timers fire in order. */
+  advance(ms: number): void {
+    const end = this.time + ms;
+    for (;;) {
+      const due = this.timers.filter((timer) => timer.at <= end).toSorted((a, b) => a.at - b.at)[0];
+      if (due === undefined) break;
+      this.timers = this.timers.filter((timer) => timer !== due);
+      this.time = due.at;
+      due.callback();
+    }
+    this.time = end;
+  }
+
+  get pending(): number {
+    return this.timers.length;
+  }
+}
