@@ -11,6 +11,7 @@ import type {
 } from "../../gen/belay/v1/job_pb.ts";
 import type { StepEnded, StepStarted } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { ContainmentChoice } from "../options.ts";
+import type { PreparedJob } from "./prepare.ts";
 
 /** What the job room needs to run a job. */
 export interface JobOptions {
@@ -22,6 +23,8 @@ export interface JobOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly containment: ContainmentChoice;
   readonly logger: Logger;
+  /** Made by `prepareJob` earlier, in parallel with something else; the job closes it. Absent: the job makes its own. */
+  readonly prepared?: PreparedJob;
 }
 
 /** What the job room tells about a job. Calls come in order, never after `Job.done` has resolved. */

@@ -1,0 +1,125 @@
+import fs from "node:fs";
+import { join } from "node:path";
+import { sleep } from "../../base/clock.ts";
+import { errnoOf } from "../../base/errors.ts";
+import { Containment } from "../../gen/belay/v1/job_pb.ts";
+import { cgroupNumber, cgroupPids, removeCgroup } from "./cgroup.ts";
+import { deliver } from "./deliver.ts";
+import { isAlive, type ProcessEntry, readProcess } from "./proc.ts";
+import type { ProcessTree, TreeUsage } from "./tree.ts";
+
+/** How long a freeze waits for every process to stand still. */
+const FREEZE_WAIT_MS = 1000;
+
+/** A tree held by the kernel: a cgroup v2 directory of the job's own, which no process leaves by forking. */
+export class CgroupTree implements ProcessTree {
+  readonly containment: Containment = Containment.CGROUP;
+  /** The job's directory. */
+  readonly directory: string;
+  private readonly parent: string;
+  private frozen = false;
+  private peakMemory = 0;
+  private lastCpuSeconds = 0;
+
+  /**
+   * @param parent the agent's own cgroup
+   * @param directory a cgroup below it, made already
+   */
+  constructor(parent: string, directory: string) {
+    this.parent = parent;
+    this.directory = directory;
+  }
+
+  /**
+   * The agent itself steps into the cgroup for the moment of the fork, and out again. So the job is in it from its first
+   * instruction, its exec fails with its own error, and its environment is exactly ours; a shell in between, the usual
+   * way, drops variables whose names are no shell identifiers and turns errors of exec into exit codes.
+   */
+  start<T>(spawn: () => T): T {
+    this.enter(this.directory);
+    try {
+      return spawn();
+    } finally {
+      this.enter(this.parent);
+    }
+  }
+
+  adopt(): void {}
+
+  members(): ProcessEntry[] {
+    const entries: ProcessEntry[] = [];
+    for (const pid of cgroupPids(this.directory)) {
+      // 0: a process of another pid namespace, out of our sight.
+      const entry = pid === 0 || pid === process.pid ? undefined : readProcess(pid);
+      if (entry !== undefined && isAlive(entry)) entries.push(entry);
+    }
+    return entries;
+  }
+
+  isEmpty(): boolean {
+    return cgroupNumber(join(this.directory, "cgroup.events"), "populated") !== 1;
+  }
+
+  signal(signal: NodeJS.Signals, wake?: "wake"): number {
+    return deliver(() => this.members(), signal, wake !== undefined);
+  }
+
+  kill(): number {
+    const count = this.members().length;
+    this.write("cgroup.kill", "1");
+    return count;
+  }
+
+  async freeze(): Promise<void> {
+    this.frozen = true;
+    this.write("cgroup.freeze", "1");
+    const deadline = performance.now() + FREEZE_WAIT_MS;
+    while (this.frozen && performance.now() < deadline) {
+      if (cgroupNumber(join(this.directory, "cgroup.events"), "frozen") === 1) return;
+      await sleep(2);
+    }
+  }
+
+  thaw(): void {
+    if (!this.frozen) return;
+    this.frozen = false;
+    this.write("cgroup.freeze", "0");
+  }
+
+  usage(): TreeUsage {
+    const members = this.members();
+    const cpu = cgroupNumber(join(this.directory, "cpu.stat"), "usage_usec");
+    if (cpu !== undefined) this.lastCpuSeconds = cpu / 1e6;
+    const sampled = members.reduce((sum, entry) => sum + entry.memoryBytes, 0);
+    this.peakMemory = Math.max(this.peakMemory, sampled);
+    const peak = cgroupNumber(join(this.directory, "memory.peak"));
+    return {
+      cpuSeconds: this.lastCpuSeconds,
+      memoryBytes: cgroupNumber(join(this.directory, "memory.current")) ?? sampled,
+      peakMemoryBytes: peak ?? this.peakMemory,
+      processes: members.length,
+      threads: members.reduce((sum, entry) => sum + entry.threads, 0),
+      exact: peak !== undefined,
+    };
+  }
+
+  oomKills(): number | undefined {
+    return cgroupNumber(join(this.directory, "memory.events"), "oom_kill");
+  }
+
+  close(): boolean {
+    return removeCgroup(this.directory);
+  }
+
+  private enter(directory: string): void {
+    fs.writeFileSync(join(directory, "cgroup.procs"), String(process.pid));
+  }
+
+  private write(file: string, value: string): void {
+    try {
+      fs.writeFileSync(join(this.directory, file), value);
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT" && errnoOf(error) !== "ENODEV") throw error;
+    }
+  }
+}

@@ -1,0 +1,101 @@
+import { resolve } from "node:path";
+import type { Duration } from "@bufbuild/protobuf/wkt";
+import { durationMs } from "@bufbuild/protobuf/wkt";
+import { BelayError } from "../../base/errors.ts";
+import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
+import { parseSignal } from "./signals.ts";
+
+/** Time between stop signal and SIGKILL where nobody says another. */
+export const DEFAULT_GRACE_MS = 10_000;
+
+/** One program to be run. */
+export interface Step {
+  /** From 1. */
+  readonly number: number;
+  readonly name: string;
+  readonly argv: readonly string[];
+  /** Whether it is the main command. */
+  readonly main: boolean;
+}
+
+/** A spec in the words of this room: everything checked, defaults filled in, times in milliseconds. */
+export interface CompiledSpec {
+  /** Setup steps in order, then the main command. Never empty. */
+  readonly steps: readonly Step[];
+  /** Absolute. */
+  readonly cwd: string;
+  readonly environment: Readonly<Record<string, string>>;
+  /** 0: no limit. */
+  readonly timeout: number;
+  /** 0: no limit. */
+  readonly setupTimeout: number;
+  readonly grace: number;
+  readonly stopSignal: NodeJS.Signals;
+  readonly keepDescendants: boolean;
+  /** 0: no limit. */
+  readonly memoryLimitBytes: number;
+}
+
+/**
+ * Checks what a job needs to be run at all.
+ *
+ * @throws BelayError `BAD_SPEC`, naming the field
+ */
+export function compileSpec(spec: JobSpec): CompiledSpec {
+  if (spec.command.length === 0 || spec.command[0] === "") {
+    throw bad("command", "is empty: expected a program and its arguments");
+  }
+  spec.command.forEach((argument, index) => noNull(`command[${index}]`, argument));
+  const setup = spec.setup.map((step, index): Step => {
+    if (step.run.trim() === "") throw bad(`setup[${index}].run`, "is empty: expected a shell command");
+    noNull(`setup[${index}].run`, step.run);
+    return {
+      number: index + 1,
+      name: step.name === "" ? firstLine(step.run) : step.name,
+      argv: ["/bin/sh", "-c", step.run],
+      main: false,
+    };
+  });
+  for (const [name, value] of Object.entries(spec.environment)) {
+    if (name === "" || name.includes("=")) throw bad("environment", `has the name "${name}": expected one without "="`);
+    noNull("environment", name);
+    noNull(`environment.${name}`, value);
+  }
+  noNull("workingDirectory", spec.workingDirectory);
+  const main: Step = {
+    number: setup.length + 1,
+    name: spec.name === "" ? (spec.command[0] ?? "") : spec.name,
+    argv: spec.command,
+    main: true,
+  };
+  return Object.freeze({
+    steps: [...setup, main],
+    cwd: resolve(spec.workingDirectory),
+    environment: spec.environment,
+    timeout: span("timeout", spec.timeout, 0),
+    setupTimeout: span("setupTimeout", spec.setupTimeout, 0),
+    grace: span("gracePeriod", spec.gracePeriod, DEFAULT_GRACE_MS),
+    stopSignal: spec.stopSignal === "" ? "SIGTERM" : parseSignal(spec.stopSignal, "stopSignal", "BAD_SPEC"),
+    keepDescendants: spec.keepDescendants,
+    memoryLimitBytes: Number(spec.memoryLimitBytes),
+  });
+}
+
+function firstLine(text: string): string {
+  return text.trim().split("\n", 1)[0] ?? "";
+}
+
+function span(field: string, value: Duration | undefined, absent: number): number {
+  if (value === undefined) return absent;
+  const ms = durationMs(value);
+  if (ms < 0) throw bad(field, `is ${ms} ms: expected 0 or more`);
+  return ms;
+}
+
+function noNull(field: string, text: string): void {
+  if (text.includes("\0")) throw bad(field, "holds a NUL character, which no program can be given");
+}
+
+function bad(field: string, problem: string): BelayError {
+  return new BelayError("BAD_SPEC", `Cannot use the job's spec: "${field}" ${problem}`);
+}

@@ -1,0 +1,46 @@
+/** Name of the variable by which a job's processes are found again in /proc. */
+const COOKIE_NAME = "BELAY_COOKIE";
+
+/** What goes into the environment of one step. */
+export interface StepEnvironment {
+  readonly base: Readonly<Record<string, string | undefined>>;
+  readonly spec: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  readonly jobId: string;
+  readonly attempt: number;
+  readonly step: number;
+  readonly cookie: string;
+}
+
+/**
+ * The environment of a step: what the agent has, without anything of Belay's own (tokens, keys, addresses), then the
+ * spec's, then what the job may know about itself.
+ *
+ * The cookie is added to one that is there: when a job runs an agent in its turn, processes of the inner job are still
+ * found as the outer one's.
+ */
+export function stepEnvironment(options: StepEnvironment): Record<string, string> {
+  const result: Record<string, string> = {};
+  for (const [name, value] of Object.entries(options.base)) {
+    if (value !== undefined && !name.startsWith("BELAY_") && name !== "OLDPWD") result[name] = value;
+  }
+  // Most runtimes hold output back when it is no terminal; Python is the one that can be told not to.
+  result["PYTHONUNBUFFERED"] ??= "1";
+  result["PWD"] = options.cwd;
+  Object.assign(result, options.spec);
+  result["BELAY_JOB_ID"] = options.jobId;
+  result["BELAY_ATTEMPT"] = String(options.attempt);
+  result["BELAY_STEP"] = String(options.step);
+  const outer = options.base[COOKIE_NAME];
+  result[COOKIE_NAME] = outer === undefined ? options.cookie : `${outer}:${options.cookie}`;
+  return result;
+}
+
+/** The environment of our own small helpers: no more than they need, and the outer job's cookie if there is one. */
+export function helperEnvironment(base: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const outer = base[COOKIE_NAME];
+  return {
+    PATH: base["PATH"] ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    ...(outer === undefined ? {} : { [COOKIE_NAME]: outer }),
+  };
+}

@@ -1,0 +1,182 @@
+import { sleep } from "../../base/clock.ts";
+import { Containment } from "../../gen/belay/v1/job_pb.ts";
+import { deliver, sendTo, sendToGroup } from "./deliver.ts";
+import { environmentHolds, isAlive, listPids, type ProcessEntry, readProcess, TICKS_PER_SECOND } from "./proc.ts";
+import type { ProcessTree, TreeUsage } from "./tree.ts";
+
+/** How long a freeze waits for every process to stop. */
+const FREEZE_WAIT_MS = 1000;
+
+/**
+ * A tree held by looking: a process belongs to it when it is in a process group or session that the job made, descends
+ * from a member, or carries the job's cookie in its environment. Once seen, it belongs for as long as it lives.
+ *
+ * A process escapes when it leaves group and session, clears its environment and loses its parent, all between two
+ * looks.
+ */
+export class GroupTree implements ProcessTree {
+  readonly containment: Containment = Containment.PROCESS_GROUP;
+  private readonly cookie: string;
+  /** Members by pid: those seen last time. */
+  private known = new Map<number, ProcessEntry>();
+  /** Others by pid, with their start time, whose environment was read and has no cookie. None is gained later. */
+  private readonly strangers = new Map<number, number>();
+  /** Process groups and sessions made by members. A number in use as such is not given to a new process. */
+  private readonly groups = new Set<number>();
+  private frozen = false;
+  private retiredTicks = 0;
+  private mostTicks = 0;
+  private peakMemory = 0;
+  /** What our ended children have used, before the job's: what is added since is the job's. */
+  private readonly reapedBefore: number;
+
+  constructor(cookie: string) {
+    this.cookie = cookie;
+    this.reapedBefore = readProcess(process.pid)?.childTicks ?? 0;
+  }
+
+  start<T>(spawn: () => T): T {
+    return spawn();
+  }
+
+  adopt(pid: number): void {
+    this.groups.add(pid);
+    const entry = readProcess(pid);
+    if (entry !== undefined) this.known.set(pid, entry);
+  }
+
+  members(): ProcessEntry[] {
+    const entries = new Map<number, ProcessEntry>();
+    for (const pid of listPids()) {
+      const entry = readProcess(pid);
+      if (entry !== undefined) entries.set(pid, entry);
+    }
+    const verdicts = new Map<number, boolean>();
+    const found = new Map<number, ProcessEntry>();
+    for (const entry of entries.values()) {
+      if (!this.belongs(entry, entries, verdicts)) continue;
+      found.set(entry.pid, entry);
+      // What a member leads is the job's.
+      if (entry.group === entry.pid || entry.session === entry.pid) this.groups.add(entry.pid);
+    }
+    this.forgetGroups(entries);
+    for (const pid of this.strangers.keys()) if (!entries.has(pid)) this.strangers.delete(pid);
+    this.retire(found);
+    this.known = found;
+    return [...found.values()].filter(isAlive);
+  }
+
+  isEmpty(): boolean {
+    return this.members().length === 0;
+  }
+
+  signal(signal: NodeJS.Signals, wake?: "wake"): number {
+    return deliver(() => this.members(), signal, wake !== undefined);
+  }
+
+  kill(): number {
+    const members = this.members();
+    // A group is killed in one stroke, so that a fork loop in it cannot outrun us.
+    for (const group of new Set(members.map((entry) => entry.group))) {
+      if (this.groups.has(group)) sendToGroup(group, "SIGKILL");
+    }
+    for (const entry of members) sendTo(entry, "SIGKILL");
+    return members.length;
+  }
+
+  async freeze(): Promise<void> {
+    this.frozen = true;
+    const deadline = performance.now() + FREEZE_WAIT_MS;
+    while (this.frozen && performance.now() < deadline) {
+      const moving = this.members().filter((entry) => entry.state !== "T" && entry.state !== "t");
+      if (moving.length === 0) return;
+      for (const entry of moving) sendTo(entry, "SIGSTOP");
+      await sleep(2);
+    }
+  }
+
+  thaw(): void {
+    if (!this.frozen) return;
+    this.frozen = false;
+    this.signal("SIGCONT");
+  }
+
+  usage(): TreeUsage {
+    const members = this.members();
+    const memoryBytes = members.reduce((sum, entry) => sum + entry.memoryBytes, 0);
+    this.peakMemory = Math.max(this.peakMemory, memoryBytes);
+    return {
+      cpuSeconds: this.ticks() / TICKS_PER_SECOND,
+      memoryBytes,
+      peakMemoryBytes: this.peakMemory,
+      processes: members.length,
+      threads: members.reduce((sum, entry) => sum + entry.threads, 0),
+      exact: false,
+    };
+  }
+
+  oomKills(): undefined {
+    return undefined;
+  }
+
+  close(): boolean {
+    return true;
+  }
+
+  private belongs(
+    entry: ProcessEntry,
+    entries: ReadonlyMap<number, ProcessEntry>,
+    verdicts: Map<number, boolean>,
+  ): boolean {
+    const decided = verdicts.get(entry.pid);
+    if (decided !== undefined) return decided;
+    // Also ends the walk upwards should parents change under it.
+    verdicts.set(entry.pid, false);
+    const verdict = this.judge(entry, entries, verdicts);
+    verdicts.set(entry.pid, verdict);
+    return verdict;
+  }
+
+  private judge(
+    entry: ProcessEntry,
+    entries: ReadonlyMap<number, ProcessEntry>,
+    verdicts: Map<number, boolean>,
+  ): boolean {
+    // 2 is the kernel's own; what descends from it are its threads.
+    if (entry.pid <= 2 || entry.parentPid === 2 || entry.pid === process.pid) return false;
+    if (this.known.get(entry.pid)?.startTime === entry.startTime) return true;
+    if (this.groups.has(entry.group) || this.groups.has(entry.session)) return true;
+    const parent = entries.get(entry.parentPid);
+    if (parent !== undefined && this.belongs(parent, entries, verdicts)) return true;
+    if (this.strangers.get(entry.pid) === entry.startTime) return false;
+    const holds = environmentHolds(entry.pid, this.cookie);
+    if (holds === false) this.strangers.set(entry.pid, entry.startTime);
+    return holds === true;
+  }
+
+  /** A group or session that nobody is in any more may come to be someone else's. */
+  private forgetGroups(entries: ReadonlyMap<number, ProcessEntry>): void {
+    const used = new Set<number>();
+    for (const entry of entries.values()) {
+      used.add(entry.group);
+      used.add(entry.session);
+    }
+    for (const group of this.groups) if (!used.has(group)) this.groups.delete(group);
+  }
+
+  /** Keeps the time of processes that are gone, unless their parent has it in its account. */
+  private retire(found: ReadonlyMap<number, ProcessEntry>): void {
+    for (const entry of this.known.values()) {
+      if (found.get(entry.pid)?.startTime === entry.startTime) continue;
+      if (!found.has(entry.parentPid)) this.retiredTicks += entry.ticks + entry.childTicks;
+    }
+  }
+
+  private ticks(): number {
+    let sum = this.retiredTicks;
+    for (const entry of this.known.values()) sum += entry.ticks + entry.childTicks;
+    const reaped = (readProcess(process.pid)?.childTicks ?? 0) - this.reapedBefore;
+    this.mostTicks = Math.max(this.mostTicks, sum, reaped);
+    return this.mostTicks;
+  }
+}

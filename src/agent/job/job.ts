@@ -1,0 +1,426 @@
+import fs from "node:fs";
+import { create } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { sleep } from "../../base/clock.ts";
+import { BelayError, messageOf } from "../../base/errors.ts";
+import {
+  type Containment,
+  EndReason,
+  type JobResult,
+  JobState,
+  JobStateSchema,
+  LogStream,
+  type MetricSample,
+  Outcome,
+} from "../../gen/belay/v1/job_pb.ts";
+import { StepEndedSchema, StepStartedSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
+import { type CompiledSpec, compileSpec, type Step } from "./compile-spec.ts";
+import { Countdown } from "./countdown.ts";
+import { sendToGroup } from "./deliver.ts";
+import { stepEnvironment } from "./environment.ts";
+import { Ladder, type TreeEnd } from "./ladder.ts";
+import { Output } from "./output.ts";
+import { prepareJob, type PreparedJob } from "./prepare.ts";
+import { describeProcesses } from "./process-info.ts";
+import { makeEvidence, makeResult } from "./result.ts";
+import { Sampler } from "./sampler.ts";
+import { parseSignal } from "./signals.ts";
+import { type ExitStatus, type SpawnedProcess, spawnStep } from "./spawn.ts";
+import { SpawnProblem } from "./spawn-problem.ts";
+import type { EndOrder, Job, JobHandlers, JobOptions, JobStatus } from "./types.ts";
+import { describeStep, finalState, naturalVerdict, orderedVerdict, spawnVerdict, type Verdict } from "./verdict.ts";
+
+/**
+ * Starts a job. Nothing of it has run yet when this returns; handlers are called later.
+ *
+ * @throws BelayError `BAD_SPEC` when the spec cannot be run, `BAD_USAGE` when the containment cannot be had
+ */
+export function startJob(options: JobOptions, handlers: JobHandlers): Job {
+  const spec = compileSpec(options.spec);
+  const prepared = options.prepared ?? prepareJob(options);
+  return new JobRun(options, spec, prepared, handlers);
+}
+
+/** A step whose process has been started. */
+interface RunningStep {
+  readonly step: Step;
+  readonly process: SpawnedProcess;
+  /** By the monotonic clock. */
+  readonly start: number;
+}
+
+/** An end that was ordered, under way or done. */
+interface OrderedEnd {
+  readonly order: EndOrder;
+  readonly askTime: number;
+  readonly tree: Promise<TreeEnd>;
+}
+
+/**
+ * One job on its way: PENDING → SETTING_UP (when there is setup) → RUNNING ⇄ PAUSED → ended; CANCELING from the first
+ * order on. What decides the end is kept in one of two places, whichever is set first: `ordered` or `natural`.
+ */
+class JobRun implements Job {
+  readonly containment: Containment;
+  readonly containmentMessage: string;
+  readonly done: Promise<JobResult>;
+  private current: JobState = JobState.PENDING;
+  private running: RunningStep | undefined;
+  private ordered: OrderedEnd | undefined;
+  private natural: Verdict | undefined;
+  private ladder: Ladder | undefined;
+  /** Aborted by the first order. */
+  private readonly ending = new AbortController();
+  private readonly output: Output;
+  private readonly sampler: Sampler;
+  private readonly timeouts: Countdown[] = [];
+  private readonly groups = new Set<number>();
+  private readonly signalsSent = new Set<string>();
+  private startTime: number | undefined;
+  private pausedSince: number | undefined;
+  private pausedMs = 0;
+  private readonly options: JobOptions;
+  private readonly spec: CompiledSpec;
+  private readonly prepared: PreparedJob;
+  private readonly handlers: JobHandlers;
+
+  constructor(options: JobOptions, spec: CompiledSpec, prepared: PreparedJob, handlers: JobHandlers) {
+    this.options = options;
+    this.spec = spec;
+    this.prepared = prepared;
+    this.handlers = handlers;
+    this.containment = prepared.containment;
+    this.containmentMessage = prepared.message;
+    this.output = new Output(handlers);
+    this.sampler = new Sampler(prepared.tree, 0);
+    prepared.pipes.provide(spec.steps.length * 2);
+    this.done = this.run();
+  }
+
+  get state(): JobState {
+    return this.current;
+  }
+
+  end(order: EndOrder): void {
+    if (this.ordered !== undefined || this.natural !== undefined) {
+      // Too late to be the cause; what is still to be ended may end sooner.
+      this.ladder?.shorten(order.grace ?? this.spec.grace);
+      return;
+    }
+    const { running } = this;
+    if (running !== undefined && running.process.exit === undefined && running.process.hasEnded()) {
+      // It ended before any signal of ours: that stands. Only Node has not told us yet.
+      void running.process.exited.then(() => this.end(order));
+      return;
+    }
+    this.ladder = new Ladder(this.prepared.tree, order.grace ?? this.spec.grace);
+    this.leavePause();
+    this.ordered = { order, askTime: Date.now(), tree: this.ladder.climb(this.spec.stopSignal) };
+    this.ending.abort();
+    this.setState(JobState.CANCELING, order.message);
+  }
+
+  signal(name: string): Promise<number> {
+    const signal = parseSignal(name, "signal");
+    this.mustRun("signal", [JobState.SETTING_UP, JobState.RUNNING, JobState.PAUSED, JobState.CANCELING]);
+    this.signalsSent.add(signal);
+    return Promise.resolve(this.prepared.tree.signal(signal));
+  }
+
+  async pause(): Promise<void> {
+    this.mustRun("pause", [JobState.RUNNING]);
+    this.pausedSince = performance.now();
+    for (const timeout of this.timeouts) timeout.pause();
+    this.setState(JobState.PAUSED, "");
+    await this.prepared.tree.freeze();
+  }
+
+  resume(): Promise<void> {
+    this.mustRun("resume", [JobState.PAUSED]);
+    this.leavePause();
+    for (const timeout of this.timeouts) timeout.resume();
+    this.prepared.tree.thaw();
+    this.setState(JobState.RUNNING, "");
+    return Promise.resolve();
+  }
+
+  status(): Promise<JobStatus> {
+    const members = this.running === undefined ? [] : this.prepared.tree.members();
+    return Promise.resolve({
+      state: this.current,
+      step: this.running?.step.number ?? 0,
+      pid: this.running?.process.pid ?? 0,
+      stepDuration: this.running === undefined ? 0 : Math.round(performance.now() - this.running.start),
+      processes: describeProcesses(members),
+      processCount: members.length,
+      endReason: this.ordered?.order.reason ?? EndReason.UNSPECIFIED,
+    });
+  }
+
+  sample(): Promise<MetricSample | undefined> {
+    return Promise.resolve(this.running === undefined ? undefined : this.sampler.sample(this.running.step.number));
+  }
+
+  resumeOutput(): void {
+    this.output.resume();
+  }
+
+  private async run(): Promise<JobResult> {
+    let verdict: Verdict;
+    try {
+      verdict = await this.runSteps();
+    } catch (error) {
+      verdict = this.failure(error);
+    }
+    this.natural = this.ordered === undefined ? verdict : undefined;
+    for (const timeout of this.timeouts) timeout.cancel();
+    try {
+      return await this.finish(verdict);
+    } finally {
+      this.sampler.stop();
+      this.running = undefined;
+      this.output.close();
+      await this.prepared.close();
+      this.current = finalState(verdict.outcome);
+    }
+  }
+
+  private async runSteps(): Promise<Verdict> {
+    let last: { step: Step; exit: ExitStatus | undefined } | undefined;
+    for (const step of this.spec.steps) {
+      const started = this.ordered === undefined ? await this.startStep(step) : undefined;
+      if (started instanceof SpawnProblem) return spawnVerdict(step, started);
+      if (started === undefined) break;
+      const exit = await this.stepExit(started);
+      last = { step, exit };
+      this.tellEnded(started, exit);
+      if (this.ordered !== undefined || exit === undefined) break;
+      if (step.main || exit.code !== 0) return (this.natural = this.naturalVerdict(step, exit));
+      // All of a step's output comes before the next step's.
+      await this.output.drain(this.ending.signal);
+    }
+    if (this.ordered === undefined) throw new BelayError("INTERNAL", "Job came to no end");
+    await this.ordered.tree;
+    return orderedVerdict(this.ordered.order, last?.step.number ?? 0, last?.exit);
+  }
+
+  /** Starts a step; undefined: the job was to end before it could. */
+  private async startStep(step: Step): Promise<RunningStep | SpawnProblem | undefined> {
+    const { pipes, tree, cookie, watcher } = this.prepared;
+    const stdout = await pipes.take();
+    const stderr = await pipes.take();
+    const ends = [stdout, stderr];
+    if (this.ordered !== undefined) {
+      for (const { readEnd, writeEnd } of ends) closeAll(readEnd, writeEnd);
+      return undefined;
+    }
+    const environment = stepEnvironment({
+      base: this.options.environment,
+      spec: this.spec.environment,
+      cwd: this.spec.cwd,
+      jobId: this.options.jobId,
+      attempt: this.options.attempt,
+      step: step.number,
+      cookie,
+    });
+    const start = performance.now();
+    this.startTime ??= Date.now();
+    const spawned = await spawnStep({
+      argv: step.argv,
+      cwd: this.spec.cwd,
+      environment,
+      stdout: stdout.writeEnd,
+      stderr: stderr.writeEnd,
+      tree,
+    }).finally(() => closeAll(stdout.writeEnd, stderr.writeEnd));
+    if (spawned instanceof SpawnProblem) {
+      closeAll(stdout.readEnd, stderr.readEnd);
+      if (this.running === undefined) this.startTime = undefined;
+      return spawned;
+    }
+    this.running = { step, process: spawned, start };
+    this.groups.add(spawned.pid);
+    watcher.setGroups([...this.groups]);
+    if (this.current !== JobState.CANCELING) this.setState(step.main ? JobState.RUNNING : JobState.SETTING_UP, "");
+    this.handlers.stepStarted(
+      create(StepStartedSchema, {
+        step: step.number,
+        name: step.name,
+        argv: [...step.argv],
+        pid: spawned.pid,
+        main: step.main,
+      }),
+    );
+    this.output.add(LogStream.STDOUT, step.number, stdout.readEnd);
+    this.output.add(LogStream.STDERR, step.number, stderr.readEnd);
+    this.limit(step);
+    this.sampler.start();
+    return this.running;
+  }
+
+  /** How the step's process ended; undefined when it outlived SIGKILL. */
+  private async stepExit({ process }: RunningStep): Promise<ExitStatus | undefined> {
+    const outlived = new Promise<undefined>((resolve) => {
+      this.ending.signal.addEventListener("abort", () => {
+        void this.ordered?.tree.then((end) => {
+          if (end.survivors.length > 0) resolve(undefined);
+        });
+      });
+    });
+    const exit = await Promise.race([process.exited, outlived]);
+    this.ladder?.look();
+    return exit;
+  }
+
+  private tellEnded(running: RunningStep, exit: ExitStatus | undefined): void {
+    this.handlers.stepEnded(
+      create(StepEndedSchema, {
+        step: running.step.number,
+        ...(exit?.code === undefined ? {} : { exitCode: exit.code }),
+        signal: exit?.signal ?? "",
+        duration: durationFromMs(Math.round(performance.now() - running.start)),
+      }),
+    );
+    for (const group of this.groups) if (!sendToGroup(group, 0)) this.groups.delete(group);
+    this.prepared.watcher.setGroups([...this.groups]);
+  }
+
+  private limit(step: Step): void {
+    if (step.main) {
+      for (const timeout of this.timeouts.splice(0)) timeout.cancel();
+      this.addTimeout(this.spec.timeout, `Main command ran longer than its timeout of ${this.spec.timeout} ms`);
+    } else if (this.timeouts.length === 0) {
+      this.addTimeout(this.spec.setupTimeout, `Setup ran longer than its timeout of ${this.spec.setupTimeout} ms`);
+    }
+  }
+
+  private addTimeout(ms: number, message: string): void {
+    this.timeouts.push(new Countdown(ms, () => this.end({ reason: EndReason.TIMED_OUT, message })));
+  }
+
+  private naturalVerdict(step: Step, exit: ExitStatus): Verdict {
+    return naturalVerdict(step, exit, {
+      oomKills: this.prepared.tree.oomKills(),
+      signalsSent: this.signalsSent,
+    });
+  }
+
+  private failure(error: unknown): Verdict {
+    const message = `The agent failed: ${messageOf(error)}`;
+    this.options.logger.error(message);
+    return {
+      outcome: Outcome.FAILED,
+      reason: EndReason.AGENT_FAILED,
+      message,
+      step: this.running?.step.number ?? 0,
+    };
+  }
+
+  /** Ends what is left, reads the output to its end and puts the result together. */
+  private async finish(verdict: Verdict): Promise<JobResult> {
+    const keep = this.spec.keepDescendants && this.ordered === undefined && this.running?.step.main === true;
+    const askTime = this.ordered?.askTime ?? Date.now();
+    const end = this.ordered === undefined ? await this.endLeftovers(keep) : await this.ordered.tree;
+    const usage = this.sampler.total();
+    const outputCut = await this.finishOutput(keep);
+    this.leavePause();
+    const forced = this.ordered !== undefined || end.rounds.length > 0 || outputCut;
+    return makeResult({
+      verdict,
+      startTime: this.startTime,
+      endTime: end.emptyTime ?? Date.now(),
+      usage,
+      pausedMs: this.pausedMs,
+      evidence: forced
+        ? makeEvidence(askTime, this.ordered?.order.commandId, end, outputCut, this.containment)
+        : undefined,
+    });
+  }
+
+  /** Gives what the job left behind a moment to end by itself, then ends it. */
+  private async endLeftovers(keep: boolean): Promise<TreeEnd> {
+    const { tree } = this.prepared;
+    if (keep || (await this.settled())) return { rounds: [], emptyTime: Date.now(), survivors: [] };
+    const left = describeProcesses(tree.members());
+    this.ladder = new Ladder(tree, Math.min(this.spec.grace, LEFTOVER_GRACE_MS));
+    const end = await this.ladder.climb("SIGTERM");
+    if (end.rounds.length > 0) {
+      const names = left.map((entry) => `${entry.pid} ${entry.command}`);
+      const step = this.running?.step ?? this.spec.steps[0];
+      this.handlers.notice(
+        step?.number ?? 0,
+        `${step === undefined ? "Job" : describeStep(step)} left ${left.length} ${left.length === 1 ? "process" : "processes"} behind, now ended: ${names.slice(0, 5).join("; ")}`,
+      );
+    }
+    return end;
+  }
+
+  /** Whether the tree empties by itself: readers of a pipeline end a moment later than what they read from. */
+  private async settled(): Promise<boolean> {
+    const { tree } = this.prepared;
+    const deadline = performance.now() + LONGEST_SETTLE_MS;
+    const start = performance.now();
+    for (let pause = 1; ; pause = Math.min(pause * 2, 25)) {
+      if (tree.isEmpty()) return true;
+      const quiet = Math.min(this.output.stillFor, performance.now() - start);
+      const patience = this.output.isFull ? Number.POSITIVE_INFINITY : deadline - performance.now();
+      if (quiet >= SETTLE_MS || patience <= 0) return false;
+      await sleep(pause);
+    }
+  }
+
+  /** @returns whether somebody still holds a pipe, so that output may be missing */
+  private async finishOutput(keep: boolean): Promise<boolean> {
+    if (keep) {
+      await this.output.drain(new AbortController().signal);
+      this.output.close();
+      return false;
+    }
+    while (!this.output.ended) {
+      const left = OUTPUT_SILENCE_MS - this.output.stillFor;
+      if (left <= 0) {
+        this.output.close();
+        return true;
+      }
+      const wait = new AbortController();
+      await Promise.race([this.output.whenEnded(), sleep(Math.min(left, 1000), wait.signal)]);
+      wait.abort();
+    }
+    return false;
+  }
+
+  private setState(state: JobState, message: string): void {
+    if (this.current === state) return;
+    this.current = state;
+    this.handlers.state(state, message);
+  }
+
+  private leavePause(): void {
+    if (this.pausedSince !== undefined) this.pausedMs += performance.now() - this.pausedSince;
+    this.pausedSince = undefined;
+  }
+
+  private mustRun(verb: string, states: readonly JobState[]): void {
+    const ended = this.natural !== undefined || this.running === undefined;
+    if (states.includes(this.current) && !ended) return;
+    const state = this.natural === undefined ? this.current : finalState(this.natural.outcome);
+    throw new BelayError("BAD_USAGE", `Cannot ${verb} job "${this.options.jobId}": it is ${stateName(state)}`);
+  }
+}
+
+/** After the output has been silent for so long, a pipe that somebody still holds is given up. */
+const OUTPUT_SILENCE_MS = 5000;
+/** What the main command left behind may end by itself while it prints, and for so long after. */
+const SETTLE_MS = 100;
+/** And no longer than this in all. */
+const LONGEST_SETTLE_MS = 2000;
+/** Most time between stop signal and SIGKILL for what was left behind. */
+const LEFTOVER_GRACE_MS = 2000;
+
+function stateName(state: JobState): string {
+  return JobStateSchema.value[state]?.localName ?? String(state);
+}
+
+function closeAll(...fds: number[]): void {
+  for (const fd of fds) fs.closeSync(fd);
+}

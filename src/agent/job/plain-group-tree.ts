@@ -1,0 +1,81 @@
+import { errnoOf } from "../../base/errors.ts";
+import { Containment } from "../../gen/belay/v1/job_pb.ts";
+import type { ProcessEntry } from "./proc.ts";
+import type { ProcessTree, TreeUsage } from "./tree.ts";
+
+/** A tree held by its process groups alone, where there is no /proc: macOS. What leaves its group is not found. */
+export class PlainGroupTree implements ProcessTree {
+  readonly containment: Containment = Containment.PROCESS_GROUP;
+  private readonly groups = new Set<number>();
+
+  start<T>(spawn: () => T): T {
+    return spawn();
+  }
+
+  adopt(pid: number): void {
+    this.groups.add(pid);
+  }
+
+  /** The groups' leaders stand for all. */
+  members(): ProcessEntry[] {
+    for (const group of this.groups) if (!this.send(group, 0)) this.groups.delete(group);
+    return [...this.groups].map((pid) => ({
+      pid,
+      parentPid: process.pid,
+      group: pid,
+      session: pid,
+      state: "?",
+      startTime: 0,
+      name: "job",
+      ticks: 0,
+      childTicks: 0,
+      threads: 1,
+      memoryBytes: 0,
+    }));
+  }
+
+  isEmpty(): boolean {
+    return this.members().length === 0;
+  }
+
+  signal(signal: NodeJS.Signals): number {
+    return [...this.groups].filter((group) => this.send(group, signal)).length;
+  }
+
+  kill(): number {
+    return this.signal("SIGKILL");
+  }
+
+  freeze(): Promise<void> {
+    this.signal("SIGSTOP");
+    return Promise.resolve();
+  }
+
+  thaw(): void {
+    this.signal("SIGCONT");
+  }
+
+  usage(): TreeUsage {
+    const processes = this.members().length;
+    return { cpuSeconds: 0, memoryBytes: 0, peakMemoryBytes: 0, processes, threads: processes, exact: false };
+  }
+
+  oomKills(): undefined {
+    return undefined;
+  }
+
+  close(): boolean {
+    return true;
+  }
+
+  private send(group: number, signal: NodeJS.Signals | 0): boolean {
+    try {
+      process.kill(-group, signal);
+      return true;
+    } catch (error) {
+      // macOS answers EPERM when only zombies are left in the group.
+      if (errnoOf(error) === "ESRCH" || errnoOf(error) === "EPERM") return false;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,23 @@
+import { create } from "@bufbuild/protobuf";
+import { type ProcessInfo, ProcessInfoSchema } from "../../gen/belay/v1/job_pb.ts";
+import { commandOf, type ProcessEntry, TICKS_PER_SECOND } from "./proc.ts";
+
+/** Processes shown at most. */
+export const MOST_PROCESSES = 100;
+
+/** Describes processes for people, the oldest first. */
+export function describeProcesses(entries: readonly ProcessEntry[]): ProcessInfo[] {
+  return entries
+    .toSorted((a, b) => a.startTime - b.startTime || a.pid - b.pid)
+    .slice(0, MOST_PROCESSES)
+    .map((entry) =>
+      create(ProcessInfoSchema, {
+        pid: entry.pid,
+        parentPid: entry.parentPid,
+        command: commandOf(entry),
+        state: entry.state,
+        memoryBytes: BigInt(entry.memoryBytes),
+        cpuSeconds: entry.ticks / TICKS_PER_SECOND,
+      }),
+    );
+}

@@ -1,0 +1,60 @@
+import type { Containment } from "../../gen/belay/v1/job_pb.ts";
+import type { ProcessEntry } from "./proc.ts";
+
+/** What a tree has used so far. */
+export interface TreeUsage {
+  /** Processor seconds since the start of the job, ended processes included. */
+  readonly cpuSeconds: number;
+  readonly memoryBytes: number;
+  /** Most memory at one time, as far as it is known. */
+  readonly peakMemoryBytes: number;
+  readonly processes: number;
+  readonly threads: number;
+  /** Whether processor time and peak come from the kernel's own counters. */
+  readonly exact: boolean;
+}
+
+/**
+ * Every process that a job makes, however it is held together.
+ *
+ * Its law: a process that `start` started, and each that descends from it, is a member until it is dead, as completely
+ * as `containment` promises. Members are told apart by pid and start time; zombies are none. Calls are synchronous:
+ * between looking and signalling nothing of ours runs.
+ */
+export interface ProcessTree {
+  readonly containment: Containment;
+  /** Runs a function that starts a process, such that the process belongs to the tree from its first instruction. */
+  start<T>(spawn: () => T): T;
+  /** Takes note of a process that `start` has started, the leader of its own process group. */
+  adopt(pid: number): void;
+  /** Those alive now. */
+  members(): ProcessEntry[];
+  /** Whether none is alive. Cheaper than `members`. */
+  isEmpty(): boolean;
+  /**
+   * Sends a signal to each member.
+   *
+   * @param wake lets those go on that are stopped, for they would take the signal only then
+   * @returns how many got it
+   */
+  signal(signal: NodeJS.Signals, wake?: "wake"): number;
+  /**
+   * Sends SIGKILL to all, frozen or not. Processes born meanwhile may need another call.
+   *
+   * @returns how many there were
+   */
+  kill(): number;
+  /** Stops all until `thaw`. Resolves when they stand still, or after a bound. */
+  freeze(): Promise<void>;
+  /** Undoes `freeze`, also one that is under way. */
+  thaw(): void;
+  usage(): TreeUsage;
+  /** How many processes the kernel killed for want of memory; undefined when it cannot be known. */
+  oomKills(): number | undefined;
+  /**
+   * Gives back what the tree holds. The last call.
+   *
+   * @returns whether nothing is left
+   */
+  close(): boolean;
+}
