@@ -1,0 +1,163 @@
+import type { Client, Interceptor } from "@connectrpc/connect";
+import { createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { backoffDelay } from "../../base/backoff.ts";
+import { sleep } from "../../base/clock.ts";
+import { formatDuration } from "../../base/durations.ts";
+import { BelayError } from "../../base/errors.ts";
+import { MiB } from "../../base/sizes.ts";
+import { JobService } from "../../gen/belay/v1/job_service_pb.ts";
+import { readFlagFile } from "../flag-file.ts";
+import type { Address } from "./address.ts";
+import { parseAddresses } from "./address.ts";
+import { translate } from "./errors.ts";
+import type { ClientTls } from "./session.ts";
+import { ORIGIN, TrackerSession } from "./session.ts";
+
+/** Waits between two tries: short, a person looks on. */
+const BACKOFF = { base: 200, cap: 2_000 };
+/** A remark about a tracker that is away comes after this much waiting, not for every blip. */
+const REMARK_AFTER_MS = 1_000;
+/** Largest answer taken; a tracker sends no message above 4 MiB, a page of jobs with long specs may be larger. */
+const READ_MAX_BYTES = 64 * MiB;
+
+/** How to reach a tracker. */
+export interface ClientOptions {
+  readonly tracker: string;
+  readonly tokenFile?: string | undefined;
+  readonly ca?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  /** Milliseconds for which a tracker that is away is tried. 0: for ever. */
+  readonly connectTimeout: number;
+  readonly insecure?: boolean;
+  /** Takes remarks for a person who waits. */
+  readonly remark?: (text: string) => void;
+}
+
+/** A tracker's JobService, with patience and clear errors. */
+export interface JobClient {
+  readonly tracker: string;
+  /**
+   * Makes a call, again while the tracker is away, up to the connect timeout. Give only calls that may be repeated.
+   *
+   * @throws BelayError
+   */
+  call<T>(make: (jobs: Client<typeof JobService>) => Promise<T>): Promise<T>;
+  /**
+   * Reads a stream to its end, opening it again when it breaks; `open` must go on where it was. Once it has been
+   * open, a tracker that is away is waited for without limit: whoever follows a job wants to see its end.
+   *
+   * @throws BelayError
+   */
+  follow<T>(open: (jobs: Client<typeof JobService>) => AsyncIterable<T>): AsyncGenerator<T, void, undefined>;
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+/** @throws BelayError `BAD_USAGE` for an address or file that cannot be used */
+export async function openClient(options: ClientOptions): Promise<JobClient> {
+  const addresses = parseAddresses(options.tracker);
+  const session = new TrackerSession(addresses, await readTls(options));
+  const transport = createGrpcTransport({
+    baseUrl: ORIGIN,
+    sessionManager: session,
+    acceptCompression: [],
+    readMaxBytes: READ_MAX_BYTES,
+    interceptors: await tokenInterceptors(options, addresses),
+  });
+  const jobs = createClient(JobService, transport);
+
+  /** Waits before the next try of an outage, or throws what ended it. */
+  async function again(thrown: unknown, outage: Outage): Promise<void> {
+    const { error, retry } = await translate(thrown, options.tracker);
+    const waited = performance.now() - outage.since;
+    outage.tries++;
+    const left = outage.limit === 0 ? Number.POSITIVE_INFINITY : outage.limit - waited;
+    if (!retry || left <= 0) {
+      if (!retry || outage.limit === 0) throw error;
+      const text = `${error.message}; gave up after ${formatDuration(waited)}`;
+      throw new BelayError(error.code, text, { cause: error });
+    }
+    if (!outage.said && (waited >= REMARK_AFTER_MS || outage.tries === 1)) {
+      outage.said = true;
+      const limit = left === Number.POSITIVE_INFINITY ? "until it answers" : `for ${formatDuration(left)}`;
+      options.remark?.(`${error.message}; trying ${limit}`);
+    }
+    await sleep(Math.min(backoffDelay(outage.tries, BACKOFF), left));
+  }
+
+  return {
+    tracker: options.tracker,
+    async call(make) {
+      const outage = newOutage(options.connectTimeout);
+      for (;;) {
+        try {
+          return await make(jobs);
+        } catch (error) {
+          await again(error, outage);
+        }
+      }
+    },
+    async *follow(open) {
+      let outage = newOutage(options.connectTimeout);
+      for (;;) {
+        try {
+          for await (const message of open(jobs)) {
+            if (outage.said) options.remark?.(`Back at the tracker at ${options.tracker}`);
+            outage = newOutage(0);
+            yield message;
+          }
+          return;
+        } catch (error) {
+          await again(error, outage);
+        }
+      }
+    },
+    close: () => session.close(),
+    [Symbol.dispose]: () => session.close(),
+  };
+}
+
+/** A time without an answer. */
+interface Outage {
+  readonly since: number;
+  readonly limit: number;
+  tries: number;
+  said: boolean;
+}
+
+function newOutage(limit: number): Outage {
+  return { since: performance.now(), limit, tries: 0, said: false };
+}
+
+async function readTls(options: ClientOptions): Promise<ClientTls> {
+  return {
+    ...(options.ca === undefined ? {} : { ca: await readFlagFile(options.ca, "--ca") }),
+    ...(options.cert === undefined ? {} : { cert: await readFlagFile(options.cert, "--cert") }),
+    ...(options.key === undefined ? {} : { key: await readFlagFile(options.key, "--key") }),
+  };
+}
+
+async function tokenInterceptors(options: ClientOptions, addresses: readonly Address[]): Promise<Interceptor[]> {
+  if (options.tokenFile === undefined) return [];
+  const open = addresses.find((address) => !address.tls && !isLocal(address));
+  if (open !== undefined && options.insecure !== true) {
+    throw new BelayError(
+      "BAD_USAGE",
+      `Cannot send a token in plaintext to ${open.text}: use https://, or allow it with --insecure`,
+    );
+  }
+  const token = (await readFlagFile(options.tokenFile, "--token-file")).toString("utf8").trim();
+  if (token === "") throw new BelayError("BAD_USAGE", `The file of --token-file "${options.tokenFile}" is empty`);
+  return [
+    (next) => (request) => {
+      request.header.set("authorization", `Bearer ${token}`);
+      return next(request);
+    },
+  ];
+}
+
+function isLocal(address: Address): boolean {
+  return address.socketPath !== undefined || address.host === "localhost" || /^(127\.|::1$)/.test(address.host);
+}

@@ -1,0 +1,111 @@
+import net from "node:net";
+import tls from "node:tls";
+import { errnoOf, messageOf } from "../../base/errors.ts";
+import type { Address } from "./address.ts";
+
+/** Longest wait for an unknown server's first words. */
+const PROBE_TIMEOUT_MS = 2_000;
+
+/** Why a connection failed, for people, and whether time may heal it. */
+export interface Diagnosis {
+  readonly message: string;
+  readonly retry: boolean;
+}
+
+/**
+ * Finds out why no HTTP/2 connection came about, by asking the server in other ways. Called on the way to an error
+ * message only.
+ */
+export async function diagnose(address: Address, error: unknown): Promise<Diagnosis> {
+  const errno = errnoOf(error);
+  const waiting = errno === undefined ? undefined : WAITING[errno];
+  if (waiting !== undefined) return { message: waiting, retry: true };
+  if (address.tls) return diagnoseTls(error, errno);
+  return diagnosePlain(address, error);
+}
+
+/** What a machine says that is away or starting. */
+const WAITING: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connection refused",
+  ENOENT: "no such socket",
+  ENOTFOUND: "no such host",
+  EAI_AGAIN: "the host's name cannot be looked up now",
+  ETIMEDOUT: "no answer",
+  EHOSTUNREACH: "no route to the host",
+  ENETUNREACH: "no route to the network",
+};
+
+function diagnoseTls(error: unknown, errno: string | undefined): Diagnosis {
+  const message = messageOf(error);
+  if (/wrong version number|packet length too long/i.test(message)) {
+    return { message: "it does not speak TLS: use http:// instead of https://", retry: false };
+  }
+  if (errno !== undefined && /CERT|VERIFY|SELF_SIGNED|ISSUER/.test(errno)) {
+    const what =
+      errno === "ERR_TLS_CERT_ALTNAME_INVALID"
+        ? "its certificate is for another host"
+        : errno === "CERT_HAS_EXPIRED"
+          ? "its certificate has expired"
+          : "its certificate is not vouched for by a known authority: name one with --ca";
+    return { message: `${what} (${errno})`, retry: false };
+  }
+  if (/alert/i.test(message)) {
+    return { message: `it refuses the TLS handshake, perhaps for want of --cert and --key (${message})`, retry: false };
+  }
+  return { message, retry: true };
+}
+
+async function diagnosePlain(address: Address, error: unknown): Promise<Diagnosis> {
+  const answer = await ask(address);
+  const head = answer.toString("latin1");
+  const http = /^HTTP\/1\.\d (\d{3})/.exec(head);
+  if (http !== null) {
+    if (/plain HTTP request was sent to HTTPS|HTTP request to an HTTPS server/i.test(head)) {
+      return { message: "it speaks TLS: use https:// instead of http://", retry: false };
+    }
+    const type = /^content-type: *([^;\r\n]+)/im.exec(head)?.[1];
+    const what = type === undefined ? `status ${http[1]}` : `status ${http[1]} and ${type}`;
+    return { message: `a web server that is no Belay tracker answers there (HTTP/1.1, ${what})`, retry: false };
+  }
+  // TLS alert or handshake record, or a handshake that works: a TLS server heard plaintext.
+  if (answer[0] === 0x15 || answer[0] === 0x16 || (answer.length === 0 && (await speaksTls(address)))) {
+    return { message: "it speaks TLS: use https:// instead of http://", retry: false };
+  }
+  if (answer.length > 0) return { message: "something that is no Belay tracker answers there", retry: false };
+  return { message: `it closed the connection (${messageOf(error)})`, retry: true };
+}
+
+/** First bytes that a server answers to a plain HTTP/1.1 request. Empty: none. */
+function ask(address: Address): Promise<Buffer> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    const socket =
+      address.socketPath === undefined
+        ? net.connect({ host: address.host, port: address.port })
+        : net.connect({ path: address.socketPath });
+    socket.setTimeout(PROBE_TIMEOUT_MS, () => socket.destroy());
+    socket.on("connect", () => socket.write(`GET / HTTP/1.1\r\nHost: ${address.host}\r\nConnection: close\r\n\r\n`));
+    socket.on("data", (chunk) => {
+      chunks.push(chunk);
+      if (Buffer.concat(chunks).length >= 1024) socket.destroy();
+    });
+    socket.on("error", () => undefined);
+    socket.on("close", () => resolve(Buffer.concat(chunks)));
+  });
+}
+
+function speaksTls(address: Address): Promise<boolean> {
+  if (address.socketPath !== undefined) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    // Nothing is sent over it: only whether a handshake works is of interest.
+    const socket = tls.connect({ host: address.host, port: address.port, rejectUnauthorized: false });
+    const done = (spoken: boolean): void => {
+      resolve(spoken);
+      socket.destroy();
+    };
+    socket.setTimeout(PROBE_TIMEOUT_MS, () => done(false));
+    socket.on("secureConnect", () => done(true));
+    socket.on("error", (error) => done(/alert/i.test(messageOf(error))));
+    socket.on("close", () => done(false));
+  });
+}

@@ -1,0 +1,93 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { BelayError, messageOf } from "../../base/errors.ts";
+import { diagnose } from "./diagnose.ts";
+import { DialError } from "./session.ts";
+
+/** What a failed call means. */
+export interface Failure {
+  /** For people. */
+  readonly error: BelayError;
+  /** Another try may help: the tracker is away, starting or overloaded. */
+  readonly retry: boolean;
+}
+
+/**
+ * Translates whatever a call to the tracker threw. The only place of the command line that knows gRPC's codes.
+ *
+ * @param tracker addresses as the user gave them
+ */
+export async function translate(thrown: unknown, tracker: string): Promise<Failure> {
+  if (thrown instanceof BelayError) return { error: thrown, retry: false };
+  const dial = causeOf(thrown, DialError);
+  if (dial !== undefined) {
+    const { message, retry } = await diagnose(dial.address, dial.cause);
+    const text = `Cannot reach the tracker at ${dial.address.text}: ${message}`;
+    return { error: new BelayError("TRACKER_UNREACHABLE", text, { cause: thrown }), retry };
+  }
+  if (!(thrown instanceof ConnectError)) {
+    const text = `The call to the tracker at ${tracker} failed: ${messageOf(thrown)}`;
+    return { error: new BelayError("INTERNAL", text, { cause: thrown }), retry: false };
+  }
+  return translateCode(thrown, tracker);
+}
+
+function translateCode(thrown: ConnectError, tracker: string): Failure {
+  const said = thrown.rawMessage;
+  const fail = (code: ConstructorParameters<typeof BelayError>[0], text: string, retry = false): Failure => ({
+    error: new BelayError(code, text, { cause: thrown }),
+    retry,
+  });
+  // connect-node's words for an answer that is not gRPC, and its codes for HTTP statuses (a 404 page is Unimplemented).
+  if (/unsupported content.type|missing trailer|protocol error: /i.test(said) || /^HTTP \d{3}/.test(said)) {
+    return fail(
+      "TRACKER_REFUSED",
+      `The server at ${tracker} is no Belay tracker: it does not answer in gRPC (${said})`,
+    );
+  }
+  switch (thrown.code) {
+    case Code.NotFound:
+      return fail("NOT_FOUND", sentence(said));
+    case Code.InvalidArgument:
+    case Code.OutOfRange:
+      return fail("BAD_USAGE", sentence(said));
+    case Code.Unauthenticated:
+      return fail(
+        "TRACKER_REFUSED",
+        `The tracker at ${tracker} wants a valid token: name one with --token-file (${said})`,
+      );
+    case Code.PermissionDenied:
+      return fail("TRACKER_REFUSED", `The token does not allow this: ${said}`);
+    case Code.Unimplemented:
+      return fail(
+        "TRACKER_REFUSED",
+        `The server at ${tracker} does not know this call: it is no Belay tracker, or an older one (${said})`,
+      );
+    case Code.AlreadyExists:
+    case Code.FailedPrecondition:
+      return fail("TRACKER_REFUSED", sentence(said));
+    case Code.Canceled:
+    case Code.Unknown:
+    case Code.DeadlineExceeded:
+    case Code.ResourceExhausted:
+    case Code.Aborted:
+    case Code.Internal:
+    case Code.Unavailable:
+    case Code.DataLoss:
+      return fail("TRACKER_UNREACHABLE", `The tracker at ${tracker} did not answer: ${said}`, true);
+    default:
+      thrown.code satisfies never;
+      return fail("INTERNAL", said);
+  }
+}
+
+/** The first error of a class in a chain of causes. */
+function causeOf<T extends Error>(error: unknown, kind: abstract new (...args: never[]) => T): T | undefined {
+  for (let at = error, depth = 0; at instanceof Error && depth < 8; at = at.cause, depth++) {
+    if (at instanceof kind) return at;
+  }
+  return undefined;
+}
+
+function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

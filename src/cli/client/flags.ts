@@ -1,0 +1,26 @@
+import type { Flag, Values } from "../flags.ts";
+import type { ConnectionFlags } from "../connection-flags.ts";
+import { connectionFlags } from "../connection-flags.ts";
+import { duration, toggle } from "../flags.ts";
+import type { Io } from "../io.ts";
+import type { JobClient } from "./client.ts";
+import { openClient } from "./client.ts";
+
+/** Flags of the commands that call JobService. */
+export type ClientFlags = ConnectionFlags & { connectTimeout: Flag<number> };
+
+/** See ClientFlags. */
+export const clientFlags: ClientFlags = {
+  ...connectionFlags,
+  connectTimeout: duration({ default: "10s", help: "how long to try a tracker that is away; 0: for ever" }),
+};
+
+/** `--json`, for commands that print data. */
+export const jsonFlag: Flag<boolean> = toggle({
+  help: "print the contract's own messages as protobuf JSON, one object a line",
+});
+
+/** Opens the client that a command's flags describe; its remarks go to standard error. */
+export function clientOf(flags: Values<ClientFlags>, io: Io): Promise<JobClient> {
+  return openClient({ ...flags, remark: (remark) => void io.stderr.write(`belay: ${remark}\n`) });
+}

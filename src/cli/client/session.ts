@@ -1,0 +1,144 @@
+import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2";
+import http2 from "node:http2";
+import net from "node:net";
+import { MiB } from "../../base/sizes.ts";
+import type { Address } from "./address.ts";
+
+/** Origin that requests are made to, whichever address they go to in the end. */
+export const ORIGIN = "http://tracker";
+
+/** Longest wait for one address to show that it speaks HTTP/2. */
+const CONNECT_TIMEOUT_MS = 10_000;
+/** Time between two pings while calls are open; a follower of a silent job must notice a dead network. */
+const PING_INTERVAL_MS = 20_000;
+/** Window of one stream and of the connection. Node's 64 KiB bound a log to 64 KiB per round trip. */
+const STREAM_WINDOW = 1 * MiB;
+const CONNECTION_WINDOW = 4 * MiB;
+
+/** Certificates, contents of PEM files. */
+export interface ClientTls {
+  readonly ca?: Buffer;
+  readonly cert?: Buffer;
+  readonly key?: Buffer;
+}
+
+/** No connection came about. */
+export class DialError extends Error {
+  override readonly name = "DialError";
+  readonly address: Address;
+
+  constructor(address: Address, cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.address = address;
+  }
+}
+
+/**
+ * One HTTP/2 connection, made with the first call and again after it has closed, to the first of several addresses that
+ * answers. What connect-node calls a session manager; its own knows neither several addresses nor window sizes.
+ */
+export class TrackerSession {
+  readonly authority: string = ORIGIN;
+  private readonly addresses: readonly Address[];
+  private readonly tls: ClientTls;
+  private session: ClientHttp2Session | undefined;
+  private dialing: Promise<ClientHttp2Session> | undefined;
+  private openStreams = 0;
+
+  constructor(addresses: readonly Address[], tls: ClientTls = {}) {
+    this.addresses = addresses;
+    this.tls = tls;
+  }
+
+  async request(method: string, path: string, headers: OutgoingHttpHeaders): Promise<ClientHttp2Stream> {
+    const session = await this.ready();
+    const stream = session.request({ ...headers, ":method": method, ":path": path });
+    this.openStreams++;
+    session.ref();
+    stream.once("close", () => {
+      this.openStreams--;
+      if (this.openStreams === 0) session.unref();
+    });
+    return stream;
+  }
+
+  notifyResponseByteRead(): void {
+    // Pings alone say whether the connection lives.
+  }
+
+  /** Resolves when a connection is there. @throws DialError of the last address */
+  async ready(): Promise<ClientHttp2Session> {
+    if (this.session !== undefined && !this.session.closed && !this.session.destroyed) return this.session;
+    this.dialing ??= this.dialInTurn().finally(() => {
+      this.dialing = undefined;
+    });
+    this.session = await this.dialing;
+    return this.session;
+  }
+
+  close(): void {
+    this.session?.destroy();
+    this.session = undefined;
+  }
+
+  private async dialInTurn(): Promise<ClientHttp2Session> {
+    let failure: unknown;
+    for (const address of this.addresses) {
+      try {
+        const session = await dial(address, this.tls);
+        this.watch(session);
+        return session;
+      } catch (error) {
+        failure = new DialError(address, error);
+      }
+    }
+    throw failure;
+  }
+
+  /** Destroys the connection when a ping stays without answer until the next one is due. */
+  private watch(session: ClientHttp2Session): void {
+    let waiting = false;
+    const timer = setInterval(() => {
+      if (waiting) {
+        session.destroy(new Error("the tracker has not answered a ping"));
+        return;
+      }
+      if (this.openStreams === 0) return;
+      waiting = session.ping(() => {
+        waiting = false;
+      });
+    }, PING_INTERVAL_MS);
+    timer.unref();
+    session.once("close", () => clearInterval(timer));
+    session.unref();
+  }
+}
+
+function dial(address: Address, tls: ClientTls): Promise<ClientHttp2Session> {
+  return new Promise((resolve, reject) => {
+    const socketPath = address.socketPath;
+    const session = http2.connect(address.origin, {
+      settings: { initialWindowSize: STREAM_WINDOW, enablePush: false },
+      ...(address.tls ? tls : {}),
+      ...(socketPath === undefined ? {} : { createConnection: () => net.connect({ path: socketPath }) }),
+    });
+    let failure: unknown;
+    const timer = setTimeout(() => {
+      session.destroy(Object.assign(new Error("no answer"), { code: "ETIMEDOUT" }));
+    }, CONNECT_TIMEOUT_MS);
+    session.on("error", (error) => {
+      failure = error;
+    });
+    session.once("close", () => {
+      clearTimeout(timer);
+      // Without effect if it had been ready.
+      reject(failure instanceof Error ? failure : new Error("the connection was closed"));
+    });
+    // An open socket proves nothing; the server's SETTINGS do.
+    session.once("remoteSettings", () => {
+      clearTimeout(timer);
+      session.setLocalWindowSize(CONNECTION_WINDOW);
+      resolve(session);
+    });
+  });
+}

@@ -1,0 +1,79 @@
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { shortId } from "../../base/ids.ts";
+import type { Job } from "../../gen/belay/v1/job_pb.ts";
+import { JobSchema } from "../../gen/belay/v1/job_pb.ts";
+import { CancelJobResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
+import { clientFlags, clientOf, jsonFlag } from "../client/flags.ts";
+import { waitForEnd } from "../client/resume.ts";
+import type { Command } from "../command.ts";
+import { command } from "../command.ts";
+import { EXIT_BELAY, EXIT_OK } from "../exit-codes.ts";
+import { duration, text, toggle } from "../flags.ts";
+import { jobArgument, onlyJob, presentJob } from "../job-argument.ts";
+import { jsonLine } from "../render/json.ts";
+import { evidenceLines, resultText } from "../render/result.ts";
+import { hasEnded } from "../render/state.ts";
+import type { Style } from "../render/style.ts";
+import { styleOf } from "../render/style.ts";
+
+const flags = {
+  grace: duration({ help: "time between stop signal and SIGKILL; 0: SIGKILL at once; default: what the job says" }),
+  reason: text({ help: "why, for people; becomes part of the result" }),
+  wait: toggle({ help: "return when nothing of the job is left, and show the evidence" }),
+  json: jsonFlag,
+  ...clientFlags,
+};
+
+/** `belay cancel` */
+export const cancel: Command = command({
+  name: "cancel",
+  args: [jobArgument],
+  about:
+    "Ends a job: stop signal to all its processes, the grace period, SIGKILL to all, until none is left. " +
+    "Canceling a job that has ended changes nothing and is no error.",
+  flags,
+  examples: [
+    ["belay cancel train-17", "order it"],
+    ["belay cancel --wait --grace 2s train-17", "order it, wait until it is done"],
+    ["belay cancel --reason 'wrong data set' train-17", "say why"],
+  ],
+  run: async ({ flags, args, io }) => {
+    const jobId = onlyJob(args);
+    using client = await clientOf(flags, io);
+    const request = {
+      jobId,
+      commandId: shortId(),
+      reason: flags.reason ?? "",
+      ...(flags.grace === undefined ? {} : { gracePeriod: durationFromMs(flags.grace) }),
+    };
+    const answer = await client.call((jobs) => jobs.cancelJob(request));
+    const job = presentJob(answer);
+    const style = styleOf(io.stdout);
+    if (!flags.wait || hasEnded(job.state)) {
+      if (flags.json) await io.stdout.write(jsonLine(CancelJobResponseSchema, answer));
+      else await io.stdout.write(answerText(job, answer.command !== undefined, answer.agentConnected, style));
+      return EXIT_OK;
+    }
+    if (!answer.agentConnected) {
+      await io.stderr.write(`belay: The agent is not connected; the order waits for it\n`);
+    }
+    const ended = await waitForEnd(client, jobId);
+    await io.stdout.write(flags.json ? jsonLine(JobSchema, ended) : endText(ended, style));
+    return (ended.result?.evidence?.survivors.length ?? 0) === 0 ? EXIT_OK : EXIT_BELAY;
+  },
+});
+
+function answerText(job: Job, ordered: boolean, connected: boolean, style: Style): string {
+  const state = style.state(job.state);
+  if (ordered && connected) return `${job.jobId} is being canceled (${state}); belay wait ${job.jobId} sees it done\n`;
+  if (ordered) return `${job.jobId} will be canceled when its agent is back (${state})\n`;
+  const result = job.result === undefined ? "" : ` (${resultText(job.result)})`;
+  return `${job.jobId} is ${state}${result}\n`;
+}
+
+function endText(job: Job, style: Style): string {
+  const result = job.result;
+  if (result === undefined) return `${job.jobId} is ${style.state(job.state)}\n`;
+  const evidence = result.evidence === undefined ? [] : evidenceLines(result.evidence);
+  return [`${job.jobId} is ${style.state(job.state)} (${resultText(result)})`, ...evidence, ""].join("\n");
+}

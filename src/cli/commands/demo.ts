@@ -1,0 +1,109 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { BelayError } from "../../base/errors.ts";
+import type { Tracker } from "../../tracker/options.ts";
+import { startTracker } from "../../tracker/server.ts";
+import { openClient } from "../client/client.ts";
+import type { Command } from "../command.ts";
+import { command } from "../command.ts";
+import type { AgentProcess } from "../demo/agent-process.ts";
+import { playHello } from "../demo/hello.ts";
+import { Stage } from "../demo/stage.ts";
+import { playStubborn } from "../demo/stubborn.ts";
+import { stillAlive } from "../demo/verify.ts";
+import { EXIT_BELAY, EXIT_OK } from "../exit-codes.ts";
+import type { Io } from "../io.ts";
+import { takeStopSignals } from "../stop-signals.ts";
+
+/** Longest time the demo may take; it takes about 8 s. */
+const LIMIT_MS = 18_000;
+
+/** `belay demo` */
+export const demo: Command = command({
+  name: "demo",
+  args: [],
+  about:
+    "Starts a tracker in a temporary directory, runs a small job and a stubborn one under real agents, shows what " +
+    "arrives, and removes everything again. Needs nothing, takes about ten seconds.",
+  flags: {},
+  examples: [["belay demo", "see it work"]],
+  run: async ({ io }) => {
+    const signals = takeStopSignals(() => undefined);
+    const stage = new Stage(io);
+    const cast: Cast = { agents: [], pids: new Set() };
+    const directory = await mkdtemp(path.join(tmpdir(), "belay-demo-"));
+    let running: Tracker | undefined;
+    try {
+      await stage.text(
+        `${stage.style.bold("Belay, a demonstration")}: one tracker, two agents, two jobs. All of it lives in ${directory}.`,
+      );
+      const tracker = await startTracker({
+        listen: "127.0.0.1:0",
+        dataDirectory: path.join(directory, "data"),
+        heartbeatInterval: 1_000,
+        lease: 5_000,
+        drainTimeout: 1_000,
+      });
+      running = tracker;
+      await bounded(play(tracker.address, stage, cast, io), signals.stop);
+    } finally {
+      await Promise.all(cast.agents.map((agent) => agent.stop()));
+      await running?.close();
+      await rm(directory, { recursive: true, force: true });
+      signals.release();
+    }
+    const alive = await stillAlive([...cast.pids, ...cast.agents.map((agent) => agent.pid)]);
+    if (alive.length > 0) {
+      await io.stderr.write(`belay: The demo left processes behind: pid ${alive.join(", ")}\n`);
+      return EXIT_BELAY;
+    }
+    await epilogue(stage, cast);
+    return EXIT_OK;
+  },
+});
+
+/** Who takes part, for the last look round. */
+interface Cast {
+  readonly agents: AgentProcess[];
+  /** Processes of the jobs. */
+  readonly pids: Set<number>;
+}
+
+async function play(address: string, stage: Stage, cast: Cast, io: Io): Promise<void> {
+  using client = await openClient({ tracker: address, connectTimeout: 5_000 });
+  await stage.scene("1. A tracker records jobs and passes orders");
+  await stage.typed("belay tracker");
+  await stage.arrived("tracker", `listens on ${address}`);
+  const props = { client, address, stage, env: io.env, enter: (agent: AgentProcess) => void cast.agents.push(agent) };
+  await playHello(props);
+  for (const pid of await playStubborn(props)) cast.pids.add(pid);
+}
+
+async function epilogue(stage: Stage, cast: Cast): Promise<void> {
+  const processes = cast.pids.size + cast.agents.length;
+  await stage.scene("Nothing is left");
+  await stage.text(`  ${processes} processes are gone, the temporary directory is removed.`);
+  await stage.scene("Now yours");
+  await stage.typed("belay tracker");
+  await stage.typed("belay run --job mine -- python train.py     # in another terminal, or on another machine");
+  await stage.typed("belay logs -f mine");
+}
+
+/** The play, unless it takes too long or the user has seen enough. */
+async function bounded(play: Promise<void>, stop: AbortSignal): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const ended = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new BelayError("INTERNAL", `The demo has not come to its end within ${LIMIT_MS / 1000} s`)),
+      LIMIT_MS,
+    );
+    stop.addEventListener("abort", () => reject(new BelayError("STOPPED", "The demo was stopped")), { once: true });
+  });
+  play.catch(() => undefined);
+  try {
+    await Promise.race([play, ended]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,88 @@
+import type { Job } from "../../gen/belay/v1/job_pb.ts";
+import { JobSchema } from "../../gen/belay/v1/job_pb.ts";
+import { clientFlags, clientOf, jsonFlag } from "../client/flags.ts";
+import type { JobClient } from "../client/client.ts";
+import type { Command } from "../command.ts";
+import { command } from "../command.ts";
+import { didYouMean } from "../did-you-mean.ts";
+import { EXIT_OK } from "../exit-codes.ts";
+import { count, many, pairs, text, wanted } from "../flags.ts";
+import { jobTable } from "../render/job-table.ts";
+import { jsonLine } from "../render/json.ts";
+import { STATE_NAMES } from "../render/state.ts";
+
+const PAGE = 1000;
+
+const flags = {
+  state: many({ value: "STATE", separator: ",", help: "only jobs in this state, such as running" }, (given, what) => {
+    const state = STATE_NAMES.get(given.toUpperCase().replaceAll("-", "_"));
+    if (state !== undefined) return state;
+    const known = [...STATE_NAMES.keys()].map((name) => name.toLowerCase());
+    throw wanted(what, given, `one of ${known.join(", ")}${didYouMean(given, known)}`);
+  }),
+  label: pairs({ separator: ",", help: "only jobs with this label" }),
+  name: text({ help: "only jobs with this name" }),
+  limit: count({ default: 100, help: "most jobs listed, newest first; 0: all" }),
+  json: jsonFlag,
+  ...clientFlags,
+};
+
+/** `belay jobs` */
+export const jobs: Command = command({
+  name: "jobs",
+  args: [],
+  about: "Lists jobs, newest first.",
+  flags,
+  examples: [
+    ["belay jobs", "the newest 100"],
+    ["belay jobs --state running --label team=ml", "some of them"],
+    ["belay jobs --json --limit 0 | jq -r .jobId", "for programs: one Job of the contract a line"],
+  ],
+  run: async ({ flags, io }) => {
+    using client = await clientOf(flags, io);
+    const filter = {
+      states: [...flags.state],
+      labels: Object.fromEntries(flags.label),
+      ...(flags.name === undefined ? {} : { name: flags.name }),
+    };
+    const found: Job[] = [];
+    let more = false;
+    for await (const page of pages(client, filter, flags.limit)) {
+      more = page.more;
+      if (flags.json) for (const job of page.jobs) await io.stdout.write(jsonLine(JobSchema, job));
+      else found.push(...page.jobs);
+      if (io.stdout.gone.aborted) return EXIT_OK;
+    }
+    if (flags.json) return EXIT_OK;
+    if (found.length > 0) await io.stdout.write(jobTable(found, io.stdout, Date.now()));
+    const filtered = flags.state.length > 0 || flags.label.length > 0 || flags.name !== undefined;
+    if (found.length === 0) await io.stderr.write(filtered ? "No job matches.\n" : firstSteps(flags.tracker));
+    if (more) await io.stderr.write(`There are more: --limit 0 lists all.\n`);
+    return EXIT_OK;
+  },
+});
+
+async function* pages(
+  client: JobClient,
+  filter: { states: Job["state"][]; labels: Record<string, string>; name?: string },
+  limit: number,
+): AsyncGenerator<{ jobs: readonly Job[]; more: boolean }> {
+  let left = limit === 0 ? Number.POSITIVE_INFINITY : limit;
+  let pageToken = "";
+  do {
+    const request = { filter, pageSize: Math.min(PAGE, left), pageToken };
+    const answer = await client.call((service) => service.listJobs(request));
+    left -= answer.jobs.length;
+    pageToken = answer.nextPageToken;
+    yield { jobs: answer.jobs, more: pageToken !== "" };
+  } while (pageToken !== "" && left > 0);
+}
+
+function firstSteps(tracker: string): string {
+  const flag = tracker === clientFlags.tracker.default ? "" : ` --tracker ${tracker}`;
+  return `No jobs yet. Run one:
+  belay run${flag} --job hello -- echo 'it works'
+or record one for an agent to come:
+  belay submit${flag} -- echo 'it works'
+`;
+}

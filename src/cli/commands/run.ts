@@ -1,0 +1,166 @@
+import { BelayError } from "../../base/errors.ts";
+import { shortId } from "../../base/ids.ts";
+import type { AgentOptions, AgentOutcome, OnDisconnect, TransportSecurity } from "../../agent/options.ts";
+import { runAgent } from "../../agent/run.ts";
+import type { Command } from "../command.ts";
+import { command } from "../command.ts";
+import type { ConnectionFlags } from "../connection-flags.ts";
+import { connectionFlags } from "../connection-flags.ts";
+import { EXIT_BELAY, EXIT_CODES_HELP, exitCodeOfResult } from "../exit-codes.ts";
+import { readFlagFile } from "../flag-file.ts";
+import type { Flag, Values } from "../flags.ts";
+import { choice, duration, size, text, toggle, variableName, wanted } from "../flags.ts";
+import { parseDuration } from "../../base/durations.ts";
+import type { Io } from "../io.ts";
+import { checkJobId } from "../job-argument.ts";
+import { logFlags, loggerOf } from "../log-flags.ts";
+import { passThrough } from "../pass-through.ts";
+import { deservesMessage, resultText } from "../render/result.ts";
+import { clean } from "../render/clean.ts";
+import { outcomeName } from "../render/state.ts";
+import { jobFlags } from "../spec/job-flags.ts";
+import { specOf } from "../spec/job-spec.ts";
+import { takeStopSignals } from "../stop-signals.ts";
+
+const onDisconnect: Flag<OnDisconnect> = {
+  value: "continue|cancel-after=DURATION",
+  default: { kind: "continue" },
+  defaultText: "continue",
+  help: "what becomes of the job while the tracker is away",
+  read: (texts, what) => {
+    const given = texts.at(-1) ?? "";
+    if (given === "continue") return { kind: "continue" };
+    const after = /^cancel-after=(.+)$/.exec(given)?.[1];
+    if (after === undefined) throw wanted(what, given, "continue or cancel-after=10m");
+    return { kind: "cancel-after", ms: parseDuration(after, what) };
+  },
+};
+
+const flagTable = {
+  job: text({ value: "ID", help: "the job's id; default: a new one" }),
+  ...jobFlags,
+  ...connectionFlags,
+  connectTimeout: duration({ default: "60s", help: "how long to try to reach the tracker at the start; 0: for ever" }),
+  flushTimeout: duration({ default: "5m", help: "how long to go on delivering after the job's end" }),
+  onDisconnect,
+  spoolDir: text({ value: "DIR", help: "directory for output that waits for the tracker; default: memory only" }),
+  spoolLimit: size({ default: "1GiB", help: "most output that waits for the tracker" }),
+  onSpoolFull: choice(["block", "drop"], {
+    default: "block",
+    help: "when that is full: the job waits, or the oldest output is dropped and recorded as missing",
+  }),
+  containment: choice(["auto", "cgroup", "process-group"], {
+    default: "auto",
+    help: "how the job's processes are held together",
+  }),
+  quiet: toggle({ short: "q", help: "do not pass the job's output through" }),
+  ...logFlags,
+};
+
+/** `belay run` */
+export const run: Command = command({
+  name: "run",
+  args: [{ name: "[command...]", help: "program and arguments, run without a shell; none: the tracker's spec is run" }],
+  about:
+    "Runs one job under an agent: setup steps, then the command. Everything it prints and uses goes to the tracker; " +
+    "its output is also passed through. SIGTERM and SIGINT end the job, a second one skips the grace period.",
+  flags: flagTable,
+  takesCommandLine: true,
+  examples: [
+    ["belay run -- python train.py --epochs 3", "a new job"],
+    ["belay run --job train-17 --setup 'npm ci' -- npm test", "with an id and a setup step"],
+    ["belay run --spec job.yaml", "a spec file (the JobSpec of the contract)"],
+    ["belay run --job train-18", "a job that was recorded with belay submit"],
+  ],
+  notes: EXIT_CODES_HELP,
+  run: async (call) => {
+    const { flags, io } = call;
+    const spec = await specOf(call);
+    if (spec === undefined && flags.job === undefined) {
+      throw new BelayError(
+        "BAD_USAGE",
+        "Nothing to run: give a command after --, --spec FILE, or --job ID of a job that was submitted",
+      );
+    }
+    const jobId = flags.job === undefined ? shortId() : checkJobId(flags.job, "--job");
+    const remark = (line: string): void => {
+      if (io.stderr.isTerminal) void io.stderr.write(`belay: ${line}\n`);
+    };
+    const signals = takeStopSignals((signal, insisting) => {
+      remark(
+        insisting ? `${signal} again: killing the job` : `${signal}: ending the job; once more skips the grace period`,
+      );
+    });
+    const logger = loggerOf(flags, io.stderr.isTerminal ? "error" : "warn", io);
+    const output = flags.quiet ? undefined : passThrough(io);
+    if (flags.job === undefined) remark(`Job ${jobId}`);
+    try {
+      const outcome = await runAgent({
+        ...agentOptions(flags),
+        jobId,
+        ...(spec === undefined ? {} : { spec }),
+        security: await security(flags),
+        environment: jobEnvironment(io),
+        logger,
+        onProgress: remark,
+        ...(output === undefined ? {} : { onOutput: (stream, data) => void output.take(stream, data) }),
+        stop: signals.stop,
+        stopNow: signals.stopNow,
+      });
+      await output?.end();
+      return await report(jobId, outcome, io);
+    } finally {
+      signals.release();
+      await logger.flush();
+    }
+  },
+});
+
+function agentOptions(flags: Values<typeof flagTable>): Omit<AgentOptions, "jobId"> {
+  return {
+    tracker: flags.tracker,
+    connectTimeout: flags.connectTimeout,
+    flushTimeout: flags.flushTimeout,
+    onDisconnect: flags.onDisconnect,
+    ...(flags.spoolDir === undefined ? {} : { spoolDirectory: flags.spoolDir }),
+    spoolLimit: flags.spoolLimit,
+    onSpoolFull: flags.onSpoolFull,
+    containment: flags.containment,
+  };
+}
+
+async function security(flags: Values<ConnectionFlags>): Promise<TransportSecurity> {
+  return {
+    ...(flags.tokenFile === undefined ? {} : { tokenFile: flags.tokenFile }),
+    ...(flags.ca === undefined ? {} : { ca: await readFlagFile(flags.ca, "--ca") }),
+    ...(flags.cert === undefined ? {} : { cert: await readFlagFile(flags.cert, "--cert") }),
+    ...(flags.key === undefined ? {} : { key: await readFlagFile(flags.key, "--key") }),
+    insecure: flags.insecure,
+  };
+}
+
+/**
+ * What the job inherits: all but this command's own flags, which would otherwise be those of a `belay run` inside the
+ * job too, its id first of all. The tracker's address stays: a job may ask it about itself.
+ */
+function jobEnvironment(io: Io): Record<string, string | undefined> {
+  const own = new Set(Object.keys(flagTable).map(variableName));
+  own.delete(variableName("tracker"));
+  own.delete(variableName("ca"));
+  return Object.fromEntries(Object.entries(io.env).filter(([name]) => !own.has(name)));
+}
+
+/** Says how it ended, as far as the exit code does not. */
+async function report(jobId: string, outcome: AgentOutcome, io: Io): Promise<number> {
+  const { result, delivered, undelivered } = outcome;
+  if (io.stderr.isTerminal || deservesMessage(result)) {
+    const message = deservesMessage(result) ? `: ${clean(result.message)}` : "";
+    await io.stderr.write(`belay: Job ${jobId} ${outcomeName(result.outcome)} (${resultText(result)})${message}\n`);
+  }
+  if (delivered) {
+    if (undelivered !== "") await io.stderr.write(`belay: The log is not complete: ${undelivered}\n`);
+    return exitCodeOfResult(result);
+  }
+  await io.stderr.write(`belay: Not everything reached the tracker: ${undelivered}\n`);
+  return EXIT_BELAY;
+}

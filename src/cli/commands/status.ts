@@ -1,0 +1,40 @@
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { GetJobStatusResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
+import { clientFlags, clientOf, jsonFlag } from "../client/flags.ts";
+import type { Command } from "../command.ts";
+import { command } from "../command.ts";
+import { EXIT_OK } from "../exit-codes.ts";
+import { duration } from "../flags.ts";
+import { jobArgument, onlyJob } from "../job-argument.ts";
+import { jsonLine } from "../render/json.ts";
+import { statusText } from "../render/status.ts";
+import { styleOf } from "../render/style.ts";
+
+const flags = {
+  wait: duration({ default: "5s", help: "longest wait for the agent's answer, up to 60s" }),
+  json: jsonFlag,
+  ...clientFlags,
+};
+
+/** `belay status` */
+export const status: Command = command({
+  name: "status",
+  args: [jobArgument],
+  about:
+    "Asks the job's agent how the job stands at this moment, and waits for the answer. Says so when there is none.",
+  flags,
+  examples: [
+    ["belay status train-17", "state, processes, what they use"],
+    ["belay status --json train-17", "for programs: GetJobStatusResponse of the contract"],
+  ],
+  run: async ({ flags, args, io }) => {
+    const jobId = onlyJob(args);
+    using client = await clientOf(flags, io);
+    const wait = durationFromMs(flags.wait);
+    const answer = await client.call((jobs) => jobs.getJobStatus({ jobId, wait }));
+    await io.stdout.write(
+      flags.json ? jsonLine(GetJobStatusResponseSchema, answer) : statusText(answer, styleOf(io.stdout), Date.now()),
+    );
+    return EXIT_OK;
+  },
+});

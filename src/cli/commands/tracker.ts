@@ -1,0 +1,140 @@
+import { isIP } from "node:net";
+import { BelayError } from "../../base/errors.ts";
+import type { TrackerOptions, TrackerTls } from "../../tracker/options.ts";
+import { startTracker } from "../../tracker/server.ts";
+import type { Command } from "../command.ts";
+import { command } from "../command.ts";
+import { EXIT_OK } from "../exit-codes.ts";
+import { readFlagFile } from "../flag-file.ts";
+import type { Values } from "../flags.ts";
+import { duration, many, text, toggle } from "../flags.ts";
+import { logFlags, loggerOf } from "../log-flags.ts";
+import { takeStopSignals } from "../stop-signals.ts";
+
+const flagTable = {
+  listen: text({
+    value: "ADDRESS",
+    default: "127.0.0.1:7070",
+    help: "host:port or unix:/path; port 0 takes a free one",
+  }),
+  data: text({ value: "DIR", default: "./belay-data", help: "directory that holds everything; made if missing" }),
+  heartbeatInterval: duration({ default: "10s", help: "time between two heartbeats of an agent" }),
+  lease: duration({ default: "30s", help: "time of silence after which a job is LOST; at least two heartbeats" }),
+  tlsCert: text({ value: "FILE", help: "PEM file of the tracker's certificate; with --tls-key, it speaks TLS" }),
+  tlsKey: text({ value: "FILE", help: "PEM file of the certificate's private key" }),
+  clientCa: text({ value: "FILE", help: "PEM file of authorities; clients must show a certificate of theirs" }),
+  agentTokens: many(
+    { value: "FILE", separator: ",", help: "file with tokens for agents, one a line" },
+    (given) => given,
+  ),
+  operatorTokens: many(
+    { value: "FILE", separator: ",", help: "file with tokens for operators, one a line" },
+    (given) => given,
+  ),
+  insecure: toggle({ help: "allow listening beyond this machine without TLS and tokens" }),
+  drainTimeout: duration({ default: "5s", help: "time given to open streams when stopping" }),
+  ...logFlags,
+};
+
+/** `belay tracker` */
+export const tracker: Command = command({
+  name: "tracker",
+  args: [],
+  about:
+    "Records jobs, their output and what they use, and passes orders to their agents. One process, one port, one " +
+    "directory. SIGTERM and SIGINT stop it in order; agents keep their jobs running and come back.",
+  flags: flagTable,
+  examples: [
+    ["belay tracker", "on this machine only, data in ./belay-data"],
+    ["belay tracker --listen unix:/run/belay.sock", "through a socket"],
+    [
+      "belay tracker --listen 0.0.0.0:7070 --tls-cert c.pem --tls-key k.pem --agent-tokens a --operator-tokens o",
+      "for others",
+    ],
+  ],
+  run: async ({ flags, io }) => {
+    const logger = loggerOf(flags, "info", io);
+    const options = await trackerOptions(flags);
+    const signals = takeStopSignals((signal, insisting) => {
+      void io.stderr.write(
+        `belay: ${signal}: ${insisting ? "stopping at once" : "stopping; once more stops at once"}\n`,
+      );
+    });
+    const server = await startTracker({ ...options, logger });
+    await io.stderr.write(`listening on ${server.address}, data in ${flags.data}\n${nextSteps(server.address, flags)}`);
+    await aborted(signals.stop);
+    await Promise.race([server.close(), aborted(signals.stopNow)]);
+    await logger.flush();
+    return EXIT_OK;
+  },
+});
+
+async function trackerOptions(flags: Values<typeof flagTable>): Promise<TrackerOptions> {
+  const tls = await tlsOf(flags);
+  const agent = await tokensOf(flags.agentTokens, "--agent-tokens");
+  const operator = await tokensOf(flags.operatorTokens, "--operator-tokens");
+  return {
+    listen: flags.listen,
+    dataDirectory: flags.data,
+    heartbeatInterval: flags.heartbeatInterval,
+    lease: flags.lease,
+    drainTimeout: flags.drainTimeout,
+    insecure: flags.insecure,
+    ...(tls === undefined ? {} : { tls }),
+    ...(agent.length + operator.length === 0 ? {} : { tokens: { agent, operator } }),
+  };
+}
+
+async function tlsOf(flags: Values<typeof flagTable>): Promise<TrackerTls | undefined> {
+  if (flags.tlsCert === undefined && flags.tlsKey === undefined) {
+    if (flags.clientCa === undefined) return undefined;
+    throw new BelayError("BAD_USAGE", "Cannot use --client-ca without --tls-cert and --tls-key");
+  }
+  if (flags.tlsCert === undefined || flags.tlsKey === undefined) {
+    throw new BelayError("BAD_USAGE", "Cannot use one of --tls-cert and --tls-key without the other");
+  }
+  return {
+    cert: await readFlagFile(flags.tlsCert, "--tls-cert"),
+    key: await readFlagFile(flags.tlsKey, "--tls-key"),
+    ...(flags.clientCa === undefined ? {} : { clientCa: await readFlagFile(flags.clientCa, "--client-ca") }),
+  };
+}
+
+/** Tokens of files: one a line; blank lines and `#` comments do not count. */
+async function tokensOf(paths: readonly string[], flag: string): Promise<string[]> {
+  const tokens: string[] = [];
+  for (const path of paths) {
+    const lines = (await readFlagFile(path, flag))
+      .toString("utf8")
+      .split("\n")
+      .map((line) => line.trim());
+    const found = lines.filter((line) => line !== "" && !line.startsWith("#"));
+    if (found.length === 0) throw new BelayError("BAD_USAGE", `The file of ${flag} "${path}" has no token in it`);
+    tokens.push(...found);
+  }
+  return tokens;
+}
+
+/** What to type next, on a worker and here. */
+function nextSteps(address: string, flags: Values<typeof flagTable>): string {
+  const tokens = flags.agentTokens.length + flags.operatorTokens.length > 0;
+  const reach = `${address === "http://127.0.0.1:7070" ? "" : ` --tracker ${reachable(address)}`}${tokens ? " --token-file FILE" : ""}`;
+  return `run a job:  belay run${reach} -- echo 'it works'\nsee jobs:   belay jobs${reach}\n`;
+}
+
+/** An address that others can use: nobody can connect to 0.0.0.0. */
+function reachable(address: string): string {
+  if (!URL.canParse(address)) return address;
+  const url = new URL(address);
+  const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
+  const anywhere = isIP(host) !== 0 && /^(0\.0\.0\.0|::)$/.test(host);
+  return anywhere ? address.replace(url.hostname, "HOST") : address;
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    // Nothing else may keep the process alive while it waits; the server's socket does.
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,83 @@
+import { formatDuration } from "../../base/durations.ts";
+import { BelayError } from "../../base/errors.ts";
+import type { Job } from "../../gen/belay/v1/job_pb.ts";
+import { JobSchema, JobState } from "../../gen/belay/v1/job_pb.ts";
+import type { JobClient } from "../client/client.ts";
+import { clientFlags, clientOf, jsonFlag } from "../client/flags.ts";
+import { watchJob } from "../client/resume.ts";
+import type { Command } from "../command.ts";
+import { command } from "../command.ts";
+import { EXIT_BELAY, EXIT_CODES_HELP, exitCodeOfResult } from "../exit-codes.ts";
+import { duration } from "../flags.ts";
+import type { Io } from "../io.ts";
+import { jobArgument, onlyJob } from "../job-argument.ts";
+import { jsonLine } from "../render/json.ts";
+import { resultText } from "../render/result.ts";
+import { hasEnded, stateName } from "../render/state.ts";
+import { styleOf } from "../render/style.ts";
+
+const flags = {
+  timeout: duration({ help: "give up after this; the job goes on, the exit code is 125" }),
+  json: jsonFlag,
+  ...clientFlags,
+};
+
+/** `belay wait` */
+export const wait: Command = command({
+  name: "wait",
+  args: [jobArgument],
+  about: "Waits until a job has ended and exits as it did, which is as its belay run does.",
+  flags,
+  examples: [
+    ["belay wait train-17 && belay submit -- ./evaluate", "the second only if the first succeeds"],
+    ["belay wait --timeout 1h train-17", "not longer than an hour"],
+  ],
+  notes: EXIT_CODES_HELP,
+  run: async ({ flags, args, io }) => {
+    const jobId = onlyJob(args);
+    using client = await clientOf(flags, io);
+    let latest: Job | undefined;
+    const watched = watch(client, jobId, io, (job) => {
+      latest = job;
+    });
+    const job = await within(watched, flags.timeout, () => {
+      const state = latest === undefined ? "" : `: it is ${stateName(latest.state)}`;
+      return `Job "${jobId}" has not ended within ${formatDuration(flags.timeout ?? 0)}${state}`;
+    });
+    const result = job.result;
+    if (flags.json) await io.stdout.write(jsonLine(JobSchema, job));
+    else {
+      const how = result === undefined ? "" : ` (${resultText(result)})`;
+      await io.stdout.write(`${jobId} is ${styleOf(io.stdout).state(job.state)}${how}\n`);
+    }
+    return result === undefined ? EXIT_BELAY : exitCodeOfResult(result);
+  },
+});
+
+async function watch(client: JobClient, jobId: string, io: Io, see: (job: Job) => void): Promise<Job> {
+  let lost = false;
+  for await (const job of watchJob(client, jobId)) {
+    see(job);
+    if (hasEnded(job.state)) return job;
+    if (!lost && job.state === JobState.LOST) {
+      await io.stderr.write(`belay: The agent of "${jobId}" is lost; waiting for it to return or for another one\n`);
+    }
+    lost = job.state === JobState.LOST;
+  }
+  throw new BelayError("INTERNAL", `The tracker's stream of job "${jobId}" ended before the job`);
+}
+
+async function within<T>(promise: Promise<T>, ms: number | undefined, message: () => string): Promise<T> {
+  if (ms === undefined || ms === 0) return promise;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new BelayError("NOT_DELIVERED", message())), Math.min(ms, 2 ** 31 - 1));
+  });
+  // The watch goes down with the client when the time is up.
+  promise.catch(() => undefined);
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,26 @@
+import type { Flag } from "./flags.ts";
+import { text, toggle } from "./flags.ts";
+
+/** Flags of every command that talks to a tracker, the agent's included. */
+export type ConnectionFlags = {
+  tracker: Flag<string>;
+  tokenFile: Flag<string | undefined>;
+  ca: Flag<string | undefined>;
+  cert: Flag<string | undefined>;
+  key: Flag<string | undefined>;
+  insecure: Flag<boolean>;
+};
+
+/** See ConnectionFlags. */
+export const connectionFlags: ConnectionFlags = {
+  tracker: text({
+    value: "URL",
+    default: "http://127.0.0.1:7070",
+    help: "where the tracker is: http://host:port, https://host:port or unix:/path; several with commas are tried in turn",
+  }),
+  tokenFile: text({ value: "FILE", help: "file with the token to show to the tracker" }),
+  ca: text({ value: "FILE", help: "PEM file of the authorities that may vouch for the tracker" }),
+  cert: text({ value: "FILE", help: "PEM file of the certificate to show to the tracker" }),
+  key: text({ value: "FILE", help: "PEM file of that certificate's private key" }),
+  insecure: toggle({ help: "allow sending the token in plaintext to another machine" }),
+};

@@ -1,0 +1,47 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
+import { JobState, LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
+import { resultText, totalsText } from "../render/result.ts";
+import { AgentProcess } from "./agent-process.ts";
+import type { Props } from "./props.ts";
+import { expectThat, underAgent } from "./props.ts";
+import { SETUP, WORK } from "./scripts.ts";
+import { showChanges, showLog, showMetrics } from "./watch.ts";
+
+const JOB = "hello";
+
+/** The first scene with a job: it is set up, works, is watched, succeeds. */
+export async function playHello(props: Props): Promise<void> {
+  const { client, address, stage } = props;
+  await stage.scene("2. An agent runs a job; what it prints and uses arrives while it runs");
+  await stage.typed(`belay run --job ${JOB} --setup 'get the data' -- node work.js`);
+  await client.call((jobs) => jobs.createJob({ jobId: JOB, spec: specOfWork() }));
+  const agent = new AgentProcess(["run", "--tracker", address, "--job", JOB, "--quiet"], props.env);
+  props.enter(agent);
+  const [job] = await underAgent(
+    agent,
+    Promise.all([showChanges(client, JOB, stage), showLog(client, JOB, stage), showMetrics(client, JOB, stage)]),
+  );
+  const code = await agent.ended;
+  expectThat(job.state === JobState.SUCCEEDED && code === 0, () => `job ${JOB} failed: ${agent.remarks.trim()}`);
+  const { job: decided } = await client.call((jobs) => jobs.getJob({ jobId: JOB }));
+  const attempt = decided?.attempts.at(-1);
+  if (decided?.result === undefined || attempt === undefined) throw new Error("An ended job has a result");
+  await stage.arrived("result", `${stage.style.state(decided.state)}, ${resultText(decided.result)}`);
+  const complete = attempt.logCompleteness === LogCompleteness.COMPLETE;
+  expectThat(complete, () => `the log is not complete: ${attempt.logMessage}`);
+  const totals = totalsText(attempt.stored);
+  await stage.arrived(
+    "log",
+    `${stage.style.green("complete")}: ${totals}; byte counts and checksums of both sides agree`,
+  );
+}
+
+function specOfWork(): MessageInitShape<typeof JobSpecSchema> {
+  return {
+    name: "work",
+    setup: [{ name: "get the data", run: SETUP }],
+    command: [process.execPath, "-e", WORK],
+    metricsInterval: { seconds: 1n },
+  };
+}

@@ -1,0 +1,70 @@
+import { LogStream } from "../../gen/belay/v1/job_pb.ts";
+import type { Job } from "../../gen/belay/v1/job_pb.ts";
+import { formatSize } from "../../base/sizes.ts";
+import type { JobClient } from "../client/client.ts";
+import { followMetrics, readLogs, watchJob } from "../client/resume.ts";
+import { clean } from "../render/clean.ts";
+import { containmentName, hasEnded, streamName } from "../render/state.ts";
+import { metricsText } from "../render/show.ts";
+import type { Stage } from "./stage.ts";
+
+/** Shows each change of a job, heartbeats included; returns it as it has ended. */
+export async function showChanges(client: JobClient, jobId: string, stage: Stage): Promise<Job> {
+  let state = -1;
+  let agent = "";
+  let beat = 0n;
+  for await (const job of watchJob(client, jobId)) {
+    const attempt = job.attempts.at(-1);
+    if (agent === "" && attempt?.agent !== undefined) {
+      const { hostname, pid, containment } = attempt.agent;
+      agent = `on ${clean(hostname)}, pid ${pid}; holds its job by ${containmentName(containment)}`;
+      await stage.arrived("agent", agent);
+    }
+    if (job.state !== state) await stage.arrived("state", stage.style.state(job.state));
+    state = job.state;
+    const heartbeat = attempt?.heartbeat;
+    if (heartbeat !== undefined && heartbeat.nonce !== beat && !hasEnded(job.state)) {
+      beat = heartbeat.nonce;
+      await stage.arrived("heartbeat", `alive; the agent itself uses ${formatSize(heartbeat.agentMemoryBytes)}`);
+    }
+    if (hasEnded(job.state)) return job;
+  }
+  throw new Error(`The tracker's stream of job ${jobId} ended before the job`);
+}
+
+/** Shows the log as it arrives, line by line; tells each line to `seen`. Returns at the log's end. */
+export async function showLog(
+  client: JobClient,
+  jobId: string,
+  stage: Stage,
+  seen: (line: string) => void = () => undefined,
+): Promise<void> {
+  const rest = new Map<LogStream, string>();
+  for await (const { chunks } of readLogs(client, { jobId, follow: true })) {
+    for (const { stream, content } of chunks) {
+      if (content.case !== "data") continue;
+      const text = (rest.get(stream) ?? "") + Buffer.from(content.value).toString("utf8");
+      const lines = text.split("\n");
+      rest.set(stream, lines.pop() ?? "");
+      for (const line of lines) {
+        const shown = stream === LogStream.STDERR ? stage.style.yellow(clean(line)) : clean(line);
+        await stage.arrived(streamName(stream), shown);
+        seen(line);
+      }
+    }
+  }
+}
+
+/** Shows what the job uses, as it arrives. Returns at the job's end. */
+export async function showMetrics(client: JobClient, jobId: string, stage: Stage): Promise<number> {
+  let shown = 0;
+  for await (const { samples } of followMetrics(client, jobId)) {
+    for (const sample of samples) {
+      // The first sample of a step has no processor share yet.
+      if (sample.cpuCores === undefined) continue;
+      shown++;
+      await stage.arrived("metrics", metricsText(sample));
+    }
+  }
+  return shown;
+}

@@ -1,0 +1,78 @@
+import { constants } from "node:os";
+import type { BelayErrorCode } from "../base/errors.ts";
+import { BelayError } from "../base/errors.ts";
+import type { JobResult } from "../gen/belay/v1/job_pb.ts";
+import { EndReason, Outcome, SpawnFailureKind } from "../gen/belay/v1/job_pb.ts";
+
+/** Everything was done. */
+export const EXIT_OK = 0;
+/** The command line or a spec file cannot be used as given (EX_USAGE of sysexits.h). */
+export const EXIT_USAGE = 64;
+/** The time limit passed; as of timeout(1). */
+export const EXIT_TIMED_OUT = 124;
+/** Belay itself could not do its part; as of timeout(1), docker run and GNU env. */
+export const EXIT_BELAY = 125;
+/** The command exists and could not be started. */
+export const EXIT_NOT_EXECUTABLE = 126;
+/** There is no such command. */
+export const EXIT_NOT_FOUND = 127;
+/** A signal ended it: this plus the signal's number. */
+const EXIT_SIGNAL = 128;
+
+/** The table as the help of `run` and `wait` shows it. */
+export const EXIT_CODES_HELP = `Exit codes:
+  0         the job succeeded
+  N         the job's own exit code, or that of the setup step that failed
+  128 + n   signal n ended the job; 143 also if it was canceled and then exited with 0
+  124       the job's --timeout or --setup-timeout passed
+  126, 127  the command could not be executed, was not found
+  125       Belay itself failed; standard error says what and what to do
+  64        bad usage`;
+
+/** How `belay run` and `belay wait` exit when a job has ended. The same for both: it depends on the result alone. */
+export function exitCodeOfResult(result: JobResult): number {
+  if (result.outcome === Outcome.SUCCEEDED) return EXIT_OK;
+  switch (result.reason) {
+    case EndReason.TIMED_OUT:
+      return EXIT_TIMED_OUT;
+    case EndReason.SPAWN_FAILED:
+      return spawnCode(result);
+    case EndReason.SETUP_FAILED:
+      return result.spawnFailure === undefined ? (ownCode(result) ?? EXIT_BELAY) : spawnCode(result);
+    case EndReason.EXITED:
+    case EndReason.SIGNALED:
+      return ownCode(result) ?? EXIT_BELAY;
+    case EndReason.OOM_KILLED:
+      return ownCode(result) ?? EXIT_SIGNAL + constants.signals.SIGKILL;
+    // It did what the stop signal asked. Code 0 would tell a script that the work was done.
+    case EndReason.CANCELED:
+    case EndReason.AGENT_STOPPED:
+      return ownCode(result) ?? EXIT_SIGNAL + constants.signals.SIGTERM;
+    default:
+      return EXIT_BELAY;
+  }
+}
+
+/** How a command exits that could not do its work. */
+export function exitCodeOfError(error: unknown): number {
+  if (!(error instanceof BelayError)) return EXIT_BELAY;
+  if (error.code === "STOPPED") return EXIT_SIGNAL + constants.signals.SIGTERM;
+  return USAGE.has(error.code) ? EXIT_USAGE : EXIT_BELAY;
+}
+
+const USAGE: ReadonlySet<BelayErrorCode> = new Set(["BAD_USAGE", "BAD_SPEC"]);
+
+/** 128 + n for the name of a signal, or undefined if this system has none of that name. */
+export function signalNumber(name: string): number | undefined {
+  return Object.entries(constants.signals).find(([known]) => known === name)?.[1];
+}
+
+/** What the deciding process said itself, if it was anything but success. */
+function ownCode(result: JobResult): number | undefined {
+  if (result.signal !== "") return EXIT_SIGNAL + (signalNumber(result.signal) ?? 0);
+  return result.exitCode === undefined || result.exitCode === 0 ? undefined : result.exitCode;
+}
+
+function spawnCode(result: JobResult): number {
+  return result.spawnFailure?.kind === SpawnFailureKind.NOT_FOUND ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+}

@@ -1,0 +1,150 @@
+import { BelayError } from "../base/errors.ts";
+import { parseDuration } from "../base/durations.ts";
+import { parseSize } from "../base/sizes.ts";
+
+/**
+ * One flag of a command: the only place that knows its name's meaning, default and help. Its name in the command's
+ * table, in camel case, gives both `--kebab-case` and `BELAY_KEBAB_CASE`; the command line wins over the environment.
+ */
+export interface Flag<T> {
+  /** What stands for its value in the help, such as `URL`. Absent: a switch without a value. */
+  readonly value?: string;
+  /** One letter. */
+  readonly short?: string;
+  readonly help: string;
+  /** Counts when neither command line nor environment give it. */
+  readonly default: T;
+  /** Said in the help. Absent: nothing is. */
+  readonly defaultText?: string;
+  /** Given: may be repeated; the environment variable is split at this. `""`: the variable is one value. */
+  readonly separator?: string;
+  /**
+   * Reads what was given, in order, at least one text.
+   *
+   * @param what how to call it in an error
+   * @throws BelayError `BAD_USAGE`
+   */
+  readonly read: (texts: readonly string[], what: string) => T;
+}
+
+/** The flags of a command by name. */
+export type Flags = Record<string, Flag<unknown>>;
+
+/** What the flags of a table come to. */
+export type Values<F extends Flags> = { readonly [K in keyof F]: F[K] extends Flag<infer T> ? T : never };
+
+interface Texts {
+  readonly value?: string;
+  readonly short?: string;
+  readonly help: string;
+}
+
+/** A flag with a text, such as a path. */
+export function text(options: Texts): Flag<string | undefined>;
+export function text(options: Texts & { default: string }): Flag<string>;
+export function text(options: Texts & { default?: string }): Flag<string | undefined> {
+  return single(options, options.default, options.default, (given) => given);
+}
+
+/** A flag with a duration; comes as milliseconds. */
+export function duration(options: Texts): Flag<number | undefined>;
+export function duration(options: Texts & { default: string }): Flag<number>;
+export function duration(options: Texts & { default?: string }): Flag<number | undefined> {
+  const byDefault = options.default === undefined ? undefined : parseDuration(options.default);
+  return single({ value: "DURATION", ...options }, byDefault, options.default, parseDuration);
+}
+
+/** A flag with a size; comes as bytes. */
+export function size(options: Texts): Flag<number | undefined>;
+export function size(options: Texts & { default: string }): Flag<number>;
+export function size(options: Texts & { default?: string }): Flag<number | undefined> {
+  const byDefault = options.default === undefined ? undefined : parseSize(options.default);
+  return single({ value: "SIZE", ...options }, byDefault, options.default, parseSize);
+}
+
+/** A flag with a whole number from 0 on. */
+export function count(options: Texts): Flag<number | undefined>;
+export function count(options: Texts & { default: number }): Flag<number>;
+export function count(options: Texts & { default?: number }): Flag<number | undefined> {
+  const shown = options.default === undefined ? undefined : String(options.default);
+  return single({ value: "N", ...options }, options.default, shown, (given, what) => {
+    if (!/^\d{1,15}$/.test(given)) throw wanted(what, given, "a whole number such as 10");
+    return Number(given);
+  });
+}
+
+/** A flag with one of a few words. */
+export function choice<T extends string>(words: readonly T[], options: Texts & { default: T }): Flag<T>;
+export function choice<T extends string>(words: readonly T[], options: Texts): Flag<T | undefined>;
+export function choice<T extends string>(words: readonly T[], options: Texts & { default?: T }): Flag<T | undefined> {
+  return single({ value: words.join("|"), ...options }, options.default, options.default, (given, what) => {
+    const word = words.find((candidate) => candidate === given);
+    if (word === undefined) throw wanted(what, given, words.join(", "));
+    return word;
+  });
+}
+
+/** A switch. In the environment: 1, true or yes; 0, false or no. */
+export function toggle(options: Texts): Flag<boolean> {
+  return {
+    ...options,
+    default: false,
+    read: (texts, what) => {
+      const given = (texts.at(-1) ?? "").toLowerCase();
+      if (["1", "true", "yes", "on"].includes(given)) return true;
+      if (["", "0", "false", "no", "off"].includes(given)) return false;
+      throw wanted(what, given, "1 or 0");
+    },
+  };
+}
+
+/** A flag that may be repeated; its environment variable is split at the separator. */
+export function many<T>(
+  options: Texts & { separator: string },
+  readOne: (text: string, what: string) => T,
+): Flag<readonly T[]> {
+  return { ...options, default: [], read: (texts, what) => texts.map((given) => readOne(given, what)) };
+}
+
+/** A repeatable flag `KEY=VALUE`. */
+export function pairs(options: Texts & { separator: string }): Flag<readonly (readonly [string, string])[]> {
+  return many({ value: "KEY=VALUE", ...options }, (given, what) => {
+    const cut = given.indexOf("=");
+    if (cut < 1) throw wanted(what, given, "KEY=VALUE");
+    return [given.slice(0, cut), given.slice(cut + 1)] as const;
+  });
+}
+
+/** `connectTimeout` → `--connect-timeout`. */
+export function flagName(key: string): string {
+  return `--${kebab(key)}`;
+}
+
+/** `connectTimeout` → `BELAY_CONNECT_TIMEOUT`. */
+export function variableName(key: string): string {
+  return `BELAY_${kebab(key).replaceAll("-", "_").toUpperCase()}`;
+}
+
+function kebab(key: string): string {
+  return key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+function single<T>(
+  options: Texts,
+  byDefault: T,
+  defaultText: string | undefined,
+  readOne: (text: string, what: string) => NonNullable<T>,
+): Flag<T> {
+  return {
+    value: "TEXT",
+    ...options,
+    default: byDefault,
+    ...(defaultText === undefined ? {} : { defaultText }),
+    read: (texts, what) => readOne(texts.at(-1) ?? "", what),
+  };
+}
+
+/** The error for a value that is not what a flag takes. */
+export function wanted(what: string, given: string, expected: string): BelayError {
+  return new BelayError("BAD_USAGE", `Cannot use ${what} "${given}": expected ${expected}`);
+}

@@ -1,0 +1,93 @@
+import type { Readable, Writable } from "node:stream";
+
+/** One of the program's outputs. */
+export interface Output {
+  /** Whether a person looks at it. */
+  readonly isTerminal: boolean;
+  /** Whether colours are welcome: on a terminal, unless NO_COLOR says no. */
+  readonly color: boolean;
+  /** Width in characters. */
+  readonly columns: number;
+  /** Aborted when the reader has gone: nothing written later will be seen. */
+  readonly gone: AbortSignal;
+  /** Bytes that the reader has not taken yet. */
+  readonly waiting: number;
+  /** Writes; resolves when there is room for more. What is written after the reader has gone disappears. */
+  write(data: string | Uint8Array): Promise<void>;
+  /** Resolves when the reader has everything. */
+  flush(): Promise<void>;
+}
+
+/** What a command sees of the process it runs in. */
+export interface Io {
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly stdin: Readable;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** The streams and environment of this process. */
+export function processIo(): Io {
+  return {
+    stdout: new StreamOutput(process.stdout, process.env),
+    stderr: new StreamOutput(process.stderr, process.env),
+    get stdin() {
+      return process.stdin;
+    },
+    env: process.env,
+  };
+}
+
+/** An output on a Node stream. */
+export class StreamOutput implements Output {
+  readonly isTerminal: boolean;
+  readonly color: boolean;
+  readonly gone: AbortSignal;
+  private readonly stream: Writable & { isTTY?: boolean; columns?: number };
+
+  constructor(
+    stream: Writable & { isTTY?: boolean; columns?: number },
+    env: Readonly<Record<string, string | undefined>>,
+  ) {
+    this.stream = stream;
+    this.isTerminal = stream.isTTY === true;
+    // https://no-color.org: set to anything but the empty string, it says no.
+    this.color = this.isTerminal && (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb";
+    const gone = new AbortController();
+    this.gone = gone.signal;
+    // EPIPE: `belay logs … | head` has seen enough. ENOSPC, EIO: nothing that is written now arrives either.
+    stream.on("error", (error) => gone.abort(error));
+  }
+
+  get columns(): number {
+    return this.stream.columns ?? 80;
+  }
+
+  get waiting(): number {
+    return this.stream.writableLength;
+  }
+
+  async write(data: string | Uint8Array): Promise<void> {
+    if (this.gone.aborted || this.stream.write(data)) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        this.stream.off("drain", done);
+        this.gone.removeEventListener("abort", done);
+        resolve();
+      };
+      this.stream.on("drain", done);
+      this.gone.addEventListener("abort", done);
+    });
+  }
+
+  flush(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.gone.aborted || this.stream.writableLength === 0) {
+        resolve();
+        return;
+      }
+      this.gone.addEventListener("abort", () => resolve(), { once: true });
+      this.stream.write("", () => resolve());
+    });
+  }
+}

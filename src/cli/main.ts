@@ -1,0 +1,17 @@
+#!/usr/bin/env node
+// The `belay` command. Kept tiny: the compile cache must be on before anything else is loaded, and an old Node must
+// hear one clear line instead of a syntax error.
+import module from "node:module";
+
+const OLDEST = [22, 18] as const;
+
+const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) {
+  process.stderr.write(
+    `belay: Cannot run on Node ${process.versions.node} (${process.execPath}): needs Node ${OLDEST.join(".")} or later\n`,
+  );
+  process.exit(125);
+}
+module.enableCompileCache();
+const { main } = await import("./program.ts");
+process.exit(await main(process.argv.slice(2)));

@@ -1,0 +1,123 @@
+import { Command as Parser, CommanderError, Option } from "commander";
+import { BelayError } from "../base/errors.ts";
+import type { Call, Command } from "./command.ts";
+import { didYouMean } from "./did-you-mean.ts";
+import type { Flag, Flags } from "./flags.ts";
+import { flagName, variableName } from "./flags.ts";
+
+/** What a command line asks for: a call of the command, or its help. */
+export type Parsed = { readonly help: string } | Omit<Call<Flags>, "io">;
+
+/**
+ * Reads a command's arguments, flags and environment variables.
+ *
+ * @param argv what stands after the command's name
+ * @throws BelayError `BAD_USAGE`
+ */
+export function parseCommand(
+  command: Command,
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+  columns = 80,
+): Parsed {
+  const parser = parserOf(command, columns);
+  try {
+    parser.parse(argv, { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.code === "commander.helpDisplayed") return { help: parser.helpInformation() + afterHelp(command) };
+    throw usageError(command, error);
+  }
+  const typed = parser.opts<Record<string, string[] | boolean | undefined>>();
+  const flags: Record<string, unknown> = {};
+  const given = new Set<string>();
+  for (const [key, flag] of Object.entries(command.flags)) {
+    const value = read(key, flag, typed[key], env);
+    if (value !== undefined) given.add(key);
+    flags[key] = value === undefined ? flag.default : value.read;
+  }
+  return { flags, given, args: parser.args };
+}
+
+function read(
+  key: string,
+  flag: Flag<unknown>,
+  typed: string[] | boolean | undefined,
+  env: Readonly<Record<string, string | undefined>>,
+): { read: unknown } | undefined {
+  if (typed === true) return { read: flag.read(["true"], flagName(key)) };
+  if (Array.isArray(typed)) return { read: flag.read(typed, flagName(key)) };
+  const fromEnv = env[variableName(key)];
+  if (fromEnv === undefined || fromEnv === "") return undefined;
+  const texts =
+    flag.separator === undefined || flag.separator === ""
+      ? [fromEnv]
+      : fromEnv.split(flag.separator).filter((part) => part.trim() !== "");
+  return texts.length === 0 ? undefined : { read: flag.read(texts, variableName(key)) };
+}
+
+function parserOf(command: Command, columns: number): Parser {
+  const parser = new Parser(`belay ${command.name}`)
+    .description(command.about)
+    .exitOverride()
+    .configureOutput({
+      writeOut: () => undefined,
+      writeErr: () => undefined,
+      getOutHelpWidth: () => Math.min(columns, 120),
+      getOutHasColors: () => false,
+    })
+    .allowExcessArguments(false)
+    .helpOption("-h, --help", "show this help");
+  if (command.takesCommandLine === true) parser.passThroughOptions();
+  for (const arg of command.args) parser.argument(arg.name, arg.help);
+  for (const [key, flag] of Object.entries(command.flags)) parser.addOption(optionOf(key, flag));
+  return parser;
+}
+
+function optionOf(key: string, flag: Flag<unknown>): Option {
+  const names = `${flag.short === undefined ? "" : `-${flag.short}, `}${flagName(key)}`;
+  const facts = [
+    flag.defaultText === undefined ? "" : `default ${flag.defaultText}; `,
+    flag.separator === undefined ? "" : "repeatable; ",
+    variableName(key),
+  ].join("");
+  const option = new Option(flag.value === undefined ? names : `${names} <${flag.value}>`, `${flag.help} (${facts})`);
+  if (flag.value !== undefined) {
+    option.argParser<string[]>((text, before) => [...(Array.isArray(before) ? before : []), text]);
+  }
+  return option;
+}
+
+function afterHelp(command: Command): string {
+  const width = Math.max(...command.examples.map(([line]) => line.length));
+  const examples = command.examples.map(([line, does]) => `  ${line.padEnd(width)}  # ${does}`);
+  return [
+    ...(examples.length === 0 ? [] : ["", "Examples:", ...examples]),
+    ...(command.notes === undefined ? [] : ["", command.notes.trim()]),
+    "",
+  ].join("\n");
+}
+
+function usageError(command: Command, error: CommanderError): BelayError {
+  const help = `belay ${command.name} --help`;
+  const quoted = /'([^']*)'/.exec(error.message)?.[1] ?? "";
+  const names = Object.keys(command.flags).map(flagName);
+  switch (error.code) {
+    case "commander.unknownOption": {
+      const near = didYouMean(quoted, names);
+      return bad(`Unknown flag "${quoted}" of belay ${command.name}${near === "" ? `: see ${help}` : near}`);
+    }
+    case "commander.optionMissingArgument":
+      return bad(`Flag "${quoted}" needs a value: see ${help}`);
+    case "commander.missingArgument":
+      return bad(`belay ${command.name} needs an argument <${quoted}>: see ${help}`);
+    case "commander.excessArguments":
+      return bad(`Too many arguments for belay ${command.name}: see ${help}`);
+    default:
+      return bad(error.message.replace(/^error: /, ""));
+  }
+}
+
+function bad(message: string): BelayError {
+  return new BelayError("BAD_USAGE", message);
+}

@@ -1,0 +1,74 @@
+import { BelayError, messageOf } from "../base/errors.ts";
+import { COMMANDS } from "./commands.ts";
+import { didYouMean } from "./did-you-mean.ts";
+import { EXIT_OK, exitCodeOfError } from "./exit-codes.ts";
+import type { Io } from "./io.ts";
+import { processIo } from "./io.ts";
+import { VERSION } from "../base/version.ts";
+
+/**
+ * The whole program: finds the command, runs it, says what went wrong.
+ *
+ * @param argv arguments, without node and script
+ * @returns the exit code; everything written has arrived
+ */
+export async function main(argv: readonly string[], io: Io = processIo()): Promise<number> {
+  let code: number;
+  try {
+    code = await dispatch(argv, io);
+  } catch (error) {
+    await io.stderr.write(`belay: ${messageOf(error)}\n`);
+    if (!(error instanceof BelayError) && error instanceof Error) {
+      await io.stderr.write(`belay: This is a mistake in Belay; please report it with these lines\n${error.stack}\n`);
+    }
+    code = exitCodeOfError(error);
+  }
+  await Promise.all([io.stdout.flush(), io.stderr.flush()]);
+  return code;
+}
+
+async function dispatch(argv: readonly string[], io: Io): Promise<number> {
+  const [name, ...rest] = argv;
+  if (name === "--version" || name === "-V") {
+    await io.stdout.write(`belay ${VERSION}\n`);
+    return EXIT_OK;
+  }
+  if (name === undefined || name === "--help" || name === "-h" || (name === "help" && rest.length === 0)) {
+    await io.stdout.write(overview());
+    return EXIT_OK;
+  }
+  if (name === "help") return dispatch([...rest.slice(0, 1), "--help"], io);
+  const entry = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (entry === undefined) {
+    const near = didYouMean(name, Object.keys(COMMANDS));
+    const what = name.startsWith("-") ? "flag" : "command";
+    throw new BelayError("BAD_USAGE", `Unknown ${what} "${name}"${near === "" ? ": see belay --help" : near}`);
+  }
+  const [command, { parseCommand }] = await Promise.all([entry.load(), import("./parse.ts")]);
+  const parsed = parseCommand(command, rest, io.env, io.stdout.columns);
+  if ("help" in parsed) {
+    await io.stdout.write(parsed.help);
+    return EXIT_OK;
+  }
+  return command.run({ ...parsed, io });
+}
+
+function overview(): string {
+  const lines = Object.entries(COMMANDS).map(([name, entry]) => `  ${name.padEnd(8)}  ${entry.summary}`);
+  return `Usage: belay <command> [flags]
+
+Belay runs one job on a worker and holds the line to it: everything the job prints and uses reaches the tracker
+over one gRPC stream, and a word from the tracker stops it, cleanly and completely.
+
+Commands:
+${lines.join("\n")}
+
+First steps:
+  belay demo                                 # see it work; needs nothing, leaves nothing
+  belay tracker                              # in one terminal
+  belay run --job hello -- echo 'it works'   # in another
+  belay logs hello
+
+belay <command> --help tells more; belay --version tells the version.
+`;
+}

@@ -1,0 +1,48 @@
+import type { Job } from "../../gen/belay/v1/job_pb.ts";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { Output } from "../io.ts";
+import { clean } from "./clean.ts";
+import { commandText } from "./show.ts";
+import { hasEnded } from "./state.ts";
+import { styleOf } from "./style.ts";
+import { table } from "./table.ts";
+import { ago, isoTime, span } from "./time.ts";
+
+/** Longest name shown on a terminal. */
+const NAME_WIDTH = 48;
+
+/** Jobs as a table. In a pipe, times are ISO 8601 and names whole. */
+export function jobTable(jobs: readonly Job[], output: Pick<Output, "isTerminal" | "color">, now: number): string {
+  const style = styleOf(output);
+  const header = ["JOB", "STATE", "CREATED", "TOOK", "CODE", "AGENT", "NAME"];
+  const rows = jobs.map((job) => {
+    const attempt = job.attempts.at(-1);
+    const name = nameOf(job);
+    return [
+      job.jobId,
+      style.state(job.state),
+      // Without spaces, so that columns stay countable.
+      output.isTerminal ? ago(job.createTime, now).replaceAll(" ", "").replace("ago", "") : isoTime(job.createTime),
+      span(job.startTime, job.endTime ?? timestampFromMs(now)).replaceAll(" ", ""),
+      job.result === undefined
+        ? ""
+        : job.result.signal === ""
+          ? String(job.result.exitCode ?? "")
+          : clean(job.result.signal),
+      attempt === undefined
+        ? ""
+        : agentText(clean(attempt.agent?.hostname ?? ""), attempt.connected, hasEnded(job.state)),
+      output.isTerminal && name.length > NAME_WIDTH ? `${name.slice(0, NAME_WIDTH - 1)}…` : name,
+    ];
+  });
+  return table(output.isTerminal ? header.map((title) => style.bold(title)) : header, rows);
+}
+
+function nameOf(job: Job): string {
+  const name = job.spec?.name ?? "";
+  return name === "" ? commandText(job.spec?.command ?? []) : clean(name);
+}
+
+function agentText(host: string, connected: boolean, ended: boolean): string {
+  return connected || ended ? host : `${host}(away)`;
+}

@@ -1,0 +1,15 @@
+import type { CommandRecord } from "../../gen/belay/v1/job_pb.ts";
+import { CommandState } from "../../gen/belay/v1/job_pb.ts";
+import { clean } from "./clean.ts";
+
+/** What became of an order, as far as is known when it has been given. */
+export function orderText(
+  jobId: string,
+  order: string,
+  record: CommandRecord | undefined,
+  agentConnected: boolean,
+): string {
+  if (record?.state === CommandState.REJECTED) return `${order} was rejected for ${jobId}: ${clean(record.message)}\n`;
+  if (!agentConnected) return `${order} waits for the agent of ${jobId}, which is not connected\n`;
+  return `${order} is on its way to ${jobId}\n`;
+}

@@ -1,0 +1,59 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { formatDuration } from "../../base/durations.ts";
+import { formatSize } from "../../base/sizes.ts";
+import type { EndEvidence, JobResult, StreamTotals } from "../../gen/belay/v1/job_pb.ts";
+import { EndReason, Outcome } from "../../gen/belay/v1/job_pb.ts";
+import { clean } from "./clean.ts";
+import { containmentName, reasonName, streamName } from "./state.ts";
+import { span } from "./time.ts";
+
+/** How a job ended, in a few words: `exit code 3 after 4.2s`. */
+export function resultText(result: JobResult): string {
+  const took = span(result.startTime, result.endTime);
+  const after = took === "" ? "" : ` after ${took}`;
+  const how =
+    result.signal !== "" ? clean(result.signal) : result.exitCode === undefined ? "" : `exit code ${result.exitCode}`;
+  const reason =
+    result.reason === EndReason.EXITED || result.reason === EndReason.SIGNALED ? "" : reasonName(result.reason);
+  const parts = [reason, how].filter((part) => part !== "").join(", ");
+  return `${parts}${after}`;
+}
+
+/** Whether the message tells more than the exit code does. */
+export function deservesMessage(result: JobResult): boolean {
+  return result.outcome !== Outcome.SUCCEEDED && result.reason !== EndReason.EXITED && result.message !== "";
+}
+
+/** What was done to end a job by force, as lines with the time since it was asked. */
+export function evidenceLines(evidence: EndEvidence): string[] {
+  const start = evidence.askTime ?? evidence.signals[0]?.sendTime;
+  const at = (time: EndEvidence["askTime"]): string => {
+    if (time === undefined || start === undefined) return "".padStart(8);
+    return `+${formatDuration(Math.max(0, timestampMs(time) - timestampMs(start)))}`.padStart(8);
+  };
+  const by = evidence.commandId === "" ? "" : ` by command ${clean(evidence.commandId)}`;
+  const lines = [`${at(evidence.askTime)}  end asked for${by}`];
+  for (const round of evidence.signals) {
+    const processes = round.processes === 1 ? "1 process" : `${round.processes} processes`;
+    lines.push(`${at(round.sendTime)}  ${clean(round.signal)} sent to ${processes}`);
+  }
+  if (evidence.treeEmptyTime !== undefined) {
+    lines.push(`${at(evidence.treeEmptyTime)}  no process left (${containmentName(evidence.containment)})`);
+  }
+  for (const survivor of evidence.survivors) {
+    lines.push(`${"".padStart(8)}  survived: pid ${survivor.pid}, ${survivor.state}, ${clean(survivor.command)}`);
+  }
+  if (evidence.outputCut) lines.push(`${"".padStart(8)}  a pipe was still open; output after that is not in the log`);
+  return lines;
+}
+
+/** `stdout 34.1 MiB, 5000000 lines`. */
+export function totalsText(totals: readonly StreamTotals[]): string {
+  return totals
+    .filter((one) => one.bytes > 0n)
+    .map((one) => {
+      const dropped = one.droppedBytes > 0n ? `, ${formatSize(one.droppedBytes)} dropped` : "";
+      return `${streamName(one.stream)} ${formatSize(one.bytes)}, ${one.lines} lines${dropped}`;
+    })
+    .join("; ");
+}

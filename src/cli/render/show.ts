@@ -1,0 +1,152 @@
+import { formatDuration } from "../../base/durations.ts";
+import { formatSize } from "../../base/sizes.ts";
+import type { Attempt, CommandRecord, Job, JobSpec, MetricSample } from "../../gen/belay/v1/job_pb.ts";
+import type { Containment } from "../../gen/belay/v1/job_pb.ts";
+import { CommandKind, CommandState, LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
+import { clean } from "./clean.ts";
+import { evidenceLines, resultText, totalsText } from "./result.ts";
+import { containmentName, hasEnded } from "./state.ts";
+import type { Style } from "./style.ts";
+import { facts } from "./table.ts";
+import { ago, isoTime, msOf, span } from "./time.ts";
+
+/** All that is known of a job, for people. */
+export function showText(job: Job, style: Style, now: number): string {
+  const spec = job.spec;
+  const head = facts([
+    ["Job", style.bold(job.jobId)],
+    ["Name", clean(spec?.name ?? "")],
+    ["State", `${style.state(job.state)}${stateDetail(job)}`],
+    ["Command", spec === undefined ? "" : commandText(spec.command)],
+    ["Setup", spec?.setup.map((step) => clean(step.name === "" ? step.run : step.name)).join("; ") ?? ""],
+    ["Directory", clean(spec?.workingDirectory ?? "")],
+    ["Labels", pairsText(spec?.labels ?? {})],
+    ["Limits", spec === undefined ? "" : limitsText(spec)],
+    ["Created", timeText(job.createTime, now)],
+    ["Started", timeText(job.startTime, now)],
+    ["Ended", timeText(job.endTime, now)],
+  ]);
+  const attempts = job.attempts.map((attempt) => attemptText(attempt, job, style, now)).join("");
+  const commands = job.commands.length === 0 ? "" : `\nCommands\n${job.commands.map(commandLine).join("")}`;
+  return head + attempts + commands;
+}
+
+/** Program and arguments as a shell would take them. */
+export function commandText(command: readonly string[]): string {
+  return clean(
+    command.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(" "),
+  );
+}
+
+/** `cpu 0.52 of 2 cores (4.1 s), memory 34.0 MiB, 3 processes`. */
+export function metricsText(sample: MetricSample): string {
+  const cores = sample.cpuCores === undefined ? "-" : sample.cpuCores.toFixed(2);
+  const limit = sample.cpuLimitCores > 0 ? ` of ${sample.cpuLimitCores}` : "";
+  const memoryLimit = sample.memoryLimitBytes > 0n ? ` of ${formatSize(sample.memoryLimitBytes)}` : "";
+  const processes = sample.processes === 1 ? "1 process" : `${sample.processes} processes`;
+  const cpu = `cpu ${cores}${limit} cores (${sample.cpuSeconds.toFixed(1)} s)`;
+  return `${cpu}, memory ${formatSize(sample.memoryBytes)}${memoryLimit}, ${processes}`;
+}
+
+function stateDetail(job: Job): string {
+  if (job.result !== undefined) return ` (${resultText(job.result)})`;
+  if (job.step === 0) return "";
+  const setups = job.spec?.setup.length ?? 0;
+  return job.step <= setups ? ` (setup step ${job.step} of ${setups})` : "";
+}
+
+function attemptText(attempt: Attempt, job: Job, style: Style, now: number): string {
+  const { agent, result, heartbeat } = attempt;
+  const over = attempt.superseded || (hasEnded(job.state) && result !== undefined);
+  const heard = ago(attempt.lastHeardTime, now);
+  const line = attempt.connected ? style.green("connected") : over ? "gone" : style.yellow("not connected");
+  const streams = result?.streams.length ? result.streams : attempt.stored;
+  const usage = result?.usage;
+  return `\nAttempt ${attempt.attempt}${attempt.superseded ? style.yellow(" (superseded)") : ""}\n${facts(
+    [
+      [
+        "Agent",
+        agent === undefined
+          ? ""
+          : `${clean(agent.hostname)}, pid ${agent.pid}, belay ${clean(agent.version)}, ${clean(agent.os)}/${clean(agent.arch)}`,
+      ],
+      ["Line", heard === "" ? line : `${line}, last heard ${heard}`],
+      ["Contained", agent === undefined ? "" : containment(agent.containment, agent.containmentMessage)],
+      ["Result", result === undefined ? "" : resultText(result)],
+      ["Message", clean(result?.message ?? "")],
+      [
+        "Used",
+        usage === undefined
+          ? ""
+          : `${usage.cpuSeconds.toFixed(2)} s of processor, ${formatSize(usage.peakMemoryBytes)} at most${usage.exact ? "" : " (sampled)"}`,
+      ],
+      ["Now", over || attempt.metrics === undefined ? "" : metricsText(attempt.metrics)],
+      [
+        "Waiting",
+        over || heartbeat === undefined
+          ? ""
+          : `${formatSize(heartbeat.spoolMemoryBytes + heartbeat.spoolDiskBytes)} in the agent's spool`,
+      ],
+      ["Log", `${totalsText(streams) || "empty"}${completeness(attempt, style)}`],
+    ],
+    "  ",
+  )}${
+    result?.evidence === undefined
+      ? ""
+      : `  Evidence\n${evidenceLines(result.evidence)
+          .map((text) => `  ${text}\n`)
+          .join("")}`
+  }`;
+}
+
+function containment(kind: Containment, message: string): string {
+  const name = kind === 0 ? "" : containmentName(kind);
+  return message === "" ? name : `${name} (${clean(message)})`;
+}
+
+function completeness(attempt: Attempt, style: Style): string {
+  if (attempt.logCompleteness === LogCompleteness.COMPLETE) return `, ${style.green("complete")}`;
+  if (attempt.logCompleteness === LogCompleteness.INCOMPLETE) {
+    return `, ${style.red("INCOMPLETE")}: ${clean(attempt.logMessage)}`;
+  }
+  return "";
+}
+
+function limitsText(spec: JobSpec): string {
+  const entries = [
+    spec.timeout === undefined ? "" : `timeout ${formatDuration(msOf(spec.timeout))}`,
+    spec.setupTimeout === undefined ? "" : `setup timeout ${formatDuration(msOf(spec.setupTimeout))}`,
+    spec.gracePeriod === undefined ? "" : `grace ${formatDuration(msOf(spec.gracePeriod))}`,
+    spec.memoryLimitBytes === 0n ? "" : `memory ${formatSize(spec.memoryLimitBytes)}`,
+    spec.logLimitBytes === 0n ? "" : `log ${formatSize(spec.logLimitBytes)}`,
+  ];
+  return entries.filter((entry) => entry !== "").join(", ");
+}
+
+function commandLine(record: CommandRecord): string {
+  const name = (names: Readonly<Record<string, number>>, value: number): string =>
+    Object.keys(names).find((key) => names[key] === value) ?? String(value);
+  const took = span(record.issueTime, record.updateTime);
+  const why = [record.reason, record.message].filter((text) => text !== "").map(clean);
+  const words = [
+    `  ${isoTime(record.issueTime)}`,
+    name(CommandKind, record.kind).toLowerCase(),
+    name(CommandState, record.state),
+    record.state === CommandState.QUEUED ? "" : `in ${took}`,
+    record.principal === "" ? "" : `by ${clean(record.principal)}`,
+    ...why,
+  ];
+  return `${words.filter((word) => word !== "").join("  ")}\n`;
+}
+
+function timeText(time: Job["createTime"], now: number): string {
+  return time === undefined ? "" : `${isoTime(time)} (${ago(time, now)})`;
+}
+
+function pairsText(pairs: Readonly<Record<string, string>>): string {
+  return clean(
+    Object.entries(pairs)
+      .map(([key, value]) => `${key}=${value}`)
+      .join(", "),
+  );
+}

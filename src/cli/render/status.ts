@@ -1,0 +1,61 @@
+import { formatDuration } from "../../base/durations.ts";
+import { formatSize } from "../../base/sizes.ts";
+import { EndReason } from "../../gen/belay/v1/job_pb.ts";
+import type { GetJobStatusResponse } from "../../gen/belay/v1/job_service_pb.ts";
+import { clean } from "./clean.ts";
+import { resultText, totalsText } from "./result.ts";
+import { metricsText } from "./show.ts";
+import { hasEnded, reasonName } from "./state.ts";
+import type { Style } from "./style.ts";
+import { facts, table } from "./table.ts";
+import { ago, msOf } from "./time.ts";
+
+/** How a job stands: the agent's own report, or why there is none and what the tracker last knew. */
+export function statusText(answer: GetJobStatusResponse, style: Style, now: number): string {
+  const { job, report, roundTrip } = answer;
+  if (job === undefined) return "";
+  const attempt = job.attempts.at(-1);
+  if (report === undefined) {
+    const ended = hasEnded(job.state);
+    return facts([
+      ["Job", style.bold(job.jobId)],
+      ["State", `${style.state(job.state)}${ended && job.result !== undefined ? ` (${resultText(job.result)})` : ""}`],
+      ["Agent", ended ? "" : style.yellow(`no answer: ${clean(answer.message)}`)],
+      ["Heard", ago(attempt?.lastHeardTime, now)],
+      ["Last known", ended || attempt?.metrics === undefined ? "" : metricsText(attempt.metrics)],
+    ]);
+  }
+  const beat = report.heartbeat;
+  const spool = beat === undefined ? 0n : beat.spoolMemoryBytes + beat.spoolDiskBytes;
+  const head = facts([
+    ["Job", style.bold(job.jobId)],
+    ["State", style.state(report.state)],
+    ["Ending", report.endReason === EndReason.UNSPECIFIED ? "" : reasonName(report.endReason)],
+    ["Step", report.step === 0 ? "" : stepText(report.step, report.pid, report.stepDuration)],
+    ["Uses", report.metrics === undefined ? "" : metricsText(report.metrics)],
+    ["Printed", totalsText(report.streams) || "nothing yet"],
+    ["Agent", `answered in ${roundTrip === undefined ? "?" : formatDuration(msOf(roundTrip))}${agentText(beat)}`],
+    ["Waiting", spool === 0n ? "" : `${formatSize(spool)} not yet confirmed by the tracker`],
+  ]);
+  if (report.processes.length === 0) return head;
+  const rows = report.processes.map((one) => [
+    String(one.pid),
+    one.state,
+    `${one.cpuSeconds.toFixed(1)}s`,
+    formatSize(one.memoryBytes).replace(" ", ""),
+    clean(one.command),
+  ]);
+  const more = report.processCount - report.processes.length;
+  return `${head}\n${table(["PID", "STATE", "CPU", "MEMORY", "COMMAND"], rows)}${more > 0 ? `and ${more} more\n` : ""}`;
+}
+
+function stepText(step: number, pid: number, duration: Parameters<typeof msOf>[0] | undefined): string {
+  const process = pid === 0 ? "" : `, pid ${pid}`;
+  return `${step}${process}${duration === undefined ? "" : `, for ${formatDuration(msOf(duration))}`}`;
+}
+
+function agentText(beat: { agentMemoryBytes: bigint; streams: number } | undefined): string {
+  if (beat === undefined) return "";
+  const streams = beat.streams > 1 ? `, ${beat.streams} connections so far` : "";
+  return `, using ${formatSize(beat.agentMemoryBytes)}${streams}`;
+}

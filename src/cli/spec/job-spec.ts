@@ -1,0 +1,77 @@
+import { create } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { BelayError } from "../../base/errors.ts";
+import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
+import { JobSpecSchema, SetupStepSchema } from "../../gen/belay/v1/job_pb.ts";
+import type { Call } from "../command.ts";
+import { signalNumber } from "../exit-codes.ts";
+import { readFlagFile } from "../flag-file.ts";
+import { flagName } from "../flags.ts";
+import type { JobFlags } from "./job-flags.ts";
+import { jobFlags } from "./job-flags.ts";
+
+/**
+ * The spec that flags, spec file and command line describe together. Flags win over the file; labels and environment
+ * are joined, setup steps of flags replace those of the file.
+ *
+ * @returns undefined if nothing of a job was given: the tracker has it
+ * @throws BelayError `BAD_USAGE` or `BAD_SPEC`
+ */
+export async function specOf(call: Call<JobFlags>): Promise<JobSpec | undefined> {
+  const { flags, args, given, io } = call;
+  const asked = Object.keys(jobFlags).filter((key) => given.has(key));
+  if (flags.spec === undefined && args.length === 0) {
+    if (asked.length === 0) return undefined;
+    const names = asked.map(flagName).join(", ");
+    throw new BelayError("BAD_USAGE", `Cannot use ${names} without a job: give a command after --, or --spec`);
+  }
+  const spec = flags.spec === undefined ? create(JobSpecSchema) : await fromFile(flags.spec, io.stdin);
+  if (args.length > 0) spec.command = [...args];
+  if (spec.command.length === 0) {
+    throw new BelayError("BAD_SPEC", `The spec ${flags.spec} has no command: add "command", or give one after --`);
+  }
+  if (spec.command[0] === "") throw new BelayError("BAD_USAGE", "The command's first word is empty");
+  if (flags.name !== undefined) spec.name = flags.name;
+  if (flags.setup.length > 0) spec.setup = flags.setup.map((run) => create(SetupStepSchema, { run }));
+  if (flags.cwd !== undefined) spec.workingDirectory = flags.cwd;
+  Object.assign(spec.labels, Object.fromEntries(flags.label));
+  Object.assign(spec.environment, await environmentOf(call));
+  if (flags.timeout !== undefined) spec.timeout = durationFromMs(flags.timeout);
+  if (flags.setupTimeout !== undefined) spec.setupTimeout = durationFromMs(flags.setupTimeout);
+  if (flags.grace !== undefined) spec.gracePeriod = durationFromMs(flags.grace);
+  if (flags.stopSignal !== undefined) spec.stopSignal = signalName(flags.stopSignal, "--stop-signal");
+  if (flags.metricsInterval !== undefined) spec.metricsInterval = durationFromMs(flags.metricsInterval);
+  if (given.has("keepDescendants")) spec.keepDescendants = flags.keepDescendants;
+  spec.redactEnvironment.push(...flags.redactEnv);
+  return spec;
+}
+
+/** `term`, `TERM` and `SIGTERM` are the same. @throws BelayError `BAD_USAGE` for a signal that does not exist */
+export function signalName(given: string, what: string): string {
+  const upper = given.toUpperCase();
+  const name = upper.startsWith("SIG") ? upper : `SIG${upper}`;
+  if (signalNumber(name) !== undefined) return name;
+  throw new BelayError("BAD_USAGE", `Cannot use ${what} "${given}": expected the name of a signal such as SIGUSR1`);
+}
+
+async function fromFile(path: string, stdin: Call<JobFlags>["io"]["stdin"]): Promise<JobSpec> {
+  // The YAML reader is as large as the rest of `belay run`: only those who need it load it.
+  const { readSpecFile } = await import("./spec-file.ts");
+  return readSpecFile(path, stdin);
+}
+
+async function environmentOf(call: Call<JobFlags>): Promise<Record<string, string>> {
+  const environment: Record<string, string> = {};
+  for (const path of call.flags.envFile) {
+    const { parseEnvFile } = await import("./env-file.ts");
+    Object.assign(environment, parseEnvFile((await readFlagFile(path, "--env-file")).toString("utf8"), path));
+  }
+  for (const given of call.flags.env) {
+    const cut = given.indexOf("=");
+    const name = cut < 0 ? given : given.slice(0, cut);
+    const value = cut < 0 ? call.io.env[name] : given.slice(cut + 1);
+    if (value === undefined) throw new BelayError("BAD_USAGE", `Cannot pass on --env ${name}: it is not set here`);
+    environment[name] = value;
+  }
+  return environment;
+}

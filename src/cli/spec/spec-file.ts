@@ -1,0 +1,57 @@
+import { readFile } from "node:fs/promises";
+import type { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { fromJson } from "@bufbuild/protobuf";
+import { LineCounter, parseDocument } from "yaml";
+import { BelayError, errnoOf, messageOf } from "../../base/errors.ts";
+import { MiB, formatSize } from "../../base/sizes.ts";
+import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
+import { JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
+import { specError } from "./spec-error.ts";
+import { messageValue } from "./spec-value.ts";
+
+/** Largest spec file; a message to the tracker is at most 4 MiB. */
+const MAX_SPEC_BYTES = 1 * MiB;
+
+/**
+ * Reads a job's spec from a file; `-` is standard input.
+ *
+ * @throws BelayError `BAD_SPEC`
+ */
+export async function readSpecFile(path: string, stdin: Readable): Promise<JobSpec> {
+  const name = path === "-" ? "standard input" : path;
+  let bytes: Buffer;
+  try {
+    bytes = path === "-" ? await buffer(stdin) : await readFile(path);
+  } catch (error) {
+    const why = errnoOf(error) === "ENOENT" ? "there is no such file" : messageOf(error);
+    throw new BelayError("BAD_SPEC", `Cannot read the spec ${name}: ${why}`, { cause: error });
+  }
+  if (bytes.length > MAX_SPEC_BYTES) {
+    const found = formatSize(bytes.length);
+    throw new BelayError("BAD_SPEC", `Cannot use the spec ${name}: expected at most 1 MiB, found ${found}`);
+  }
+  return parseSpec(bytes.toString("utf8"), name);
+}
+
+/**
+ * Reads a job's spec in YAML; JSON is YAML.
+ *
+ * @param name how to call the text in an error
+ * @throws BelayError `BAD_SPEC`
+ */
+export function parseSpec(text: string, name: string): JobSpec {
+  const lines = new LineCounter();
+  const source = { name, lines };
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true });
+  const [problem] = document.errors;
+  if (problem !== undefined) throw specError(source, problem.pos[0], [], messageOf(problem));
+  if (document.contents === null) throw specError(source, 0, [], "it is empty");
+  const json = messageValue(JobSpecSchema, document.contents, [], source);
+  try {
+    return fromJson(JobSpecSchema, json);
+  } catch (error) {
+    // Out of a field's range, which the walk does not know.
+    throw new BelayError("BAD_SPEC", `Cannot use the spec ${name}: ${messageOf(error)}`, { cause: error });
+  }
+}

@@ -1,0 +1,36 @@
+/** The signals that ask this program to stop. */
+const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+
+/** Two-step stopping: the first signal asks, any further one insists. */
+export interface StopSignals {
+  /** Aborted with the first signal; its reason is an Error that names it. */
+  readonly stop: AbortSignal;
+  /** Aborted with the second. */
+  readonly stopNow: AbortSignal;
+  /** Gives the signals back to Node. */
+  release(): void;
+}
+
+/**
+ * Takes the stop signals over.
+ *
+ * @param remark told what a signal does
+ */
+export function takeStopSignals(remark: (signal: NodeJS.Signals, insisting: boolean) => void): StopSignals {
+  const stop = new AbortController();
+  const stopNow = new AbortController();
+  const take = (signal: NodeJS.Signals): void => {
+    const insisting = stop.signal.aborted;
+    if (stopNow.signal.aborted) return;
+    remark(signal, insisting);
+    (insisting ? stopNow : stop).abort(new Error(`Received ${signal}`));
+  };
+  for (const signal of STOP_SIGNALS) process.on(signal, take);
+  return {
+    stop: stop.signal,
+    stopNow: stopNow.signal,
+    release: () => {
+      for (const signal of STOP_SIGNALS) process.off(signal, take);
+    },
+  };
+}

@@ -1,0 +1,33 @@
+/**
+ * Belay as a library: an agent that runs one job under a tracker, a tracker, and the messages that both speak.
+ *
+ * ```ts
+ * import { runAgent, startTracker } from "belay-agent";
+ *
+ * await using tracker = await startTracker({ listen: "127.0.0.1:0", dataDirectory: "./data" });
+ * const { result } = await runAgent({
+ *   tracker: tracker.address,
+ *   jobId: "hello",
+ *   spec: create(JobSpecSchema, { command: ["echo", "it works"] }),
+ * });
+ * ```
+ *
+ * @module
+ */
+export type {
+  AgentOptions,
+  AgentOutcome,
+  ContainmentChoice,
+  OnDisconnect,
+  TransportSecurity,
+} from "./agent/options.ts";
+export { runAgent } from "./agent/run.ts";
+export type { BelayErrorCode } from "./base/errors.ts";
+export { BelayError } from "./base/errors.ts";
+export type { LogFields, LogFormat, Logger, LoggerOptions, LogLevel } from "./base/logger.ts";
+export { createLogger, silentLogger } from "./base/logger.ts";
+export * from "./gen/belay/v1/job_pb.ts";
+export * from "./gen/belay/v1/job_service_pb.ts";
+export * from "./gen/belay/v1/tracker_service_pb.ts";
+export type { Tracker, TrackerOptions, TrackerTls } from "./tracker/options.ts";
+export { startTracker } from "./tracker/server.ts";
