@@ -7,7 +7,7 @@ import { type AgentInfo, AgentInfoSchema, type Containment } from "../gen/belay/
 /** What the agent says about itself and its machine. */
 export function agentInfo(
   labels: Record<string, string>,
-  containment: { kind: Containment; message: string },
+  held: { containment: Containment; message: string },
 ): AgentInfo {
   const limit = process.constrainedMemory();
   return create(AgentInfoSchema, {
@@ -20,8 +20,8 @@ export function agentInfo(
     // 0 and absurdly high values both mean that no cgroup sets a limit.
     memoryBytes: BigInt(limit > 0 && limit < totalmem() ? limit : totalmem()),
     labels,
-    containment: containment.kind,
-    containmentMessage: containment.message,
-    startTime: timestampFromMs(performance.timeOrigin),
+    containment: held.containment,
+    containmentMessage: held.message,
+    startTime: timestampFromMs(Math.round(performance.timeOrigin)),
   });
 }

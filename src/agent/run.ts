@@ -1,0 +1,257 @@
+import { create } from "@bufbuild/protobuf";
+import { durationFromMs, durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { systemClock as clock } from "../base/clock.ts";
+import { formatDuration } from "../base/durations.ts";
+import { BelayError } from "../base/errors.ts";
+import { idProblem, uuidv7 } from "../base/ids.ts";
+import { silentLogger } from "../base/logger.ts";
+import { EndReason, JobState, LogCompleteness, LogStream, StatusReportSchema } from "../gen/belay/v1/job_pb.ts";
+import type { JobSpec, StatusReport } from "../gen/belay/v1/job_pb.ts";
+import type { Welcome } from "../gen/belay/v1/tracker_service_pb.ts";
+import { agentInfo } from "./info.ts";
+import { startJob } from "./job/job.ts";
+import { prepareJob, type PreparedJob } from "./job/prepare.ts";
+import type { Job } from "./job/types.ts";
+import type { AgentOptions, AgentOutcome } from "./options.ts";
+import { MetricsLoop } from "./report/metrics-loop.ts";
+import { Report } from "./report/report.ts";
+import { parseAddresses } from "./session/address.ts";
+import { CommandDesk } from "./session/command-desk.ts";
+import { Session, type SessionEnd } from "./session/session.ts";
+
+const DEFAULTS = {
+  connectTimeout: 60_000,
+  flushTimeout: 300_000,
+  stopFlushTimeout: 10_000,
+  metricsInterval: 5000,
+};
+
+/**
+ * Runs one job under an agent: joins the tracker, runs the job, delivers all it has to tell, and returns how the job
+ * ended.
+ *
+ * @throws BelayError `BAD_USAGE`, `BAD_SPEC`, `TRACKER_UNREACHABLE`, `TRACKER_REFUSED`, `NOT_FOUND`, `JOB_TAKEN`,
+ *   `STOPPED` before the job is started; `SUPERSEDED` when it was taken over while it ran, and was killed
+ */
+export async function runAgent(options: AgentOptions): Promise<AgentOutcome> {
+  const problem = idProblem(options.jobId);
+  if (problem !== undefined) throw new BelayError("BAD_USAGE", `Cannot use job id ${problem}`);
+  return new Agent(options).run();
+}
+
+class Agent {
+  private readonly options: AgentOptions;
+  private readonly report = new Report(clock);
+  private readonly session: Session;
+  private readonly desk: CommandDesk;
+  private readonly prepared: PreparedJob;
+  private readonly over = new AbortController();
+  private job: Job | undefined;
+  private disconnect: { cancel(): void } | undefined;
+
+  constructor(options: AgentOptions) {
+    this.options = options;
+    const addresses = parseAddresses(options.tracker);
+    // The machine is made ready for the job while the tracker is dialed.
+    this.prepared = prepareJob({
+      containment: options.containment ?? "auto",
+      environment: options.environment ?? process.env,
+      logger: options.logger ?? silentLogger,
+    });
+    this.desk = new CommandDesk(this.report.command, () => this.status());
+    this.session = new Session({
+      identity: {
+        sessionId: uuidv7(),
+        jobId: options.jobId,
+        agent: agentInfo(options.labels ?? {}, this.prepared),
+        spec: options.spec,
+      },
+      addresses,
+      security: options.security ?? {},
+      connectTimeout: options.connectTimeout ?? DEFAULTS.connectTimeout,
+      spool: this.report.spool,
+      clock,
+      logger: options.logger ?? silentLogger,
+      handlers: {
+        jobState: () => this.job?.state ?? JobState.PENDING,
+        command: (command) => this.desk.take(command),
+        connected: (address, first) => this.connected(address, first),
+        lost: (why, retryIn) => this.lost(why, retryIn),
+        fenced: (message) => this.job?.end({ reason: EndReason.SUPERSEDED, message, grace: 0 }),
+      },
+    });
+    this.report.spool.onRoom = () => {
+      if (!this.report.spool.full) this.job?.resumeOutput();
+    };
+  }
+
+  async run(): Promise<AgentOutcome> {
+    const ended = this.session.run();
+    const unlisten = this.obeyStop();
+    try {
+      const welcome = await this.session.admitted;
+      const job = (this.job = this.start(welcome));
+      const metrics = this.sampleUsage(job, this.specOf(welcome));
+      const result = await job.done;
+      this.over.abort();
+      await metrics;
+      this.report.result(result);
+      this.desk.finish(result);
+      this.session.finish();
+      const end = await this.deliver(ended);
+      if (end.kind === "fenced") throw end.error;
+      return { attempt: welcome.attempt, result, ...delivery(end) };
+    } finally {
+      unlisten();
+      this.over.abort();
+      this.disconnect?.cancel();
+      this.session.close("The agent ends");
+      await ended;
+      await this.prepared.close();
+      await this.report.spool.close();
+    }
+  }
+
+  private start(welcome: Welcome): Job {
+    const { options, report } = this;
+    const job = startJob(
+      {
+        jobId: options.jobId,
+        attempt: welcome.attempt,
+        spec: this.specOf(welcome),
+        environment: options.environment ?? process.env,
+        containment: options.containment ?? "auto",
+        logger: options.logger ?? silentLogger,
+        prepared: this.prepared,
+      },
+      {
+        state: (state, message) => report.state(state, message),
+        stepStarted: (step) => report.event({ case: "stepStarted", value: step }),
+        stepEnded: (step) => report.event({ case: "stepEnded", value: step }),
+        notice: (step, message) => report.notice(step, message),
+        output: (stream, step, data, readUnixNano) => {
+          options.onOutput?.(stream === LogStream.STDERR ? "stderr" : "stdout", data);
+          return report.output(stream, step, data, readUnixNano);
+        },
+      },
+    );
+    if (options.stop?.aborted === true) this.stopJob(job);
+    for (const command of welcome.commands) this.desk.take(command);
+    this.desk.attach(job);
+    return job;
+  }
+
+  private specOf(welcome: Welcome): JobSpec {
+    const spec = this.options.spec ?? welcome.spec;
+    if (spec !== undefined) return spec;
+    throw new BelayError("TRACKER_REFUSED", `The tracker sent no spec for job "${this.options.jobId}"`);
+  }
+
+  private sampleUsage(job: Job, spec: JobSpec): Promise<void> {
+    const interval = spec.metricsInterval === undefined ? DEFAULTS.metricsInterval : durationMs(spec.metricsInterval);
+    const loop = new MetricsLoop(
+      interval,
+      () => job.sample(),
+      (sample) => this.report.event({ case: "metricSample", value: sample }),
+      this.options.logger ?? silentLogger,
+    );
+    return loop.run(this.over.signal);
+  }
+
+  /** Waits until everything is delivered, as long as it may take. */
+  private async deliver(ended: Promise<SessionEnd>): Promise<SessionEnd> {
+    const { options } = this;
+    const patience = (): number =>
+      options.stop?.aborted === true
+        ? (options.stopFlushTimeout ?? DEFAULTS.stopFlushTimeout)
+        : (options.flushTimeout ?? DEFAULTS.flushTimeout);
+    const giveUp = (): void => this.session.close(`The tracker was away for ${formatDuration(patience())}`);
+    let timer = clock.after(patience(), giveUp);
+    const hurry = (): void => {
+      timer.cancel();
+      timer = clock.after(patience(), giveUp);
+    };
+    options.stop?.addEventListener("abort", hurry, { once: true });
+    try {
+      return await ended;
+    } finally {
+      timer.cancel();
+      options.stop?.removeEventListener("abort", hurry);
+    }
+  }
+
+  private obeyStop(): () => void {
+    const { stop, stopNow } = this.options;
+    const onStop = (): void => {
+      if (this.job !== undefined) this.stopJob(this.job);
+      else this.session.close("The agent was told to stop");
+    };
+    const onStopNow = (): void => this.job?.end({ ...STOPPED, grace: 0 });
+    stop?.addEventListener("abort", onStop, { once: true });
+    stopNow?.addEventListener("abort", onStopNow, { once: true });
+    if (stop?.aborted === true) onStop();
+    return () => {
+      stop?.removeEventListener("abort", onStop);
+      stopNow?.removeEventListener("abort", onStopNow);
+    };
+  }
+
+  private stopJob(job: Job): void {
+    job.end({ ...STOPPED, ...(this.options.stopNow?.aborted === true && { grace: 0 }) });
+  }
+
+  private connected(address: string, first: boolean): void {
+    this.disconnect?.cancel();
+    this.disconnect = undefined;
+    this.options.onProgress?.(`${first ? "connected" : "connected again"} to ${address}`);
+  }
+
+  private lost(why: string, retryIn: number): void {
+    const { onDisconnect, onProgress } = this.options;
+    const { spool } = this.report;
+    const running = this.job === undefined ? "" : `. Job goes on; ${spool.memoryBytes + spool.diskBytes} bytes spooled`;
+    onProgress?.(`no tracker: ${why}${running}. Next attempt in ${formatDuration(retryIn)}`);
+    if (onDisconnect?.kind !== "cancel-after" || this.job === undefined) return;
+    this.disconnect ??= clock.after(onDisconnect.ms, () => {
+      const message = `The tracker was away for ${formatDuration(onDisconnect.ms)}`;
+      this.job?.end({ reason: EndReason.DISCONNECTED, message });
+    });
+  }
+
+  private async status(): Promise<StatusReport> {
+    const { job } = this;
+    if (job === undefined) return create(StatusReportSchema, { state: JobState.PENDING });
+    const [status, metrics] = await Promise.all([job.status(), job.sample()]);
+    return create(StatusReportSchema, {
+      reportTime: timestampFromMs(clock.now()),
+      state: status.state,
+      step: status.step,
+      pid: status.pid,
+      stepDuration: durationFromMs(Math.round(status.stepDuration)),
+      processes: status.processes,
+      processCount: status.processCount,
+      ...(metrics !== undefined && { metrics }),
+      heartbeat: this.session.heartbeat(0n),
+      streams: this.report.totals(),
+      endReason: status.endReason,
+      agentStartTime: timestampFromMs(Math.round(performance.timeOrigin)),
+    });
+  }
+}
+
+const STOPPED = { reason: EndReason.AGENT_STOPPED, message: "The agent was told to stop" };
+
+function delivery(end: SessionEnd): Pick<AgentOutcome, "delivered" | "undelivered"> {
+  switch (end.kind) {
+    case "delivered": {
+      const incomplete = end.receipt?.logCompleteness === LogCompleteness.INCOMPLETE;
+      return { delivered: true, undelivered: incomplete ? end.receipt.message : "" };
+    }
+    case "abandoned":
+      return { delivered: false, undelivered: end.why };
+    case "refused":
+    case "fenced":
+    case "unreachable":
+      return { delivered: false, undelivered: end.error.message };
+  }
+}
