@@ -2,6 +2,7 @@ import fs from "node:fs";
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { sleep } from "../../base/clock.ts";
+import { formatDuration } from "../../base/durations.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import {
   type Containment,
@@ -120,11 +121,11 @@ class JobRun implements Job {
     this.setState(JobState.CANCELING, order.message);
   }
 
-  signal(name: string): Promise<number> {
+  async signal(name: string): Promise<number> {
     const signal = parseSignal(name, "signal");
     this.mustRun("signal", [JobState.SETTING_UP, JobState.RUNNING, JobState.PAUSED, JobState.CANCELING]);
     this.signalsSent.add(signal);
-    return Promise.resolve(this.prepared.tree.signal(signal));
+    return this.prepared.tree.signal(signal);
   }
 
   async pause(): Promise<void> {
@@ -135,13 +136,12 @@ class JobRun implements Job {
     await this.prepared.tree.freeze();
   }
 
-  resume(): Promise<void> {
+  async resume(): Promise<void> {
     this.mustRun("resume", [JobState.PAUSED]);
     this.leavePause();
     for (const timeout of this.timeouts) timeout.resume();
     this.prepared.tree.thaw();
     this.setState(JobState.RUNNING, "");
-    return Promise.resolve();
   }
 
   status(): Promise<JobStatus> {
@@ -288,9 +288,15 @@ class JobRun implements Job {
   private limit(step: Step): void {
     if (step.main) {
       for (const timeout of this.timeouts.splice(0)) timeout.cancel();
-      this.addTimeout(this.spec.timeout, `Main command ran longer than its timeout of ${this.spec.timeout} ms`);
+      this.addTimeout(
+        this.spec.timeout,
+        `Main command ran longer than its timeout of ${formatDuration(this.spec.timeout)}`,
+      );
     } else if (this.timeouts.length === 0) {
-      this.addTimeout(this.spec.setupTimeout, `Setup ran longer than its timeout of ${this.spec.setupTimeout} ms`);
+      this.addTimeout(
+        this.spec.setupTimeout,
+        `Setup ran longer than its timeout of ${formatDuration(this.spec.setupTimeout)}`,
+      );
     }
   }
 

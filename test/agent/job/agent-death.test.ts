@@ -1,0 +1,93 @@
+import { describe, expect, it } from "vitest";
+import { Driven, MODES, vice } from "./driver.ts";
+import { eventually } from "./facts.ts";
+
+/** Within this time of the agent's death nothing of the job is left. */
+const LIMIT_MS = 1000;
+
+const VICES: [string, (mark: string, note: string) => string[]][] = [
+  ["a program that ignores SIGTERM", () => [vice("ignores-sigterm.sh")]],
+  ["a child in a session of its own", () => [vice("setsid-child.sh")]],
+  ["a daemon", (_mark, note) => [vice("daemon.pl"), note]],
+  ["a fork loop", () => [vice("fork-loop.sh")]],
+  ["stopped processes", () => [vice("stopped.sh")]],
+];
+
+describe.for(MODES)("When the agent dies $name", ({ skip, ...mode }) => {
+  if (skip !== undefined) {
+    it.skip(`is not tested: ${skip}`);
+    return;
+  }
+
+  it.for(VICES)("of kill -9, nothing is left of %s", async ([, command]) => {
+    await using agent = new Driven(mode, command);
+    await agent.printed("ready");
+    agent.child.kill("SIGKILL");
+    await nothingLeft(agent);
+  });
+
+  it("of kill -9 while it is stopped, nothing is left", async () => {
+    await using agent = new Driven(mode, () => [vice("setsid-child.sh")]);
+    await agent.printed("ready");
+    agent.child.kill("SIGSTOP");
+    agent.child.kill("SIGKILL");
+    await nothingLeft(agent);
+  });
+
+  it("while the job is paused, nothing is left", async () => {
+    await using agent = new Driven(mode, () => [vice("setsid-child.sh")]);
+    await agent.printed("ready");
+    agent.tell({ pause: true });
+    await agent.until("pause", () => agent.lines.some((line) => line["paused"] === true));
+    agent.child.kill("SIGKILL");
+    await nothingLeft(agent);
+  });
+
+  it("with a parent that was killed, nothing is left once it dies, too", async () => {
+    // The shell is the agent's parent.
+    await using agent = new Driven(mode, () => [vice("setsid-child.sh")], {}, [
+      "sh",
+      "-c",
+      'exec 3<&0; "$@" <&3 3<&- & echo "{\\"agent\\":$!}"; wait',
+      "sh",
+    ]);
+    await agent.printed("ready");
+    const pid = Number(agent.lines.find((line) => line["agent"] !== undefined)?.["agent"]);
+    agent.child.kill("SIGKILL");
+    await agent.exited();
+    // It does not depend on its parent.
+    expect(agent.processes().length).toBeGreaterThan(2);
+    process.kill(pid, "SIGKILL");
+    await nothingLeft(agent);
+  });
+
+  it("the watcher does not: signals to it and to the terminal's group leave it in place", async () => {
+    await using agent = new Driven(mode, () => [vice("ignores-sigterm.sh")]);
+    await agent.printed("ready");
+    const watcher = agent.processes().find((line) => line.includes("belay-watcher")) ?? "";
+    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"]) process.kill(Number.parseInt(watcher, 10), signal);
+    agent.child.kill("SIGKILL");
+    await nothingLeft(agent);
+  });
+
+  it("a watcher that was killed has been replaced", async () => {
+    await using agent = new Driven(mode, () => [vice("setsid-child.sh")]);
+    await agent.printed("ready");
+    const find = (): string | undefined => agent.processes().find((line) => line.includes("belay-watcher"));
+    const first = find() ?? "";
+    process.kill(Number.parseInt(first, 10), "SIGKILL");
+    await eventually("another watcher", () => find() !== undefined && find() !== first);
+    agent.child.kill("SIGKILL");
+    await nothingLeft(agent);
+  });
+});
+
+async function nothingLeft(agent: Driven): Promise<void> {
+  await agent.until("processes gone", () => agent.processes().filter(isJobs).length === 0, LIMIT_MS);
+  await agent.until("watcher gone", () => agent.processes().length === 0);
+  expect(agent.leavings()).toEqual([]);
+}
+
+function isJobs(line: string): boolean {
+  return !line.includes("belay-watcher");
+}

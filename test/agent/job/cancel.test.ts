@@ -1,0 +1,48 @@
+import { describe, expect, it } from "vitest";
+import { Driven, MODES, vice } from "./driver.ts";
+import { eventually } from "./facts.ts";
+
+const VICES: [string, (mark: string, note: string) => string[]][] = [
+  ["a program that ignores SIGTERM", () => [vice("ignores-sigterm.sh")]],
+  ["a child in a session of its own", () => [vice("setsid-child.sh")]],
+  ["a daemon with two forks, closed files and another title", (_mark, note) => [vice("daemon.pl"), note]],
+  ["a child that clears its environment", (mark) => [vice("clears-environment.sh"), mark]],
+  ["a loop that forks 200 times a second", () => [vice("fork-loop.sh")]],
+  ["a loop that forks sessions 200 times a second", () => [vice("fork-loop-setsid.sh")]],
+  ["stopped processes", () => [vice("stopped.sh")]],
+  ["a pipeline", () => [vice("pipeline.sh")]],
+  ["children under nohup", () => [vice("nohup.sh")]],
+];
+
+describe.for(MODES)("A cancel $name", ({ skip, ...mode }) => {
+  if (skip !== undefined) {
+    it.skip(`is not tested: ${skip}`);
+    return;
+  }
+
+  it.for(VICES)("leaves nothing of %s", async ([, command]) => {
+    await using agent = new Driven(mode, command);
+    await agent.printed("ready");
+    expect(agent.processes()).not.toEqual([]);
+    agent.tell({ end: { grace: 300 } });
+    const result = await agent.result();
+    expect(agent.processes()).toEqual([]);
+    expect(result).toMatchObject({ outcome: "OUTCOME_CANCELED", reason: "END_REASON_CANCELED" });
+    expect(result["evidence"]).toHaveProperty("treeEmptyTime");
+    expect(result["evidence"]).not.toHaveProperty("survivors");
+    await agent.exited();
+    expect(agent.leavings()).toEqual([]);
+  });
+
+  it("reaches an orphan that cleared its environment", async () => {
+    await using agent = new Driven(mode, (mark) => [vice("clears-environment-orphaned.sh"), mark]);
+    await agent.printed("ready");
+    agent.tell({ end: { grace: 100 } });
+    await agent.result();
+    const left = agent.processes();
+    if (mode.containment === "cgroup") expect(left).toEqual([]);
+    // Whether a look fell into its parent's short life is chance; what is left is ours to clean up.
+    for (const line of left) process.kill(Number.parseInt(line, 10), "SIGKILL");
+    await eventually("clean up", () => agent.processes().length === 0);
+  });
+});
