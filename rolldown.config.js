@@ -1,15 +1,29 @@
-// Bundles the command line: one file a command, so that `belay run` never loads the tracker. Bundling halves the time
-// from `belay run` to the job's first instruction.
+// Bundles the command line, so that it starts fast: few files, each loaded only by the commands that need it. `belay
+// run` loads neither the tracker nor the client of JobService. Names are kept, so that a stack trace can be read.
 import { defineConfig } from "rolldown";
 
 export default defineConfig({
   input: { main: "src/cli/main.ts" },
   platform: "node",
   external: [/^node:/],
+  preserveEntrySignatures: false,
   output: {
     dir: "dist/cli",
     format: "esm",
-    minify: false,
+    // White space is a third of what would have to be read.
+    minify: { compress: true, mangle: false, codegen: { removeWhitespace: true } },
     chunkFileNames: "[name]-[hash].js",
+    codeSplitting: {
+      includeDependenciesRecursively: false,
+      groups: [
+        // What every call needs, --version too.
+        { name: "program", test: /src\/base\/(errors|version)|src\/cli\/(program|commands|did-you-mean|io)\.ts/ },
+        // What every command needs.
+        { name: "contract", test: /src\/gen\/|@bufbuild\/protobuf/ },
+        // What commands that call JobService need.
+        { name: "client", test: /src\/cli\/client\/|@connectrpc\/connect/, minShareCount: 2 },
+        { name: "common", test: /src\/(cli|base)\//, minShareCount: 5 },
+      ],
+    },
   },
 });

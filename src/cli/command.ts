@@ -38,5 +38,5 @@ export type Command = Omit<CommandOf<Flags>, "run"> & { run(call: Call<Flags>): 
 
 /** Ties a command's code to the types of its flags. */
 export function command<F extends Flags>(definition: CommandOf<F>): Command {
-  return definition as unknown as Command;
+  return definition;
 }

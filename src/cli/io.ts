@@ -1,4 +1,5 @@
 import type { Readable, Writable } from "node:stream";
+import { isatty } from "node:tty";
 
 /** One of the program's outputs. */
 export interface Output {
@@ -29,8 +30,8 @@ export interface Io {
 /** The streams and environment of this process. */
 export function processIo(): Io {
   return {
-    stdout: new StreamOutput(process.stdout, process.env),
-    stderr: new StreamOutput(process.stderr, process.env),
+    stdout: new StreamOutput(() => process.stdout, isatty(1), process.env),
+    stderr: new StreamOutput(() => process.stderr, isatty(2), process.env),
     get stdin() {
       return process.stdin;
     },
@@ -38,25 +39,25 @@ export function processIo(): Io {
   };
 }
 
-/** An output on a Node stream. */
+/** An output on a Node stream, which is made with the first write: that takes Node 4 ms. */
 export class StreamOutput implements Output {
   readonly isTerminal: boolean;
   readonly color: boolean;
   readonly gone: AbortSignal;
-  private readonly stream: Writable & { isTTY?: boolean; columns?: number };
+  private readonly left = new AbortController();
+  private readonly open: () => Writable & { columns?: number };
+  private opened: (Writable & { columns?: number }) | undefined;
 
   constructor(
-    stream: Writable & { isTTY?: boolean; columns?: number },
+    open: () => Writable & { columns?: number },
+    isTerminal: boolean,
     env: Readonly<Record<string, string | undefined>>,
   ) {
-    this.stream = stream;
-    this.isTerminal = stream.isTTY === true;
+    this.open = open;
+    this.isTerminal = isTerminal;
     // https://no-color.org: set to anything but the empty string, it says no.
     this.color = this.isTerminal && (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb";
-    const gone = new AbortController();
-    this.gone = gone.signal;
-    // EPIPE: `belay logs … | head` has seen enough. ENOSPC, EIO: nothing that is written now arrives either.
-    stream.on("error", (error) => gone.abort(error));
+    this.gone = this.left.signal;
   }
 
   get columns(): number {
@@ -64,7 +65,7 @@ export class StreamOutput implements Output {
   }
 
   get waiting(): number {
-    return this.stream.writableLength;
+    return this.opened?.writableLength ?? 0;
   }
 
   async write(data: string | Uint8Array): Promise<void> {
@@ -82,12 +83,21 @@ export class StreamOutput implements Output {
 
   flush(): Promise<void> {
     return new Promise((resolve) => {
-      if (this.gone.aborted || this.stream.writableLength === 0) {
+      if (this.gone.aborted || this.waiting === 0) {
         resolve();
         return;
       }
       this.gone.addEventListener("abort", () => resolve(), { once: true });
       this.stream.write("", () => resolve());
     });
+  }
+
+  private get stream(): Writable & { columns?: number } {
+    if (this.opened === undefined) {
+      this.opened = this.open();
+      // EPIPE: `belay logs … | head` has seen enough. ENOSPC, EIO: nothing that is written now arrives either.
+      this.opened.on("error", (error) => this.left.abort(error));
+    }
+    return this.opened;
   }
 }

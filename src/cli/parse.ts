@@ -18,7 +18,7 @@ export function parseCommand(
   command: Command,
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
-  columns = 80,
+  columns: () => number = () => 80,
 ): Parsed {
   const parser = parserOf(command, columns);
   try {
@@ -56,14 +56,14 @@ function read(
   return texts.length === 0 ? undefined : { read: flag.read(texts, variableName(key)) };
 }
 
-function parserOf(command: Command, columns: number): Parser {
+function parserOf(command: Command, columns: () => number): Parser {
   const parser = new Parser(`belay ${command.name}`)
     .description(command.about)
     .exitOverride()
     .configureOutput({
       writeOut: () => undefined,
       writeErr: () => undefined,
-      getOutHelpWidth: () => Math.min(columns, 120),
+      getOutHelpWidth: () => Math.min(columns(), 120),
       getOutHasColors: () => false,
     })
     .allowExcessArguments(false)

@@ -1,7 +1,6 @@
 import { BelayError, messageOf } from "../base/errors.ts";
 import { COMMANDS } from "./commands.ts";
 import { didYouMean } from "./did-you-mean.ts";
-import { EXIT_OK, exitCodeOfError } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 import { processIo } from "./io.ts";
 import { VERSION } from "../base/version.ts";
@@ -21,6 +20,8 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
     if (!(error instanceof BelayError) && error instanceof Error) {
       await io.stderr.write(`belay: This is a mistake in Belay; please report it with these lines\n${error.stack}\n`);
     }
+    // Loaded late: it knows the contract, which `belay --version` need not.
+    const { exitCodeOfError } = await import("./exit-codes.ts");
     code = exitCodeOfError(error);
   }
   await Promise.all([io.stdout.flush(), io.stderr.flush()]);
@@ -31,11 +32,11 @@ async function dispatch(argv: readonly string[], io: Io): Promise<number> {
   const [name, ...rest] = argv;
   if (name === "--version" || name === "-V") {
     await io.stdout.write(`belay ${VERSION}\n`);
-    return EXIT_OK;
+    return 0;
   }
   if (name === undefined || name === "--help" || name === "-h" || (name === "help" && rest.length === 0)) {
     await io.stdout.write(overview());
-    return EXIT_OK;
+    return 0;
   }
   if (name === "help") return dispatch([...rest.slice(0, 1), "--help"], io);
   const entry = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
@@ -45,10 +46,10 @@ async function dispatch(argv: readonly string[], io: Io): Promise<number> {
     throw new BelayError("BAD_USAGE", `Unknown ${what} "${name}"${near === "" ? ": see belay --help" : near}`);
   }
   const [command, { parseCommand }] = await Promise.all([entry.load(), import("./parse.ts")]);
-  const parsed = parseCommand(command, rest, io.env, io.stdout.columns);
+  const parsed = parseCommand(command, rest, io.env, () => io.stdout.columns);
   if ("help" in parsed) {
     await io.stdout.write(parsed.help);
-    return EXIT_OK;
+    return 0;
   }
   return command.run({ ...parsed, io });
 }
