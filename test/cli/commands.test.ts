@@ -1,0 +1,22 @@
+import { describe, expect, it } from "vitest";
+import { COMMANDS } from "../../src/cli/commands.ts";
+import { flagName, variableName } from "../../src/cli/flags.ts";
+
+describe.each(Object.keys(COMMANDS))("belay %s", (name) => {
+  it("carries its own name, says what it does, and shows how to call it", async () => {
+    const command = await COMMANDS[name]?.load();
+    expect(command?.name).toBe(name);
+    expect(command?.about).toMatch(/\.$/);
+    expect(command?.examples.length).toBeGreaterThan(0);
+    for (const [line] of command?.examples ?? []) expect(line).toContain("belay ");
+  });
+
+  it("has flags that are written the same everywhere", async () => {
+    const command = await COMMANDS[name]?.load();
+    for (const [key, flag] of Object.entries(command?.flags ?? {})) {
+      expect(flagName(key)).toMatch(/^--[a-z]+(-[a-z]+)*$/);
+      expect(variableName(key)).toMatch(/^BELAY_[A-Z]+(_[A-Z]+)*$/);
+      expect(flag.help).not.toMatch(/^[A-Z][a-z]|\.$/);
+    }
+  });
+});
