@@ -33,7 +33,7 @@ type Payload = NonNullable<MessageInitShape<typeof OpenSessionRequestSchema>["pa
 type Kind = NonNullable<MessageInitShape<typeof EventSchema>["kind"]>;
 type Answer = OpenSessionResponse["payload"];
 type AnswerKind = NonNullable<Answer["case"]>;
-type AnswerOf<C extends AnswerKind> = Extract<Answer, { case: C; value: object }>;
+type AnswerValue<C extends AnswerKind> = Extract<Answer, { case: C }>["value"];
 
 /** How a stream ended. */
 export interface StreamEnd {
@@ -195,11 +195,11 @@ export class ScriptedAgent {
   /** Waits for a message of a kind that no earlier call has taken; takes it. */
   async next<C extends AnswerKind>(
     kind: C,
-    wanted: (value: AnswerOf<C>["value"]) => boolean = () => true,
-  ): Promise<AnswerOf<C>> {
+    wanted: (value: AnswerValue<C>) => boolean = () => true,
+  ): Promise<{ value: AnswerValue<C> }> {
     for (;;) {
-      const at = this.received.findIndex((answer) => answer.case === kind && wanted((answer as AnswerOf<C>).value));
-      if (at >= 0) return this.received.splice(at, 1)[0] as AnswerOf<C>;
+      const at = this.received.findIndex((answer) => answer.case === kind && wanted(answer.value as AnswerValue<C>));
+      if (at >= 0) return { value: this.received.splice(at, 1)[0]?.value as AnswerValue<C> };
       if (this.over !== undefined) {
         throw new Error(`The stream ended with ${this.over.code} "${this.over.details}" before a ${kind} came`);
       }

@@ -1,0 +1,29 @@
+import type { HandlerContext } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { idProblem } from "../../base/ids.ts";
+import type { LiveJob } from "../jobs/live-job.ts";
+import type { JobRegistry } from "../jobs/registry.ts";
+import type { CallerFacts } from "../net/caller.ts";
+
+/** What the calls of JobService need. */
+export interface ControlContext {
+  readonly registry: JobRegistry;
+  callerOf(context: HandlerContext): CallerFacts;
+}
+
+/** An INVALID_ARGUMENT: names field and rule. */
+export function invalid(message: string): ConnectError {
+  return new ConnectError(message, Code.InvalidArgument);
+}
+
+/** Throws if there is a problem. */
+export function check(problem: string | undefined): void {
+  if (problem !== undefined) throw invalid(problem);
+}
+
+/** @throws ConnectError INVALID_ARGUMENT or NOT_FOUND */
+export async function jobOf(registry: JobRegistry, jobId: string): Promise<LiveJob> {
+  const problem = idProblem(jobId);
+  if (problem !== undefined) throw invalid(`job_id ${problem}`);
+  return registry.get(jobId);
+}

@@ -1,0 +1,58 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { equals } from "@bufbuild/protobuf";
+import { idProblem, shortId } from "../../base/ids.ts";
+import type { Job } from "../../gen/belay/v1/job_pb.ts";
+import { JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
+import type { CreateJobRequest, JobService } from "../../gen/belay/v1/job_service_pb.ts";
+import { specProblem } from "../jobs/spec.ts";
+import { isEnded, stateName } from "../jobs/states.ts";
+import type { ControlContext } from "./context.ts";
+import { check, invalid, jobOf } from "./context.ts";
+import { listJobs } from "./list-jobs.ts";
+import { cancelJob, pauseJob, resumeJob, signalJob } from "./orders.ts";
+import { readLogs } from "./read-logs.ts";
+import { readMetrics } from "./read-metrics.ts";
+import { getJobStatus } from "./status.ts";
+import { watchJob, watchJobs } from "./watch.ts";
+
+/** The platforms' side of the tracker. */
+export function jobService(context: ControlContext): ServiceImpl<typeof JobService> {
+  const { registry } = context;
+  return {
+    createJob: async (request) => ({ job: await createJob(context, request) }),
+    getJob: async (request) => ({ job: (await jobOf(registry, request.jobId)).snapshot() }),
+    listJobs: (request) => listJobs(context, request),
+    cancelJob: (request, call) => cancelJob(context, request, call),
+    signalJob: (request, call) => signalJob(context, request, call),
+    pauseJob: (request, call) => pauseJob(context, request, call),
+    resumeJob: (request, call) => resumeJob(context, request, call),
+    getJobStatus: (request, call) => getJobStatus(context, request, call.signal),
+    watchJobs: (request, call) => watchJobs(context, request, call.signal),
+    watchJob: (request, call) => watchJob(context, request, call.signal),
+    readLogs: (request, call) => readLogs(context, request, call.signal),
+    readMetrics: (request, call) => readMetrics(context, request, call.signal),
+    deleteJob: async (request) => {
+      const live = await jobOf(registry, request.jobId);
+      const { state } = live.job;
+      if (!isEnded(state)) {
+        const message = `Cannot delete job "${live.id}": it is ${stateName(state)}; cancel it first`;
+        throw new ConnectError(message, Code.FailedPrecondition);
+      }
+      await registry.remove(live);
+      return {};
+    },
+  };
+}
+
+async function createJob({ registry }: ControlContext, { jobId, spec }: CreateJobRequest): Promise<Job> {
+  if (spec === undefined) throw invalid("spec is absent: expected what is to be run");
+  const wrongId = jobId === "" ? undefined : idProblem(jobId);
+  check(wrongId === undefined ? undefined : `job_id ${wrongId}`);
+  check(specProblem(spec));
+  const [live, isNew] = await registry.create(jobId === "" ? shortId() : jobId, spec);
+  if (!isNew && (live.job.spec === undefined || !equals(JobSpecSchema, live.job.spec, spec))) {
+    throw new ConnectError(`Job "${live.id}" exists with another spec`, Code.AlreadyExists);
+  }
+  return live.snapshot();
+}

@@ -1,0 +1,133 @@
+import type { HandlerContext } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { create } from "@bufbuild/protobuf";
+import { idProblem, shortId } from "../../base/ids.ts";
+import type { CommandRecord, Job } from "../../gen/belay/v1/job_pb.ts";
+import { JobState } from "../../gen/belay/v1/job_pb.ts";
+import type {
+  CancelJobRequest,
+  PauseJobRequest,
+  ResumeJobRequest,
+  SignalJobRequest,
+} from "../../gen/belay/v1/job_service_pb.ts";
+import { CancelSchema, PauseSchema, ResumeSchema, SignalSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { Order } from "../jobs/commands.ts";
+import { addCommand, deliver, kindOf } from "../jobs/commands.ts";
+import { cancelPending } from "../jobs/ending.ts";
+import type { LiveJob } from "../jobs/live-job.ts";
+import { durationProblem, signalProblem } from "../jobs/spec.ts";
+import { isEnded, stateName } from "../jobs/states.ts";
+import type { ControlContext } from "./context.ts";
+import { check, jobOf } from "./context.ts";
+
+const MAX_REASON_BYTES = 1024;
+
+/** What an order gives back. */
+export interface Ordered {
+  job: Job;
+  command?: CommandRecord;
+  agentConnected: boolean;
+}
+
+/** Orders the end of a job. */
+export async function cancelJob(
+  context: ControlContext,
+  request: CancelJobRequest,
+  call: HandlerContext,
+): Promise<Ordered> {
+  const { registry } = context;
+  const { reason, gracePeriod } = request;
+  const bytes = Buffer.byteLength(reason);
+  check(bytes > MAX_REASON_BYTES ? `reason has ${bytes} bytes: expected at most ${MAX_REASON_BYTES}` : undefined);
+  check(durationProblem("grace_period", gracePeriod));
+  check(commandIdProblem(request.commandId));
+  const live = await jobOf(registry, request.jobId);
+  if (live.job.state === JobState.PENDING) {
+    cancelPending(live, reason, registry.clock.now());
+    await registry.commit(live, {});
+    return { job: live.snapshot(), agentConnected: false };
+  }
+  if (isEnded(live.job.state)) return { job: live.snapshot(), agentConnected: live.stream !== undefined };
+  const value = create(CancelSchema, { reason, ...(gracePeriod === undefined ? {} : { gracePeriod }) });
+  return order(context, live, { case: "cancel", value }, { id: request.commandId, reason, call });
+}
+
+/** Orders a signal. */
+export async function signalJob(
+  context: ControlContext,
+  request: SignalJobRequest,
+  call: HandlerContext,
+): Promise<Ordered> {
+  check(signalProblem("signal", request.signal));
+  const live = await runningJob(context, request);
+  const value = create(SignalSchema, { name: request.signal });
+  return order(context, live, { case: "signal", value }, { id: request.commandId, reason: "", call });
+}
+
+/** Orders a pause. */
+export async function pauseJob(
+  context: ControlContext,
+  request: PauseJobRequest,
+  call: HandlerContext,
+): Promise<Ordered> {
+  const live = await runningJob(context, request);
+  return order(
+    context,
+    live,
+    { case: "pause", value: create(PauseSchema) },
+    { id: request.commandId, reason: "", call },
+  );
+}
+
+/** Orders a job to go on. */
+export async function resumeJob(
+  context: ControlContext,
+  request: ResumeJobRequest,
+  call: HandlerContext,
+): Promise<Ordered> {
+  const live = await runningJob(context, request);
+  return order(
+    context,
+    live,
+    { case: "resume", value: create(ResumeSchema) },
+    { id: request.commandId, reason: "", call },
+  );
+}
+
+async function runningJob(context: ControlContext, request: { jobId: string; commandId: string }): Promise<LiveJob> {
+  check(commandIdProblem(request.commandId));
+  const live = await jobOf(context.registry, request.jobId);
+  const { state } = live.job;
+  if (state !== JobState.PENDING && !isEnded(state)) return live;
+  // A repeated call is answered as the first one was, though the job has ended since.
+  if (request.commandId !== "" && live.commands.has(request.commandId)) return live;
+  throw new ConnectError(`No process of job "${live.id}" runs: it is ${stateName(state)}`, Code.FailedPrecondition);
+}
+
+async function order(
+  context: ControlContext,
+  live: LiveJob,
+  wanted: Order,
+  facts: { id: string; reason: string; call: HandlerContext },
+): Promise<Ordered> {
+  const { registry } = context;
+  const known = facts.id === "" ? undefined : await registry.store.command(live.key, facts.id);
+  const there = facts.id === "" ? undefined : (live.commands.get(facts.id) ?? known);
+  if (there !== undefined) {
+    if (there.record.kind !== kindOf(wanted)) {
+      throw new ConnectError(`Job "${live.id}" has another command with the id "${facts.id}"`, Code.AlreadyExists);
+    }
+    return { job: live.snapshot(), command: there.record, agentConnected: live.stream !== undefined };
+  }
+  const { principal } = context.callerOf(facts.call);
+  const id = facts.id === "" ? shortId() : facts.id;
+  const command = addCommand(live, wanted, { id, reason: facts.reason, principal, now: registry.clock.now() });
+  await registry.commit(live, { commands: [command] });
+  const agentConnected = deliver(live, command);
+  return { job: live.snapshot(), command: command.record, agentConnected };
+}
+
+function commandIdProblem(id: string): string | undefined {
+  const problem = id === "" ? undefined : idProblem(id);
+  return problem === undefined ? undefined : `command_id ${problem}`;
+}

@@ -1,0 +1,184 @@
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { KiB } from "../../base/sizes.ts";
+import type { Attempt } from "../../gen/belay/v1/job_pb.ts";
+import { LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
+import type { ReadLogsRequest, ReadLogsResponse } from "../../gen/belay/v1/job_service_pb.ts";
+import { ReadLogsResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
+import type { LogChunk } from "../../gen/belay/v1/tracker_service_pb.ts";
+import { GapSchema, LogChunkSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { LiveJob } from "../jobs/live-job.ts";
+import { isEnded } from "../jobs/states.ts";
+import type { AttemptLog } from "../store/log/attempt-log.ts";
+import type { PlacedChunk } from "../store/log/format.ts";
+import type { ControlContext } from "./context.ts";
+import { jobOf } from "./context.ts";
+import type { LogFilter, LogStart } from "./log-start.ts";
+import { filterOf, findStart, passes } from "./log-start.ts";
+import { CallScope, Wakeup } from "./wakeup.ts";
+
+/** Data in one answer; well below the 4 MiB that clients take by default. */
+const ANSWER_BYTES = 256 * KiB;
+
+/**
+ * Sends a log. A reader that is slower than the job falls behind on disk: in memory it has one block and one answer.
+ */
+export async function* readLogs(
+  context: ControlContext,
+  request: ReadLogsRequest,
+  signal: AbortSignal,
+): AsyncGenerator<ReadLogsResponse, void> {
+  const { registry } = context;
+  using scope = new CallScope(signal);
+  const filter = filterOf(request);
+  const live = await jobOf(registry, request.jobId);
+  const wakeup = new Wakeup();
+  let deleted = false;
+  scope.defer(() => wakeup.notify());
+  scope.defer(
+    registry.onChange((change) => {
+      if (change.jobId !== live.id || change.kind === "sampled") return;
+      deleted ||= change.kind === "deleted";
+      wakeup.notify();
+    }),
+  );
+  const attempt = await pickAttempt(live, request, wakeup, scope);
+  if (attempt === undefined) return;
+  const handle = await registry.store.log(live.key, attempt);
+  scope.defer(() => void handle.release());
+  scope.defer(handle.log.onWrite(() => wakeup.notify()));
+  const cursor = new LogCursor(
+    handle.log,
+    filter,
+    await findStart(handle.log, request, filter),
+    attempt,
+    request.limitBytes,
+  );
+  for (;;) {
+    // Asked before reading: what is decided by then is all there is.
+    const last = !request.follow || isOver(live, attempt);
+    for await (const answer of cursor.answers()) {
+      yield answer;
+      scope.check();
+    }
+    if (last || cursor.isFull) return;
+    await wakeup.wait();
+    scope.check();
+    if (deleted) throw new ConnectError(`Job "${live.id}" was deleted`, Code.NotFound);
+  }
+}
+
+/** The attempt to read. Undefined: there is none, and none will come while we are asked to wait. */
+async function pickAttempt(
+  live: LiveJob,
+  request: ReadLogsRequest,
+  wakeup: Wakeup,
+  scope: CallScope,
+): Promise<number | undefined> {
+  for (;;) {
+    const latest = live.attempt?.attempt ?? 0;
+    if (request.attempt > latest) {
+      throw new ConnectError(
+        `Job "${live.id}" has no attempt ${request.attempt}: the latest is ${latest}`,
+        Code.NotFound,
+      );
+    }
+    if (latest > 0) return request.attempt === 0 ? latest : request.attempt;
+    if (!request.follow || isEnded(live.job.state)) return undefined;
+    await wakeup.wait();
+    scope.check();
+  }
+}
+
+/** Whether nothing more will come of an attempt's log. */
+function isOver(live: LiveJob, number: number): boolean {
+  const attempt: Attempt | undefined = live.job.attempts.find((candidate) => candidate.attempt === number);
+  return attempt === undefined || attempt.superseded || attempt.logCompleteness !== LogCompleteness.UNSPECIFIED;
+}
+
+/** A place in a log that moves on as it is read. */
+class LogCursor {
+  private readonly log: AttemptLog;
+  private readonly filter: LogFilter;
+  private readonly start: LogStart;
+  private readonly attempt: number;
+  private position: number;
+  private left: number;
+
+  constructor(log: AttemptLog, filter: LogFilter, start: LogStart, attempt: number, limit: bigint) {
+    this.log = log;
+    this.filter = filter;
+    this.start = start;
+    this.attempt = attempt;
+    this.position = start.position;
+    this.left = limit === 0n ? Infinity : Number(limit);
+  }
+
+  /** Whether as many bytes were read as were asked for. */
+  get isFull(): boolean {
+    return this.left <= 0;
+  }
+
+  /** All that is stored by now and not read yet. */
+  async *answers(): AsyncGenerator<ReadLogsResponse, void> {
+    const until = this.log.committed.position;
+    let chunks: LogChunk[] = [];
+    let bytes = 0;
+    for await (const record of this.log.read(this.position, until)) {
+      for (const chunk of record.chunks) {
+        for (const piece of this.pieces(chunk)) {
+          chunks.push(toWire(piece));
+          const size = piece.data?.byteLength ?? 0;
+          bytes += size;
+          this.left -= size;
+          const next = piece.dataPosition + size;
+          if (bytes < ANSWER_BYTES && !this.isFull) continue;
+          yield this.answer(chunks, next);
+          chunks = [];
+          bytes = 0;
+          if (this.isFull) return;
+        }
+      }
+      this.position = record.end;
+    }
+    if (chunks.length > 0) yield this.answer(chunks, this.position);
+    if (this.position < until) {
+      throw new ConnectError(`The stored log is damaged at position ${this.position}`, Code.DataLoss);
+    }
+  }
+
+  private answer(chunks: LogChunk[], next: number): ReadLogsResponse {
+    return create(ReadLogsResponseSchema, { chunks, nextPosition: BigInt(next), attempt: this.attempt });
+  }
+
+  /** What is wanted of a chunk, in parts that fit into an answer. */
+  private *pieces(chunk: PlacedChunk): Generator<PlacedChunk, void> {
+    if (!passes(this.filter, chunk)) return;
+    const wanted = this.start.skip(chunk);
+    if (wanted === undefined) return;
+    const { data } = wanted;
+    if (data === undefined) {
+      yield wanted;
+      return;
+    }
+    for (let at = 0; at < data.byteLength; ) {
+      const part = data.subarray(at, at + Math.min(ANSWER_BYTES, this.left));
+      yield { ...wanted, data: part, offset: wanted.offset + at, dataPosition: wanted.dataPosition + at };
+      at += part.byteLength;
+    }
+  }
+}
+
+function toWire(chunk: PlacedChunk): LogChunk {
+  const { stream, step, readUnixNano, data, gap } = chunk;
+  return create(LogChunkSchema, {
+    stream,
+    step,
+    offset: BigInt(chunk.offset),
+    readUnixNano,
+    content:
+      gap === undefined
+        ? { case: "data", value: data ?? new Uint8Array() }
+        : { case: "gap", value: create(GapSchema, { bytes: BigInt(gap.bytes), reason: gap.reason }) },
+  });
+}

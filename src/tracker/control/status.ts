@@ -1,0 +1,65 @@
+import { create } from "@bufbuild/protobuf";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { durationFromMs, durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { formatDuration } from "../../base/durations.ts";
+import { shortId } from "../../base/ids.ts";
+import { CommandKind, JobState } from "../../gen/belay/v1/job_pb.ts";
+import type { GetJobStatusRequest, GetJobStatusResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
+import { CommandSchema, StatusSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { LiveJob, StatusAnswer } from "../jobs/live-job.ts";
+import { isEnded, stateName } from "../jobs/states.ts";
+import type { ControlContext } from "./context.ts";
+import { check, jobOf } from "./context.ts";
+import { CallScope } from "./wakeup.ts";
+
+const DEFAULT_WAIT_MS = 5_000;
+const MAX_WAIT_MS = 60_000;
+
+/** Asks the agent how the job stands. The question lives as long as the call: it is not stored. */
+export async function getJobStatus(
+  context: ControlContext,
+  request: GetJobStatusRequest,
+  signal: AbortSignal,
+): Promise<MessageInitShape<typeof GetJobStatusResponseSchema>> {
+  const { registry } = context;
+  const { clock } = registry;
+  const wait = request.wait === undefined ? DEFAULT_WAIT_MS : durationMs(request.wait);
+  check(wait < 0 || wait > MAX_WAIT_MS ? `wait is ${wait / 1000} s: expected 0 to 60 s` : undefined);
+  const live = await jobOf(registry, request.jobId);
+  const silent = noAnswerFrom(live);
+  if (silent !== undefined) return { job: live.snapshot(), message: silent };
+  const asked = clock.monotonic();
+  using scope = new CallScope(signal);
+  const answer = await ask(live, context, wait, scope);
+  if (!("report" in answer)) return { job: live.snapshot(), message: answer.rejected };
+  return { job: live.snapshot(), report: answer.report, roundTrip: durationFromMs(clock.monotonic() - asked) };
+}
+
+/** Why there will be no answer. */
+function noAnswerFrom(live: LiveJob): string | undefined {
+  const { state } = live.job;
+  if (state === JobState.PENDING) return "No agent has the job yet";
+  if (isEnded(state)) return `The job has ended: it is ${stateName(state)}`;
+  if (live.stream === undefined) return "The agent is not connected";
+  if (!live.stream.supports(CommandKind.STATUS)) return "The agent does not know status commands";
+  return undefined;
+}
+
+function ask(live: LiveJob, context: ControlContext, wait: number, scope: CallScope): Promise<StatusAnswer> {
+  const { clock } = context.registry;
+  const id = shortId();
+  const order = { case: "status" as const, value: create(StatusSchema) };
+  const command = create(CommandSchema, { commandId: id, issueTime: timestampFromMs(clock.now()), order });
+  return new Promise((answer) => {
+    const timer = clock.after(wait, () =>
+      answer({ rejected: `The agent did not answer within ${formatDuration(wait)}` }),
+    );
+    scope.defer(() => {
+      timer.cancel();
+      live.probes.delete(id);
+      answer({ rejected: "The call was given up" });
+    });
+    live.probes.set(id, { command, answer });
+    live.stream?.send(command);
+  });
+}

@@ -1,0 +1,153 @@
+import { create } from "@bufbuild/protobuf";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import type {
+  WatchJobRequest,
+  WatchJobResponse,
+  WatchJobsRequest,
+  WatchJobsResponse,
+} from "../../gen/belay/v1/job_service_pb.ts";
+import { WatchJobResponseSchema, WatchJobsResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
+import { isOpen } from "../jobs/states.ts";
+import type { ControlContext } from "./context.ts";
+import { jobOf } from "./context.ts";
+import { matches } from "./list-jobs.ts";
+import { CallScope, Wakeup } from "./wakeup.ts";
+
+const PAGE = 500;
+
+type Change = NonNullable<MessageInitShape<typeof WatchJobsResponseSchema>["change"]>;
+
+/** Sends a job whenever it changes. Changes that come faster than they are read are sent as one. */
+export async function* watchJob(
+  context: ControlContext,
+  request: WatchJobRequest,
+  signal: AbortSignal,
+): AsyncGenerator<WatchJobResponse, void> {
+  const { registry } = context;
+  using scope = new CallScope(signal);
+  const live = await jobOf(registry, request.jobId);
+  const wakeup = new Wakeup();
+  let deleted = false;
+  scope.defer(() => wakeup.notify());
+  scope.defer(
+    registry.onChange((change) => {
+      if (change.jobId !== live.id || change.kind === "sampled") return;
+      deleted ||= change.kind === "deleted";
+      wakeup.notify();
+    }),
+  );
+  let seen = request.afterVersion;
+  for (;;) {
+    const job = live.snapshot();
+    if (job.version > seen) {
+      seen = job.version;
+      yield create(WatchJobResponseSchema, { job });
+      scope.check();
+      continue;
+    }
+    if (!isOpen(live.job)) return;
+    await wakeup.wait();
+    scope.check();
+    if (deleted) throw new ConnectError(`Job "${live.id}" was deleted`, Code.NotFound);
+  }
+}
+
+/**
+ * Sends jobs as they change. What a slow watcher has not read yet is kept as a set of ids, so it costs no more than
+ * there are jobs.
+ */
+export async function* watchJobs(
+  context: ControlContext,
+  request: WatchJobsRequest,
+  signal: AbortSignal,
+): AsyncGenerator<WatchJobsResponse, void> {
+  const { registry } = context;
+  const { filter } = request;
+  using scope = new CallScope(signal);
+  const after = Number(request.afterVersion);
+  if (after > registry.version) {
+    throw new ConnectError(`Version ${after} is not of this tracker: it is at ${registry.version}`, Code.Aborted);
+  }
+  const wakeup = new Wakeup();
+  const pending = new Map<string, { version: number; deleted: boolean }>();
+  scope.defer(() => wakeup.notify());
+  scope.defer(
+    registry.onChange(({ jobId, version, kind }) => {
+      if (kind === "sampled") return;
+      // Moved to the end: what waits stays in order of version.
+      pending.delete(jobId);
+      pending.set(jobId, { version, deleted: kind === "deleted" });
+      wakeup.notify();
+    }),
+  );
+  const reached = registry.version;
+  const shown = new Set<string>();
+  const changeOf = async (jobId: string, deleted: boolean, resumed: boolean): Promise<Change | undefined> => {
+    const live = deleted ? undefined : await registry.find(jobId);
+    if (live === undefined) {
+      return shown.delete(jobId) || resumed ? { case: "deletedJobId", value: jobId } : undefined;
+    }
+    if (matches(live.job, filter)) {
+      shown.add(jobId);
+      return { case: "job", value: live.snapshot() };
+    }
+    return shown.delete(jobId) || resumed ? { case: "leftJobId", value: jobId } : undefined;
+  };
+
+  const first = after === 0 ? matching(context, request) : changedAfter(context, after);
+  for await (const { jobId, deleted, version } of first) {
+    const change = await changeOf(jobId, deleted, after > 0);
+    if (change !== undefined) yield answer(version, change);
+    scope.check();
+  }
+  yield answer(reached, { case: "synced", value: true });
+  for (;;) {
+    scope.check();
+    const next = pending.entries().next();
+    if (next.done === true) {
+      await wakeup.wait();
+      continue;
+    }
+    const [jobId, { version, deleted }] = next.value;
+    pending.delete(jobId);
+    // A watcher that resumed may know jobs that this call has not sent.
+    const change = await changeOf(jobId, deleted, after > 0);
+    if (change !== undefined) yield answer(version, change);
+  }
+}
+
+interface Found {
+  readonly jobId: string;
+  readonly deleted: boolean;
+  /** What the caller has seen when it has seen this. */
+  readonly version: number;
+}
+
+async function* matching(context: ControlContext, { filter }: WatchJobsRequest): AsyncGenerator<Found, void> {
+  let below: number | undefined;
+  for (;;) {
+    const page = await context.registry.store.list({ filter, below, limit: PAGE });
+    // In order of creation, not of change: only when all are sent has the caller seen any version.
+    for (const { jobId } of page) yield { jobId, deleted: false, version: 0 };
+    below = page.at(-1)?.key;
+    if (page.length < PAGE) return;
+  }
+}
+
+async function* changedAfter(context: ControlContext, after: number): AsyncGenerator<Found, void> {
+  let seen = after;
+  for (;;) {
+    const page = await context.registry.store.changesAfter(seen, PAGE);
+    if (page === undefined) {
+      throw new ConnectError(`Version ${seen} is too old: start again without a version`, Code.Aborted);
+    }
+    for (const { jobId, deleted, version } of page) yield { jobId, deleted, version };
+    seen = page.at(-1)?.version ?? seen;
+    if (page.length < PAGE) return;
+  }
+}
+
+function answer(version: number, change: Change): WatchJobsResponse {
+  return create(WatchJobsResponseSchema, { version: BigInt(version), change });
+}

@@ -1,0 +1,67 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { CommandState } from "../../gen/belay/v1/job_pb.ts";
+import type { CommandUpdate, Event } from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { StoredCommand } from "../store/types.ts";
+import { putResult } from "./ending.ts";
+import type { LiveJob } from "./live-job.ts";
+import type { Touched } from "./registry.ts";
+import { isEnded, isRunning } from "./states.ts";
+
+/** Changes a job as an event of its latest attempt says. What we do not know changes nothing. */
+export function applyEvent(live: LiveJob, event: Event, now: number): Touched {
+  const { job, attempt } = live;
+  if (attempt === undefined) return { quiet: true };
+  const touched = { attempt, event: { attempt: attempt.attempt, event } };
+  const ended = isEnded(job.state);
+  const { kind } = event;
+  switch (kind.case) {
+    case "stateChange":
+      if (ended || !isRunning(kind.value.state)) return { ...touched, quiet: true };
+      job.state = kind.value.state;
+      return touched;
+    case "stepStarted":
+      if (ended) return { ...touched, quiet: true };
+      job.step = kind.value.step;
+      job.startTime ??= event.eventTime ?? timestampFromMs(now);
+      return touched;
+    case "stepEnded":
+      if (job.step === kind.value.step) job.step = 0;
+      return touched;
+    case "metricSample":
+      attempt.metrics = kind.value;
+      return { ...touched, quiet: true };
+    case "jobMetrics":
+      if (kind.value.progress === undefined) return { ...touched, quiet: true };
+      attempt.progress = kind.value.progress;
+      return touched;
+    case "commandUpdate": {
+      const command = updateCommand(live, kind.value, now);
+      return command === undefined ? { ...touched, quiet: true } : { ...touched, commands: [command] };
+    }
+    case "result":
+      // The first one stands: an ended job never changes again.
+      if (ended) return { ...touched, quiet: true };
+      putResult(live, kind.value, now);
+      return touched;
+    case undefined:
+      return { attempt, quiet: true };
+  }
+}
+
+function updateCommand(live: LiveJob, update: CommandUpdate, now: number): StoredCommand | undefined {
+  const probe = live.probes.get(update.commandId);
+  if (probe !== undefined) {
+    if (update.status !== undefined) probe.answer({ report: update.status });
+    else if (update.state === CommandState.REJECTED) probe.answer({ rejected: update.message });
+    return undefined;
+  }
+  const command = live.commands.get(update.commandId);
+  // It never goes back: a RECEIVED that was resent after COMPLETED changes nothing.
+  if (command === undefined || update.state <= command.record.state || update.state > CommandState.REJECTED) {
+    return undefined;
+  }
+  command.record.state = update.state;
+  command.record.message = update.message;
+  command.record.updateTime = timestampFromMs(now);
+  return command;
+}

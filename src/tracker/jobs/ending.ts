@@ -1,0 +1,76 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { JobResult } from "../../gen/belay/v1/job_pb.ts";
+import {
+  CommandKind,
+  CommandState,
+  EndReason,
+  JobResultSchema,
+  LogCompleteness,
+  Outcome,
+} from "../../gen/belay/v1/job_pb.ts";
+import type { Receipt } from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { StoredCommand } from "../store/types.ts";
+import { hasAllBytes, judgeLog } from "./completeness.ts";
+import type { LiveJob } from "./live-job.ts";
+import type { JobRegistry } from "./registry.ts";
+import { endState } from "./states.ts";
+
+/** Puts a result into a job: from now on it has ended. */
+export function putResult(live: LiveJob, result: JobResult, now: number): void {
+  const { job, attempt } = live;
+  if (attempt !== undefined) attempt.result = result;
+  job.result = result;
+  job.state = endState(result);
+  job.endTime = result.endTime ?? timestampFromMs(now);
+  job.step = 0;
+  live.idleHeartbeats = 0;
+}
+
+/** Ends a job that no agent has had. */
+export function cancelPending(live: LiveJob, reason: string, now: number): void {
+  const message = reason === "" ? "Canceled before an agent had it" : `Canceled before an agent had it: ${reason}`;
+  const endTime = timestampFromMs(now);
+  putResult(
+    live,
+    create(JobResultSchema, { outcome: Outcome.CANCELED, reason: EndReason.CANCELED, message, endTime }),
+    now,
+  );
+}
+
+/**
+ * Decides whether the log of an ended job is complete, if that can be told now.
+ *
+ * @param last true: nothing more will come, so what is missing stays missing
+ * @returns the receipt for the agent when the log was decided already or is now; undefined if more is to come
+ */
+export async function decideLog(registry: JobRegistry, live: LiveJob, last: boolean): Promise<Receipt | undefined> {
+  const { attempt, log } = live;
+  if (attempt?.result === undefined || log === undefined) return undefined;
+  if (!last && !hasAllBytes(attempt.result, log.committed)) return undefined;
+  const receipt = judgeLog(attempt.result, log.committed);
+  if (attempt.logCompleteness === receipt.logCompleteness && attempt.logMessage === receipt.message) return receipt;
+  attempt.logCompleteness = receipt.logCompleteness;
+  attempt.logMessage = receipt.message;
+  live.keepTotals();
+  const commands = closeCommands(live, registry.clock.now());
+  await registry.commit(live, { attempt, commands });
+  return receipt;
+}
+
+/** Whether the log's completeness is still open. */
+export function isLogUndecided(live: LiveJob): boolean {
+  return live.attempt?.result !== undefined && live.attempt.logCompleteness === LogCompleteness.UNSPECIFIED;
+}
+
+/** Nobody will carry out what is left of the orders to a job that is over: a cancel is done, the others are not. */
+function closeCommands(live: LiveJob, now: number): StoredCommand[] {
+  const left = live.pendingCommands;
+  for (const { record } of left) {
+    const done = record.kind === CommandKind.CANCEL;
+    record.state = done ? CommandState.COMPLETED : CommandState.REJECTED;
+    record.message = "The job has ended";
+    record.updateTime = timestampFromMs(now);
+  }
+  return left;
+}

@@ -1,0 +1,89 @@
+import type { Clock } from "../../base/clock.ts";
+import type { Logger } from "../../base/logger.ts";
+import { messageOf } from "../../base/errors.ts";
+import { JobState } from "../../gen/belay/v1/job_pb.ts";
+import { decideLog, isLogUndecided } from "./ending.ts";
+import type { LiveJob } from "./live-job.ts";
+import type { JobRegistry } from "./registry.ts";
+import { isRunning } from "./states.ts";
+
+/**
+ * Takes jobs for lost whose agents have been silent for a whole lease.
+ *
+ * One timer per job with an agent. It is not set again with each message, which would cost more than the message;
+ * when it fires early it is set for the rest.
+ */
+export class Leases {
+  private readonly registry: JobRegistry;
+  private readonly clock: Clock;
+  private readonly logger: Logger;
+  /** Milliseconds. */
+  readonly duration: number;
+  private readonly watched = new Map<LiveJob, { cancel(): void }>();
+
+  constructor(registry: JobRegistry, duration: number, logger: Logger) {
+    this.registry = registry;
+    this.clock = registry.clock;
+    this.duration = duration;
+    this.logger = logger;
+  }
+
+  /** The agent was heard: its lease begins anew, and a job that was lost is back. */
+  async renew(live: LiveJob): Promise<void> {
+    live.heardAt = this.clock.now();
+    this.grant(live);
+    if (live.job.state !== JobState.LOST) return;
+    live.job.state = live.resumeState;
+    await this.registry.commit(live, {});
+  }
+
+  /** Gives a full lease without a sign of life, as after a restart of the tracker, when no agent could be heard. */
+  grant(live: LiveJob): void {
+    live.leaseFrom = this.clock.monotonic();
+    if (!this.watched.has(live)) this.watch(live, this.duration);
+  }
+
+  /** Milliseconds that are left. */
+  left(live: LiveJob): number {
+    return Math.max(0, live.leaseFrom + this.duration - this.clock.monotonic());
+  }
+
+  close(): void {
+    for (const timer of this.watched.values()) timer.cancel();
+    this.watched.clear();
+  }
+
+  private watch(live: LiveJob, ms: number): void {
+    this.watched.set(
+      live,
+      this.clock.after(ms, () => void this.check(live)),
+    );
+  }
+
+  private async check(live: LiveJob): Promise<void> {
+    this.watched.delete(live);
+    const left = this.left(live);
+    if (left > 0) {
+      this.watch(live, left);
+      return;
+    }
+    try {
+      await this.expire(live);
+    } catch (error) {
+      this.logger.error("Cannot store that a job is lost", { job: live.id, error: messageOf(error) });
+    }
+  }
+
+  private async expire(live: LiveJob): Promise<void> {
+    const { job } = live;
+    if (isRunning(job.state)) {
+      live.resumeState = job.state;
+      job.state = JobState.LOST;
+      this.logger.warn("A job is lost: its agent was silent for a whole lease", { job: live.id });
+      await this.registry.commit(live, {});
+    } else if (isLogUndecided(live)) {
+      await decideLog(this.registry, live, true);
+      await this.registry.settle(live);
+    }
+  }
+}

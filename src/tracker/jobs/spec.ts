@@ -1,0 +1,105 @@
+import { constants } from "node:os";
+import { durationMs } from "@bufbuild/protobuf/wkt";
+import type { Duration } from "@bufbuild/protobuf/wkt";
+import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
+
+const MAX_NAME_BYTES = 256;
+const MAX_LABELS = 64;
+const MAX_LABEL_VALUE_BYTES = 256;
+const LABEL_KEY = /^[A-Za-z0-9._/-]{1,63}$/;
+/** Longest duration of a spec: a hundred years. Beyond that lies a mistake. */
+const MAX_DURATION_MS = 100 * 365 * 24 * 3_600_000;
+
+/**
+ * Checks a job spec against the rules in its comments.
+ *
+ * @returns field, rule and what was found, for an error message; undefined if nothing is wrong
+ */
+export function specProblem(spec: JobSpec): string | undefined {
+  return (
+    nameProblem("spec.name", spec.name) ??
+    labelsProblem(spec.labels) ??
+    setupProblem(spec) ??
+    commandProblem(spec) ??
+    environmentProblem(spec) ??
+    nul("spec.working_directory", spec.workingDirectory) ??
+    durationProblem("spec.timeout", spec.timeout) ??
+    durationProblem("spec.setup_timeout", spec.setupTimeout) ??
+    durationProblem("spec.grace_period", spec.gracePeriod) ??
+    durationProblem("spec.metrics_interval", spec.metricsInterval) ??
+    (spec.stopSignal === "" ? undefined : signalProblem("spec.stop_signal", spec.stopSignal))
+  );
+}
+
+/** Checks the name of a signal. */
+export function signalProblem(field: string, name: string): string | undefined {
+  if (Object.hasOwn(constants.signals, name)) return undefined;
+  return `${field} "${name}": expected the name of a signal such as "SIGTERM"`;
+}
+
+/** Checks a duration. */
+export function durationProblem(field: string, duration: Duration | undefined): string | undefined {
+  if (duration === undefined) return undefined;
+  const ms = durationMs(duration);
+  if (ms >= 0 && ms <= MAX_DURATION_MS) return undefined;
+  return `${field} is ${ms / 1000} s: expected 0 or more, and less than a hundred years`;
+}
+
+function nameProblem(field: string, name: string): string | undefined {
+  const bytes = Buffer.byteLength(name);
+  if (bytes > MAX_NAME_BYTES) return `${field} has ${bytes} bytes: expected at most ${MAX_NAME_BYTES}`;
+  return nul(field, name);
+}
+
+function labelsProblem(labels: JobSpec["labels"]): string | undefined {
+  const entries = Object.entries(labels);
+  if (entries.length > MAX_LABELS) return `spec.labels has ${entries.length} entries: expected at most ${MAX_LABELS}`;
+  for (const [key, value] of entries) {
+    if (!LABEL_KEY.test(key)) {
+      return `spec.labels has the key "${shorten(key)}": expected 1 to 63 letters, digits, ".", "_", "/" or "-"`;
+    }
+    const bytes = Buffer.byteLength(value);
+    if (bytes > MAX_LABEL_VALUE_BYTES) {
+      return `spec.labels["${key}"] has ${bytes} bytes: expected at most ${MAX_LABEL_VALUE_BYTES}`;
+    }
+  }
+  return undefined;
+}
+
+function setupProblem(spec: JobSpec): string | undefined {
+  for (const [i, step] of spec.setup.entries()) {
+    if (step.run.trim() === "") return `spec.setup[${i}].run is empty: expected a shell command`;
+    const problem = nul(`spec.setup[${i}].run`, step.run) ?? nameProblem(`spec.setup[${i}].name`, step.name);
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
+}
+
+function commandProblem(spec: JobSpec): string | undefined {
+  if (spec.command.length === 0 || spec.command[0] === "") return "spec.command is empty: expected a program";
+  for (const [i, argument] of spec.command.entries()) {
+    const problem = nul(`spec.command[${i}]`, argument);
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
+}
+
+function environmentProblem(spec: JobSpec): string | undefined {
+  for (const [name, value] of Object.entries(spec.environment)) {
+    if (name === "" || name.includes("=")) {
+      return `spec.environment has the name "${shorten(name)}": expected one without "=", not empty`;
+    }
+    const problem = nul("spec.environment", name) ?? nul(`spec.environment["${shorten(name)}"]`, value);
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
+}
+
+/** The kernel ends strings at a NUL. */
+function nul(field: string, text: string): string | undefined {
+  return text.includes("\0") ? `${field} contains a NUL byte: expected none` : undefined;
+}
+
+function shorten(text: string): string {
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}

@@ -1,0 +1,72 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import type { ConnectRouter, ConnectRouterOptions } from "@connectrpc/connect";
+import { Code, ConnectError, createConnectRouter, createContextValues } from "@connectrpc/connect";
+import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
+import { messageOf } from "../../base/errors.ts";
+import type { Logger } from "../../base/logger.ts";
+import { nodeRequestKey } from "./caller.ts";
+
+/** A request of either HTTP. */
+export type AnyRequest = IncomingMessage | Http2ServerRequest;
+/** A response of either HTTP. */
+export type AnyResponse = ServerResponse<IncomingMessage> | Http2ServerResponse;
+
+/**
+ * Makes the function that answers HTTP requests.
+ *
+ * It does what `connectNodeAdapter` does, with two differences: a request that cannot be understood, such as one with
+ * a malformed Host, is answered with 400 instead of taking the process down, and failures go to our log instead of the
+ * console.
+ *
+ * @param fallback answers what is no call of a service
+ */
+export function createHandler(
+  options: ConnectRouterOptions,
+  routes: (router: ConnectRouter) => void,
+  fallback: (request: AnyRequest, response: AnyResponse) => void,
+  logger: Logger,
+): (request: AnyRequest, response: AnyResponse) => void {
+  const router = createConnectRouter(options);
+  routes(router);
+  const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+
+  async function answer(request: AnyRequest, response: AnyResponse): Promise<void> {
+    const handler = handlers.get(request.url?.split("?", 1)[0] ?? "");
+    if (handler === undefined) {
+      fallback(request, response);
+      return;
+    }
+    const contextValues = createContextValues().set(nodeRequestKey, request);
+    // The types know pairs only: a request of one HTTP goes with the response of the same.
+    const call = universalRequestFromNodeRequest(
+      request as IncomingMessage,
+      response as ServerResponse,
+      undefined,
+      contextValues,
+    );
+    await universalResponseToNodeResponse(await handler(call), response);
+  }
+
+  return (request, response) => {
+    // Errors of the connection end the call by way of its signal; here they only must not go unhandled.
+    request.on("error", () => undefined);
+    response.on("error", () => undefined);
+    answer(request, response).catch((error: unknown) => {
+      const { code } = ConnectError.from(error);
+      if (code !== Code.Aborted && code !== Code.Canceled) {
+        logger.debug("A call broke off", { path: request.url, error: messageOf(error) });
+      }
+      if (response.headersSent) response.destroy();
+      else sendText(response, 400, "Bad request");
+    });
+  };
+}
+
+/** Answers with a line of text. */
+export function sendText(response: AnyResponse, status: number, text: string): void {
+  const headers = { "content-type": "text/plain; charset=utf-8" };
+  if ("stream" in response) response.writeHead(status, headers);
+  else response.writeHead(status, headers);
+  response.end(`${text}\n`);
+}

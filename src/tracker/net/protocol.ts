@@ -1,0 +1,44 @@
+import type { Socket } from "node:net";
+import type { Clock } from "../../base/clock.ts";
+
+/** Every HTTP/2 connection without TLS begins with it (RFC 9113, section 3.4). */
+const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
+/** Time for the first bytes of a connection. */
+const PEEK_TIMEOUT_MS = 10_000;
+
+/**
+ * Looks at the first bytes of a connection, as few as decide, and puts them back.
+ *
+ * @param decided is told which HTTP it is. Not called for a connection that ends or is silent: that one is closed
+ */
+export function peekProtocol(socket: Socket, clock: Clock, decided: (protocol: "http2" | "http1") => void): void {
+  let seen = Buffer.alloc(0);
+  const timer = clock.after(PEEK_TIMEOUT_MS, () => socket.destroy());
+  const forget = (): void => {
+    timer.cancel();
+    socket.off("readable", look);
+    socket.off("error", close);
+    socket.off("end", close);
+    socket.off("close", forget);
+  };
+  const close = (): void => {
+    forget();
+    socket.destroy();
+  };
+  socket.on("readable", look);
+  socket.on("error", close);
+  socket.on("end", close);
+  socket.on("close", forget);
+
+  function look(): void {
+    const more = socket.read() as Buffer | null;
+    if (more === null) return;
+    seen = Buffer.concat([seen, more]);
+    const length = Math.min(seen.length, PREFACE.length);
+    const isHttp2 = seen.subarray(0, length).equals(PREFACE.subarray(0, length));
+    if (isHttp2 && seen.length < PREFACE.length) return;
+    forget();
+    socket.unshift(seen);
+    decided(isHttp2 ? "http2" : "http1");
+  }
+}

@@ -1,0 +1,74 @@
+import { create } from "@bufbuild/protobuf";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { OpenSessionResponse } from "../../gen/belay/v1/tracker_service_pb.ts";
+import { OpenSessionResponseSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
+
+type Payload = MessageInitShape<typeof OpenSessionResponseSchema>["payload"];
+
+/** Heartbeats that may wait for their reply; of an agent that sends more without reading, the oldest go unanswered. */
+const MAX_REPLIES = 16;
+
+/**
+ * What is to be sent to an agent. Bounded whatever the agent does: acks are state, so only the latest waits; commands
+ * are bounded by what is stored; replies by a constant.
+ */
+export class Outbox {
+  private readonly urgent: Payload[] = [];
+  private replies: Payload[] = [];
+  private ack: (() => Payload) | undefined;
+  private ending: { readonly error: Error | undefined } | undefined;
+  private wake: (() => void) | undefined;
+
+  /** Commands, receipts, goodbyes: in order, before anything else. */
+  push(payload: Payload): void {
+    if (this.ending !== undefined) return;
+    this.urgent.push(payload);
+    this.rouse();
+  }
+
+  reply(payload: Payload): void {
+    if (this.ending !== undefined) return;
+    this.replies.push(payload);
+    if (this.replies.length > MAX_REPLIES) this.replies.shift();
+    this.rouse();
+  }
+
+  /** @param ack is called when there is room to send it, so that it says the latest. */
+  acknowledge(ack: () => Payload): void {
+    this.ack = ack;
+    this.rouse();
+  }
+
+  /** Ends the stream once the rest is sent: with OK, or with an error. The first end counts. */
+  end(error?: Error): void {
+    this.ending ??= { error };
+    this.rouse();
+  }
+
+  /** What is sent, until the end. */
+  async *messages(): AsyncGenerator<OpenSessionResponse, void> {
+    for (;;) {
+      const payload = this.urgent.shift() ?? this.replies.shift() ?? this.takeAck();
+      if (payload !== undefined) {
+        yield create(OpenSessionResponseSchema, { payload });
+      } else if (this.ending === undefined) {
+        await new Promise<void>((resolve) => (this.wake = resolve));
+      } else if (this.ending.error === undefined) {
+        return;
+      } else {
+        throw this.ending.error;
+      }
+    }
+  }
+
+  private takeAck(): Payload | undefined {
+    const { ack } = this;
+    this.ack = undefined;
+    return ack?.();
+  }
+
+  private rouse(): void {
+    this.wake?.();
+    this.wake = undefined;
+  }
+}

@@ -1,0 +1,207 @@
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { create } from "@bufbuild/protobuf";
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { idProblem } from "../../base/ids.ts";
+import { MiB } from "../../base/sizes.ts";
+import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
+import type {
+  Hello,
+  OpenSessionRequest,
+  OpenSessionResponse,
+  TrackerService,
+} from "../../gen/belay/v1/tracker_service_pb.ts";
+import { GoodbyeReason, OpenSessionResponseSchema, WelcomeSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
+import { admit } from "../jobs/admit.ts";
+import { pendingFor } from "../jobs/commands.ts";
+import { isLogUndecided } from "../jobs/ending.ts";
+import type { LiveJob } from "../jobs/live-job.ts";
+import { specProblem } from "../jobs/spec.ts";
+import type { CallerFacts } from "../net/caller.ts";
+import type { StreamContext } from "./session-stream.ts";
+import { SessionStream } from "./session-stream.ts";
+
+/** Largest message that is accepted from an agent. */
+export const MAX_MESSAGE_BYTES: number = 4 * MiB;
+/** Bytes that an agent may have sent without an ack. */
+const MAX_UNACKNOWLEDGED_BYTES = 4 * MiB;
+/** Time for the first message of a stream. */
+const HELLO_TIMEOUT_MS = 10_000;
+/** Heartbeat intervals without a word after which a stream counts as dead. */
+const SILENT_INTERVALS = 3;
+
+/** What the service needs beyond what a stream needs. */
+export interface SessionContext extends StreamContext {
+  /** Milliseconds. */
+  readonly heartbeatInterval: number;
+  readonly trackerVersion: string;
+  /** Says who calls, and how to cut their connection. */
+  callerOf(context: HandlerContext): CallerFacts;
+}
+
+/** The agents' side of the tracker. */
+export class SessionService {
+  private readonly context: SessionContext;
+  private readonly streams = new Set<SessionStream>();
+  private draining = false;
+
+  constructor(context: SessionContext) {
+    this.context = context;
+  }
+
+  get implementation(): Partial<ServiceImpl<typeof TrackerService>> {
+    return { openSession: (requests, context) => this.openSession(requests, context) };
+  }
+
+  /** Says Goodbye to all; their streams end once that is sent. */
+  drain(): void {
+    this.draining = true;
+    for (const stream of this.streams) stream.goodbye(GoodbyeReason.DRAINING, "The tracker stops");
+  }
+
+  private async *openSession(
+    requests: AsyncIterable<OpenSessionRequest>,
+    context: HandlerContext,
+  ): AsyncGenerator<OpenSessionResponse, void> {
+    const { registry, leases, logger } = this.context;
+    const messages = requests[Symbol.asyncIterator]();
+    const hello = await this.readHello(messages);
+    const caller = this.context.callerOf(context);
+    const live = await this.findJob(hello);
+    if (this.draining) throw new ConnectError("The tracker stops", Code.Unavailable);
+    const now = registry.clock.now();
+    const touched = admit(live, { hello, principal: caller.principal, now, leaseLeft: leases.left(live) });
+    const stream = await this.attach(live, hello, touched);
+    logger.info("Session opened", { job: live.id, session: hello.sessionId, attempt: live.attempt?.attempt });
+    const end = this.watchOver(stream, context, caller);
+    try {
+      yield this.welcome(stream, live, hello);
+      if (live.attempt?.result !== undefined) {
+        await stream.tryReceipt(!isLogUndecided(live) && hello.lowestLogSequence === 0n);
+      }
+      void stream.receive(messages);
+      yield* stream.outbox.messages();
+    } finally {
+      end();
+    }
+  }
+
+  private async readHello(messages: AsyncIterator<OpenSessionRequest>): Promise<Hello> {
+    const timeout = Promise.withResolvers<never>();
+    const timer = this.context.registry.clock.after(HELLO_TIMEOUT_MS, () =>
+      timeout.reject(new ConnectError("No Hello within 10 s", Code.DeadlineExceeded)),
+    );
+    try {
+      const first = await Promise.race([messages.next(), timeout.promise]);
+      const payload = first.done === true ? undefined : first.value.payload;
+      if (payload?.case !== "hello") {
+        const found = payload === undefined ? "the end of the stream" : (payload.case ?? "an unknown message");
+        throw new ConnectError(`Expected Hello as the first message, found ${found}`, Code.InvalidArgument);
+      }
+      checkHello(payload.value);
+      return payload.value;
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  private async findJob(hello: Hello): Promise<LiveJob> {
+    const { registry } = this.context;
+    if (hello.spec === undefined) return registry.get(hello.jobId);
+    const [live] = await registry.create(hello.jobId, hello.spec);
+    return live;
+  }
+
+  /** Makes a stream the job's current one, and waits until what was taken before is stored. */
+  private async attach(live: LiveJob, hello: Hello, touched: ReturnType<typeof admit>): Promise<SessionStream> {
+    const { registry, leases } = this.context;
+    leases.grant(live);
+    replace(live);
+    const attempt = live.attempt?.attempt ?? 0;
+    if (touched !== undefined) await registry.commit(live, touched);
+    const log = await live.openLog((number) => registry.store.log(live.key, number));
+    await log.flush();
+    if (live.attempt?.attempt !== attempt || live.attempt.sessionId !== hello.sessionId) {
+      throw new ConnectError(`Job "${live.id}" was taken over`, Code.FailedPrecondition);
+    }
+    replace(live);
+    const stream = new SessionStream(this.context, live, hello, attempt, log);
+    stream.skipLost();
+    await log.flush();
+    live.stream = stream;
+    this.streams.add(stream);
+    await leases.renew(live);
+    return stream;
+  }
+
+  private welcome(stream: SessionStream, live: LiveJob, hello: Hello): OpenSessionResponse {
+    const { registry, leases, heartbeatInterval, trackerVersion } = this.context;
+    const { commands, rejected } = pendingFor(live, stream, registry.clock.now());
+    if (rejected.length > 0) registry.commit(live, { commands: rejected }).catch(() => undefined);
+    const spec: JobSpec | undefined = hello.spec === undefined ? live.job.spec : undefined;
+    const value = create(WelcomeSchema, {
+      attempt: live.attempt?.attempt ?? 0,
+      committed: stream.committed(),
+      heartbeatInterval: durationFromMs(heartbeatInterval),
+      leaseDuration: durationFromMs(leases.duration),
+      limits: { maxMessageBytes: MAX_MESSAGE_BYTES, maxUnacknowledgedBytes: MAX_UNACKNOWLEDGED_BYTES },
+      commands,
+      trackerVersion,
+      sendTime: timestampFromMs(registry.clock.now()),
+      ...(spec === undefined ? {} : { spec }),
+    });
+    return create(OpenSessionResponseSchema, { payload: { case: "welcome", value } });
+  }
+
+  /**
+   * Ends the stream when the client has gone or is silent. Not left to the handler alone: when the client goes while
+   * we wait for it to read, connect-node never comes back to the handler.
+   *
+   * @returns ends the watch and detaches the stream
+   */
+  private watchOver(stream: SessionStream, context: HandlerContext, caller: CallerFacts): () => void {
+    const { clock } = this.context.registry;
+    const patience = this.context.heartbeatInterval * SILENT_INTERVALS;
+    let over = false;
+    let timer = clock.after(patience, check);
+    const end = (): void => {
+      if (over) return;
+      over = true;
+      timer.cancel();
+      context.signal.removeEventListener("abort", end);
+      this.streams.delete(stream);
+      stream.detach();
+      stream.outbox.end();
+    };
+    context.signal.addEventListener("abort", end, { once: true });
+    if (context.signal.aborted) end();
+    return end;
+
+    function check(): void {
+      const left = stream.heardAt + patience - clock.monotonic();
+      if (left > 0 || stream.holding) {
+        timer = clock.after(Math.max(left, 1), check);
+        return;
+      }
+      stream.fail(new ConnectError("No word from the agent for three heartbeat intervals", Code.DeadlineExceeded));
+      end();
+      caller.cut();
+    }
+  }
+}
+
+function replace(live: LiveJob): void {
+  live.stream?.goodbye(GoodbyeReason.REPLACED, "A newer stream of the session has taken over");
+  live.stream = undefined;
+}
+
+function checkHello(hello: Hello): void {
+  const problem = idProblem(hello.jobId);
+  if (problem !== undefined) throw new ConnectError(`Bad job_id ${problem}`, Code.InvalidArgument);
+  const length = Buffer.byteLength(hello.sessionId);
+  if (length === 0 || length > 128) {
+    throw new ConnectError(`Bad session_id: it has ${length} bytes, expected 1 to 128`, Code.InvalidArgument);
+  }
+  const wrong = hello.spec === undefined ? undefined : specProblem(hello.spec);
+  if (wrong !== undefined) throw new ConnectError(`Bad spec: ${wrong}`, Code.InvalidArgument);
+}

@@ -1,0 +1,246 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { create } from "@bufbuild/protobuf";
+import { messageOf, errnoOf } from "../../base/errors.ts";
+import type { Logger } from "../../base/logger.ts";
+import type { CommandKind, Heartbeat } from "../../gen/belay/v1/job_pb.ts";
+import type {
+  Ack,
+  Command,
+  Event,
+  GoodbyeReason,
+  Hello,
+  LogBatch,
+  OpenSessionRequest,
+  Receipt,
+} from "../../gen/belay/v1/tracker_service_pb.ts";
+import { AckSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
+import { applyEvent } from "../jobs/apply-event.ts";
+import { decideLog, isLogUndecided } from "../jobs/ending.ts";
+import type { Leases } from "../jobs/leases.ts";
+import type { AgentStream, EventLane, LiveJob } from "../jobs/live-job.ts";
+import type { JobRegistry } from "../jobs/registry.ts";
+import type { AttemptLog } from "../store/log/attempt-log.ts";
+import { Outbox } from "./outbox.ts";
+
+/** Events that may wait for the store before the next message is read. */
+const MAX_WAITING_EVENTS = 256;
+
+/** What a stream needs of the tracker. */
+export interface StreamContext {
+  readonly registry: JobRegistry;
+  readonly leases: Leases;
+  readonly logger: Logger;
+}
+
+/**
+ * One open stream of the session that has a job: takes records in, sends acks and commands out.
+ *
+ * Law: an ack never says more than what is stored, and never goes back. Only the job's current stream changes it:
+ * messages that still come on one that was replaced are dropped.
+ */
+export class SessionStream implements AgentStream {
+  readonly sessionId: string;
+  readonly outbox: Outbox = new Outbox();
+  /** When the agent was last heard, on the monotonic clock. */
+  heardAt: number;
+  /** True while we do not read since our disk is slow; the agent's silence is then our own. */
+  holding = false;
+  private readonly context: StreamContext;
+  private readonly live: LiveJob;
+  private readonly hello: Hello;
+  private readonly log: AttemptLog;
+  private readonly lane: EventLane;
+  private waitingEvents = 0;
+  private readonly stopListening: () => void;
+
+  constructor(context: StreamContext, live: LiveJob, hello: Hello, attempt: number, log: AttemptLog) {
+    this.context = context;
+    this.live = live;
+    this.hello = hello;
+    this.sessionId = hello.sessionId;
+    this.log = log;
+    this.lane = live.lane(attempt);
+    this.heardAt = context.registry.clock.monotonic();
+    this.stopListening = log.onWrite((error) => this.onWrite(error));
+  }
+
+  supports(kind: CommandKind): boolean {
+    return this.hello.supportedCommands.includes(kind);
+  }
+
+  send(command: Command): void {
+    this.outbox.push({ case: "command", value: command });
+  }
+
+  receipt(receipt: Receipt): void {
+    this.outbox.push({ case: "receipt", value: receipt });
+  }
+
+  goodbye(reason: GoodbyeReason, message: string): void {
+    this.outbox.push({ case: "goodbye", value: { $typeName: "belay.v1.Goodbye", reason, message } });
+    this.outbox.end();
+  }
+
+  fail(error: Error): void {
+    this.outbox.end(error);
+  }
+
+  /** What is stored of both lanes. */
+  committed(): Ack {
+    return create(AckSchema, { events: BigInt(this.lane.committed), logs: BigInt(this.log.committed.sequence) });
+  }
+
+  /** The agent no longer holds what comes before these: goes on from there rather than never. */
+  skipLost(): void {
+    const events = Number(this.hello.lowestEventSequence) - 1;
+    const logs = Number(this.hello.lowestLogSequence) - 1;
+    if (events > this.lane.taken) this.lane.taken = this.lane.committed = events;
+    this.log.skipTo(logs);
+  }
+
+  /** Reads until the agent half-closes or the stream breaks. Never throws. */
+  async receive(messages: AsyncIterator<OpenSessionRequest>): Promise<void> {
+    try {
+      for (;;) {
+        const next = await messages.next();
+        if (next.done === true) break;
+        if (!this.isCurrent) return;
+        this.heard();
+        await this.take(next.value);
+      }
+      await this.log.flush();
+      this.outbox.end();
+    } catch (error) {
+      this.fail(asRefusal(error));
+    }
+  }
+
+  /** Ends what belongs to the stream. To be called once it is over, however it ended. */
+  detach(): void {
+    this.stopListening();
+    if (!this.isCurrent) return;
+    this.live.stream = undefined;
+    void this.context.registry.settle(this.live);
+  }
+
+  private get isCurrent(): boolean {
+    return this.live.stream === this;
+  }
+
+  private heard(): void {
+    this.heardAt = this.context.registry.clock.monotonic();
+    void this.context.leases.renew(this.live).catch((error: unknown) => this.fail(asRefusal(error)));
+  }
+
+  private async take(message: OpenSessionRequest): Promise<void> {
+    const { payload } = message;
+    switch (payload.case) {
+      case "event":
+        return this.takeEvent(payload.value);
+      case "logBatch":
+        return this.takeBatch(payload.value);
+      case "heartbeat":
+        return this.takeHeartbeat(payload.value);
+      case "hello":
+        throw new ConnectError("Hello came twice: it is the first message of a stream only", Code.InvalidArgument);
+      case undefined:
+    }
+  }
+
+  private async takeEvent(event: Event): Promise<void> {
+    const sequence = Number(event.sequence);
+    const { lane, live } = this;
+    if (sequence < 1) throw new ConnectError("Event with sequence 0: the first is 1", Code.InvalidArgument);
+    if (sequence > lane.taken + 1) throw skipped("events", lane.taken + 1, sequence);
+    if (sequence <= lane.taken) {
+      this.sendAck();
+      return;
+    }
+    const { registry } = this.context;
+    const touched = applyEvent(live, event, registry.clock.now());
+    lane.taken = sequence;
+    const stored = registry.commit(live, touched).then(async () => {
+      lane.committed = sequence;
+      this.sendAck();
+      this.waitingEvents--;
+      if (event.kind.case === "result") await this.tryReceipt(false);
+    });
+    this.waitingEvents++;
+    // A failure reaches the stream by way of the registry; here it only must not go unhandled.
+    const settled = stored.catch((error: unknown) => this.fail(asRefusal(error)));
+    if (this.waitingEvents >= MAX_WAITING_EVENTS) await settled;
+  }
+
+  private async takeBatch(batch: LogBatch): Promise<void> {
+    const outcome = this.log.append(batch);
+    switch (outcome.kind) {
+      case "accepted":
+        break;
+      case "duplicate":
+        this.sendAck();
+        break;
+      case "gap":
+        throw skipped("logs", outcome.expected, Number(batch.sequence));
+      case "invalid":
+        throw new ConnectError(`Log batch ${batch.sequence} has ${outcome.problem}`, Code.InvalidArgument);
+    }
+    if (!this.log.congested) return;
+    this.holding = true;
+    await this.log.drained();
+    this.holding = false;
+    this.heard();
+  }
+
+  private async takeHeartbeat(heartbeat: Heartbeat): Promise<void> {
+    const { live, context } = this;
+    if (live.attempt !== undefined) live.attempt.heartbeat = heartbeat;
+    const value = {
+      $typeName: "belay.v1.HeartbeatReply" as const,
+      nonce: heartbeat.nonce,
+      sendUnixNano: context.registry.clock.unixNano(),
+    };
+    this.outbox.reply({ case: "heartbeatReply", value });
+    if (!isLogUndecided(live)) return;
+    // The result is in, bytes are missing, and twice in a row the agent had nothing more to send: it never will.
+    const idle = heartbeat.logs !== undefined && heartbeat.logs.lastProduced <= BigInt(this.log.committed.sequence);
+    live.idleHeartbeats = idle ? live.idleHeartbeats + 1 : 0;
+    if (live.idleHeartbeats >= 2) await this.tryReceipt(true);
+  }
+
+  /** Sends the receipt if the result and all of the log are stored. */
+  async tryReceipt(last: boolean): Promise<void> {
+    const receipt = await decideLog(this.context.registry, this.live, last);
+    if (receipt !== undefined) this.receipt(receipt);
+  }
+
+  private onWrite(error: unknown): void {
+    if (error !== undefined) {
+      this.context.logger.error("Cannot write a log", { job: this.live.id, error: messageOf(error) });
+      const why = errnoOf(error) === "ENOSPC" ? "its disk is full" : messageOf(error);
+      this.fail(new ConnectError(`The tracker cannot store the log: ${why}`, Code.ResourceExhausted));
+      return;
+    }
+    this.sendAck();
+    if (this.live.attempt?.result !== undefined && this.isCurrent) {
+      this.tryReceipt(false).catch((failure: unknown) => this.fail(asRefusal(failure)));
+    }
+  }
+
+  private sendAck(): void {
+    this.outbox.acknowledge(() => ({ case: "ack", value: this.committed() }));
+  }
+}
+
+function skipped(lane: string, expected: number, found: number): ConnectError {
+  return new ConnectError(`Lane of ${lane}: expected sequence ${expected}, found ${found}`, Code.OutOfRange);
+}
+
+/** What an agent is told when its stream cannot go on. */
+function asRefusal(error: unknown): ConnectError {
+  const refusal = ConnectError.from(error);
+  // The limit on messages: sending the same again would fail again, so it is the agent's mistake, not a shortage.
+  if (refusal.code === Code.ResourceExhausted && refusal.rawMessage.startsWith("message size")) {
+    return new ConnectError(`Message over the limit: ${refusal.rawMessage}`, Code.InvalidArgument);
+  }
+  return refusal;
+}

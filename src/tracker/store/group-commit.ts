@@ -1,0 +1,47 @@
+import type { DatabaseSync } from "node:sqlite";
+
+interface Waiting {
+  readonly apply: () => void;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Puts all changes of one turn of the event loop into one transaction: a thousand agents' events then cost one commit.
+ * Each change is confirmed when the transaction is; if it fails, all of them fail.
+ */
+export class GroupCommit {
+  private readonly database: DatabaseSync;
+  private waiting: Waiting[] = [];
+  private turn: NodeJS.Immediate | undefined;
+
+  constructor(database: DatabaseSync) {
+    this.database = database;
+  }
+
+  /** @param apply runs statements; must not await. */
+  add(apply: () => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ apply, resolve, reject });
+      this.turn ??= setImmediate(() => this.commit());
+    });
+  }
+
+  /** Commits what waits, at once. */
+  commit(): void {
+    clearImmediate(this.turn);
+    this.turn = undefined;
+    const group = this.waiting.splice(0);
+    if (group.length === 0) return;
+    try {
+      this.database.exec("BEGIN IMMEDIATE");
+      for (const change of group) change.apply();
+      this.database.exec("COMMIT");
+    } catch (error) {
+      if (this.database.isTransaction) this.database.exec("ROLLBACK");
+      for (const change of group) change.reject(error);
+      return;
+    }
+    for (const change of group) change.resolve();
+  }
+}

@@ -1,0 +1,289 @@
+import type { FileHandle } from "node:fs/promises";
+import { mkdir, open } from "node:fs/promises";
+import { dirname } from "node:path";
+import { constants } from "node:fs";
+import { KiB, MiB } from "../../../base/sizes.ts";
+import { errnoOf } from "../../../base/errors.ts";
+import type { LogStream } from "../../../gen/belay/v1/job_pb.ts";
+import type { LogBatch } from "../../../gen/belay/v1/tracker_service_pb.ts";
+import type { StoredChunk } from "./format.ts";
+import {
+  CHUNK_HEADER_BYTES,
+  FILE_HEADER_BYTES,
+  RECORD_HEADER_BYTES,
+  encodeFileHeader,
+  encodeRecord,
+} from "./format.ts";
+import { takeChunks } from "./intake.ts";
+import { ENTRY_BYTES, encodeEntry, lastEntry } from "./index-file.ts";
+import type { PlacedRecord } from "./records.ts";
+import { readRecords } from "./records.ts";
+import { INDEX_INTERVAL_BYTES, recover } from "./recover.ts";
+import type { LogTotals } from "./totals.ts";
+import { addChunk, copyTotals, emptyTotals, sumsOf } from "./totals.ts";
+
+/** Bytes that may wait for the disk before the sender is to be held back. */
+const HIGH_WATER_BYTES = 4 * MiB;
+/** Bytes waiting at which the sender may go on. */
+const LOW_WATER_BYTES = 1 * MiB;
+/** Records below this size are copied together: one large write is cheaper than many small pieces. */
+const COPY_BELOW_BYTES = 8 * KiB;
+
+/** What became of a batch that was handed in. */
+export type AppendOutcome =
+  | { readonly kind: "accepted" }
+  /** It is stored or on its way already. */
+  | { readonly kind: "duplicate" }
+  /** It skips a sequence. */
+  | { readonly kind: "gap"; readonly expected: number }
+  /** It breaks a rule of the contract. */
+  | { readonly kind: "invalid"; readonly problem: string };
+
+/**
+ * The log of one attempt on disk.
+ *
+ * Law: `committed` counts exactly the records that `write` has taken; they survive the death of this process. Batches
+ * are written in order of sequence, each once. While one write is under way, whatever arrives waits and goes into the
+ * next one together.
+ */
+export class AttemptLog {
+  private readonly path: string;
+  private readonly attempt: number;
+  private file: FileHandle | undefined;
+  private index: FileHandle | undefined;
+  private entries = 0;
+  private indexed = FILE_HEADER_BYTES;
+  /** With everything handed in, written or not. */
+  private tail: LogTotals = emptyTotals(FILE_HEADER_BYTES);
+  private done: LogTotals = emptyTotals(FILE_HEADER_BYTES);
+  private pending: Uint8Array[] = [];
+  private pendingBytes = 0;
+  private pendingEntries: Buffer[] = [];
+  private writing: Promise<void> | undefined;
+  private readonly listeners = new Set<(error: unknown) => void>();
+  private waiters: (() => void)[] = [];
+
+  /** Nothing is read or made before `open`. */
+  constructor(path: string, attempt: number) {
+    this.path = path;
+    this.attempt = attempt;
+  }
+
+  /** What is on disk. Changes as more is written. */
+  get committed(): Readonly<LogTotals> {
+    return this.done;
+  }
+
+  /** Sequence of the last batch that was handed in, on disk or not. */
+  get lastSequence(): number {
+    return this.tail.sequence;
+  }
+
+  /** Whether so much waits for the disk that the sender is to be held back: await `drained`. */
+  get congested(): boolean {
+    return this.pendingBytes >= HIGH_WATER_BYTES;
+  }
+
+  /** Opens what is there. A log without a record has no files. Returns bytes that were cut off. */
+  async open(): Promise<number> {
+    const file = await openIfThere(this.path);
+    if (file === undefined) return 0;
+    this.file = file;
+    this.index = await open(`${this.path}.index`, constants.O_RDWR | constants.O_CREAT, 0o640);
+    const found = await recover(this.path, file, this.index);
+    if (found.totals.position === FILE_HEADER_BYTES) await file.write(encodeFileHeader(this.attempt), 0, null, 0);
+    this.done = found.totals;
+    this.tail = copyTotals(found.totals);
+    this.entries = found.entries;
+    this.indexed = found.totals.position;
+    return found.torn;
+  }
+
+  /** Takes a batch for writing. When it is written, listeners are told. */
+  append(batch: LogBatch): AppendOutcome {
+    const sequence = Number(batch.sequence);
+    if (sequence < 1) return { kind: "invalid", problem: "a sequence of 0: the first is 1" };
+    if (sequence <= this.tail.sequence) return { kind: "duplicate" };
+    if (sequence > this.tail.sequence + 1) return { kind: "gap", expected: this.tail.sequence + 1 };
+    const taken = takeChunks(batch, this.tail);
+    if (typeof taken === "string") return { kind: "invalid", problem: taken };
+    this.add(sequence, taken);
+    return { kind: "accepted" };
+  }
+
+  /**
+   * Notes that the records up to a sequence will never come: the agent no longer holds them. What they held shows as
+   * a gap as soon as the stream goes on behind it.
+   */
+  skipTo(sequence: number): void {
+    if (sequence > this.tail.sequence) this.add(sequence, []);
+  }
+
+  /** Resolves when everything handed in so far is on disk, or has failed to get there. */
+  async flush(): Promise<void> {
+    while (this.writing !== undefined) await this.writing;
+  }
+
+  /** Resolves when the sender may go on. */
+  async drained(): Promise<void> {
+    while (this.pendingBytes > LOW_WATER_BYTES) {
+      await new Promise<void>((resolve) => this.waiters.push(resolve));
+    }
+  }
+
+  /**
+   * Has a function called after each write, with undefined, or with the error of a write that failed: then everything
+   * that was not committed is forgotten, and may be handed in again.
+   *
+   * @returns ends it
+   */
+  onWrite(listener: (error: unknown) => void): () => void {
+    this.listeners.add(listener);
+    return () => void this.listeners.delete(listener);
+  }
+
+  /** Reads what is committed from a record on. Ends early only where the file is damaged. */
+  async *read(from: number, until: number): AsyncGenerator<PlacedRecord, void> {
+    if (this.file !== undefined) yield* readRecords(this.file, from, Math.min(until, this.done.position));
+  }
+
+  /**
+   * The last known place for which a condition holds, for a reader to begin at. The condition must hold for a
+   * beginning of the log and not after it.
+   */
+  async seek(holds: (totals: LogTotals) => boolean): Promise<LogTotals> {
+    const found = this.index === undefined ? undefined : await lastEntry(this.index, this.entries, holds);
+    return found ?? emptyTotals(FILE_HEADER_BYTES);
+  }
+
+  /** Writes what waits and closes the files. */
+  async close(): Promise<void> {
+    await this.flush();
+    if (this.index !== undefined && this.done.position > this.indexed) {
+      await this.writeEntries([encodeEntry(this.done)]);
+    }
+    await this.file?.close();
+    await this.index?.close();
+    this.file = undefined;
+    this.index = undefined;
+  }
+
+  private add(sequence: number, chunks: readonly StoredChunk[]): void {
+    const { tail } = this;
+    if (tail.position - this.indexed >= INDEX_INTERVAL_BYTES) {
+      this.pendingEntries.push(encodeEntry(tail));
+      this.indexed = tail.position;
+    }
+    const pieces = encodeRecord(sequence, chunks);
+    let at = tail.position + RECORD_HEADER_BYTES;
+    for (const chunk of chunks) {
+      addChunk(tail, chunk, at);
+      at += CHUNK_HEADER_BYTES + (chunk.data?.byteLength ?? 0);
+    }
+    const bytes = at - tail.position;
+    tail.sequence = sequence;
+    tail.position = at;
+    if (bytes < COPY_BELOW_BYTES) this.pending.push(Buffer.concat(pieces, bytes));
+    else this.pending.push(...pieces);
+    this.pendingBytes += bytes;
+    this.writing ??= this.writeAll();
+  }
+
+  /** Writes until nothing waits. Never throws. */
+  private async writeAll(): Promise<void> {
+    try {
+      while (this.pending.length > 0) {
+        const pieces = this.pending;
+        const bytes = this.pendingBytes;
+        const entries = this.pendingEntries;
+        const reached = copyTotals(this.tail);
+        this.pending = [];
+        this.pendingEntries = [];
+        this.file ??= await this.create();
+        await writeFully(this.file, pieces, this.done.position);
+        this.done = reached;
+        this.pendingBytes -= bytes;
+        this.tell(undefined);
+        if (entries.length > 0) await this.writeEntries(entries);
+      }
+    } catch (error) {
+      await this.giveUp(error);
+    } finally {
+      this.writing = undefined;
+      this.wake();
+    }
+  }
+
+  private async create(): Promise<FileHandle> {
+    await mkdir(dirname(this.path), { recursive: true });
+    const flags = constants.O_RDWR | constants.O_CREAT;
+    this.index ??= await open(`${this.path}.index`, flags, 0o640);
+    const file = await open(this.path, flags, 0o640);
+    await file.write(encodeFileHeader(this.attempt), 0, null, 0);
+    return file;
+  }
+
+  /** A missing entry only makes reading slower, so a failure is no reason to stop. */
+  private async writeEntries(entries: Buffer[]): Promise<void> {
+    const bytes = Buffer.concat(entries);
+    const written = await this.index?.write(bytes, 0, bytes.length, this.entries * ENTRY_BYTES).catch(() => undefined);
+    if (written?.bytesWritten === bytes.length) this.entries += entries.length;
+  }
+
+  private async giveUp(error: unknown): Promise<void> {
+    await this.file?.truncate(this.done.position).catch(() => undefined);
+    this.pending = [];
+    this.pendingBytes = 0;
+    this.pendingEntries = [];
+    this.tail = copyTotals(this.done);
+    this.indexed = Math.min(this.indexed, this.done.position);
+    this.tell(error);
+  }
+
+  private tell(error: unknown): void {
+    for (const listener of [...this.listeners]) listener(error);
+    if (this.pendingBytes <= LOW_WATER_BYTES) this.wake();
+  }
+
+  private wake(): void {
+    for (const resolve of this.waiters.splice(0)) resolve();
+  }
+}
+
+/** Newlines in the streams named, together. */
+export function linesOf(totals: Readonly<LogTotals>, streams: readonly LogStream[]): number {
+  return streams.reduce<number>((sum, stream) => sum + (sumsOf(totals, stream)?.lines ?? 0), 0);
+}
+
+async function openIfThere(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, constants.O_RDWR);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+async function writeFully(file: FileHandle, pieces: Uint8Array[], position: number): Promise<void> {
+  let rest = pieces;
+  let at = position;
+  while (rest.length > 0) {
+    const { bytesWritten } = await file.writev(rest as Uint8Array<ArrayBuffer>[], at);
+    at += bytesWritten;
+    rest = after(rest, bytesWritten);
+  }
+}
+
+/** What is left of some pieces when the first bytes of them are gone. */
+function after(pieces: Uint8Array[], bytes: number): Uint8Array[] {
+  let gone = bytes;
+  let i = 0;
+  for (; i < pieces.length; i++) {
+    const { byteLength } = pieces[i] as Uint8Array;
+    if (gone < byteLength) break;
+    gone -= byteLength;
+  }
+  const rest = pieces.slice(i);
+  if (gone > 0 && rest[0] !== undefined) rest[0] = rest[0].subarray(gone);
+  return rest;
+}

@@ -1,0 +1,48 @@
+import { countNewlines } from "../../../base/newlines.ts";
+import type { LogBatch, LogChunk } from "../../../gen/belay/v1/tracker_service_pb.ts";
+import { GapReason } from "../../../gen/belay/v1/tracker_service_pb.ts";
+import type { StoredChunk } from "./format.ts";
+import type { LogTotals } from "./totals.ts";
+import { STREAMS, streamName, sumsOf } from "./totals.ts";
+
+/** Most chunks in a batch: each costs 40 bytes on disk, however small it is. */
+const MAX_CHUNKS = 65_536;
+
+/**
+ * Checks the chunks of a batch against what is stored and makes them ready to be stored. A hole between what is stored
+ * and a chunk's offset becomes a gap: better a log that says what is missing than none. Streams and contents that we
+ * do not know are left out.
+ *
+ * @returns the chunks, or what is wrong with them
+ */
+export function takeChunks(batch: LogBatch, totals: Readonly<LogTotals>): StoredChunk[] | string {
+  if (batch.chunks.length > MAX_CHUNKS) return `${batch.chunks.length} chunks: at most ${MAX_CHUNKS} are accepted`;
+  const next = STREAMS.map((stream) => sumsOf(totals, stream)?.bytes ?? 0);
+  const taken: StoredChunk[] = [];
+  for (const chunk of batch.chunks) {
+    const expected = next[chunk.stream - 1];
+    if (expected === undefined || chunk.content.case === undefined) continue;
+    const offset = Number(chunk.offset);
+    const stored = takeChunk(chunk, offset);
+    const end = offset + (stored.gap?.bytes ?? stored.data?.byteLength ?? 0);
+    const name = streamName(chunk.stream);
+    if (offset < expected) return `a chunk of ${name} at offset ${offset}: the next byte has offset ${expected}`;
+    if (!Number.isSafeInteger(end)) return `a chunk of ${name} that ends at offset ${end}: that is beyond 2^53`;
+    if (offset > expected) taken.push(hole(stored, expected, offset - expected));
+    taken.push(stored);
+    next[chunk.stream - 1] = end;
+  }
+  return taken;
+}
+
+function takeChunk(chunk: LogChunk, offset: number): StoredChunk {
+  const { content } = chunk;
+  const data = content.case === "data" ? content.value : undefined;
+  const gap = content.case === "gap" ? { bytes: Number(content.value.bytes), reason: content.value.reason } : undefined;
+  const { stream, step, readUnixNano } = chunk;
+  return { stream, step, offset, readUnixNano, data, gap, lines: data === undefined ? 0 : countNewlines(data) };
+}
+
+function hole(before: StoredChunk, offset: number, bytes: number): StoredChunk {
+  return { ...before, offset, lines: 0, data: undefined, gap: { bytes, reason: GapReason.UNSPECIFIED } };
+}

@@ -1,0 +1,90 @@
+import { crc32 } from "node:zlib";
+import type { StreamTotals } from "../../../gen/belay/v1/job_pb.ts";
+import { LogStream, StreamTotalsSchema } from "../../../gen/belay/v1/job_pb.ts";
+import { create } from "@bufbuild/protobuf";
+import type { StoredChunk } from "./format.ts";
+
+/** The streams that are stored. Chunks of others are left out: they come from a newer agent. */
+export const STREAMS: readonly LogStream[] = [LogStream.STDOUT, LogStream.STDERR, LogStream.AGENT];
+
+/** A stream's name as people write it. */
+export function streamName(stream: LogStream): string {
+  return ["", "stdout", "stderr", "agent"][stream] ?? `stream ${stream}`;
+}
+
+/** Sums over one stream up to some position. */
+export interface StreamSums {
+  /** Gaps included. */
+  bytes: number;
+  lines: number;
+  dropped: number;
+  crc: number;
+  /** Where its last chunk of data begins. 0: there was none. */
+  lastPosition: number;
+  /** Whether its last byte was a newline. */
+  endsWithNewline: boolean;
+}
+
+/** All there is to know of a log up to some position. */
+export interface LogTotals {
+  /** Of the last record. 0: none. */
+  sequence: number;
+  /** Where the next record goes. */
+  position: number;
+  /** Latest time of a read. */
+  maxTime: bigint;
+  /** In the order of STREAMS. */
+  readonly streams: readonly [StreamSums, StreamSums, StreamSums];
+}
+
+/** The totals of a log without records. */
+export function emptyTotals(position: number): LogTotals {
+  return { sequence: 0, position, maxTime: 0n, streams: [emptySums(), emptySums(), emptySums()] };
+}
+
+function emptySums(): StreamSums {
+  return { bytes: 0, lines: 0, dropped: 0, crc: 0, lastPosition: 0, endsWithNewline: true };
+}
+
+/** A copy that no longer changes with the original. */
+export function copyTotals(totals: LogTotals): LogTotals {
+  const [a, b, c] = totals.streams;
+  return { ...totals, streams: [{ ...a }, { ...b }, { ...c }] };
+}
+
+/** The sums of one stream. Undefined: a stream we do not know. */
+export function sumsOf(totals: LogTotals, stream: LogStream): StreamSums | undefined {
+  return totals.streams[stream - 1];
+}
+
+/** Takes a chunk into the totals. */
+export function addChunk(totals: LogTotals, chunk: StoredChunk, position: number): void {
+  const sums = sumsOf(totals, chunk.stream);
+  if (sums === undefined) return;
+  if (chunk.readUnixNano > totals.maxTime) totals.maxTime = chunk.readUnixNano;
+  if (chunk.gap !== undefined) {
+    sums.bytes += chunk.gap.bytes;
+    sums.dropped += chunk.gap.bytes;
+  } else if (chunk.data !== undefined && chunk.data.byteLength > 0) {
+    sums.bytes += chunk.data.byteLength;
+    sums.lines += chunk.lines;
+    sums.crc = crc32(chunk.data, sums.crc);
+    sums.lastPosition = position;
+    sums.endsWithNewline = chunk.data.at(-1) === 0x0a;
+  }
+}
+
+/** As the contract has them; streams without a byte are left out. */
+export function streamTotals(totals: LogTotals): StreamTotals[] {
+  return STREAMS.flatMap((stream) => {
+    const sums = sumsOf(totals, stream);
+    if (sums === undefined || sums.bytes === 0) return [];
+    return create(StreamTotalsSchema, {
+      stream,
+      bytes: BigInt(sums.bytes),
+      lines: BigInt(sums.lines),
+      crc32: sums.crc,
+      droppedBytes: BigInt(sums.dropped),
+    });
+  });
+}

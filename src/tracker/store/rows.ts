@@ -1,0 +1,59 @@
+import { clone, create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import type { SQLInputValue, SQLOutputValue } from "node:sqlite";
+import type { Attempt, Job } from "../../gen/belay/v1/job_pb.ts";
+import { AttemptSchema, CommandRecordSchema, JobSchema, JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
+import type { JobFilter } from "../../gen/belay/v1/job_service_pb.ts";
+import { CommandSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { StoredCommand } from "./types.ts";
+
+/** A row of the database. */
+export type Row = Record<string, SQLOutputValue>;
+
+/** The body of a job: everything that has no table of its own. */
+export function jobBody(job: Job): Uint8Array {
+  const { spec: _, ...rest } = job;
+  return toBinary(JobSchema, create(JobSchema, { ...rest, attempts: [], commands: [] }));
+}
+
+/** The body of an attempt. What only a stream makes true is left out. */
+export function attemptBody(attempt: Attempt): Uint8Array {
+  const copy = clone(AttemptSchema, attempt);
+  copy.connected = false;
+  return toBinary(AttemptSchema, copy);
+}
+
+/** Puts a job together. */
+export function readJob(row: Row, attempts: readonly Row[]): Job {
+  const job = fromBinary(JobSchema, row["body"] as Uint8Array);
+  job.spec = fromBinary(JobSpecSchema, row["spec"] as Uint8Array);
+  job.attempts = attempts.map((attempt) => fromBinary(AttemptSchema, attempt["body"] as Uint8Array));
+  return job;
+}
+
+/** Puts a command together. */
+export function readCommand(row: Row): StoredCommand {
+  return {
+    record: fromBinary(CommandRecordSchema, row["record"] as Uint8Array),
+    command: fromBinary(CommandSchema, row["command"] as Uint8Array),
+  };
+}
+
+/** A filter as conditions of SQL over `jobs`, joined by "and". */
+export function filterSql(filter: JobFilter | undefined): { sql: string; values: SQLInputValue[] } {
+  const conditions: string[] = ["1"];
+  const values: SQLInputValue[] = [];
+  const add = (condition: string, ...more: SQLInputValue[]): void => {
+    conditions.push(condition);
+    values.push(...more);
+  };
+  if (filter === undefined) return { sql: "1", values };
+  if (filter.states.length > 0) add(`state IN (${filter.states.map(() => "?").join()})`, ...filter.states);
+  if (filter.name !== "") add("name = ?", filter.name);
+  if (filter.createTimeFrom !== undefined) add("create_ms >= ?", Math.ceil(timestampMs(filter.createTimeFrom)));
+  if (filter.createTimeTo !== undefined) add("create_ms < ?", Math.ceil(timestampMs(filter.createTimeTo)));
+  for (const [label, value] of Object.entries(filter.labels)) {
+    add("EXISTS (SELECT 1 FROM labels WHERE job_key = jobs.key AND label = ? AND value = ?)", label, value);
+  }
+  return { sql: conditions.join(" AND "), values };
+}

@@ -1,0 +1,91 @@
+import type { DatabaseSync } from "node:sqlite";
+import { BelayError } from "../../base/errors.ts";
+
+/**
+ * What turns each version of the database into the next, the empty one first. Never changed once released: a change
+ * is another entry.
+ *
+ * Bodies are encoded messages of the contract, so they grow with it; the columns beside them are what is searched.
+ */
+const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE jobs (
+    key INTEGER PRIMARY KEY,             -- in order of creation
+    job_id TEXT NOT NULL UNIQUE,
+    version INTEGER NOT NULL,
+    state INTEGER NOT NULL,              -- JobState
+    open INTEGER NOT NULL,               -- 1: it has not ended, or its log is not decided
+    name TEXT NOT NULL,
+    create_ms INTEGER NOT NULL,
+    resume_state INTEGER NOT NULL,       -- JobState before it was LOST
+    spec BLOB NOT NULL,                  -- JobSpec
+    body BLOB NOT NULL                   -- Job without spec, attempts and commands
+  ) STRICT;
+  CREATE INDEX jobs_by_version ON jobs (version);
+  CREATE INDEX jobs_open ON jobs (key) WHERE open = 1;
+  CREATE TABLE labels (
+    job_key INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,
+    label TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (job_key, label)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX labels_by_value ON labels (label, value, job_key);
+  CREATE TABLE attempts (
+    job_key INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,
+    attempt INTEGER NOT NULL,
+    session_id TEXT NOT NULL,
+    events INTEGER NOT NULL,             -- committed sequence of the lane of events
+    body BLOB NOT NULL,                  -- Attempt
+    PRIMARY KEY (job_key, attempt)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE commands (
+    job_key INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,
+    command_id TEXT NOT NULL,
+    number INTEGER NOT NULL,             -- in order of issue
+    record BLOB NOT NULL,                -- CommandRecord
+    command BLOB NOT NULL,               -- Command
+    PRIMARY KEY (job_key, command_id)
+  ) STRICT;
+  CREATE TABLE events (
+    job_key INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,
+    attempt INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    body BLOB NOT NULL,                  -- Event
+    PRIMARY KEY (job_key, attempt, sequence)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE metrics (
+    job_key INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,
+    attempt INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    time_nano INTEGER NOT NULL,
+    body BLOB NOT NULL,                  -- Event with a metric_sample or job_metrics
+    PRIMARY KEY (job_key, attempt, sequence)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE deletions (
+    version INTEGER PRIMARY KEY,
+    job_id TEXT NOT NULL
+  ) STRICT;
+  `,
+];
+
+/** Version of the database that this tracker writes. */
+export const SCHEMA_VERSION: number = MIGRATIONS.length;
+
+/**
+ * Brings a database to the version of this tracker.
+ *
+ * @throws BelayError `STORE` if it is newer
+ */
+export function migrate(database: DatabaseSync, path: string): void {
+  const found = Number(database.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0);
+  if (found > SCHEMA_VERSION) {
+    throw new BelayError(
+      "STORE",
+      `Cannot use "${path}": it has version ${found} and this tracker knows versions up to ${SCHEMA_VERSION}. ` +
+        `Start the newer tracker that wrote it`,
+    );
+  }
+  for (let version = found; version < SCHEMA_VERSION; version++) {
+    database.exec(`BEGIN IMMEDIATE; ${MIGRATIONS[version]}; PRAGMA user_version = ${version + 1}; COMMIT`);
+  }
+}

@@ -1,0 +1,291 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { SQLInputValue } from "node:sqlite";
+import { DatabaseSync } from "node:sqlite";
+import { BelayError, messageOf } from "../../base/errors.ts";
+import type { Logger } from "../../base/logger.ts";
+import type { JobState } from "../../gen/belay/v1/job_pb.ts";
+import { CommandRecordSchema, CommandState, JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
+import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
+import { CommandSchema, EventSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
+import { GroupCommit } from "./group-commit.ts";
+import { lockDirectory } from "./lock.ts";
+import { LogFiles } from "./log-files.ts";
+import type { Row } from "./rows.ts";
+import { attemptBody, filterSql, jobBody, readCommand, readJob } from "./rows.ts";
+import { migrate } from "./schema.ts";
+import { Statements } from "./statements.ts";
+import type { Change, JobPage, LogHandle, MetricsQuery, Store, StoredCommand, StoredJob } from "./types.ts";
+
+/** Commands of a job that are shown: the latest of them. */
+export const SHOWN_COMMANDS = 100;
+/** Deleted jobs that watchers can still learn of. */
+const KEPT_DELETIONS = 10_000;
+const MAX_INT64 = 2n ** 63n - 1n;
+
+/**
+ * Opens a data directory, making it if it is missing.
+ *
+ * @throws BelayError `STORE`
+ */
+export function openStore(directory: string, logger: Logger): Store {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o750 });
+  } catch (error) {
+    throw new BelayError("STORE", `Cannot make the data directory "${directory}": ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+  const unlock = lockDirectory(directory);
+  const path = join(directory, "belay.db");
+  let database: DatabaseSync | undefined;
+  try {
+    database = new DatabaseSync(path);
+    // WAL with synchronous=NORMAL: a commit is one write without fsync. It survives the death of this process.
+    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
+    migrate(database, path);
+    return new SqliteStore(database, new LogFiles(join(directory, "logs"), logger), unlock);
+  } catch (error) {
+    database?.close();
+    unlock();
+    if (error instanceof BelayError) throw error;
+    throw new BelayError("STORE", `Cannot open "${path}": ${messageOf(error)}`, { cause: error });
+  }
+}
+
+class SqliteStore implements Store {
+  readonly highest: { readonly key: number; readonly version: number };
+  private readonly database: DatabaseSync;
+  private readonly logs: LogFiles;
+  private readonly unlock: () => void;
+  private readonly group: GroupCommit;
+  private readonly sql: Statements;
+  private closed = false;
+
+  constructor(database: DatabaseSync, logs: LogFiles, unlock: () => void) {
+    this.database = database;
+    this.logs = logs;
+    this.unlock = unlock;
+    this.group = new GroupCommit(database);
+    this.sql = new Statements(database);
+    const row = this.sql.get(
+      `SELECT (SELECT coalesce(max(key), 0) FROM jobs) AS key,
+              max((SELECT coalesce(max(version), 0) FROM jobs), (SELECT coalesce(max(version), 0) FROM deletions)) AS version`,
+    );
+    this.highest = { key: Number(row?.["key"]), version: Number(row?.["version"]) };
+  }
+
+  async openJobs(): Promise<StoredJob[]> {
+    return this.sql.all("SELECT * FROM jobs WHERE open = 1 ORDER BY key").map((row) => this.readStored(row));
+  }
+
+  async load(jobId: string): Promise<StoredJob | undefined> {
+    this.group.commit();
+    const row = this.sql.get("SELECT * FROM jobs WHERE job_id = ?", jobId);
+    return row === undefined ? undefined : this.readStored(row);
+  }
+
+  async command(key: number, commandId: string): Promise<StoredCommand | undefined> {
+    this.group.commit();
+    const row = this.sql.get("SELECT * FROM commands WHERE job_key = ? AND command_id = ?", key, commandId);
+    return row === undefined ? undefined : readCommand(row);
+  }
+
+  commit(change: Change): Promise<void> {
+    return this.group.add(() => this.apply(change));
+  }
+
+  async list(page: JobPage): Promise<{ jobId: string; key: number }[]> {
+    this.group.commit();
+    const { sql, values } = filterSql(page.filter);
+    const below: SQLInputValue[] = page.below === undefined ? [] : [page.below];
+    const query = `SELECT job_id, key FROM jobs WHERE ${sql} ${below.length > 0 ? "AND key < ?" : ""} ORDER BY key DESC LIMIT ?`;
+    const rows = this.database.prepare(query).all(...values, ...below, page.limit);
+    return rows.map((row) => ({ jobId: String(row["job_id"]), key: Number(row["key"]) }));
+  }
+
+  async changesAfter(
+    version: number,
+    limit: number,
+  ): Promise<{ version: number; jobId: string; deleted: boolean }[] | undefined> {
+    this.group.commit();
+    const kept = this.sql.get("SELECT count(*) AS count, min(version) AS oldest FROM deletions");
+    if (Number(kept?.["count"]) >= KEPT_DELETIONS && version < Number(kept?.["oldest"])) return undefined;
+    const rows = this.sql.all(
+      `SELECT version, job_id, 0 AS deleted FROM jobs WHERE version > ?1
+       UNION ALL SELECT version, job_id, 1 FROM deletions WHERE version > ?1 ORDER BY version LIMIT ?2`,
+      version,
+      limit,
+    );
+    return rows.map((row) => ({
+      version: Number(row["version"]),
+      jobId: String(row["job_id"]),
+      deleted: row["deleted"] === 1,
+    }));
+  }
+
+  async metrics(query: MetricsQuery): Promise<Event[]> {
+    this.group.commit();
+    const rows = this.sql.all(
+      `SELECT body FROM metrics WHERE job_key = ? AND attempt = ? AND sequence > ? AND time_nano >= ? AND time_nano < ?
+       ORDER BY sequence LIMIT ?`,
+      ...metricsValues(query),
+      query.limit,
+    );
+    return rows.map((row) => fromBinary(EventSchema, row["body"] as Uint8Array));
+  }
+
+  async countMetrics(query: MetricsQuery): Promise<number> {
+    this.group.commit();
+    const row = this.sql.get(
+      `SELECT count(*) AS count FROM metrics
+       WHERE job_key = ? AND attempt = ? AND sequence > ? AND time_nano >= ? AND time_nano < ?`,
+      ...metricsValues(query),
+    );
+    return Number(row?.["count"]);
+  }
+
+  log(key: number, attempt: number): Promise<LogHandle> {
+    return this.logs.acquire(key, attempt);
+  }
+
+  async remove(key: number, jobId: string, version: number): Promise<void> {
+    await this.group.add(() => {
+      this.sql.run("DELETE FROM jobs WHERE key = ?", key);
+      this.sql.run("INSERT INTO deletions (version, job_id) VALUES (?, ?)", version, jobId);
+      this.sql.run(
+        "DELETE FROM deletions WHERE version <= (SELECT version FROM deletions ORDER BY version DESC LIMIT 1 OFFSET ?)",
+        KEPT_DELETIONS,
+      );
+    });
+    await this.logs.remove(key);
+  }
+
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    this.group.commit();
+    await this.logs.close();
+    this.database.close();
+    this.unlock();
+  }
+
+  private apply(change: Change): void {
+    const { key, job, attempt, otherAttempt, commands, event } = change;
+    if (job !== undefined) this.putJob(key, job);
+    for (const put of [attempt, otherAttempt]) {
+      if (put === undefined) continue;
+      this.sql.run(
+        `INSERT INTO attempts (job_key, attempt, session_id, events, body) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET session_id = excluded.session_id, events = excluded.events, body = excluded.body`,
+        key,
+        put.attempt.attempt,
+        put.attempt.sessionId,
+        put.events,
+        attemptBody(put.attempt),
+      );
+    }
+    for (const { record, command } of commands ?? []) {
+      this.sql.run(
+        `INSERT INTO commands (job_key, command_id, number, record, command)
+         VALUES (?1, ?2, (SELECT coalesce(max(number), 0) + 1 FROM commands WHERE job_key = ?1), ?3, ?4)
+         ON CONFLICT (job_key, command_id) DO UPDATE SET record = excluded.record`,
+        key,
+        record.commandId,
+        toBinary(CommandRecordSchema, record),
+        toBinary(CommandSchema, command),
+      );
+    }
+    if (event !== undefined) this.putEvent(key, event.attempt, event.event);
+  }
+
+  private putJob(key: number, put: NonNullable<Change["job"]>): void {
+    const { job, resumeState, open, spec } = put;
+    const version = Number(job.version);
+    if (!spec) {
+      this.sql.run(
+        "UPDATE jobs SET version = ?, state = ?, open = ?, resume_state = ?, body = ? WHERE key = ?",
+        version,
+        job.state,
+        open ? 1 : 0,
+        resumeState,
+        jobBody(job),
+        key,
+      );
+      return;
+    }
+    if (job.spec === undefined) throw new BelayError("INTERNAL", `Job "${job.jobId}" has no spec`);
+    this.sql.run(
+      `INSERT INTO jobs (key, job_id, version, state, open, name, create_ms, resume_state, spec, body)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT (key) DO UPDATE SET version = excluded.version, state = excluded.state, open = excluded.open,
+         name = excluded.name, resume_state = excluded.resume_state, spec = excluded.spec, body = excluded.body`,
+      key,
+      job.jobId,
+      version,
+      job.state,
+      open ? 1 : 0,
+      job.spec.name,
+      job.createTime === undefined ? 0 : Math.floor(timestampMs(job.createTime)),
+      resumeState,
+      toBinary(JobSpecSchema, job.spec),
+      jobBody(job),
+    );
+    this.sql.run("DELETE FROM labels WHERE job_key = ?", key);
+    for (const [label, value] of Object.entries(job.spec.labels)) {
+      this.sql.run("INSERT INTO labels (job_key, label, value) VALUES (?, ?, ?)", key, label, value);
+    }
+  }
+
+  private putEvent(key: number, attempt: number, event: Event): void {
+    const { case: kind, value } = event.kind;
+    const body = toBinary(EventSchema, event);
+    const sequence = Number(event.sequence);
+    if (kind === "metricSample" || kind === "jobMetrics") {
+      const time = kind === "metricSample" ? value.sampleUnixNano : value.readUnixNano;
+      this.sql.run(
+        "INSERT OR IGNORE INTO metrics (job_key, attempt, sequence, time_nano, body) VALUES (?, ?, ?, ?, ?)",
+        key,
+        attempt,
+        sequence,
+        int64(time),
+        body,
+      );
+    } else if (kind !== undefined) {
+      this.sql.run(
+        "INSERT OR IGNORE INTO events (job_key, attempt, sequence, body) VALUES (?, ?, ?, ?)",
+        key,
+        attempt,
+        sequence,
+        body,
+      );
+    }
+  }
+
+  private readStored(row: Row): StoredJob {
+    const key = Number(row["key"]);
+    const attempts = this.sql.all("SELECT * FROM attempts WHERE job_key = ? ORDER BY attempt", key);
+    const commands = this.sql
+      .all("SELECT record, command FROM commands WHERE job_key = ? ORDER BY number", key)
+      .map(readCommand);
+    const shownFrom = commands.length - SHOWN_COMMANDS;
+    return {
+      key,
+      job: readJob(row, attempts),
+      resumeState: Number(row["resume_state"]) as JobState,
+      events: new Map(attempts.map((attempt) => [Number(attempt["attempt"]), Number(attempt["events"])])),
+      commands: commands.filter(({ record }, i) => i >= shownFrom || record.state < CommandState.COMPLETED),
+    };
+  }
+}
+
+function metricsValues(query: MetricsQuery): SQLInputValue[] {
+  return [query.key, query.attempt, query.afterSequence, int64(query.fromNano), int64(query.toNano)];
+}
+
+/** SQLite's integers have 63 bits and a sign. */
+function int64(value: bigint): bigint {
+  return value > MAX_INT64 ? MAX_INT64 : value;
+}

@@ -1,0 +1,89 @@
+import type { Attempt, CommandRecord, Job, JobState } from "../../gen/belay/v1/job_pb.ts";
+import type { JobFilter } from "../../gen/belay/v1/job_service_pb.ts";
+import type { Command, Event } from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { AttemptLog } from "./log/attempt-log.ts";
+
+/** A job as it is stored. */
+export interface StoredJob {
+  /** Number by which the store knows the job; rises with creation. */
+  readonly key: number;
+  /** Without commands; `attempts` as last stored. */
+  readonly job: Job;
+  /** State to go back to when the job is no longer LOST. */
+  readonly resumeState: JobState;
+  /** Committed sequence of the lane of events, by attempt. */
+  readonly events: ReadonlyMap<number, number>;
+  /** Oldest first: the latest 100, and every one that is not done. */
+  readonly commands: readonly StoredCommand[];
+}
+
+/** A command with its order. */
+export interface StoredCommand {
+  readonly record: CommandRecord;
+  readonly command: Command;
+}
+
+/** A change to one job: stored whole or not at all. Absent parts stay as they are. */
+export interface Change {
+  readonly key: number;
+  /** The job's own fields. Attempts and commands in it are not looked at. */
+  readonly job?: { readonly job: Job; readonly resumeState: JobState; readonly open: boolean; readonly spec: boolean };
+  readonly attempt?: { readonly attempt: Attempt; readonly events: number };
+  /** A second attempt that changes with it: the one that is superseded. */
+  readonly otherAttempt?: { readonly attempt: Attempt; readonly events: number };
+  readonly commands?: readonly StoredCommand[];
+  readonly event?: { readonly attempt: number; readonly event: Event };
+}
+
+/** Which page of jobs. */
+export interface JobPage {
+  readonly filter: JobFilter | undefined;
+  /** Only keys below it. Undefined: from the newest on. */
+  readonly below: number | undefined;
+  readonly limit: number;
+}
+
+/** Which metrics. */
+export interface MetricsQuery {
+  readonly key: number;
+  readonly attempt: number;
+  readonly fromNano: bigint;
+  readonly toNano: bigint;
+  /** Only records with a higher sequence. */
+  readonly afterSequence: number;
+  readonly limit: number;
+}
+
+/** A log that is in use. */
+export interface LogHandle {
+  readonly log: AttemptLog;
+  /** To be called once, when it is no longer needed. */
+  release(): Promise<void>;
+}
+
+/**
+ * Where the tracker keeps everything. One tracker at a time. What a promise of it confirms survives `kill -9`.
+ */
+export interface Store {
+  /** Highest key and version given out before it was opened. */
+  readonly highest: { readonly key: number; readonly version: number };
+  /** Jobs that have not ended or whose log is not decided. */
+  openJobs(): Promise<StoredJob[]>;
+  load(jobId: string): Promise<StoredJob | undefined>;
+  /** Whether a command of this id was ever stored for the job. */
+  command(key: number, commandId: string): Promise<StoredCommand | undefined>;
+  commit(change: Change): Promise<void>;
+  /** Ids and keys, newest first. */
+  list(page: JobPage): Promise<{ jobId: string; key: number }[]>;
+  /** Changed and deleted jobs after a version, in order of version. Undefined: the version is too old to tell. */
+  changesAfter(
+    version: number,
+    limit: number,
+  ): Promise<{ version: number; jobId: string; deleted: boolean }[] | undefined>;
+  /** Events with metrics, in order of sequence. */
+  metrics(query: MetricsQuery): Promise<Event[]>;
+  countMetrics(query: MetricsQuery): Promise<number>;
+  log(key: number, attempt: number): Promise<LogHandle>;
+  remove(key: number, jobId: string, version: number): Promise<void>;
+  close(): Promise<void>;
+}
