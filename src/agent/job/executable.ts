@@ -43,9 +43,10 @@ export function findExecutable(name: string, cwd: string, path: string | undefin
     const candidate = directory === "" ? `./${name}` : join(directory, name);
     const problem = check(candidate.includes("/") ? candidate : `./${candidate}`, cwd);
     if (problem === undefined) return candidate.includes("/") ? candidate : `./${candidate}`;
-    // As execvp does: a file that may not be run is remembered, and the search goes on.
     if (problem.kind === SpawnFailureKind.BAD_FORMAT) return problem;
-    if (problem.kind === SpawnFailureKind.NOT_EXECUTABLE) denied ??= problem;
+    // As execvp does: a file that may not be run is remembered, and the search goes on. A directory that may not be
+    // entered is none of that: the program is simply not found there.
+    if (problem.kind === SpawnFailureKind.NOT_EXECUTABLE && fs.existsSync(resolve(cwd, candidate))) denied ??= problem;
   }
   return (
     denied ??
@@ -73,7 +74,7 @@ function check(path: string, cwd: string): SpawnProblem | undefined {
     fs.accessSync(absolute, fs.constants.X_OK);
     return checkFormat(absolute, path);
   } catch (error) {
-    if (errnoOf(error) === "EACCES" && exists(absolute)) {
+    if (errnoOf(error) === "EACCES" && fs.existsSync(absolute)) {
       return new SpawnProblem(
         SpawnFailureKind.NOT_EXECUTABLE,
         path,
@@ -83,8 +84,4 @@ function check(path: string, cwd: string): SpawnProblem | undefined {
     }
     return problemOf(error, path);
   }
-}
-
-function exists(path: string): boolean {
-  return fs.existsSync(path);
 }

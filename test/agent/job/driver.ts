@@ -83,8 +83,8 @@ export class Driven implements AsyncDisposable {
     fs.chmodSync(this.temporary, 0o1777);
     const user =
       mode.uid === undefined ? [] : ["setpriv", `--reuid=${mode.uid}`, `--regid=${mode.uid}`, "--clear-groups"];
-    const [file = "", ...args] = [...wrap, ...user, process.execPath, "--no-warnings", DRIVER];
-    this.child = spawn(file, args, {
+    const [file, ...args] = [...wrap, ...user, process.execPath, "--no-warnings", DRIVER];
+    this.child = spawn(file ?? process.execPath, args, {
       stdio: ["pipe", "pipe", "pipe"],
       cwd: "/",
       env: { PATH: process.env["PATH"], TMPDIR: this.temporary },

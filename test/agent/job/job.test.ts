@@ -126,7 +126,8 @@ describe.for(LOCAL_MODES)("A job held by a %s", (containment) => {
         },
       },
     );
-    for (let seen = 0; bytes < 2_000_000; seen = full) {
+    const complete = (): boolean => bytes === 2_000_000;
+    for (let seen = 0; !complete(); seen = full) {
       await eventually("the next piece", () => full > seen);
       await sleep(1);
       // One piece at a time and not one more.

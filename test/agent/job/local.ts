@@ -6,7 +6,7 @@ import { silentLogger } from "../../../src/base/logger.ts";
 import {
   type JobResult,
   JobSpecSchema,
-  JobState,
+  type JobState,
   JobStateSchema,
   LogStream,
 } from "../../../src/gen/belay/v1/job_pb.ts";
