@@ -9,7 +9,7 @@ import { connectionFlags } from "../connection-flags.ts";
 import { EXIT_BELAY, EXIT_CODES_HELP, exitCodeOfResult } from "../exit-codes.ts";
 import { readFlagFile } from "../flag-file.ts";
 import type { Flag, Values } from "../flags.ts";
-import { choice, duration, size, text, toggle, variableName, wanted } from "../flags.ts";
+import { choice, duration, size, text, toggle, wanted } from "../flags.ts";
 import { parseDuration } from "../../base/durations.ts";
 import type { Io } from "../io.ts";
 import { checkJobId } from "../job-argument.ts";
@@ -100,7 +100,6 @@ export const run: Command = command({
         jobId,
         ...(spec === undefined ? {} : { spec }),
         security: await security(flags),
-        environment: jobEnvironment(io),
         logger,
         onProgress: remark,
         ...(output === undefined ? {} : { onOutput: (stream, data) => void output.take(stream, data) }),
@@ -137,17 +136,6 @@ async function security(flags: Values<ConnectionFlags>): Promise<TransportSecuri
     ...(flags.key === undefined ? {} : { key: await readFlagFile(flags.key, "--key") }),
     insecure: flags.insecure,
   };
-}
-
-/**
- * What the job inherits: all but this command's own flags, which would otherwise be those of a `belay run` inside the
- * job too, its id first of all. The tracker's address stays: a job may ask it about itself.
- */
-function jobEnvironment(io: Io): Record<string, string | undefined> {
-  const own = new Set(Object.keys(flagTable).map(variableName));
-  own.delete(variableName("tracker"));
-  own.delete(variableName("ca"));
-  return Object.fromEntries(Object.entries(io.env).filter(([name]) => !own.has(name)));
 }
 
 /** Says how it ended, as far as the exit code does not. */

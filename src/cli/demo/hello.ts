@@ -6,7 +6,7 @@ import { AgentProcess } from "./agent-process.ts";
 import type { Props } from "./props.ts";
 import { expectThat, underAgent } from "./props.ts";
 import { SETUP, WORK } from "./scripts.ts";
-import { showChanges, showLog, showMetrics } from "./watch.ts";
+import { showChanges, showHeartbeats, showLog, showMetrics } from "./watch.ts";
 
 const JOB = "hello";
 
@@ -14,13 +14,19 @@ const JOB = "hello";
 export async function playHello(props: Props): Promise<void> {
   const { client, address, stage } = props;
   await stage.scene("2. An agent runs a job; what it prints and uses arrives while it runs");
-  await stage.typed(`belay run --job ${JOB} --setup 'get the data' -- node work.js`);
+  await stage.typed(`belay submit --job ${JOB} --setup 'get the data' -- node work.js`);
   await client.call((jobs) => jobs.createJob({ jobId: JOB, spec: specOfWork() }));
+  await stage.typed(`belay run --job ${JOB}`);
   const agent = new AgentProcess(["run", "--tracker", address, "--job", JOB, "--quiet"], props.env);
   props.enter(agent);
   const [job] = await underAgent(
     agent,
-    Promise.all([showChanges(client, JOB, stage), showLog(client, JOB, stage), showMetrics(client, JOB, stage)]),
+    Promise.all([
+      showChanges(client, JOB, stage),
+      showHeartbeats(client, JOB, stage),
+      showLog(client, JOB, stage),
+      showMetrics(client, JOB, stage),
+    ]),
   );
   const code = await agent.ended;
   expectThat(job.state === JobState.SUCCEEDED && code === 0, () => `job ${JOB} failed: ${agent.remarks.trim()}`);

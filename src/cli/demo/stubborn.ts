@@ -19,9 +19,10 @@ const GRACE_MS = 1_000;
 export async function playStubborn(props: Props): Promise<number[]> {
   const { client, address, stage } = props;
   await stage.scene("3. A stubborn job ignores SIGTERM and hides a child; a cancel ends all of it");
-  await stage.typed(`belay run --job ${JOB} -- node stubborn.js`);
+  await stage.typed(`belay submit --job ${JOB} -- node stubborn.js`);
   const command = [process.execPath, "-e", STUBBORN];
   await client.call((jobs) => jobs.createJob({ jobId: JOB, spec: { name: JOB, command } }));
+  await stage.typed(`belay run --job ${JOB}`);
   const agent = new AgentProcess(["run", "--tracker", address, "--job", JOB, "--quiet"], props.env);
   props.enter(agent);
 

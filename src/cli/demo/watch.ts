@@ -1,3 +1,4 @@
+import { sleep } from "../../base/clock.ts";
 import { LogStream } from "../../gen/belay/v1/job_pb.ts";
 import type { Job } from "../../gen/belay/v1/job_pb.ts";
 import { formatSize } from "../../base/sizes.ts";
@@ -8,11 +9,13 @@ import { containmentName, hasEnded, streamName } from "../render/state.ts";
 import { metricsText } from "../render/show.ts";
 import type { Stage } from "./stage.ts";
 
-/** Shows each change of a job, heartbeats included; returns it as it has ended. */
+/** Time between two looks for a heartbeat. */
+const HEARTBEAT_LOOK_MS = 250;
+
+/** Shows each change of a job; returns it as it has ended. */
 export async function showChanges(client: JobClient, jobId: string, stage: Stage): Promise<Job> {
   let state = -1;
   let agent = "";
-  let beat = 0n;
   for await (const job of watchJob(client, jobId)) {
     const attempt = job.attempts.at(-1);
     if (agent === "" && attempt?.agent !== undefined) {
@@ -22,14 +25,25 @@ export async function showChanges(client: JobClient, jobId: string, stage: Stage
     }
     if (job.state !== state) await stage.arrived("state", stage.style.state(job.state));
     state = job.state;
-    const heartbeat = attempt?.heartbeat;
-    if (heartbeat !== undefined && heartbeat.nonce !== beat && !hasEnded(job.state)) {
-      beat = heartbeat.nonce;
-      await stage.arrived("heartbeat", `alive; the agent itself uses ${formatSize(heartbeat.agentMemoryBytes)}`);
-    }
     if (hasEnded(job.state)) return job;
   }
   throw new Error(`The tracker's stream of job ${jobId} ended before the job`);
+}
+
+/** Shows the agent's heartbeats, which are no change of the job and so have to be looked for, until it has ended. */
+export async function showHeartbeats(client: JobClient, jobId: string, stage: Stage): Promise<void> {
+  let seen = 0n;
+  for (;;) {
+    const { job } = await client.call((jobs) => jobs.getJob({ jobId }));
+    if (job === undefined || hasEnded(job.state)) return;
+    const heartbeat = job.attempts.at(-1)?.heartbeat;
+    if (heartbeat !== undefined && heartbeat.nonce !== seen) {
+      seen = heartbeat.nonce;
+      const memory = formatSize(heartbeat.agentMemoryBytes);
+      await stage.arrived("heartbeat", `the agent is alive and itself uses ${memory}`);
+    }
+    await sleep(HEARTBEAT_LOOK_MS);
+  }
 }
 
 /** Shows the log as it arrives, line by line; tells each line to `seen`. Returns at the log's end. */

@@ -23,7 +23,7 @@ export function jobTable(jobs: readonly Job[], output: Pick<Output, "isTerminal"
       style.state(job.state),
       // Without spaces, so that columns stay countable.
       output.isTerminal ? ago(job.createTime, now).replaceAll(" ", "").replace("ago", "") : isoTime(job.createTime),
-      span(job.startTime, job.endTime ?? timestampFromMs(now)).replaceAll(" ", ""),
+      tookText(job, now).replaceAll(" ", ""),
       job.result === undefined
         ? ""
         : job.result.signal === ""
@@ -36,6 +36,14 @@ export function jobTable(jobs: readonly Job[], output: Pick<Output, "isTerminal"
     ];
   });
   return table(output.isTerminal ? header.map((title) => style.bold(title)) : header, rows);
+}
+
+/** By the agent's clock alone if it has ended; the tracker hears of start and end later. */
+function tookText(job: Job, now: number): string {
+  const { result } = job;
+  return result?.startTime === undefined
+    ? span(job.startTime, job.endTime ?? timestampFromMs(now))
+    : span(result.startTime, result.endTime);
 }
 
 function nameOf(job: Job): string {

@@ -53,7 +53,7 @@ export function totalsText(totals: readonly StreamTotals[]): string {
     .filter((one) => one.bytes > 0n)
     .map((one) => {
       const dropped = one.droppedBytes > 0n ? `, ${formatSize(one.droppedBytes)} dropped` : "";
-      return `${streamName(one.stream)} ${formatSize(one.bytes)}, ${one.lines} lines${dropped}`;
+      return `${streamName(one.stream)} ${formatSize(one.bytes)}, ${one.lines === 1n ? "1 line" : `${one.lines} lines`}${dropped}`;
     })
     .join("; ");
 }

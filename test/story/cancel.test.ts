@@ -1,0 +1,65 @@
+import { describe, expect, it } from "vitest";
+import { TrackerProcess } from "../helpers/cli.ts";
+
+describe("belay cancel", () => {
+  it("ends a job that sleeps, and --wait returns when nothing of it is left", async () => {
+    const tracker = await TrackerProcess.start();
+    const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", "echo $$; exec sleep 1000");
+    const [, pid = ""] = await run.says(/^(\d+)$/m);
+    const cancel = await tracker.ends("cancel", "--wait", "--reason", "wrong data", "j1");
+    expect(cancel).toMatchObject({ code: 0, stderr: "" });
+    expect(cancel.stdout).toMatch(/^j1 is CANCELED \(CANCELED, SIGTERM after /);
+    expect(cancel.stdout).toMatch(/SIGTERM sent to 1 process$/m);
+    expect(cancel.stdout).toMatch(/no process left/);
+    expect(() => process.kill(Number(pid), 0)).toThrow("ESRCH");
+    expect(await run.ended).toBe(143);
+    expect(run.stderr).toContain("wrong data");
+    expect((await tracker.ends("wait", "j1")).code).toBe(143);
+    expect((await tracker.ends("show", "j1")).stdout).toMatch(/cancel {2}COMPLETED .*wrong data/);
+  });
+
+  it("kills a job that ignores it, after the grace period, with its hidden children", async () => {
+    const tracker = await TrackerProcess.start();
+    const script = "trap '' TERM; setsid sleep 1000 & echo child $!; while :; do sleep 0.1; done";
+    const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", script);
+    const [, child = ""] = await run.says(/^child (\d+)$/m);
+    const cancel = await tracker.ends("cancel", "--wait", "--grace", "300ms", "j1");
+    expect(cancel.stdout).toMatch(/SIGTERM sent to/);
+    expect(cancel.stdout).toMatch(/SIGKILL sent to/);
+    expect(await run.ended).toBe(137);
+    expect(() => process.kill(Number(child), 0)).toThrow("ESRCH");
+  });
+
+  it("of a pending job means that no agent ever runs it", async () => {
+    const tracker = await TrackerProcess.start();
+    await tracker.ends("submit", "--job", "j1", "--", "echo", "ran");
+    expect((await tracker.ends("cancel", "j1")).stdout).toMatch(/^j1 is CANCELED/);
+    const run = await tracker.ends("run", "--job", "j1");
+    expect(run.code).toBe(125);
+    expect(run.stdout).toBe("");
+  });
+
+  it("of an ended job changes nothing and is no error", async () => {
+    const tracker = await TrackerProcess.start();
+    await tracker.ends("run", "--job", "j1", "--", "true");
+    expect(await tracker.ends("cancel", "--wait", "j1")).toMatchObject({ code: 0, stderr: "" });
+    expect((await tracker.ends("cancel", "j1")).stdout).toMatch(/^j1 is SUCCEEDED \(exit code 0/);
+  });
+});
+
+describe("belay signal, pause and resume", () => {
+  it("reach the job's processes", async () => {
+    const tracker = await TrackerProcess.start();
+    const script = "trap 'echo got it' USR1; echo ready; while :; do sleep 0.05; done";
+    const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", script);
+    await run.says(/ready/);
+    expect((await tracker.ends("signal", "j1", "usr1")).code).toBe(0);
+    await run.says(/got it/);
+    expect((await tracker.ends("pause", "j1")).code).toBe(0);
+    const watched = tracker.belay("wait", "--timeout", "300ms", "j1");
+    expect(await watched.ended).toBe(125);
+    expect(watched.stderr).toMatch(/Job "j1" has not ended within 300ms: it is PAUSED/);
+    expect((await tracker.ends("resume", "j1")).code).toBe(0);
+    await tracker.ends("cancel", "--wait", "j1");
+  });
+});

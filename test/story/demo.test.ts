@@ -1,0 +1,30 @@
+import { readdir } from "node:fs/promises";
+import { expect, it } from "vitest";
+import { belay, tempDirectory } from "../helpers/cli.ts";
+
+it("belay demo shows the whole of it, within 20 seconds, and leaves nothing", async () => {
+  const temp = await tempDirectory();
+  const begin = performance.now();
+  const demo = belay(["demo"], { env: { TMPDIR: temp, NODE_DISABLE_COMPILE_CACHE: "1" } });
+  expect(await demo.ended, demo.stderr + demo.stdout).toBe(0);
+  expect(performance.now() - begin).toBeLessThan(20_000);
+  for (const line of [
+    /agent +on /,
+    /stdout +data is here/,
+    /stdout +step 6 of 6/,
+    /stderr +warning/,
+    /metrics +cpu /,
+    /heartbeat +the agent is alive/,
+    /result +SUCCEEDED/,
+    /log +complete: /,
+    /status +the agent answers: 2 processes/,
+    /SIGTERM sent to 2 processes/,
+    /SIGKILL sent to 2 processes/,
+    /no process left/,
+    /Nothing is left/,
+  ]) {
+    expect(demo.stdout).toMatch(line);
+  }
+  expect(demo.stderr).toBe("");
+  expect(await readdir(temp)).toEqual([]);
+}, 30_000);

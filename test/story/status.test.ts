@@ -1,0 +1,36 @@
+import { describe, expect, it } from "vitest";
+import { TrackerProcess } from "../helpers/cli.ts";
+
+describe("belay status", () => {
+  it("is answered by the agent, live", async () => {
+    const tracker = await TrackerProcess.start();
+    const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", "echo $$; exec sleep 1000");
+    const [, pid = ""] = await run.says(/^(\d+)$/m);
+    const status = await tracker.ends("status", "j1");
+    expect(status.stdout).toMatch(/^State +RUNNING$/m);
+    expect(status.stdout).toMatch(/^Agent +answered in /m);
+    expect(status.stdout).toMatch(new RegExp(`^${pid} .* sleep 1000$`, "m"));
+    const json: unknown = JSON.parse((await tracker.ends("status", "--json", "j1")).stdout);
+    expect(json).toMatchObject({ job: { jobId: "j1" }, report: { state: "JOB_STATE_RUNNING", pid: Number(pid) } });
+    await tracker.ends("cancel", "--wait", "j1");
+  });
+
+  it("says so when the agent is away, and that the job is lost when its lease has run out", async () => {
+    const tracker = await TrackerProcess.start();
+    const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", "echo ready; exec sleep 1000");
+    await run.says(/ready/);
+    await run.kill("SIGKILL");
+    const status = await tracker.ends("status", "--wait", "300ms", "j1");
+    expect(status.code).toBe(0);
+    expect(status.stdout).toMatch(/^Agent +no answer: /m);
+    const wait = tracker.belay("wait", "j1");
+    await wait.says(/The agent of "j1" is lost/);
+    expect((await tracker.ends("jobs", "--state", "lost")).stdout).toMatch(/^j1 +LOST/m);
+  });
+
+  it("of an ended job says how it ended", async () => {
+    const tracker = await TrackerProcess.start();
+    await tracker.ends("run", "--job", "j1", "--", "sh", "-c", "exit 3");
+    expect((await tracker.ends("status", "j1")).stdout).toMatch(/^State +FAILED \(exit code 3 after .*\)$/m);
+  });
+});
