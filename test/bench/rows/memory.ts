@@ -1,0 +1,25 @@
+import { setTimeout as wait } from "node:timers/promises";
+import { JobState } from "../../../src/gen/belay/v1/job_pb.ts";
+import { type Bench, memoryOf, type Row, type Stage } from "../bench.ts";
+
+/** Time after the start until an agent counts as idle. Milliseconds. */
+const SETTLE = 3000;
+
+/** Memory of an agent whose job does nothing. */
+export const memory: Bench = {
+  name: "memory",
+  about: "memory of an agent whose job is idle, and of the tracker",
+  async run(stage: Stage): Promise<Row[]> {
+    const agent = stage.agent("memory", ["sleep", "1000"]);
+    await stage.until("memory", JobState.RUNNING);
+    await wait(SETTLE);
+    const rows = [
+      { what: "idle agent, RSS", ours: [memoryOf(agent.pid, "VmRSS") / 1e6], unit: "MB", reach: "<= 75" },
+      { what: "idle agent, private", ours: [memoryOf(agent.pid, "RssAnon") / 1e6], unit: "MB", reach: "<= 32" },
+      { what: "tracker, RSS", ours: [memoryOf(stage.trackerPid, "VmRSS") / 1e6], unit: "MB", reach: "" },
+    ];
+    await stage.client.cancelJob({ jobId: "memory" });
+    await agent.ended;
+    return rows;
+  },
+};
