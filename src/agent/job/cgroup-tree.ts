@@ -5,6 +5,7 @@ import { errnoOf } from "../../base/errors.ts";
 import { Containment } from "../../gen/belay/v1/job_pb.ts";
 import { cgroupNumber, cgroupPids, removeCgroup } from "./cgroup.ts";
 import { deliver } from "./deliver.ts";
+import { MemoryControl } from "./memory-control.ts";
 import { isAlive, type ProcessEntry, readProcess } from "./proc.ts";
 import type { ProcessTree, TreeUsage } from "./tree.ts";
 
@@ -17,6 +18,7 @@ export class CgroupTree implements ProcessTree {
   /** The job's directory. */
   readonly directory: string;
   private readonly parent: string;
+  private readonly memory: MemoryControl | undefined;
   private frozen = false;
   private peakMemory = 0;
   private lastCpuSeconds = 0;
@@ -28,6 +30,7 @@ export class CgroupTree implements ProcessTree {
   constructor(parent: string, directory: string) {
     this.parent = parent;
     this.directory = directory;
+    this.memory = MemoryControl.make(parent, directory);
   }
 
   /**
@@ -36,12 +39,19 @@ export class CgroupTree implements ProcessTree {
    * way, drops variables whose names are no shell identifiers and turns errors of exec into exit codes.
    */
   start<T>(spawn: () => T): T {
-    this.enter(this.directory);
     try {
+      this.memory?.enter();
+      this.enter(this.directory);
       return spawn();
     } finally {
       this.enter(this.parent);
+      this.memory?.leave();
     }
+  }
+
+  /** The job's directory in the hierarchy of a v1 memory controller; empty when there is none. */
+  get memoryDirectory(): string {
+    return this.memory?.ownDirectory ?? "";
   }
 
   adopt(): void {}
@@ -92,10 +102,10 @@ export class CgroupTree implements ProcessTree {
     if (cpu !== undefined) this.lastCpuSeconds = cpu / 1e6;
     const sampled = members.reduce((sum, entry) => sum + entry.memoryBytes, 0);
     this.peakMemory = Math.max(this.peakMemory, sampled);
-    const peak = cgroupNumber(join(this.directory, "memory.peak"));
+    const peak = this.memory?.peak();
     return {
       cpuSeconds: this.lastCpuSeconds,
-      memoryBytes: cgroupNumber(join(this.directory, "memory.current")) ?? sampled,
+      memoryBytes: this.memory?.current() ?? sampled,
       peakMemoryBytes: peak ?? this.peakMemory,
       processes: members.length,
       threads: members.reduce((sum, entry) => sum + entry.threads, 0),
@@ -104,15 +114,37 @@ export class CgroupTree implements ProcessTree {
   }
 
   oomKills(): number | undefined {
-    return cgroupNumber(join(this.directory, "memory.events"), "oom_kill");
+    return this.memory?.oomKills();
+  }
+
+  limitMemory(bytes: number): string | undefined {
+    return this.memory === undefined ? "the job's cgroup has no memory controller" : this.memory.setLimit(bytes);
+  }
+
+  release(): void {
+    // A process may fork while it is being moved; its child is found in the next round.
+    for (let pids = cgroupPids(this.directory), round = 0; pids.length > 0 && round < 100; round++) {
+      for (const pid of pids) this.memory?.release(pid);
+      for (const pid of pids) this.move(pid, this.parent);
+      pids = cgroupPids(this.directory);
+    }
   }
 
   close(): boolean {
-    return removeCgroup(this.directory);
+    const gone = removeCgroup(this.directory);
+    return (this.memory?.close() ?? true) && gone;
   }
 
   private enter(directory: string): void {
     fs.writeFileSync(join(directory, "cgroup.procs"), String(process.pid));
+  }
+
+  private move(pid: number, directory: string): void {
+    try {
+      fs.writeFileSync(join(directory, "cgroup.procs"), String(pid));
+    } catch (error) {
+      if (errnoOf(error) !== "ESRCH") throw error;
+    }
   }
 
   private write(file: string, value: string): void {

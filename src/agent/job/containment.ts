@@ -21,6 +21,8 @@ export interface ContainmentFound {
   readonly cookie: string;
   /** The job's cgroup; empty when it has none. */
   readonly cgroup: string;
+  /** The job's cgroup in the hierarchy of a v1 memory controller; empty when it has none. */
+  readonly memoryCgroup: string;
 }
 
 /**
@@ -33,7 +35,8 @@ export function makeContainment(choice: ContainmentChoice): ContainmentFound {
   if (choice !== "process-group") {
     const made = makeCgroup(cookie);
     if (typeof made !== "string") {
-      return { containment: Containment.CGROUP, message: "", tree: made, cookie, cgroup: made.directory };
+      const { directory: cgroup, memoryDirectory: memoryCgroup } = made;
+      return { containment: Containment.CGROUP, message: "", tree: made, cookie, cgroup, memoryCgroup };
     }
     if (choice === "cgroup") throw new BelayError("BAD_USAGE", `Cannot use --containment "cgroup": ${made}`);
     return group(cookie, `No cgroup: ${made}`);
@@ -53,7 +56,7 @@ export function detectContainment(choice: ContainmentChoice): { containment: Con
 }
 
 function group(cookie: string, why: string): ContainmentFound {
-  const base = { containment: Containment.PROCESS_GROUP, cookie, cgroup: "" };
+  const base = { containment: Containment.PROCESS_GROUP, cookie, cgroup: "", memoryCgroup: "" };
   if (!hasProc()) {
     const message = `${why}; there is no /proc either, so a process that leaves the job's process group is not found`;
     return { ...base, message, tree: new PlainGroupTree() };

@@ -115,8 +115,17 @@ export class GroupTree implements ProcessTree {
     };
   }
 
+  limitMemory(): string {
+    return "the job has no cgroup";
+  }
+
   oomKills(): undefined {
     return undefined;
+  }
+
+  release(): void {
+    this.known.clear();
+    this.groups.clear();
   }
 
   close(): boolean {

@@ -20,6 +20,7 @@ import { Countdown } from "./countdown.ts";
 import { sendToGroup } from "./deliver.ts";
 import { stepEnvironment } from "./environment.ts";
 import { Ladder, type TreeEnd } from "./ladder.ts";
+import { oomKillsAround } from "./memory-control.ts";
 import { Output } from "./output.ts";
 import { prepareJob, type PreparedJob } from "./prepare.ts";
 import { describeProcesses } from "./process-info.ts";
@@ -77,6 +78,7 @@ class JobRun implements Job {
   private readonly timeouts: Countdown[] = [];
   private readonly groups = new Set<number>();
   private readonly signalsSent = new Set<string>();
+  private readonly oomKillsBefore = oomKillsAround();
   private startTime: number | undefined;
   private pausedSince: number | undefined;
   private pausedMs = 0;
@@ -93,7 +95,9 @@ class JobRun implements Job {
     this.containment = prepared.containment;
     this.containmentMessage = prepared.message;
     this.output = new Output(handlers);
-    this.sampler = new Sampler(prepared.tree, 0);
+    const { memoryLimitBytes } = spec;
+    const unlimited = memoryLimitBytes > 0 ? prepared.tree.limitMemory(memoryLimitBytes) : undefined;
+    this.sampler = new Sampler(prepared.tree, unlimited === undefined ? memoryLimitBytes : 0);
     prepared.pipes.provide(spec.steps.length * 2);
     this.done = this.run();
   }
@@ -251,6 +255,7 @@ class JobRun implements Job {
         main: step.main,
       }),
     );
+    this.limitMemory(step);
     this.output.add(LogStream.STDOUT, step.number, stdout.readEnd);
     this.output.add(LogStream.STDERR, step.number, stderr.readEnd);
     this.limit(step);
@@ -285,6 +290,14 @@ class JobRun implements Job {
     this.prepared.watcher.setGroups([...this.groups]);
   }
 
+  /** Makes sure of the limit now that something runs under it: a kernel may refuse one that is exceeded already. */
+  private limitMemory(step: Step): void {
+    const { memoryLimitBytes } = this.spec;
+    if (memoryLimitBytes === 0) return;
+    const problem = this.prepared.tree.limitMemory(memoryLimitBytes);
+    if (problem !== undefined) this.handlers.notice(step.number, `The memory limit is not enforced: ${problem}`);
+  }
+
   private limit(step: Step): void {
     if (step.main) {
       for (const timeout of this.timeouts.splice(0)) timeout.cancel();
@@ -307,6 +320,7 @@ class JobRun implements Job {
   private naturalVerdict(step: Step, exit: ExitStatus): Verdict {
     return naturalVerdict(step, exit, {
       oomKills: this.prepared.tree.oomKills(),
+      oomKillsAround: difference(oomKillsAround(), this.oomKillsBefore),
       signalsSent: this.signalsSent,
     });
   }
@@ -380,6 +394,7 @@ class JobRun implements Job {
     if (keep) {
       await this.output.drain(new AbortController().signal);
       this.output.close();
+      this.prepared.tree.release();
       return false;
     }
     while (!this.output.ended) {
@@ -422,6 +437,10 @@ const SETTLE_MS = 100;
 const LONGEST_SETTLE_MS = 2000;
 /** Most time between stop signal and SIGKILL for what was left behind. */
 const LEFTOVER_GRACE_MS = 2000;
+
+function difference(now: number | undefined, before: number | undefined): number | undefined {
+  return now === undefined || before === undefined ? undefined : now - before;
+}
 
 function stateName(state: JobState): string {
   return JobStateSchema.value[state]?.localName ?? String(state);

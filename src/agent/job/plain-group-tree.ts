@@ -60,8 +60,16 @@ export class PlainGroupTree implements ProcessTree {
     return { cpuSeconds: 0, memoryBytes: 0, peakMemoryBytes: 0, processes, threads: processes, exact: false };
   }
 
+  limitMemory(): string {
+    return "this system has no cgroups";
+  }
+
   oomKills(): undefined {
     return undefined;
+  }
+
+  release(): void {
+    this.groups.clear();
   }
 
   close(): boolean {

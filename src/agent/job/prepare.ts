@@ -47,6 +47,7 @@ export function prepareJob(options: PrepareOptions): PreparedJob {
   const watcher = new Watcher({
     cookie: found.cookie,
     cgroup: found.cgroup,
+    memoryCgroup: found.memoryCgroup,
     directory: pipes.directory,
     environment,
     logger: options.logger,

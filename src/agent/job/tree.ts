@@ -49,8 +49,16 @@ export interface ProcessTree {
   /** Undoes `freeze`, also one that is under way. */
   thaw(): void;
   usage(): TreeUsage;
-  /** How many processes the kernel killed for want of memory; undefined when it cannot be known. */
+  /**
+   * Limits what the members may use of memory together.
+   *
+   * @returns why it cannot, as a clause, or undefined
+   */
+  limitMemory(bytes: number): string | undefined;
+  /** How many members the kernel has killed for want of memory; undefined when the tree does not know. */
   oomKills(): number | undefined;
+  /** Lets the members go: they are the job's no more. */
+  release(): void;
   /**
    * Gives back what the tree holds. The last call.
    *

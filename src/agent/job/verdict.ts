@@ -17,8 +17,10 @@ export interface Verdict {
 
 /** What is known besides the exit status of the deciding step. */
 export interface Circumstances {
-  /** Processes killed for want of memory. Undefined: it cannot be known. */
+  /** Processes of the job that were killed for want of memory. Undefined: the job is not counted by itself. */
   readonly oomKills: number | undefined;
+  /** The same in the cgroup that the job shares with the agent. Undefined: that is not counted, either. */
+  readonly oomKillsAround: number | undefined;
   /** Signals that signal commands have sent. */
   readonly signalsSent: ReadonlySet<string>;
 }
@@ -33,7 +35,13 @@ export function naturalVerdict(step: Step, exit: ExitStatus, circumstances: Circ
   const how = exit.signal === undefined ? `exited with code ${exit.code}` : `was ended by ${exit.signal}`;
   const failed = { ...base, outcome: Outcome.FAILED };
   if ((circumstances.oomKills ?? 0) > 0) {
-    const message = `${what} ${how}: the kernel ran out of memory for the job and killed ${circumstances.oomKills} of its processes`;
+    const message = `${what} ${how}: the kernel ran out of memory for the job and killed ${processes(circumstances.oomKills ?? 0)} of it`;
+    return { ...failed, reason: EndReason.OOM_KILLED, message };
+  }
+  // Others may be in the shared cgroup, so there it takes both: a count that rose, and an end that fits.
+  const killed = exit.signal === "SIGKILL" || exit.code === 137;
+  if (killed && circumstances.oomKills === undefined && (circumstances.oomKillsAround ?? 0) > 0) {
+    const message = `${what} ${how}: the kernel ran out of memory in the cgroup of agent and job, and killed ${processes(circumstances.oomKillsAround ?? 0)} there`;
     return { ...failed, reason: EndReason.OOM_KILLED, message };
   }
   const message = `${what} ${how}${exit.signal === undefined ? "" : sender(exit.signal, circumstances)}`;
@@ -73,9 +81,16 @@ export function describeStep(step: Step): string {
   return step.main ? "Main command" : `Setup step ${step.number} "${step.name}"`;
 }
 
-function sender(signal: string, { oomKills, signalsSent }: Circumstances): string {
+function processes(count: number): string {
+  return count === 1 ? "1 process" : `${count} processes`;
+}
+
+function sender(signal: string, { oomKills, oomKillsAround, signalsSent }: Circumstances): string {
   if (signalsSent.has(signal)) return ", which a signal command had sent";
   if (signal !== "SIGKILL") return "";
-  const cause = oomKills === undefined ? "; whether the machine was out of memory cannot be known here" : "";
+  const cause =
+    oomKills === undefined && oomKillsAround === undefined
+      ? "; whether the machine was out of memory cannot be known here"
+      : "";
   return `, which the agent did not send${cause}`;
 }

@@ -7,11 +7,11 @@ import type { Logger } from "../../base/logger.ts";
  * or closes. A close without "end" before it means that the agent is dead, whatever killed it; then the job's processes
  * are killed until none is found, and its cgroup and temporary files are removed.
  *
- * $1 cookie  $2 the job's cgroup or nothing  $3 directory of temporary files
+ * $1 cookie  $2 the job's cgroup or nothing  $3 directory of temporary files  $4 the job's v1 memory cgroup or nothing
  */
 const SCRIPT = `
 trap '' HUP INT QUIT TERM TSTP TTIN TTOU USR1 USR2 PIPE
-cookie=$1 cg=$2 dir=$3 groups=
+cookie=$1 cg=$2 dir=$3 memory=$4 groups=
 while read -r verb word; do
   case $verb in
     groups) groups=$word ;;
@@ -34,6 +34,7 @@ while [ "$round" -lt 400 ]; do
     rmdir "$cg"/*/*/ "$cg"/*/
     rmdir "$cg" || left=1
   fi
+  if [ -n "$memory" ] && [ -d "$memory" ]; then rmdir "$memory" || left=1; fi
   [ -z "$left" ] && break
   round=$((round + 1))
   if [ "$round" -lt 100 ]; then sleep 0.02; else sleep 1; fi
@@ -49,6 +50,8 @@ export interface WatcherOptions {
   readonly cookie: string;
   /** Empty: none. */
   readonly cgroup: string;
+  /** Empty: none. */
+  readonly memoryCgroup: string;
   /** Removed when the agent dies. */
   readonly directory: string;
   readonly environment: Record<string, string>;
@@ -94,8 +97,8 @@ export class Watcher {
   }
 
   private spawn(): ChildProcess {
-    const { cookie, cgroup, directory, environment } = this.options;
-    const child = spawn("/bin/sh", ["-c", SCRIPT, "belay-watcher", cookie, cgroup, directory], {
+    const { cookie, cgroup, memoryCgroup, directory, environment } = this.options;
+    const child = spawn("/bin/sh", ["-c", SCRIPT, "belay-watcher", cookie, cgroup, directory, memoryCgroup], {
       cwd: "/",
       detached: true,
       env: environment,

@@ -46,3 +46,32 @@ describe.for(MODES)("A cancel $name", ({ skip, ...mode }) => {
     await eventually("clean up", () => agent.processes().length === 0);
   });
 });
+
+describe.for(MODES)("A natural end $name", ({ skip, ...mode }) => {
+  if (skip !== undefined) {
+    it.skip(`is not tested: ${skip}`);
+    return;
+  }
+
+  it("ends what was left behind, also what holds stdout", async () => {
+    await using agent = new Driven(mode, () => [vice("holds-stdout.sh")]);
+    expect(await agent.result()).toMatchObject({ reason: "END_REASON_EXITED", exitCode: 5 });
+    expect(agent.output).toBe("ready\n");
+    await agent.exited();
+    expect(agent.processes()).toEqual([]);
+    expect(agent.leavings()).toEqual([]);
+  });
+
+  it("keeps what is to be kept beyond the agent's own end, and nothing else", async () => {
+    await using agent = new Driven(mode, () => [vice("holds-stdout.sh")], { keepDescendants: true });
+    expect(await agent.result()).toMatchObject({ reason: "END_REASON_EXITED", exitCode: 5 });
+    await agent.exited();
+    const kept = await agent.until("the kept process", () =>
+      agent.processes().find((line) => line.includes("sleep 1000")),
+    );
+    expect(agent.processes()).toEqual([kept]);
+    expect(agent.leavings()).toEqual([]);
+    process.kill(Number.parseInt(kept, 10), "SIGKILL");
+    await eventually("clean up", () => agent.processes().length === 0);
+  });
+});
