@@ -38,7 +38,7 @@ function translateCode(thrown: ConnectError, tracker: string): Failure {
     retry,
   });
   // connect-node's words for an answer that is not gRPC, and its codes for HTTP statuses (a 404 page is Unimplemented).
-  if (/unsupported content.type|missing trailer|protocol error: /i.test(said) || /^HTTP \d{3}/.test(said)) {
+  if (/unsupported content.type/i.test(said) || /^HTTP \d{3}/.test(said)) {
     return fail(
       "TRACKER_REFUSED",
       `The server at ${tracker} is no Belay tracker: it does not answer in gRPC (${said})`,
