@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
-import type { ClientDuplexStream, ServiceError } from "@grpc/grpc-js";
+import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { Client, Metadata, credentials } from "@grpc/grpc-js";
 import { crc32 } from "node:zlib";
 import { grpcMethod } from "../../src/base/grpc-service.ts";
@@ -90,7 +90,7 @@ export class ScriptedAgent {
       this.rouse();
     });
     // The status tells all.
-    this.call.on("error", (_: ServiceError) => undefined);
+    this.call.on("error", () => undefined);
     this.ended = new Promise((resolve) => {
       this.call.on("status", ({ code, details }: StreamEnd) => {
         this.over = { code, details };
@@ -189,7 +189,7 @@ export class ScriptedAgent {
 
   heartbeat(nonce: bigint, logs?: bigint): void {
     const value = { nonce, ...(logs === undefined ? {} : { logs: { lastProduced: logs } }) };
-    this.send({ case: "heartbeat", value } as Payload);
+    this.send({ case: "heartbeat", value });
   }
 
   /** Waits for a message of a kind that no earlier call has taken; takes it. */

@@ -32,7 +32,11 @@ export async function getJobStatus(
   using scope = new CallScope(signal);
   const answer = await ask(live, context, wait, scope);
   if (!("report" in answer)) return { job: live.snapshot(), message: answer.rejected };
-  return { job: live.snapshot(), report: answer.report, roundTrip: durationFromMs(Math.round(clock.monotonic() - asked)) };
+  return {
+    job: live.snapshot(),
+    report: answer.report,
+    roundTrip: durationFromMs(Math.round(clock.monotonic() - asked)),
+  };
 }
 
 /** Why there will be no answer. */

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { Attempt, CommandKind, Job, StatusReport } from "../../gen/belay/v1/job_pb.ts";
-import { AttemptSchema, CommandState, JobSchema, JobState } from "../../gen/belay/v1/job_pb.ts";
+import type { Attempt, CommandKind, Job, JobState, StatusReport } from "../../gen/belay/v1/job_pb.ts";
+import { AttemptSchema, CommandState, JobSchema } from "../../gen/belay/v1/job_pb.ts";
 import type { Command, GoodbyeReason, Receipt } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
 import { streamTotals } from "../store/log/totals.ts";

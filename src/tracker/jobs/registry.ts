@@ -163,7 +163,7 @@ export class JobRegistry {
   }
 
   private announce(change: JobChange): void {
-    for (const listener of [...this.listeners]) listener(change);
+    for (const listener of this.listeners) listener(change);
   }
 
   private async load(jobId: string): Promise<LiveJob | undefined> {

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import type { ConnectRouter, ConnectRouterOptions } from "@connectrpc/connect";
 import { Code, ConnectError, createConnectRouter, createContextValues } from "@connectrpc/connect";
+import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
@@ -10,7 +11,7 @@ import { nodeRequestKey } from "./caller.ts";
 /** A request of either HTTP. */
 export type AnyRequest = IncomingMessage | Http2ServerRequest;
 /** A response of either HTTP. */
-export type AnyResponse = ServerResponse<IncomingMessage> | Http2ServerResponse;
+export type AnyResponse = ServerResponse | Http2ServerResponse;
 
 /**
  * Makes the function that answers HTTP requests.
@@ -39,13 +40,8 @@ export function createHandler(
     }
     const contextValues = createContextValues().set(nodeRequestKey, request);
     // The types know pairs only: a request of one HTTP goes with the response of the same.
-    const call = universalRequestFromNodeRequest(
-      request as IncomingMessage,
-      response as ServerResponse,
-      undefined,
-      contextValues,
-    );
-    await universalResponseToNodeResponse(await handler(call), response);
+    const call = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, contextValues);
+    await universalResponseToNodeResponse(withReadableStatus(await handler(call)), response);
   }
 
   return (request, response) => {
@@ -60,6 +56,27 @@ export function createHandler(
       if (response.headersSent) response.destroy();
       else sendText(response, 400, "Bad request");
     });
+  };
+}
+
+/**
+ * Percent-encodes a message of gRPC only where its specification asks for it. connect-node encodes commas and colons,
+ * too, and grpc-js does not decode those: its users would read "Job%3A".
+ */
+function withReadableStatus(answer: UniversalServerResponse): UniversalServerResponse {
+  const { trailer } = answer;
+  if (trailer === undefined) return answer;
+  return {
+    ...answer,
+    // Read when the body is through: only then is the status known.
+    get trailer() {
+      const encoded = trailer.get("grpc-message");
+      if (encoded !== null) {
+        const message = decodeURIComponent(encoded);
+        trailer.set("grpc-message", message.replaceAll(/[^ -$&-~]+/g, encodeURIComponent));
+      }
+      return trailer;
+    },
   };
 }
 

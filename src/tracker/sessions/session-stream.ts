@@ -61,7 +61,7 @@ export class SessionStream implements AgentStream {
     this.log = log;
     this.lane = live.lane(attempt);
     this.heardAt = context.registry.clock.monotonic();
-    this.stopListening = log.onWrite((error) => this.onWrite(error));
+    this.stopListening = log.onWrite((problem) => this.onWrite(problem));
   }
 
   supports(kind: CommandKind): boolean {
@@ -213,10 +213,10 @@ export class SessionStream implements AgentStream {
     if (receipt !== undefined) this.receipt(receipt);
   }
 
-  private onWrite(error: unknown): void {
-    if (error !== undefined) {
-      this.context.logger.error("Cannot write a log", { job: this.live.id, error: messageOf(error) });
-      const why = errnoOf(error) === "ENOSPC" ? "its disk is full" : messageOf(error);
+  private onWrite(problem: unknown): void {
+    if (problem !== undefined) {
+      this.context.logger.error("Cannot write a log", { job: this.live.id, error: messageOf(problem) });
+      const why = errnoOf(problem) === "ENOSPC" ? "its disk is full" : messageOf(problem);
       this.fail(new ConnectError(`The tracker cannot store the log: ${why}`, Code.ResourceExhausted));
       return;
     }

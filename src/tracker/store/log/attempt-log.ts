@@ -230,18 +230,18 @@ export class AttemptLog {
     if (written?.bytesWritten === bytes.length) this.entries += entries.length;
   }
 
-  private async giveUp(error: unknown): Promise<void> {
+  private async giveUp(problem: unknown): Promise<void> {
     await this.file?.truncate(this.done.position).catch(() => undefined);
     this.pending = [];
     this.pendingBytes = 0;
     this.pendingEntries = [];
     this.tail = copyTotals(this.done);
     this.indexed = Math.min(this.indexed, this.done.position);
-    this.tell(error);
+    this.tell(problem);
   }
 
-  private tell(error: unknown): void {
-    for (const listener of [...this.listeners]) listener(error);
+  private tell(problem: unknown): void {
+    for (const listener of this.listeners) listener(problem);
     if (this.pendingBytes <= LOW_WATER_BYTES) this.wake();
   }
 
