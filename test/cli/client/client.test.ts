@@ -21,7 +21,7 @@ const TLS = path.resolve(import.meta.dirname, "../../fixtures/tls");
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
-  for (const clean of cleanups.splice(0).reverse()) await clean();
+  for (const clean of cleanups.splice(0).toReversed()) await clean();
 });
 
 /** A tracker's JobService in which only what the test says is there. */
