@@ -56,6 +56,10 @@ export class CgroupTree implements ProcessTree {
 
   adopt(): void {}
 
+  claim(entries: readonly ProcessEntry[]): void {
+    for (const entry of entries) this.move(entry.pid, this.directory);
+  }
+
   members(): ProcessEntry[] {
     const entries: ProcessEntry[] = [];
     for (const pid of cgroupPids(this.directory)) {
@@ -143,7 +147,8 @@ export class CgroupTree implements ProcessTree {
     try {
       fs.writeFileSync(join(directory, "cgroup.procs"), String(pid));
     } catch (error) {
-      if (errnoOf(error) !== "ESRCH") throw error;
+      // It has ended, or it is in a place from which we may not take it.
+      if (!["ESRCH", "EACCES", "EPERM"].includes(errnoOf(error) ?? "")) throw error;
     }
   }
 

@@ -45,6 +45,10 @@ export class GroupTree implements ProcessTree {
     if (entry !== undefined) this.known.set(pid, entry);
   }
 
+  claim(entries: readonly ProcessEntry[]): void {
+    for (const entry of entries) this.known.set(entry.pid, entry);
+  }
+
   members(): ProcessEntry[] {
     const entries = new Map<number, ProcessEntry>();
     for (const pid of listPids()) {

@@ -1,7 +1,6 @@
 import fs from "node:fs";
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { sleep } from "../../base/clock.ts";
 import { formatDuration } from "../../base/durations.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import {
@@ -13,14 +12,16 @@ import {
   LogStream,
   type MetricSample,
   Outcome,
+  type ResourceUsage,
 } from "../../gen/belay/v1/job_pb.ts";
 import { StepEndedSchema, StepStartedSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
+import { Closing } from "./closing.ts";
 import { type CompiledSpec, compileSpec, type Step } from "./compile-spec.ts";
 import { Countdown } from "./countdown.ts";
 import { sendToGroup } from "./deliver.ts";
 import { stepEnvironment } from "./environment.ts";
 import { Ladder, type TreeEnd } from "./ladder.ts";
-import { oomKillsAround } from "./memory-control.ts";
+import { countOomKillsAround } from "./memory-control.ts";
 import { Output } from "./output.ts";
 import { prepareJob, type PreparedJob } from "./prepare.ts";
 import { describeProcesses } from "./process-info.ts";
@@ -51,6 +52,13 @@ interface RunningStep {
   readonly start: number;
 }
 
+/** What was found when everything was over. */
+interface Closed {
+  readonly end: TreeEnd;
+  readonly usage: ResourceUsage;
+  readonly outputCut: boolean;
+}
+
 /** An end that was ordered, under way or done. */
 interface OrderedEnd {
   readonly order: EndOrder;
@@ -74,11 +82,12 @@ class JobRun implements Job {
   /** Aborted by the first order. */
   private readonly ending = new AbortController();
   private readonly output: Output;
+  private readonly closing: Closing;
   private readonly sampler: Sampler;
   private readonly timeouts: Countdown[] = [];
   private readonly groups = new Set<number>();
   private readonly signalsSent = new Set<string>();
-  private readonly oomKillsBefore = oomKillsAround();
+  private readonly oomKillsAround = countOomKillsAround();
   private startTime: number | undefined;
   private pausedSince: number | undefined;
   private pausedMs = 0;
@@ -95,6 +104,7 @@ class JobRun implements Job {
     this.containment = prepared.containment;
     this.containmentMessage = prepared.message;
     this.output = new Output(handlers);
+    this.closing = new Closing(prepared.tree, this.output, prepared.pipes.directory, spec.grace);
     const { memoryLimitBytes } = spec;
     const unlimited = memoryLimitBytes > 0 ? prepared.tree.limitMemory(memoryLimitBytes) : undefined;
     this.sampler = new Sampler(prepared.tree, unlimited === undefined ? memoryLimitBytes : 0);
@@ -109,7 +119,9 @@ class JobRun implements Job {
   end(order: EndOrder): void {
     if (this.ordered !== undefined || this.natural !== undefined) {
       // Too late to be the cause; what is still to be ended may end sooner.
-      this.ladder?.shorten(order.grace ?? this.spec.grace);
+      const grace = order.grace ?? this.spec.grace;
+      this.ladder?.shorten(grace);
+      this.closing.shorten(grace);
       return;
     }
     const { running } = this;
@@ -320,7 +332,7 @@ class JobRun implements Job {
   private naturalVerdict(step: Step, exit: ExitStatus): Verdict {
     return naturalVerdict(step, exit, {
       oomKills: this.prepared.tree.oomKills(),
-      oomKillsAround: difference(oomKillsAround(), this.oomKillsBefore),
+      oomKillsAround: this.oomKillsAround(),
       signalsSent: this.signalsSent,
     });
   }
@@ -338,11 +350,8 @@ class JobRun implements Job {
 
   /** Ends what is left, reads the output to its end and puts the result together. */
   private async finish(verdict: Verdict): Promise<JobResult> {
-    const keep = this.spec.keepDescendants && this.ordered === undefined && this.running?.step.main === true;
     const askTime = this.ordered?.askTime ?? Date.now();
-    const end = this.ordered === undefined ? await this.endLeftovers(keep) : await this.ordered.tree;
-    const usage = this.sampler.total();
-    const outputCut = await this.finishOutput(keep);
+    const { end, usage, outputCut } = this.keeps() ? await this.letGo() : await this.endAll();
     this.leavePause();
     const forced = this.ordered !== undefined || end.rounds.length > 0 || outputCut;
     return makeResult({
@@ -357,57 +366,40 @@ class JobRun implements Job {
     });
   }
 
-  /** Gives what the job left behind a moment to end by itself, then ends it. */
-  private async endLeftovers(keep: boolean): Promise<TreeEnd> {
-    const { tree } = this.prepared;
-    if (keep || (await this.settled())) return { rounds: [], emptyTime: Date.now(), survivors: [] };
-    const left = describeProcesses(tree.members());
-    this.ladder = new Ladder(tree, Math.min(this.spec.grace, LEFTOVER_GRACE_MS));
-    const end = await this.ladder.climb("SIGTERM");
-    if (end.rounds.length > 0) {
-      const names = left.map((entry) => `${entry.pid} ${entry.command}`);
-      const step = this.running?.step ?? this.spec.steps[0];
-      this.handlers.notice(
-        step?.number ?? 0,
-        `${step === undefined ? "Job" : describeStep(step)} left ${left.length} ${left.length === 1 ? "process" : "processes"} behind, now ended: ${names.slice(0, 5).join("; ")}`,
-      );
-    }
-    return end;
+  /** Whether what is left is to be left alone: only when the main command came to its end by itself. */
+  private keeps(): boolean {
+    return this.spec.keepDescendants && this.ordered === undefined && this.running?.step.main === true;
   }
 
-  /** Whether the tree empties by itself: readers of a pipeline end a moment later than what they read from. */
-  private async settled(): Promise<boolean> {
-    const { tree } = this.prepared;
-    const deadline = performance.now() + LONGEST_SETTLE_MS;
-    const start = performance.now();
-    for (let pause = 1; ; pause = Math.min(pause * 2, 25)) {
-      if (tree.isEmpty()) return true;
-      const quiet = Math.min(this.output.stillFor, performance.now() - start);
-      const patience = this.output.isFull ? Number.POSITIVE_INFINITY : deadline - performance.now();
-      if (quiet >= SETTLE_MS || patience <= 0) return false;
-      await sleep(pause);
-    }
+  private async letGo(): Promise<Closed> {
+    const usage = this.sampler.total();
+    await this.output.drain(new AbortController().signal);
+    this.output.close();
+    this.prepared.tree.release();
+    return { end: { rounds: [], emptyTime: Date.now(), survivors: [] }, usage, outputCut: false };
   }
 
-  /** @returns whether somebody still holds a pipe, so that output may be missing */
-  private async finishOutput(keep: boolean): Promise<boolean> {
-    if (keep) {
-      await this.output.drain(new AbortController().signal);
-      this.output.close();
-      this.prepared.tree.release();
-      return false;
-    }
-    while (!this.output.ended) {
-      const left = OUTPUT_SILENCE_MS - this.output.stillFor;
-      if (left <= 0) {
-        this.output.close();
-        return true;
-      }
-      const wait = new AbortController();
-      await Promise.race([this.output.whenEnded(), sleep(Math.min(left, 1000), wait.signal)]);
-      wait.abort();
-    }
-    return false;
+  private async endAll(): Promise<Closed> {
+    const { closing } = this;
+    const force = (): void => this.noticeLeftovers();
+    const first = this.ordered === undefined ? await closing.endLeftovers(force) : await this.ordered.tree;
+    const end = await closing.endHolders(first, force);
+    const usage = this.sampler.total();
+    return { end, usage, outputCut: await closing.finishOutput() };
+  }
+
+  private noticeLeftovers(): void {
+    const { running } = this;
+    if (this.ordered !== undefined || running === undefined) return;
+    const left = describeProcesses(this.prepared.tree.members());
+    if (left.length === 0) return;
+    const names = left.map((entry) => `${entry.pid} ${entry.command}`);
+    const what = left.length === 1 ? "1 process" : `${left.length} processes`;
+    const list = names.length > 5 ? `${names.slice(0, 5).join("; ")}; …` : names.join("; ");
+    this.handlers.notice(
+      running.step.number,
+      `${describeStep(running.step)} left ${what} behind, which the agent ends: ${list}`,
+    );
   }
 
   private setState(state: JobState, message: string): void {
@@ -429,23 +421,10 @@ class JobRun implements Job {
   }
 }
 
-/** After the output has been silent for so long, a pipe that somebody still holds is given up. */
-const OUTPUT_SILENCE_MS = 5000;
-/** What the main command left behind may end by itself while it prints, and for so long after. */
-const SETTLE_MS = 100;
-/** And no longer than this in all. */
-const LONGEST_SETTLE_MS = 2000;
-/** Most time between stop signal and SIGKILL for what was left behind. */
-const LEFTOVER_GRACE_MS = 2000;
-
-function difference(now: number | undefined, before: number | undefined): number | undefined {
-  return now === undefined || before === undefined ? undefined : now - before;
+function closeAll(...fds: number[]): void {
+  for (const fd of fds) fs.closeSync(fd);
 }
 
 function stateName(state: JobState): string {
   return JobStateSchema.value[state]?.localName ?? String(state);
-}
-
-function closeAll(...fds: number[]): void {
-  for (const fd of fds) fs.closeSync(fd);
 }

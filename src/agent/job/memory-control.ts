@@ -151,16 +151,21 @@ function enableForChildren(parent: string): void {
 }
 
 /**
- * Counts processes that the kernel has killed for want of memory in the agent's own cgroup, such as its container. The
- * job shares it when it has no memory controller of its own.
+ * Begins to count the processes that the kernel kills for want of memory in the agent's own cgroup, such as its
+ * container. The job shares it when it has no memory controller of its own.
+ *
+ * @returns how many there have been since; undefined when they are not counted
  */
-export function oomKillsAround(): number | undefined {
-  for (const [directory, files] of [
+export function countOomKillsAround(): () => number | undefined {
+  const places = [
     [ownCgroup(), V2],
     [ownCgroup("memory"), V1],
-  ] as const) {
-    const kills = directory === undefined ? undefined : cgroupNumber(join(directory, files.events), "oom_kill");
-    if (kills !== undefined) return kills;
+  ] as const;
+  for (const [directory, files] of places) {
+    if (directory === undefined) continue;
+    const count = (): number | undefined => cgroupNumber(join(directory, files.events), "oom_kill");
+    const before = count();
+    if (before !== undefined) return () => (count() ?? before) - before;
   }
-  return undefined;
+  return () => undefined;
 }

@@ -16,6 +16,8 @@ export class PlainGroupTree implements ProcessTree {
     this.groups.add(pid);
   }
 
+  claim(): void {}
+
   /** The groups' leaders stand for all. */
   members(): ProcessEntry[] {
     for (const group of this.groups) if (!this.send(group, 0)) this.groups.delete(group);

@@ -27,6 +27,8 @@ export interface ProcessTree {
   start<T>(spawn: () => T): T;
   /** Takes note of a process that `start` has started, the leader of its own process group. */
   adopt(pid: number): void;
+  /** Makes members of processes that were found to be the job's in another way. */
+  claim(entries: readonly ProcessEntry[]): void;
   /** Those alive now. */
   members(): ProcessEntry[];
   /** Whether none is alive. Cheaper than `members`. */
