@@ -175,6 +175,16 @@ export class ScriptedAgent {
     return this;
   }
 
+  /** Counts pieces of standard output as printed that an earlier stream has delivered. */
+  countDelivered(pieces: readonly string[]): void {
+    const data = Buffer.from(pieces.join(""));
+    this.sums.set(LogStream.STDOUT, {
+      bytes: data.byteLength,
+      lines: data.toString("latin1").split("\n").length - 1,
+      crc: crc32(data),
+    });
+  }
+
   /** Reports the end of the job, by default a success with the totals of what was printed. */
   result(fields: Omit<MessageInitShape<typeof JobResultSchema>, "$typeName"> = {}): bigint {
     const value = create(JobResultSchema, {

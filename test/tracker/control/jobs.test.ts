@@ -1,0 +1,146 @@
+import { Code } from "@connectrpc/connect";
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { existsSync } from "node:fs";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { JobState } from "../../../src/gen/belay/v1/job_pb.ts";
+import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
+import { someSpec, testTracker } from "../../helpers/tracker.ts";
+
+describe("CreateJob", () => {
+  test("is idempotent by id: the same spec returns the job, another one is ALREADY_EXISTS", async () => {
+    const { jobs } = await testTracker();
+    const spec = { ...someSpec, labels: { a: "1" } };
+    const first = await jobs.createJob({ jobId: "j", spec });
+    const second = await jobs.createJob({ jobId: "j", spec });
+    expect(second.job).toEqual(first.job);
+    await expect(jobs.createJob({ jobId: "j", spec: { command: ["false"] } })).rejects.toMatchObject({
+      code: Code.AlreadyExists,
+      rawMessage: 'Job "j" exists with another spec',
+    });
+  });
+
+  test("makes an id when none is given", async () => {
+    const { jobs } = await testTracker();
+    const { job } = await jobs.createJob({ spec: someSpec });
+    expect(job?.jobId).toMatch(/^[0-9a-z]{12}$/);
+    expect((await jobs.getJob({ jobId: job?.jobId ?? "" })).job).toEqual(job);
+  });
+
+  const many = Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`k${i}`, ""]));
+  test.each([
+    [{ jobId: "a/b", spec: someSpec }, /^job_id "a\/b": expected 1 to 128 letters/],
+    [{ jobId: "x".repeat(300), spec: someSpec }, /^job_id .* has 300 characters: expected at most 128/],
+    [{}, /^spec is absent/],
+    [{ spec: {} }, /^spec.command is empty: expected a program/],
+    [{ spec: { command: ["a\0b"] } }, /^spec.command\[0\] contains a NUL byte/],
+    [{ spec: { ...someSpec, name: "é".repeat(129) } }, /^spec.name has 258 bytes: expected at most 256/],
+    [{ spec: { ...someSpec, labels: many } }, /^spec.labels has 65 entries: expected at most 64/],
+    [{ spec: { ...someSpec, labels: { "a b": "" } } }, /^spec.labels has the key "a b": expected/],
+    [{ spec: { ...someSpec, labels: { a: "x".repeat(257) } } }, /^spec.labels\["a"\] has 257 bytes/],
+    [{ spec: { ...someSpec, setup: [{ run: "true" }, { run: " " }] } }, /^spec.setup\[1\].run is empty/],
+    [{ spec: { ...someSpec, environment: { "A=B": "" } } }, /^spec.environment has the name "A=B"/],
+    [{ spec: { ...someSpec, timeout: durationFromMs(-1) } }, /^spec.timeout is -0.001 s: expected 0 or more/],
+    [{ spec: { ...someSpec, stopSignal: "SIGNOT" } }, /^spec.stop_signal "SIGNOT": expected the name of a signal/],
+  ])("refuses what breaks a rule, naming field, rule and what was found: %#", async (request, message) => {
+    const { jobs } = await testTracker();
+    await expect(jobs.createJob(request)).rejects.toMatchObject({
+      code: Code.InvalidArgument,
+      rawMessage: expect.stringMatching(message) as unknown,
+    });
+    expect((await jobs.listJobs({})).jobs).toEqual([]);
+  });
+});
+
+describe("ListJobs", () => {
+  test("gives pages, newest first, without holes while jobs are added", async () => {
+    const { jobs } = await testTracker();
+    for (let i = 0; i < 7; i++) await jobs.createJob({ jobId: `j${i}`, spec: someSpec });
+    const seen: string[] = [];
+    let pageToken = "";
+    do {
+      const page = await jobs.listJobs({ pageSize: 3, pageToken });
+      seen.push(...page.jobs.map(({ jobId }) => jobId));
+      pageToken = page.nextPageToken;
+      await jobs.createJob({ spec: someSpec });
+    } while (pageToken !== "");
+    expect(seen).toEqual(["j6", "j5", "j4", "j3", "j2", "j1", "j0"]);
+    await expect(jobs.listJobs({ pageToken: "made up" })).rejects.toMatchObject({ code: Code.InvalidArgument });
+    await expect(jobs.listJobs({ pageSize: 1001 })).rejects.toMatchObject({ code: Code.InvalidArgument });
+  });
+
+  test("filters by state, label, name and time, all together", async () => {
+    const { jobs } = await testTracker();
+    await jobs.createJob({ jobId: "a", spec: { ...someSpec, name: "train", labels: { team: "x", gpu: "1" } } });
+    await jobs.createJob({ jobId: "b", spec: { ...someSpec, name: "train", labels: { team: "x" } } });
+    await jobs.createJob({ jobId: "c", spec: { ...someSpec, name: "test", labels: { team: "y" } } });
+    await jobs.cancelJob({ jobId: "b" });
+    const ids = async (filter: NonNullable<Parameters<typeof jobs.listJobs>[0]["filter"]>) =>
+      (await jobs.listJobs({ filter })).jobs.map(({ jobId }) => jobId);
+    expect(await ids({ labels: { team: "x" } })).toEqual(["b", "a"]);
+    expect(await ids({ labels: { team: "x", gpu: "1" } })).toEqual(["a"]);
+    expect(await ids({ name: "train", states: [JobState.CANCELED, JobState.FAILED] })).toEqual(["b"]);
+    expect(await ids({ states: [JobState.PENDING] })).toEqual(["c", "a"]);
+    expect(await ids({ createTimeFrom: timestampFromMs(Date.now() + 60_000) })).toEqual([]);
+    expect(await ids({ createTimeTo: timestampFromMs(Date.now() + 60_000) })).toHaveLength(3);
+  });
+});
+
+describe("DeleteJob", () => {
+  test("removes an ended job with all that is stored of it", async () => {
+    const { address, jobs, dataDirectory } = await testTracker();
+    const agent = new ScriptedAgent(address, "j");
+    await agent.hello({ spec: someSpec });
+    agent.print("x");
+    await agent.acked(0n, 1n);
+    await expect(jobs.deleteJob({ jobId: "j" })).rejects.toMatchObject({
+      code: Code.FailedPrecondition,
+      rawMessage: 'Cannot delete job "j": it is SETTING_UP; cancel it first',
+    });
+    agent.result();
+    await agent.next("receipt");
+    const [directory = ""] = await readdir(join(dataDirectory, "logs"));
+    expect(existsSync(join(dataDirectory, "logs", directory, "1.log"))).toBe(true);
+    await jobs.deleteJob({ jobId: "j" });
+    expect(await readdir(join(dataDirectory, "logs"))).toEqual([]);
+    await expect(jobs.getJob({ jobId: "j" })).rejects.toMatchObject({ code: Code.NotFound });
+    expect(await agent.ended).toMatchObject({ code: Code.NotFound });
+    const { job } = await jobs.createJob({ jobId: "j", spec: someSpec });
+    expect(job?.attempts).toEqual([]);
+  });
+});
+
+describe("ReadMetrics", () => {
+  test("gives samples in order, thinned if asked, of a range, and follows to the end", async () => {
+    const { address, jobs } = await testTracker();
+    const agent = new ScriptedAgent(address, "j");
+    await agent.hello({ spec: someSpec });
+    const second = 1_000_000_000n;
+    for (let i = 0n; i < 10n; i++) {
+      agent.event({ case: "metricSample", value: { sampleUnixNano: i * second, processes: Number(i) } });
+    }
+    agent.event({ case: "jobMetrics", value: { readUnixNano: 10n * second, metrics: [{ name: "loss", value: 0.5 }] } });
+    await agent.acked(11n, 0n);
+    const read = async (request: Parameters<typeof jobs.readMetrics>[0]) => {
+      const samples: number[] = [];
+      const names: string[] = [];
+      for await (const answer of jobs.readMetrics({ jobId: "j", ...request })) {
+        samples.push(...answer.samples.map(({ processes }) => processes));
+        names.push(...answer.jobMetrics.flatMap(({ metrics }) => metrics.map(({ name }) => name)));
+      }
+      return { samples, names };
+    };
+    expect(await read({})).toEqual({ samples: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], names: ["loss"] });
+    const range = { startTime: timestampFromMs(2000), endTime: timestampFromMs(5000) };
+    expect(await read(range)).toEqual({ samples: [2, 3, 4], names: [] });
+    const thinned = await read({ maxSamples: 3 });
+    expect(thinned.samples.length + thinned.names.length).toBe(3);
+    expect(thinned.names).toEqual(["loss"]);
+    const followed = read({ follow: true });
+    agent.event({ case: "metricSample", value: { sampleUnixNano: 20n * second, processes: 20 } });
+    agent.result();
+    expect((await followed).samples.at(-1)).toBe(20);
+    expect((await jobs.getJob({ jobId: "j" })).job?.attempts[0]?.metrics?.processes).toBe(20);
+  });
+});
