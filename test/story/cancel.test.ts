@@ -8,7 +8,7 @@ describe("belay cancel", () => {
     const [, pid = ""] = await run.says(/^(\d+)$/m);
     const cancel = await tracker.ends("cancel", "--wait", "--reason", "wrong data", "j1");
     expect(cancel).toMatchObject({ code: 0, stderr: "" });
-    expect(cancel.stdout).toMatch(/^j1 is CANCELED \(CANCELED, SIGTERM after /);
+    expect(cancel.stdout).toMatch(/^j1 is CANCELED \(SIGTERM after /);
     expect(cancel.stdout).toMatch(/SIGTERM sent to 1 process$/m);
     expect(cancel.stdout).toMatch(/no process left/);
     expect(() => process.kill(Number(pid), 0)).toThrow("ESRCH");

@@ -11,7 +11,7 @@ import { EXIT_BELAY, EXIT_OK } from "../exit-codes.ts";
 import { duration, text, toggle } from "../flags.ts";
 import { jobArgument, onlyJob, presentJob } from "../job-argument.ts";
 import { jsonLine } from "../render/json.ts";
-import { evidenceLines, resultText } from "../render/result.ts";
+import { evidenceLines, resultDetail } from "../render/result.ts";
 import { hasEnded } from "../render/state.ts";
 import type { Style } from "../render/style.ts";
 import { styleOf } from "../render/style.ts";
@@ -67,13 +67,12 @@ function answerText(job: Job, ordered: boolean, connected: boolean, style: Style
   const state = style.state(job.state);
   if (ordered && connected) return `${job.jobId} is being canceled (${state}); belay wait ${job.jobId} sees it done\n`;
   if (ordered) return `${job.jobId} will be canceled when its agent is back (${state})\n`;
-  const result = job.result === undefined ? "" : ` (${resultText(job.result)})`;
-  return `${job.jobId} is ${state}${result}\n`;
+  return `${job.jobId} is ${state}${resultDetail(job.result)}\n`;
 }
 
 function endText(job: Job, style: Style): string {
   const result = job.result;
   if (result === undefined) return `${job.jobId} is ${style.state(job.state)}\n`;
   const evidence = result.evidence === undefined ? [] : evidenceLines(result.evidence);
-  return [`${job.jobId} is ${style.state(job.state)} (${resultText(result)})`, ...evidence, ""].join("\n");
+  return [`${job.jobId} is ${style.state(job.state)}${resultDetail(result)}`, ...evidence, ""].join("\n");
 }

@@ -15,7 +15,7 @@ import type { Io } from "../io.ts";
 import { checkJobId } from "../job-argument.ts";
 import { logFlags, loggerOf } from "../log-flags.ts";
 import { passThrough } from "../pass-through.ts";
-import { deservesMessage, resultText } from "../render/result.ts";
+import { deservesMessage, resultDetail } from "../render/result.ts";
 import { clean } from "../render/clean.ts";
 import { outcomeName } from "../render/state.ts";
 import { jobFlags } from "../spec/job-flags.ts";
@@ -143,7 +143,7 @@ async function report(jobId: string, outcome: AgentOutcome, io: Io): Promise<num
   const { result, delivered, undelivered } = outcome;
   if (io.stderr.isTerminal || deservesMessage(result)) {
     const message = deservesMessage(result) ? `: ${clean(result.message)}` : "";
-    await io.stderr.write(`belay: Job ${jobId} ${outcomeName(result.outcome)} (${resultText(result)})${message}\n`);
+    await io.stderr.write(`belay: Job ${jobId} ${outcomeName(result.outcome)}${resultDetail(result)}${message}\n`);
   }
   if (delivered) {
     if (undelivered !== "") await io.stderr.write(`belay: The log is not complete: ${undelivered}\n`);

@@ -12,7 +12,7 @@ import { duration } from "../flags.ts";
 import type { Io } from "../io.ts";
 import { jobArgument, onlyJob } from "../job-argument.ts";
 import { jsonLine } from "../render/json.ts";
-import { resultText } from "../render/result.ts";
+import { resultDetail } from "../render/result.ts";
 import { hasEnded, stateName } from "../render/state.ts";
 import { styleOf } from "../render/style.ts";
 
@@ -47,8 +47,7 @@ export const wait: Command = command({
     const result = job.result;
     if (flags.json) await io.stdout.write(jsonLine(JobSchema, job));
     else {
-      const how = result === undefined ? "" : ` (${resultText(result)})`;
-      await io.stdout.write(`${jobId} is ${styleOf(io.stdout).state(job.state)}${how}\n`);
+      await io.stdout.write(`${jobId} is ${styleOf(io.stdout).state(job.state)}${resultDetail(result)}\n`);
     }
     return result === undefined ? EXIT_BELAY : exitCodeOfResult(result);
   },

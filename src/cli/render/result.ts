@@ -13,11 +13,19 @@ export function resultText(result: JobResult): string {
   const after = took === "" ? "" : ` after ${took}`;
   const how =
     result.signal !== "" ? clean(result.signal) : result.exitCode === undefined ? "" : `exit code ${result.exitCode}`;
-  const reason =
-    result.reason === EndReason.EXITED || result.reason === EndReason.SIGNALED ? "" : reasonName(result.reason);
+  const reason = TOLD_OTHERWISE.has(result.reason) ? "" : reasonName(result.reason);
   const parts = [reason, how].filter((part) => part !== "").join(", ");
-  return `${parts}${after}`;
+  return `${parts}${after}`.trim();
 }
+
+/** The same in brackets behind a state; nothing if there is nothing to add. */
+export function resultDetail(result: JobResult | undefined): string {
+  const text = result === undefined ? "" : resultText(result);
+  return text === "" ? "" : ` (${text})`;
+}
+
+/** Reasons that code, signal or state tell already. */
+const TOLD_OTHERWISE: ReadonlySet<EndReason> = new Set([EndReason.EXITED, EndReason.SIGNALED, EndReason.CANCELED]);
 
 /** Whether the message tells more than the exit code does. */
 export function deservesMessage(result: JobResult): boolean {

@@ -4,7 +4,7 @@ import type { Attempt, CommandRecord, Job, JobSpec, MetricSample } from "../../g
 import type { Containment } from "../../gen/belay/v1/job_pb.ts";
 import { CommandKind, CommandState, LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
 import { clean } from "./clean.ts";
-import { evidenceLines, resultText, totalsText } from "./result.ts";
+import { evidenceLines, resultDetail, resultText, totalsText } from "./result.ts";
 import { containmentName, hasEnded } from "./state.ts";
 import type { Style } from "./style.ts";
 import { facts } from "./table.ts";
@@ -49,7 +49,7 @@ export function metricsText(sample: MetricSample): string {
 }
 
 function stateDetail(job: Job): string {
-  if (job.result !== undefined) return ` (${resultText(job.result)})`;
+  if (job.result !== undefined) return resultDetail(job.result);
   if (job.step === 0) return "";
   const setups = job.spec?.setup.length ?? 0;
   return job.step <= setups ? ` (setup step ${job.step} of ${setups})` : "";

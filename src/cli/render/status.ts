@@ -3,7 +3,7 @@ import { formatSize } from "../../base/sizes.ts";
 import { EndReason } from "../../gen/belay/v1/job_pb.ts";
 import type { GetJobStatusResponse } from "../../gen/belay/v1/job_service_pb.ts";
 import { clean } from "./clean.ts";
-import { resultText, totalsText } from "./result.ts";
+import { resultDetail, totalsText } from "./result.ts";
 import { metricsText } from "./show.ts";
 import { hasEnded, reasonName } from "./state.ts";
 import type { Style } from "./style.ts";
@@ -19,7 +19,7 @@ export function statusText(answer: GetJobStatusResponse, style: Style, now: numb
     const ended = hasEnded(job.state);
     return facts([
       ["Job", style.bold(job.jobId)],
-      ["State", `${style.state(job.state)}${ended && job.result !== undefined ? ` (${resultText(job.result)})` : ""}`],
+      ["State", `${style.state(job.state)}${ended ? resultDetail(job.result) : ""}`],
       ["Agent", ended ? "" : style.yellow(`no answer: ${clean(answer.message)}`)],
       ["Heard", ago(attempt?.lastHeardTime, now)],
       ["Last known", ended || attempt?.metrics === undefined ? "" : metricsText(attempt.metrics)],

@@ -1,0 +1,118 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { Readable } from "node:stream";
+import { toJson } from "@bufbuild/protobuf";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Command } from "../../../src/cli/command.ts";
+import { command } from "../../../src/cli/command.ts";
+import { parseCommand } from "../../../src/cli/parse.ts";
+import type { JobFlags } from "../../../src/cli/spec/job-flags.ts";
+import { jobFlags } from "../../../src/cli/spec/job-flags.ts";
+import { specOf } from "../../../src/cli/spec/job-spec.ts";
+import type { Call } from "../../../src/cli/command.ts";
+import { JobSpecSchema } from "../../../src/gen/belay/v1/job_pb.ts";
+import { MemoryOutput } from "../memory-output.ts";
+
+const job: Command = command({
+  name: "job",
+  args: [{ name: "[command...]", help: "" }],
+  about: "",
+  flags: jobFlags,
+  takesCommandLine: true,
+  examples: [],
+  run: () => Promise.resolve(0),
+});
+
+let directory = "";
+beforeAll(async () => {
+  directory = await mkdtemp(path.join(tmpdir(), "belay-spec-"));
+});
+afterAll(() => rm(directory, { recursive: true }));
+
+async function spec(argv: string[], stdin = "", env: Record<string, string> = {}): Promise<unknown> {
+  const io = {
+    stdout: new MemoryOutput(),
+    stderr: new MemoryOutput(),
+    stdin: Readable.from([Buffer.from(stdin)]),
+    env,
+  };
+  const parsed = parseCommand(job, argv, env);
+  if ("help" in parsed) throw new Error("help was asked for");
+  const found = await specOf({ ...parsed, io } as unknown as Call<JobFlags>);
+  return found === undefined ? undefined : toJson(JobSpecSchema, found);
+}
+
+describe("a job on the command line", () => {
+  it("has what its flags say", async () => {
+    expect(
+      await spec([
+        ...["--name", "n", "--label", "a=1", "--setup", "npm ci", "--setup", "make", "--cwd", "/srv", "--env", "A=1"],
+        ...[
+          "--timeout",
+          "1m",
+          "--setup-timeout",
+          "2m",
+          "--grace",
+          "0",
+          "--stop-signal",
+          "int",
+          "--metrics-interval",
+          "1s",
+        ],
+        ...["--keep-descendants", "--redact-env", "TOKEN", "--", "npm", "test"],
+      ]),
+    ).toEqual({
+      name: "n",
+      labels: { a: "1" },
+      setup: [{ run: "npm ci" }, { run: "make" }],
+      workingDirectory: "/srv",
+      environment: { A: "1" },
+      timeout: "60s",
+      setupTimeout: "120s",
+      gracePeriod: "0s",
+      stopSignal: "SIGINT",
+      metricsInterval: "1s",
+      keepDescendants: true,
+      redactEnvironment: ["TOKEN"],
+      command: ["npm", "test"],
+    });
+  });
+
+  it("is nothing when nothing was said: the tracker has it", async () => {
+    expect(await spec([])).toBeUndefined();
+  });
+
+  it("wins over its spec file; labels and environment are joined", async () => {
+    const file = "name: a\nlabels: {x: 1, y: 1}\nenvironment: {A: 1, B: 1}\nsetup: [{run: old}]\ncommand: [old]";
+    const flags = ["--spec", "-", "--name", "b", "--label", "y=2", "--env", "B=2", "--setup", "new", "new", "command"];
+    expect(await spec(flags, file)).toEqual({
+      name: "b",
+      labels: { x: "1", y: "2" },
+      environment: { A: "1", B: "2" },
+      setup: [{ run: "new" }],
+      command: ["new", "command"],
+    });
+  });
+
+  it("passes variables on by name, and reads them from files", async () => {
+    const file = path.join(directory, "vars");
+    await writeFile(file, "A=file\nB=file\n");
+    expect(await spec(["--env-file", file, "--env", "B", "--", "x"], "", { B: "here" })).toMatchObject({
+      environment: { A: "file", B: "here" },
+    });
+  });
+});
+
+describe("a mistake is named", () => {
+  it.each([
+    [["--timeout", "5s"], "Cannot use --timeout without a job: give a command after --, or --spec"],
+    [["--env", "NOT_SET", "--", "x"], "Cannot pass on --env NOT_SET: it is not set here"],
+    [["--stop-signal", "SIGFOO", "--", "x"], `Cannot use --stop-signal "SIGFOO": expected the name of a signal`],
+    [["--spec", "-"], "The spec - has no command"],
+    [["--", ""], "The command's first word is empty"],
+    [["--env-file", "/no/such", "--", "x"], "Cannot read the file of --env-file"],
+  ])("%j", async (argv, message) => {
+    await expect(spec(argv, "name: a")).rejects.toThrow(message);
+  });
+});
