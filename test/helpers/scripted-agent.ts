@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
-import type { ClientDuplexStream } from "@grpc/grpc-js";
+import type { ChannelCredentials, ClientDuplexStream } from "@grpc/grpc-js";
 import { Client, Metadata, credentials } from "@grpc/grpc-js";
 import { crc32 } from "node:zlib";
 import { grpcMethod } from "../../src/base/grpc-service.ts";
@@ -67,13 +67,17 @@ export class ScriptedAgent {
   private over: StreamEnd | undefined;
 
   /** @param address as `Tracker.address` */
-  constructor(address: string, jobId: string, options: { sessionId?: string; token?: string } = {}) {
+  constructor(
+    address: string,
+    jobId: string,
+    options: { sessionId?: string; token?: string; credentials?: ChannelCredentials } = {},
+  ) {
     this.jobId = jobId;
     this.sessionId = options.sessionId ?? uuidv7();
     const metadata = new Metadata();
     if (options.token !== undefined) metadata.set("authorization", `Bearer ${options.token}`);
     const target = address.startsWith("unix:") ? address : address.replace(/^https?:\/\//, "");
-    this.client = new Client(target, credentials.createInsecure(), {
+    this.client = new Client(target, options.credentials ?? credentials.createInsecure(), {
       "grpc.use_local_subchannel_pool": 1,
       "grpc.per_rpc_retry_buffer_size": 0,
       "grpc.enable_retries": 0,

@@ -62,7 +62,7 @@ export class Leases {
 
   private async check(live: LiveJob): Promise<void> {
     this.watched.delete(live);
-    const left = this.left(live);
+    const left = live.stream?.holding === true ? this.duration : this.left(live);
     if (left > 0) {
       this.watch(live, left);
       return;

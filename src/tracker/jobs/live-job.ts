@@ -14,6 +14,8 @@ const SHOWN_COMMANDS = 100;
 /** The stream of the session that has the job. */
 export interface AgentStream {
   readonly sessionId: string;
+  /** True while we do not read since our disk is slow; the agent's silence is then our own. */
+  readonly holding: boolean;
   supports(kind: CommandKind): boolean;
   send(command: Command): void;
   receipt(receipt: Receipt): void;

@@ -46,6 +46,7 @@ export class JobRegistry {
   private readonly listeners = new Set<ChangeListener>();
   private nextKey: number;
   private lastVersion: number;
+  private sinceSweep = 0;
 
   constructor(store: Store, clock: Clock, logger: Logger) {
     this.store = store;
@@ -183,8 +184,10 @@ export class JobRegistry {
     void live.releaseLog();
   }
 
+  /** Looks at all jobs, so not each time it is asked. */
   private forgetSome(): void {
-    if (this.jobs.size <= KEPT_ENDED) return;
+    if (this.jobs.size <= KEPT_ENDED || ++this.sinceSweep < KEPT_ENDED / 2) return;
+    this.sinceSweep = 0;
     let spare = 0;
     for (const live of this.jobs.values()) if (!live.isBusy) spare++;
     for (const live of this.jobs.values()) {

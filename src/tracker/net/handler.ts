@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import { constants } from "node:http2";
 import type { ConnectRouter, ConnectRouterOptions } from "@connectrpc/connect";
 import { Code, ConnectError, createConnectRouter, createContextValues } from "@connectrpc/connect";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
@@ -48,6 +49,7 @@ export function createHandler(
     // Errors of the connection end the call by way of its signal; here they only must not go unhandled.
     request.on("error", () => undefined);
     response.on("error", () => undefined);
+    response.once("finish", () => stopSending(request, response));
     answer(request, response).catch((error: unknown) => {
       const { code } = ConnectError.from(error);
       if (code !== Code.Aborted && code !== Code.Canceled) {
@@ -57,6 +59,18 @@ export function createHandler(
       else sendText(response, 400, "Bad request");
     });
   };
+}
+
+/**
+ * Asks a client that is still sending to stop, once it has its answer (RFC 9113, section 8.1): what it sends is not
+ * read any more and would only fill the connection's window.
+ */
+function stopSending(request: AnyRequest, response: AnyResponse): void {
+  if (request.complete || !("stream" in response)) return;
+  const { stream } = response;
+  setImmediate(() => {
+    if (!stream.closed) stream.close(constants.NGHTTP2_NO_ERROR);
+  });
 }
 
 /**

@@ -170,7 +170,7 @@ export class SessionService {
       timer.cancel();
       context.signal.removeEventListener("abort", end);
       this.streams.delete(stream);
-      stream.detach();
+      void stream.detach(!this.draining);
       stream.outbox.end();
     };
     context.signal.addEventListener("abort", end, { once: true });

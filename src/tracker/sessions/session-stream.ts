@@ -43,7 +43,6 @@ export class SessionStream implements AgentStream {
   readonly outbox: Outbox = new Outbox();
   /** When the agent was last heard, on the monotonic clock. */
   heardAt: number;
-  /** True while we do not read since our disk is slow; the agent's silence is then our own. */
   holding = false;
   private readonly context: StreamContext;
   private readonly live: LiveJob;
@@ -115,12 +114,18 @@ export class SessionStream implements AgentStream {
     }
   }
 
-  /** Ends what belongs to the stream. To be called once it is over, however it ended. */
-  detach(): void {
+  /**
+   * Ends what belongs to the stream. To be called once it is over, however it ended.
+   *
+   * @param tell whether watchers are to hear that the agent is away
+   */
+  async detach(tell: boolean): Promise<void> {
     this.stopListening();
     if (!this.isCurrent) return;
     this.live.stream = undefined;
-    void this.context.registry.settle(this.live);
+    // A failure to store it is told and handled there.
+    if (tell) await this.context.registry.commit(this.live, {}).catch(() => undefined);
+    await this.context.registry.settle(this.live);
   }
 
   private get isCurrent(): boolean {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { JobState } from "../../../src/gen/belay/v1/job_pb.ts";
 import type { WatchJobsResponse } from "../../../src/gen/belay/v1/job_service_pb.ts";
 import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
-import { someSpec, testTracker } from "../../helpers/tracker.ts";
+import { someSpec, testTracker, untilJob } from "../../helpers/tracker.ts";
 
 /** A watch that is read one change at a time. */
 class Watch {
@@ -98,6 +98,18 @@ describe("WatchJob", () => {
     expect(states.at(-1)).toBe(JobState.SUCCEEDED);
     expect(versions).toEqual(versions.toSorted((a, b) => Number(a - b)));
     expect(new Set(versions).size).toBe(versions.length);
+  });
+
+  test("shows that the agent is away, and that it is back", async () => {
+    const { jobs, address } = await testTracker();
+    const agent = new ScriptedAgent(address, "j");
+    await agent.hello({ spec: someSpec });
+    const connected = (value: boolean) => untilJob(jobs, "j", ({ attempts }) => attempts[0]?.connected === value);
+    await connected(true);
+    agent.vanish();
+    await connected(false);
+    await new ScriptedAgent(address, "j", { sessionId: agent.sessionId }).hello();
+    await connected(true);
   });
 
   test("ends with NOT_FOUND when the job is unknown", async () => {

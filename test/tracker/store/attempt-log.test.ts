@@ -171,3 +171,17 @@ test("A write that fails is forgotten: what was not committed may be handed in a
   expect(log.committed.sequence).toBe(1);
   await log.close();
 });
+
+test("A sender that is faster than the disk is held back, and goes on when the disk has caught up", async () => {
+  const log = await openLog(join(await testDirectory(), "1.log"));
+  const data = Buffer.alloc(256 * 1024, "x");
+  let sent = 0;
+  for (; !log.congested; sent++) log.append(batch(sent + 1, sent * data.length, data));
+  // 4 MiB may wait.
+  expect(sent).toBe(16);
+  await log.drained();
+  expect(log.congested).toBe(false);
+  await log.flush();
+  expect(log.committed.sequence).toBe(sent);
+  await log.close();
+});

@@ -1,0 +1,54 @@
+import { createClient } from "@connectrpc/connect";
+import { credentials } from "@grpc/grpc-js";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { execFileSync, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { request } from "node:https";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { JobService } from "../../../src/gen/belay/v1/job_service_pb.ts";
+import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
+import { someSpec, testDirectory, testTracker } from "../../helpers/tracker.ts";
+
+const noOpenssl = spawnSync("openssl", ["version"]).error !== undefined;
+
+/** A certificate that vouches for itself, as a server's and as a client's authority. */
+async function certificate(name: string): Promise<{ cert: Buffer; key: Buffer }> {
+  const directory = await testDirectory();
+  const cert = join(directory, "cert.pem");
+  const key = join(directory, "key.pem");
+  const options = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=${name}`;
+  const names = ["-addext", "subjectAltName=IP:127.0.0.1"];
+  execFileSync("openssl", [...options.split(" "), ...names, "-keyout", key, "-out", cert], { stdio: "ignore" });
+  return { cert: readFileSync(cert), key: readFileSync(key) };
+}
+
+// Without openssl there is nothing to make a certificate with.
+describe.skipIf(noOpenssl)("With TLS", () => {
+  test("one port speaks HTTP/2 and HTTP/1.1, as the client wishes", async () => {
+    const { cert, key } = await certificate("tracker");
+    const { address } = await testTracker({ tls: { cert, key } });
+    expect(address).toMatch(/^https:/);
+    const client = createClient(JobService, createGrpcTransport({ baseUrl: address, nodeOptions: { ca: cert } }));
+    expect((await client.listJobs({})).jobs).toEqual([]);
+    const status = await new Promise((resolve, reject) => {
+      request(`${address}/healthz`, { ca: cert }, (response) => resolve(response.resume().statusCode))
+        .on("error", reject)
+        .end();
+    });
+    expect(status).toBe(200);
+  });
+
+  test("a client without a certificate is refused where one is asked for; its name is recorded with one", async () => {
+    const server = await certificate("tracker");
+    const agent = await certificate("worker-7");
+    const { address } = await testTracker({ tls: { ...server, clientCa: agent.cert } });
+    const bare = createClient(JobService, createGrpcTransport({ baseUrl: address, nodeOptions: { ca: server.cert } }));
+    await expect(bare.listJobs({})).rejects.toThrow();
+    const nodeOptions = { ca: server.cert, cert: agent.cert, key: agent.key };
+    const known = createClient(JobService, createGrpcTransport({ baseUrl: address, nodeOptions }));
+    const proof = credentials.createSsl(server.cert, agent.key, agent.cert);
+    await new ScriptedAgent(address, "j", { credentials: proof }).hello({ spec: someSpec });
+    expect((await known.getJob({ jobId: "j" })).job?.attempts[0]?.principal).toBe("worker-7");
+  });
+});
