@@ -46,6 +46,7 @@ export class StreamOutput implements Output {
   readonly gone: AbortSignal;
   private readonly left = new AbortController();
   private readonly open: () => Writable & { columns?: number };
+  private room: Promise<void> | undefined;
   private opened: (Writable & { columns?: number }) | undefined;
 
   constructor(
@@ -70,15 +71,8 @@ export class StreamOutput implements Output {
 
   async write(data: string | Uint8Array): Promise<void> {
     if (this.gone.aborted || this.stream.write(data)) return;
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        this.stream.off("drain", done);
-        this.gone.removeEventListener("abort", done);
-        resolve();
-      };
-      this.stream.on("drain", done);
-      this.gone.addEventListener("abort", done);
-    });
+    this.room ??= this.waitForRoom();
+    await this.room;
   }
 
   flush(): Promise<void> {
@@ -89,6 +83,20 @@ export class StreamOutput implements Output {
       }
       this.gone.addEventListener("abort", () => resolve(), { once: true });
       this.stream.write("", () => resolve());
+    });
+  }
+
+  /** One pair of listeners, however many wait. */
+  private waitForRoom(): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        this.stream.off("drain", done);
+        this.gone.removeEventListener("abort", done);
+        this.room = undefined;
+        resolve();
+      };
+      this.stream.on("drain", done);
+      this.gone.addEventListener("abort", done);
     });
   }
 

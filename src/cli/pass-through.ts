@@ -2,7 +2,7 @@ import { formatSize, MiB } from "../base/sizes.ts";
 import type { Io, Output } from "./io.ts";
 
 /** Most output that waits for a reader who does not read, each of stdout and stderr. */
-const MAX_WAITING = 8 * MiB;
+const MAX_WAITING = 32 * MiB;
 
 /** Passes a job's output through to this program's own. */
 export interface PassThrough {

@@ -75,6 +75,21 @@ describe("belay run without a tracker", () => {
   });
 });
 
+describe("belay run whose tracker goes away for good", () => {
+  it("finishes the job, says what was not delivered, and exits with 125", async () => {
+    const tracker = await TrackerProcess.start();
+    const gate = path.join(await tempDirectory(), "gate");
+    const script = `echo ready; until [ -e ${gate} ]; do sleep 0.02; done; echo done`;
+    const run = tracker.belay("run", "--flush-timeout", "500ms", "--", "sh", "-c", script);
+    await run.says(/ready/);
+    await tracker.cli.kill("SIGKILL");
+    await writeFile(gate, "");
+    expect(await run.ended).toBe(125);
+    expect(run.stdout).toBe("ready\ndone\n");
+    expect(run.stderr).toMatch(/^belay: Not everything reached the tracker: /m);
+  });
+});
+
 describe("belay run stopped from outside", () => {
   it("ends the job on SIGTERM and says so to the tracker", async () => {
     const tracker = await TrackerProcess.start();
