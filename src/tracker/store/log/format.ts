@@ -11,7 +11,7 @@
  *                        8  8  sequence of the batch
  *                       16  4  number of chunks
  *                       20  8  0
- *                       28  4  CRC-32 of bytes 0..28 of the record, then of what follows
+ *                       28  4  CRC-32 of bytes 0..28 of the record, then of its chunks' headers
  *     chunk, 40 bytes    0  1  stream, as in LogStream
  *                        1  1  1: data, 2: gap
  *                        2  2  reason of a gap, as in GapReason
@@ -20,7 +20,7 @@
  *                       16  8  time of the read, nanoseconds since the Unix epoch
  *                       24  8  bytes of data that follow, or bytes missing for a gap
  *                       32  4  newlines in the data
- *                       36  4  0
+ *                       36  4  CRC-32 of the data that follow
  *     data                     as the job wrote it
  *
  * The file alone says what is committed: every record whose checksum holds, up to the first one whose does not. What
@@ -53,6 +53,8 @@ export interface StoredChunk {
   readonly readUnixNano: bigint;
   /** Newlines in `data`. */
   readonly lines: number;
+  /** CRC-32 of `data`. 0 for a gap. */
+  readonly crc: number;
   /** Undefined for a gap. */
   readonly data: Uint8Array | undefined;
   /** Undefined for data. */
@@ -116,9 +118,7 @@ export function encodeRecord(sequence: number, chunks: readonly StoredChunk[]): 
   heads.writeUInt32LE(length, 4);
   heads.writeBigUInt64LE(BigInt(sequence), 8);
   heads.writeUInt32LE(chunks.length, 16);
-  let checksum = crc32(heads.subarray(0, 28));
-  pieces.forEach((piece, i) => (checksum = crc32(i === 0 ? piece.subarray(RECORD_HEADER_BYTES) : piece, checksum)));
-  heads.writeUInt32LE(checksum, 28);
+  heads.writeUInt32LE(crc32(heads.subarray(RECORD_HEADER_BYTES), crc32(heads.subarray(0, 28))), 28);
   return pieces;
 }
 
@@ -131,6 +131,7 @@ function encodeChunkHeader(head: Buffer, chunk: StoredChunk): void {
   head.writeBigUInt64LE(chunk.readUnixNano, 16);
   head.writeBigUInt64LE(BigInt(chunk.gap?.bytes ?? chunk.data?.byteLength ?? 0), 24);
   head.writeUInt32LE(chunk.lines, 32);
+  head.writeUInt32LE(chunk.crc, 36);
 }
 
 /** Reads a record's header. Undefined: these bytes are none, or one that cannot be. */
@@ -155,16 +156,17 @@ export function decodeRecordHeader(bytes: Buffer): RecordHeader | undefined {
 export function decodeRecord(bytes: Buffer, header: RecordHeader, position: number): PlacedChunk[] | undefined {
   const body = bytes.subarray(RECORD_HEADER_BYTES, RECORD_HEADER_BYTES + header.length);
   if (body.length < header.length) return undefined;
-  if (crc32(body, crc32(bytes.subarray(0, 28))) !== header.checksum) return undefined;
+  let checksum = crc32(bytes.subarray(0, 28));
   const chunks: PlacedChunk[] = [];
   let at = 0;
   for (let i = 0; i < header.chunks; i++) {
     const chunk = decodeChunk(body, at, position + RECORD_HEADER_BYTES);
     if (chunk === undefined) return undefined;
     chunks.push(chunk);
+    checksum = crc32(body.subarray(at, at + CHUNK_HEADER_BYTES), checksum);
     at += CHUNK_HEADER_BYTES + (chunk.data?.byteLength ?? 0);
   }
-  return at === header.length ? chunks : undefined;
+  return at === header.length && checksum === header.checksum ? chunks : undefined;
 }
 
 function decodeChunk(body: Buffer, at: number, base: number): PlacedChunk | undefined {
@@ -173,13 +175,17 @@ function decodeChunk(body: Buffer, at: number, base: number): PlacedChunk | unde
   const isGap = body.readUInt8(at + 1) === 2;
   const size = Number(body.readBigUInt64LE(at + 24));
   if (!isGap && end + size > body.length) return undefined;
+  const data = isGap ? undefined : body.subarray(end, end + size);
+  const crc = body.readUInt32LE(at + 36);
+  if (data !== undefined && crc32(data) !== crc) return undefined;
   return {
     stream: body.readUInt8(at) as LogStream,
     step: body.readUInt32LE(at + 4),
     offset: Number(body.readBigUInt64LE(at + 8)),
     readUnixNano: body.readBigUInt64LE(at + 16),
     lines: body.readUInt32LE(at + 32),
-    data: isGap ? undefined : body.subarray(end, end + size),
+    crc,
+    data,
     gap: isGap ? { bytes: size, reason: body.readUInt16LE(at + 2) as GapReason } : undefined,
     position: base + at,
     dataPosition: base + end,

@@ -1,3 +1,4 @@
+import { crc32 } from "node:zlib";
 import { countNewlines } from "../../../base/newlines.ts";
 import type { LogBatch, LogChunk } from "../../../gen/belay/v1/tracker_service_pb.ts";
 import { GapReason } from "../../../gen/belay/v1/tracker_service_pb.ts";
@@ -40,9 +41,11 @@ function takeChunk(chunk: LogChunk, offset: number): StoredChunk {
   const data = content.case === "data" ? content.value : undefined;
   const gap = content.case === "gap" ? { bytes: Number(content.value.bytes), reason: content.value.reason } : undefined;
   const { stream, step, readUnixNano } = chunk;
-  return { stream, step, offset, readUnixNano, data, gap, lines: data === undefined ? 0 : countNewlines(data) };
+  const lines = data === undefined ? 0 : countNewlines(data);
+  const crc = data === undefined ? 0 : crc32(data);
+  return { stream, step, offset, readUnixNano, data, gap, lines, crc };
 }
 
 function hole(before: StoredChunk, offset: number, bytes: number): StoredChunk {
-  return { ...before, offset, lines: 0, data: undefined, gap: { bytes, reason: GapReason.UNSPECIFIED } };
+  return { ...before, offset, lines: 0, crc: 0, data: undefined, gap: { bytes, reason: GapReason.UNSPECIFIED } };
 }
