@@ -12,6 +12,8 @@ if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) {
   );
   process.exit(125);
 }
+// Deprecations are for us, not for those who run a job.
+process.noDeprecation = true;
 module.enableCompileCache();
 const { main } = await import("./program.ts");
 process.exit(await main(process.argv.slice(2)));

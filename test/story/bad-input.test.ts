@@ -79,7 +79,7 @@ describe("a server that is no tracker is told apart", () => {
     expect(done.stderr).toMatch(/no Belay tracker/);
     const run = await belayEnds(["run", "--tracker", `http://${address}`, ...quick, "--", "true"]);
     expect(run.code).toBe(125);
-    expect(run.stderr).toMatch(/^belay: /);
+    expect(run.stderr).toMatch(/^belay: .*no Belay tracker.*; gave up after 1\.\ds$/m);
   });
 
   it("one that hangs up", async () => {
@@ -87,6 +87,21 @@ describe("a server that is no tracker is told apart", () => {
     const done = await belayEnds(["jobs", "--tracker", `http://${address}`, ...quick]);
     expect(done.code).toBe(125);
     expect(done.stderr).toMatch(/closed the connection.*gave up after 1\.\ds$/m);
+  });
+
+  it("http where https is spoken", async () => {
+    const tls = path.resolve(import.meta.dirname, "../fixtures/tls");
+    const [cert, key] = [path.join(tls, "cert.pem"), path.join(tls, "key.pem")];
+    const tracker = await TrackerProcess.start({ args: ["--tls-cert", cert, "--tls-key", key] });
+    const plain = tracker.url.replace("https:", "http:");
+    for (const command of [["jobs"], ["run", "--", "true"]]) {
+      const [name = "", ...rest] = command;
+      const done = await belayEnds([name, "--tracker", plain, ...quick, ...rest]);
+      expect(done.code).toBe(125);
+      expect(done.stderr, name).toMatch(/^belay: .*it speaks TLS: use https:\/\/ instead of http:\/\//m);
+    }
+    const right = await tracker.ends("run", "--ca", cert, "--", "echo", "works");
+    expect(right).toMatchObject({ code: 0, stdout: "works\n", stderr: "" });
   });
 
   it("https where http is spoken", async () => {

@@ -94,12 +94,14 @@ export const run: Command = command({
     const logger = loggerOf(flags, io.stderr.isTerminal ? "error" : "warn", io);
     const output = flags.quiet ? undefined : passThrough(io);
     if (flags.job === undefined) remark(`Job ${jobId}`);
+    const begin = performance.now();
+    const proof = await security(flags);
     try {
       const outcome = await runAgent({
         ...agentOptions(flags),
         jobId,
         ...(spec === undefined ? {} : { spec }),
-        security: await security(flags),
+        security: proof,
         logger,
         onProgress: remark,
         ...(output === undefined ? {} : { onOutput: (stream, data) => void output.take(stream, data) }),
@@ -108,6 +110,10 @@ export const run: Command = command({
       });
       await output?.end();
       return await report(jobId, outcome, io);
+    } catch (error) {
+      if (!(error instanceof BelayError) || error.code !== "TRACKER_UNREACHABLE") throw error;
+      const { explainUnreachable } = await import("../client/explain.ts");
+      throw await explainUnreachable(error, flags.tracker, proof, performance.now() - begin);
     } finally {
       signals.release();
       await logger.flush();

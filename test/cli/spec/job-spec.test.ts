@@ -46,22 +46,13 @@ async function spec(argv: string[], stdin = "", env: Record<string, string> = {}
 describe("a job on the command line", () => {
   it("has what its flags say", async () => {
     expect(
-      await spec([
-        ...["--name", "n", "--label", "a=1", "--setup", "npm ci", "--setup", "make", "--cwd", "/srv", "--env", "A=1"],
-        ...[
-          "--timeout",
-          "1m",
-          "--setup-timeout",
-          "2m",
-          "--grace",
-          "0",
-          "--stop-signal",
-          "int",
-          "--metrics-interval",
-          "1s",
-        ],
-        ...["--keep-descendants", "--redact-env", "TOKEN", "--", "npm", "test"],
-      ]),
+      await spec(
+        [
+          ["--name", "n", "--label", "a=1", "--setup", "npm ci", "--setup", "make", "--cwd", "/srv", "--env", "A=1"],
+          ["--timeout", "1m", "--setup-timeout", "2m", "--grace", "0", "--stop-signal", "int"],
+          ["--metrics-interval", "1s", "--keep-descendants", "--redact-env", "TOKEN", "--", "npm", "test"],
+        ].flat(),
+      ),
     ).toEqual({
       name: "n",
       labels: { a: "1" },
