@@ -10,6 +10,7 @@ import type { JobSpec, StatusReport } from "../gen/belay/v1/job_pb.ts";
 import type { Welcome } from "../gen/belay/v1/tracker_service_pb.ts";
 import { agentInfo } from "./info.ts";
 import { startJob } from "./job/job.ts";
+import { nothingReapsWarning } from "./job/pid-one.ts";
 import { prepareJob, type PreparedJob } from "./job/prepare.ts";
 import type { Job } from "./job/types.ts";
 import type { AgentOptions, AgentOutcome } from "./options.ts";
@@ -86,6 +87,8 @@ class Agent {
   }
 
   async run(): Promise<AgentOutcome> {
+    const warning = nothingReapsWarning();
+    if (warning !== undefined) this.options.logger?.warn(warning);
     const ended = this.session.run();
     const unlisten = this.obeyStop();
     try {
