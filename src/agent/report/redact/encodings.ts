@@ -1,0 +1,119 @@
+import { latin, unicode } from "./text.ts";
+
+/** Columns after which tools break lines of base64: `base64` of coreutils, and PEM as openssl writes it. */
+const WRAPS = [76, 64];
+
+/**
+ * The forms in which bytes may stand in a log: as they are, and as base64, URLs, JSON and `set -x` write them.
+ *
+ * Forms may come twice, and may be shorter than what can be redacted.
+ */
+export function* encodingsOf(value: Uint8Array): Generator<Uint8Array> {
+  yield value;
+  yield* base64(value);
+  yield* urlEncoded(value);
+  const text = unicode(value);
+  if (text === undefined) return;
+  for (const form of jsonEscaped(text)) yield Buffer.from(form);
+  // A shell writes 'it'\''s' for it's when it shows what it runs.
+  if (text.includes("'")) yield Buffer.from(text.replaceAll("'", "'\\''"));
+}
+
+/**
+ * What base64 shows of a value when anything may stand around it. A character of base64 has 6 bits, so the same bytes
+ * look different at each of three alignments, and characters that share bits with a neighbour are left out.
+ */
+function* base64(value: Uint8Array): Generator<Uint8Array> {
+  for (const before of [0, 1, 2]) {
+    const padded = Buffer.concat([Buffer.alloc(before), value]);
+    const first = Math.ceil((before * 8) / 6);
+    const last = Math.floor((padded.length * 8) / 6);
+    for (const alphabet of ["base64", "base64url"] as const) {
+      const text = padded.toString(alphabet).slice(first, last);
+      yield Buffer.from(text);
+      // Long output of base64(1) has line breaks; of what begins with the value, they are known.
+      if (before > 0) continue;
+      for (const columns of WRAPS) {
+        for (let at = 0; text.length > columns && at < text.length; at += columns) {
+          yield Buffer.from(text.slice(at, at + columns));
+        }
+      }
+    }
+  }
+}
+
+/** Bytes that stand for themselves in a URL, besides letters and digits, by who does the encoding. */
+const UNRESERVED = [
+  // RFC 3986; Go, Python's quote(safe="")
+  "-_.~",
+  // encodeURIComponent
+  "-_.~!'()*",
+  // encodeURI
+  "-_.~!'()*;,/?:@&=+$#",
+  // Python's quote
+  "-_.~/",
+  // HTML forms, URLSearchParams, Java
+  "-_.*",
+  // PHP's urlencode
+  "-_.",
+];
+
+/** One table for each way to encode: what stands for each byte. */
+const URL_TABLES = UNRESERVED.flatMap((unreserved) =>
+  [true, false].flatMap((upper) => ["%20", "+"].map((space) => urlTable(unreserved, upper, space))),
+);
+
+function urlTable(unreserved: string, upper: boolean, space: string): string[] {
+  return Array.from({ length: 256 }, (_, byte) => {
+    const char = String.fromCharCode(byte);
+    if (char === " ") return space;
+    return /[A-Za-z0-9]/.test(char) || unreserved.includes(char) ? char : `%${hex(byte, 2, upper)}`;
+  });
+}
+
+function* urlEncoded(value: Uint8Array): Generator<Uint8Array> {
+  if (/^[A-Za-z0-9._-]*$/.test(latin(value))) return;
+  for (const table of URL_TABLES) yield Buffer.from(Array.from(value, (byte) => table[byte]).join(""));
+}
+
+/** How writers of JSON differ: what they write as \uXXXX though they need not, and with which letters. */
+const JSON_WRITERS = [
+  // JSON.stringify, Rust, jq
+  { extra: /(?!)/, upper: false, slash: false },
+  { extra: /(?!)/, upper: false, slash: true },
+  // Python; with the slash, PHP
+  { extra: /[^ -~]/, upper: false, slash: false },
+  { extra: /[^ -~]/, upper: false, slash: true },
+  // Go
+  { extra: /[<>&\u2028\u2029]/, upper: false, slash: false },
+  // Gson
+  { extra: /[<>&='\u2028\u2029]/, upper: false, slash: false },
+  // .NET
+  { extra: /[^ -~]|["&'+<>`]/, upper: true, slash: false },
+];
+
+function* jsonEscaped(text: string): Generator<string> {
+  for (const { extra, upper, slash } of JSON_WRITERS) {
+    // By UTF-16 units, as \u counts.
+    yield text.replace(/[^A-Za-z0-9 _.,:;-]/g, (unit) => {
+      if (extra.test(unit) && !SHORT_ESCAPES.test(unit)) return `\\u${hex(unit.charCodeAt(0), 4, upper)}`;
+      // Half a pair: the other half follows, and together they need no escape.
+      if (isSurrogate(unit)) return unit;
+      return unit === "/" && slash ? "\\/" : JSON.stringify(unit).slice(1, -1);
+    });
+  }
+  // JSON within JSON.
+  yield JSON.stringify(JSON.stringify(text).slice(1, -1)).slice(1, -1);
+}
+
+/** \b, \t, \n, \f and \r are written so by everyone. */
+const SHORT_ESCAPES = /[\b\t\n\f\r]/;
+
+function isSurrogate(unit: string): boolean {
+  return unit >= "\ud800" && unit <= "\udfff";
+}
+
+function hex(value: number, digits: number, upper: boolean): string {
+  const text = value.toString(16).padStart(digits, "0");
+  return upper ? text.toUpperCase() : text;
+}

@@ -1,0 +1,78 @@
+import { MiB } from "../../../base/sizes.ts";
+import { encodingsOf } from "./encodings.ts";
+import { Matcher } from "./matcher.ts";
+import { latin, linesOf, trim } from "./text.ts";
+
+/** A shorter value would stand in many places where it is no secret. Bytes. */
+export const SHORTEST_SECRET = 6;
+/** All forms of all secrets together, in bytes; each takes some 20 bytes of memory, and 0.2 µs whenever one is added. */
+const MOST_PATTERN_BYTES = MiB / 2;
+/** A value and its three alignments of base64 take together at least so many times its length. */
+const LEAST_GROWTH = 4;
+/** The line around a PEM block is the same for everyone. */
+const PEM_ARMOR = /^-----(?:BEGIN|END) [A-Z0-9 ]+-----$/;
+
+/** What became of a value: `short` and `full` (there are too many already) are not redacted. */
+export type Added = "added" | "known" | "short" | "full";
+
+/** The values to redact. They only grow: what was a secret once stays one. */
+export class Secrets {
+  private readonly patterns = new Map<string, Uint8Array>();
+  /** What became of each value, so that none is worked on twice. */
+  private readonly values = new Map<string, Added>();
+  private patternBytes = 0;
+  private made: Matcher | undefined;
+  private readonly mostPatternBytes: number;
+
+  constructor(mostPatternBytes: number = MOST_PATTERN_BYTES) {
+    this.mostPatternBytes = mostPatternBytes;
+  }
+
+  /** What finds them. Undefined: there are none. */
+  get matcher(): Matcher | undefined {
+    if (this.made === undefined && this.patterns.size > 0) {
+      const sorted = [...this.patterns].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, pattern]) => pattern);
+      this.made = new Matcher(sorted);
+    }
+    return this.made;
+  }
+
+  /**
+   * Adds a value in all its forms, without white space at its ends; of a value of several lines, also each line.
+   */
+  add(value: Uint8Array | string): Added {
+    const whole = trim(Buffer.from(value));
+    if (whole.length < SHORTEST_SECRET) return "short";
+    const key = latin(whole);
+    const before = this.values.get(key);
+    if (before !== undefined) return before;
+    const added = this.addForms(whole);
+    this.values.set(key, added === "added" ? "known" : added);
+    return added;
+  }
+
+  private addForms(whole: Uint8Array): Added {
+    if (this.patternBytes + whole.length * LEAST_GROWTH > this.mostPatternBytes) return "full";
+    const fresh = new Map<string, Uint8Array>();
+    let bytes = 0;
+    for (const part of whole.includes(0x0a) ? [whole, ...secretLines(whole)] : [whole]) {
+      for (const form of encodingsOf(part)) {
+        const formKey = latin(form);
+        if (form.length < SHORTEST_SECRET || this.patterns.has(formKey) || fresh.has(formKey)) continue;
+        bytes += form.length;
+        if (this.patternBytes + bytes > this.mostPatternBytes) return "full";
+        fresh.set(formKey, form);
+      }
+    }
+    for (const [formKey, form] of fresh) this.patterns.set(formKey, form);
+    this.patternBytes += bytes;
+    this.made = undefined;
+    return "added";
+  }
+}
+
+function* secretLines(value: Uint8Array): Generator<Uint8Array> {
+  for (const line of linesOf(value)) {
+    if (line.length >= SHORTEST_SECRET && !PEM_ARMOR.test(latin(line))) yield line;
+  }
+}

@@ -1,0 +1,190 @@
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { execaSync, execa } from "execa";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { MOST_FILE_BYTES } from "../../../../src/agent/report/redact/redact-file.ts";
+import { Redaction } from "../../../../src/agent/report/redact/redaction.ts";
+import { LogStream } from "../../../../src/gen/belay/v1/job_pb.ts";
+
+let directory = "";
+let warnings: string[] = [];
+let passed: { stream: LogStream; step: number; text: string }[] = [];
+let redaction: Redaction;
+
+function start(environment: Record<string, string> = {}, names: string[] = []): void {
+  redaction = new Redaction({
+    environment,
+    names,
+    directory,
+    warn: (message) => warnings.push(message),
+    sink: (stream, step, data) => passed.push({ stream, step, text: Buffer.from(data).toString() }) > 0,
+  });
+}
+
+/** What is left of a text that a job prints on standard output. */
+function print(text: string, stream: LogStream = LogStream.STDOUT, step = 1): string {
+  passed = [];
+  redaction.output(stream, step, Buffer.from(text), 0n);
+  return passed.map((piece) => piece.text).join("");
+}
+
+/** Runs a real shell with the file in its environment. */
+function shell(script: string): void {
+  execaSync("sh", ["-c", script], { env: redaction.environment });
+}
+
+const file = (): string => redaction.environment["BELAY_REDACT"] ?? "";
+
+beforeEach(() => {
+  directory = fs.mkdtempSync(path.join(os.tmpdir(), "belay-test-"));
+  warnings = [];
+  passed = [];
+});
+
+afterEach(() => {
+  redaction.close();
+  fs.rmSync(directory, { recursive: true, force: true });
+});
+
+describe("a job's output", () => {
+  test("has no credentials of its environment, on any stream or step", () => {
+    start({ API_TOKEN: "tok-123456", CITY: "Bregenz", DB: "postgres://me:pass-word@db/x" }, ["CITY"]);
+    expect(print("tok-123456 in Bregenz at postgres://me:pass-word@db/x\n")).toBe(
+      "*** in *** at postgres://me:***@db/x\n",
+    );
+    expect(print("tok-123456\n", LogStream.STDERR, 2)).toBe("***\n");
+    expect(passed[0]).toMatchObject({ stream: LogStream.STDERR, step: 2 });
+  });
+
+  test("is put together within each stream, not across streams", () => {
+    start({ API_TOKEN: "tok-123456" });
+    print("tok-");
+    expect(print("123456\n", LogStream.STDERR)).toBe("123456\n");
+    expect(print("123456\n")).toBe("***\n");
+  });
+
+  test("that is held back comes out with the flush, under its own stream and step", () => {
+    start({ API_TOKEN: "tok-123456" });
+    print("a tok-", LogStream.STDERR, 1);
+    passed = [];
+    redaction.flush();
+    expect(passed).toEqual([{ stream: LogStream.STDERR, step: 1, text: "tok-" }]);
+  });
+
+  test("warnings name variables, never values", () => {
+    start({ API_TOKEN: "abcde" }, ["OTHER"]);
+    expect(warnings).toEqual([
+      "Cannot redact OTHER: it is not set",
+      "Cannot redact API_TOKEN: its value is shorter than 6 bytes",
+    ]);
+  });
+
+  test("and other texts about the job are redacted alike", () => {
+    start({ API_TOKEN: "tok-123456" });
+    expect(redaction.text("curl -H 'Authorization: tok-123456' tok-")).toBe("curl -H 'Authorization: ***' tok-");
+  });
+});
+
+describe("a secret that comes up while the job runs", () => {
+  test("is redacted in everything printed after it was appended", () => {
+    start();
+    expect(print("new-secret-1\n")).toBe("new-secret-1\n");
+    shell('echo new-secret-1 >> "$BELAY_REDACT"');
+    expect(print("new-secret-1\n")).toBe("***\n");
+    shell('echo new-secret-2 >> "$BELAY_REDACT"');
+    expect(print("new-secret-1, new-secret-2\n")).toBe("***, ***\n");
+  });
+
+  test("needs no newline behind it", () => {
+    start();
+    shell('printf %s new-secret-1 >> "$BELAY_REDACT"');
+    expect(print("new-secret-1\n")).toBe("***\n");
+    shell('echo "-and-more" >> "$BELAY_REDACT"');
+    expect(print("new-secret-1 new-secret-1-and-more\n")).toBe("*** ***\n");
+  });
+
+  const mishaps: { name: string; script: string }[] = [
+    { name: "overwritten by one of the same length", script: 'echo new-secret-2 > "$BELAY_REDACT"' },
+    { name: "truncated", script: ': > "$BELAY_REDACT"; echo new-secret-2 >> "$BELAY_REDACT"' },
+    { name: "removed and made again", script: 'rm "$BELAY_REDACT"; echo new-secret-2 >> "$BELAY_REDACT"' },
+    { name: "replaced", script: 'echo new-secret-2 > "$BELAY_REDACT.new"; mv "$BELAY_REDACT.new" "$BELAY_REDACT"' },
+  ];
+  test.for(mishaps)("stays one when the file is $name, and the next is seen", ({ script }) => {
+    start();
+    shell('echo new-secret-1 >> "$BELAY_REDACT"');
+    expect(print("new-secret-1 new-secret-2\n")).toBe("*** new-secret-2\n");
+    shell(script);
+    expect(print("new-secret-1 new-secret-2\n")).toBe("*** ***\n");
+    shell('echo new-secret-3 >> "$BELAY_REDACT"');
+    expect(print("new-secret-1 new-secret-2 new-secret-3\n")).toBe("*** *** ***\n");
+  });
+
+  test("is seen from many processes that append at the same time", async () => {
+    start();
+    const script = 'for i in 1 2 3 4 5 6 7 8 9 10; do echo "secret-$0-$i-" >> "$BELAY_REDACT"; done';
+    const shells = Array.from({ length: 8 }, (_, n) =>
+      execa("sh", ["-c", script, String(n)], { env: redaction.environment }),
+    );
+    const over = new AbortController();
+    const all = Promise.all(shells).then(() => over.abort());
+    while (!over.signal.aborted) {
+      print("meanwhile\n");
+      await new Promise(setImmediate);
+    }
+    await all;
+    const every = Array.from({ length: 80 }, (_, n) => `secret-${n % 8}-${1 + Math.floor(n / 8)}-`);
+    expect(print(every.join(" "))).toBe(every.map(() => "***").join(" "));
+  });
+
+  test("of which there are too many is no harm: one warning, and the first ones hold", () => {
+    start();
+    shell('echo new-secret-1 > "$BELAY_REDACT"');
+    fs.appendFileSync(file(), "x".repeat(MOST_FILE_BYTES * 2));
+    expect(print("new-secret-1\n")).toBe("***\n");
+    fs.appendFileSync(file(), "x".repeat(MOST_FILE_BYTES * 2));
+    expect(print("new-secret-1\n")).toBe("***\n");
+    expect(warnings.filter((warning) => warning.includes("has more than"))).toHaveLength(1);
+  });
+
+  test("that is too short is left, with one warning that does not show it", () => {
+    start();
+    shell('printf "ab\\n\\ncd\\n" >> "$BELAY_REDACT"');
+    expect(print("ab cd\n")).toBe("ab cd\n");
+    expect(warnings).toEqual(["Cannot redact a line of $BELAY_REDACT: it is shorter than 6 bytes"]);
+  });
+});
+
+describe("the file for further secrets", () => {
+  test("is this user's only, and gone at the end", () => {
+    start();
+    expect(fs.statSync(file()).mode & 0o777).toBe(0o600);
+    expect(fs.statSync(path.dirname(file())).mode & 0o777).toBe(0o700);
+    redaction.close();
+    expect(fs.readdirSync(directory)).toEqual([]);
+    expect(print("still passed on\n")).toBe("still passed on\n");
+  });
+
+  const obstacles: { name: string; script: string }[] = [
+    { name: "a named pipe", script: 'rm "$BELAY_REDACT"; mkfifo "$BELAY_REDACT"' },
+    { name: "a directory", script: 'rm "$BELAY_REDACT"; mkdir "$BELAY_REDACT"' },
+    { name: "a link", script: 'rm "$BELAY_REDACT"; ln -s /dev/zero "$BELAY_REDACT"' },
+    { name: "gone with its directory", script: 'rm -r "$(dirname "$BELAY_REDACT")"' },
+  ];
+  test.for(obstacles)("may become $name: output goes on, with one warning", ({ script }) => {
+    start({ API_TOKEN: "tok-123456" });
+    shell(script);
+    for (let n = 0; n < 3; n++) expect(print("tok-123456\n")).toBe("***\n");
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toMatch(/^Cannot read all of \$BELAY_REDACT/);
+  });
+
+  test("is done without where it cannot be made", () => {
+    directory = path.join(directory, "missing");
+    start({ API_TOKEN: "tok-123456" });
+    expect(redaction.environment).toEqual({});
+    expect(warnings).toEqual(["Cannot make the file for $BELAY_REDACT (ENOENT); the job runs without it"]);
+    expect(print("tok-123456\n")).toBe("***\n");
+    directory = path.dirname(directory);
+  });
+});
