@@ -1,5 +1,5 @@
 import type { Flag } from "./flags.ts";
-import { text, toggle } from "./flags.ts";
+import { grouped, text, toggle } from "./flags.ts";
 
 /** Flags of every command that talks to a tracker, the agent's included. */
 export type ConnectionFlags = {
@@ -12,7 +12,7 @@ export type ConnectionFlags = {
 };
 
 /** See ConnectionFlags. */
-export const connectionFlags: ConnectionFlags = {
+export const connectionFlags: ConnectionFlags = grouped("The tracker:", {
   tracker: text({
     value: "URL",
     default: "http://127.0.0.1:7070",
@@ -23,4 +23,4 @@ export const connectionFlags: ConnectionFlags = {
   cert: text({ value: "FILE", help: "PEM file of the certificate to show to the tracker" }),
   key: text({ value: "FILE", help: "PEM file of that certificate's private key" }),
   insecure: toggle({ help: "allow sending the token in plaintext to another machine" }),
-};
+});

@@ -18,6 +18,10 @@ export interface Flag<T> {
   readonly defaultText?: string;
   /** Given: may be repeated; the environment variable is split at this. `""`: the variable is one value. */
   readonly separator?: string;
+  /** Heading under which the help lists it. Absent: among the others. */
+  readonly group?: string;
+  /** Its environment variable where another command's flag of the same name means something else. */
+  readonly variable?: string;
   /**
    * Reads what was given, in order, at least one text.
    *
@@ -34,6 +38,7 @@ export type Flags = Record<string, Flag<unknown>>;
 export type Values<F extends Flags> = { readonly [K in keyof F]: F[K] extends Flag<infer T> ? T : never };
 
 interface Texts {
+  readonly variable?: string;
   readonly value?: string;
   readonly short?: string;
   readonly help: string;
@@ -115,14 +120,19 @@ export function pairs(options: Texts & { separator: string }): Flag<readonly (re
   });
 }
 
+/** The same flags under a heading of their own in the help. */
+export function grouped<F extends Flags>(group: string, flags: F): F {
+  return Object.fromEntries(Object.entries(flags).map(([key, flag]) => [key, { ...flag, group }])) as F;
+}
+
 /** `connectTimeout` → `--connect-timeout`. */
 export function flagName(key: string): string {
   return `--${kebab(key)}`;
 }
 
 /** `connectTimeout` → `BELAY_CONNECT_TIMEOUT`. */
-export function variableName(key: string): string {
-  return `BELAY_${kebab(key).replaceAll("-", "_").toUpperCase()}`;
+export function variableName(key: string, flag: Pick<Flag<unknown>, "variable"> = {}): string {
+  return flag.variable ?? `BELAY_${kebab(key).replaceAll("-", "_").toUpperCase()}`;
 }
 
 function kebab(key: string): string {

@@ -62,7 +62,7 @@ export class StreamOutput implements Output {
   }
 
   get columns(): number {
-    return this.stream.columns ?? 80;
+    return this.stream.columns ?? 120;
   }
 
   get waiting(): number {

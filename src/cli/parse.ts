@@ -47,13 +47,13 @@ function read(
 ): { read: unknown } | undefined {
   if (typed === true) return { read: flag.read(["true"], flagName(key)) };
   if (Array.isArray(typed)) return { read: flag.read(typed, flagName(key)) };
-  const fromEnv = env[variableName(key)];
+  const fromEnv = env[variableName(key, flag)];
   if (fromEnv === undefined || fromEnv === "") return undefined;
   const texts =
     flag.separator === undefined || flag.separator === ""
       ? [fromEnv]
       : fromEnv.split(flag.separator).filter((part) => part.trim() !== "");
-  return texts.length === 0 ? undefined : { read: flag.read(texts, variableName(key)) };
+  return texts.length === 0 ? undefined : { read: flag.read(texts, variableName(key, flag)) };
 }
 
 function parserOf(command: Command, columns: () => number): Parser {
@@ -63,7 +63,7 @@ function parserOf(command: Command, columns: () => number): Parser {
     .configureOutput({
       writeOut: () => undefined,
       writeErr: () => undefined,
-      getOutHelpWidth: () => Math.min(columns(), 120),
+      getOutHelpWidth: () => Math.min(Math.max(columns(), 80), 120),
       getOutHasColors: () => false,
     })
     .allowExcessArguments(false)
@@ -79,9 +79,10 @@ function optionOf(key: string, flag: Flag<unknown>): Option {
   const facts = [
     flag.defaultText === undefined ? "" : `default ${flag.defaultText}; `,
     flag.separator === undefined ? "" : "repeatable; ",
-    variableName(key),
+    variableName(key, flag),
   ].join("");
   const option = new Option(flag.value === undefined ? names : `${names} <${flag.value}>`, `${flag.help} (${facts})`);
+  if (flag.group !== undefined) option.helpGroup(flag.group);
   if (flag.value !== undefined) {
     option.argParser<string[]>((text, before) => [...(Array.isArray(before) ? before : []), text]);
   }

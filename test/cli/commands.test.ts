@@ -15,8 +15,22 @@ describe.each(Object.keys(COMMANDS))("belay %s", (name) => {
     const command = await COMMANDS[name]?.load();
     for (const [key, flag] of Object.entries(command?.flags ?? {})) {
       expect(flagName(key)).toMatch(/^--[a-z]+(-[a-z]+)*$/);
-      expect(variableName(key)).toMatch(/^BELAY_[A-Z]+(_[A-Z]+)*$/);
+      expect(variableName(key, flag)).toMatch(/^BELAY_[A-Z]+(_[A-Z]+)*$/);
       expect(flag.help).not.toMatch(/^[A-Z][a-z]|\.$/);
     }
   });
+});
+
+it("an environment variable means the same to every command that heeds it, and is none that jobs are given", async () => {
+  const meanings = new Map<string, string>();
+  for (const entry of Object.values(COMMANDS)) {
+    for (const [key, flag] of Object.entries((await entry.load()).flags)) {
+      const variable = variableName(key, flag);
+      expect(["BELAY_JOB_ID", "BELAY_ATTEMPT", "BELAY_STEP"]).not.toContain(variable);
+      // The default and the wording of these two differ, not what they mean.
+      const meaning = ["connectTimeout", "job"].includes(key) ? key : flag.help;
+      expect(meanings.get(variable) ?? meaning, variable).toBe(meaning);
+      meanings.set(variable, meaning);
+    }
+  }
 });

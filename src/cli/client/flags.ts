@@ -1,7 +1,7 @@
 import type { Flag, Values } from "../flags.ts";
 import type { ConnectionFlags } from "../connection-flags.ts";
 import { connectionFlags } from "../connection-flags.ts";
-import { duration, toggle } from "../flags.ts";
+import { duration, grouped, toggle } from "../flags.ts";
 import type { Io } from "../io.ts";
 import type { JobClient } from "./client.ts";
 import { openClient } from "./client.ts";
@@ -12,7 +12,9 @@ export type ClientFlags = ConnectionFlags & { connectTimeout: Flag<number> };
 /** See ClientFlags. */
 export const clientFlags: ClientFlags = {
   ...connectionFlags,
-  connectTimeout: duration({ default: "10s", help: "how long to try a tracker that is away; 0: for ever" }),
+  ...grouped("The tracker:", {
+    connectTimeout: duration({ default: "10s", help: "how long to try a tracker that is away; 0: for ever" }),
+  }),
 };
 
 /** `--json`, for commands that print data. */

@@ -17,9 +17,15 @@ import type { Style } from "../render/style.ts";
 import { styleOf } from "../render/style.ts";
 
 const flags = {
-  grace: duration({ help: "time between stop signal and SIGKILL; 0: SIGKILL at once; default: what the job says" }),
+  grace: duration({
+    variable: "BELAY_CANCEL_GRACE",
+    help: "time between stop signal and SIGKILL; 0: SIGKILL at once; default: what the job says",
+  }),
   reason: text({ help: "why, for people; becomes part of the result" }),
-  wait: toggle({ help: "return when nothing of the job is left, and show the evidence" }),
+  wait: toggle({
+    variable: "BELAY_CANCEL_WAIT",
+    help: "return when nothing of the job is left, and show the evidence",
+  }),
   json: jsonFlag,
   ...clientFlags,
 };

@@ -14,14 +14,17 @@ import { STATE_NAMES } from "../render/state.ts";
 const PAGE = 1000;
 
 const flags = {
-  state: many({ value: "STATE", separator: ",", help: "only jobs in this state, such as running" }, (given, what) => {
-    const state = STATE_NAMES.get(given.toUpperCase().replaceAll("-", "_"));
-    if (state !== undefined) return state;
-    const known = [...STATE_NAMES.keys()].map((name) => name.toLowerCase());
-    throw wanted(what, given, `one of ${known.join(", ")}${didYouMean(given, known)}`);
-  }),
-  label: pairs({ separator: ",", help: "only jobs with this label" }),
-  name: text({ help: "only jobs with this name" }),
+  state: many(
+    { variable: "BELAY_JOBS_STATE", value: "STATE", separator: ",", help: "only jobs in this state, such as running" },
+    (given, what) => {
+      const state = STATE_NAMES.get(given.toUpperCase().replaceAll("-", "_"));
+      if (state !== undefined) return state;
+      const known = [...STATE_NAMES.keys()].map((name) => name.toLowerCase());
+      throw wanted(what, given, `one of ${known.join(", ")}${didYouMean(given, known)}`);
+    },
+  ),
+  label: pairs({ variable: "BELAY_JOBS_LABEL", separator: ",", help: "only jobs with this label" }),
+  name: text({ variable: "BELAY_JOBS_NAME", help: "only jobs with this name" }),
   limit: count({ default: 100, help: "most jobs listed, newest first; 0: all" }),
   json: jsonFlag,
   ...clientFlags,

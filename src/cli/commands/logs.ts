@@ -21,7 +21,7 @@ const flags = {
   follow: toggle({ short: "f", help: "go on as more arrives, until the job's end" }),
   tail: count({ short: "n", help: "begin this many lines before the end" }),
   stream: choice(["stdout", "stderr", "agent"], { help: "only this stream, byte for byte" }),
-  attempt: count({ help: "which attempt; default: the latest" }),
+  attempt: count({ variable: "BELAY_LOGS_ATTEMPT", help: "which attempt; default: the latest" }),
   raw: toggle({ help: "send control sequences to the terminal as they are" }),
   json: jsonFlag,
   ...clientFlags,

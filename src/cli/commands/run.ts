@@ -9,7 +9,7 @@ import { connectionFlags } from "../connection-flags.ts";
 import { EXIT_BELAY, EXIT_CODES_HELP, exitCodeOfResult } from "../exit-codes.ts";
 import { readFlagFile } from "../flag-file.ts";
 import type { Flag, Values } from "../flags.ts";
-import { choice, duration, size, text, toggle, wanted } from "../flags.ts";
+import { choice, duration, grouped, size, text, toggle, wanted } from "../flags.ts";
 import { parseDuration } from "../../base/durations.ts";
 import type { Io } from "../io.ts";
 import { checkJobId } from "../job-argument.ts";
@@ -23,10 +23,10 @@ import { specOf } from "../spec/job-spec.ts";
 import { takeStopSignals } from "../stop-signals.ts";
 
 const onDisconnect: Flag<OnDisconnect> = {
-  value: "continue|cancel-after=DURATION",
+  value: "WHAT",
   default: { kind: "continue" },
   defaultText: "continue",
-  help: "what becomes of the job while the tracker is away",
+  help: "what becomes of the job while the tracker is away: continue, or cancel-after=DURATION",
   read: (texts, what) => {
     const given = texts.at(-1) ?? "";
     if (given === "continue") return { kind: "continue" };
@@ -37,12 +37,17 @@ const onDisconnect: Flag<OnDisconnect> = {
 };
 
 const flagTable = {
-  job: text({ value: "ID", help: "the job's id; default: a new one" }),
+  ...grouped("The job:", { job: text({ value: "ID", help: "the job's id; default: a new one" }) }),
   ...jobFlags,
   ...connectionFlags,
-  connectTimeout: duration({ default: "60s", help: "how long to try to reach the tracker at the start; 0: for ever" }),
-  flushTimeout: duration({ default: "5m", help: "how long to go on delivering after the job's end" }),
-  onDisconnect,
+  ...grouped("The tracker:", {
+    connectTimeout: duration({
+      default: "60s",
+      help: "how long to try to reach the tracker at the start; 0: for ever",
+    }),
+    flushTimeout: duration({ default: "5m", help: "how long to go on delivering after the job's end" }),
+    onDisconnect,
+  }),
   spoolDir: text({ value: "DIR", help: "directory for output that waits for the tracker; default: memory only" }),
   spoolLimit: size({ default: "1GiB", help: "most output that waits for the tracker" }),
   onSpoolFull: choice(["block", "drop"], {
@@ -50,8 +55,9 @@ const flagTable = {
     help: "when that is full: the job waits, or the oldest output is dropped and recorded as missing",
   }),
   containment: choice(["auto", "cgroup", "process-group"], {
+    value: "HOW",
     default: "auto",
-    help: "how the job's processes are held together",
+    help: "how the job's processes are held together: auto, cgroup or process-group",
   }),
   quiet: toggle({ short: "q", help: "do not pass the job's output through" }),
   ...logFlags,

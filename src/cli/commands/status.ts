@@ -11,7 +11,11 @@ import { statusText } from "../render/status.ts";
 import { styleOf } from "../render/style.ts";
 
 const flags = {
-  wait: duration({ default: "5s", help: "longest wait for the agent's answer, up to 60s" }),
+  wait: duration({
+    variable: "BELAY_STATUS_WAIT",
+    default: "5s",
+    help: "longest wait for the agent's answer, up to 60s",
+  }),
   json: jsonFlag,
   ...clientFlags,
 };

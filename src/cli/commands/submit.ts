@@ -5,14 +5,16 @@ import { clientFlags, clientOf, jsonFlag } from "../client/flags.ts";
 import type { Command } from "../command.ts";
 import { command } from "../command.ts";
 import { EXIT_OK } from "../exit-codes.ts";
-import { text } from "../flags.ts";
+import { grouped, text } from "../flags.ts";
 import { checkJobId, presentJob } from "../job-argument.ts";
 import { jsonLine } from "../render/json.ts";
 import { jobFlags } from "../spec/job-flags.ts";
 import { specOf } from "../spec/job-spec.ts";
 
 const flags = {
-  job: text({ value: "ID", help: "id for the job; default: a new one. Giving one makes the call safe to repeat" }),
+  ...grouped("The job:", {
+    job: text({ value: "ID", help: "id for the job; default: a new one. Giving one makes the call safe to repeat" }),
+  }),
   ...jobFlags,
   json: jsonFlag,
   ...clientFlags,

@@ -31,7 +31,10 @@ const flagTable = {
     { value: "FILE", separator: ",", help: "file with tokens for operators, one a line" },
     (given) => given,
   ),
-  insecure: toggle({ help: "allow listening beyond this machine without TLS and tokens" }),
+  insecure: toggle({
+    variable: "BELAY_TRACKER_INSECURE",
+    help: "allow listening beyond this machine without TLS and tokens",
+  }),
   drainTimeout: duration({ default: "5s", help: "time given to open streams when stopping" }),
   ...logFlags,
 };

@@ -17,7 +17,10 @@ import { hasEnded, stateName } from "../render/state.ts";
 import { styleOf } from "../render/style.ts";
 
 const flags = {
-  timeout: duration({ help: "give up after this; the job goes on, the exit code is 125" }),
+  timeout: duration({
+    variable: "BELAY_WAIT_TIMEOUT",
+    help: "give up after this; the job goes on, the exit code is 125",
+  }),
   json: jsonFlag,
   ...clientFlags,
 };

@@ -1,5 +1,5 @@
 import type { Flag } from "../flags.ts";
-import { duration, many, pairs, text, toggle, wanted } from "../flags.ts";
+import { duration, grouped, many, pairs, text, toggle, wanted } from "../flags.ts";
 
 /** Flags that say what is run: the fields of a JobSpec. */
 export type JobFlags = {
@@ -20,7 +20,7 @@ export type JobFlags = {
 };
 
 /** See JobFlags. */
-export const jobFlags: JobFlags = {
+export const jobFlags: JobFlags = grouped("The job:", {
   spec: text({ value: "FILE", help: "job spec in YAML or JSON; - reads standard input; other flags win over it" }),
   name: text({ help: "name for people" }),
   label: pairs({ separator: ",", help: "label to filter by" }),
@@ -53,4 +53,4 @@ export const jobFlags: JobFlags = {
     { value: "NAME", separator: ",", help: "variable whose value is removed from the log" },
     (given) => given,
   ),
-};
+});
