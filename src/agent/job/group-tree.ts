@@ -6,6 +6,12 @@ import type { ProcessTree, TreeUsage } from "./tree.ts";
 
 /** How long a freeze waits for every process to stop. */
 const FREEZE_WAIT_MS = 1000;
+/** How often one look goes over the list of processes, to meet those that were born during it. */
+const LOOK_ROUNDS = 2;
+/** The same when it is to kill. */
+const KILL_ROUNDS = 5;
+/** How far up a process's ancestors are followed. */
+const MOST_GENERATIONS = 1000;
 
 /**
  * A tree held by looking: a process belongs to it when it is in a process group or session that the job made, descends
@@ -50,24 +56,7 @@ export class GroupTree implements ProcessTree {
   }
 
   members(): ProcessEntry[] {
-    const entries = new Map<number, ProcessEntry>();
-    for (const pid of listPids()) {
-      const entry = readProcess(pid);
-      if (entry !== undefined) entries.set(pid, entry);
-    }
-    const verdicts = new Map<number, boolean>();
-    const found = new Map<number, ProcessEntry>();
-    for (const entry of entries.values()) {
-      if (!this.belongs(entry, entries, verdicts)) continue;
-      found.set(entry.pid, entry);
-      // What a member leads is the job's.
-      if (entry.group === entry.pid || entry.session === entry.pid) this.groups.add(entry.pid);
-    }
-    this.forgetGroups(entries);
-    for (const pid of this.strangers.keys()) if (!entries.has(pid)) this.strangers.delete(pid);
-    this.retire(found);
-    this.known = found;
-    return [...found.values()].filter(isAlive);
+    return [...this.look().values()].filter(isAlive);
   }
 
   isEmpty(): boolean {
@@ -79,12 +68,17 @@ export class GroupTree implements ProcessTree {
   }
 
   kill(): number {
-    const members = this.members();
-    // A group is killed in one stroke, so that a fork loop in it cannot outrun us.
-    for (const group of new Set(members.map((entry) => entry.group))) {
-      if (this.groups.has(group)) sendToGroup(group, "SIGKILL");
-    }
-    for (const entry of members) sendTo(entry, "SIGKILL");
+    const killedGroups = new Set<number>();
+    const kill = (entry: ProcessEntry): void => {
+      // A group is killed in one stroke, so that a fork loop in it cannot outrun us.
+      if (this.groups.has(entry.group) && !killedGroups.has(entry.group)) {
+        killedGroups.add(entry.group);
+        sendToGroup(entry.group, "SIGKILL");
+      }
+      sendTo(entry, "SIGKILL");
+    };
+    const members = [...this.look(kill).values()].filter(isAlive);
+    for (const entry of members) kill(entry);
     return members.length;
   }
 
@@ -136,35 +130,69 @@ export class GroupTree implements ProcessTree {
     return true;
   }
 
-  private belongs(
-    entry: ProcessEntry,
-    entries: ReadonlyMap<number, ProcessEntry>,
-    verdicts: Map<number, boolean>,
-  ): boolean {
-    const decided = verdicts.get(entry.pid);
-    if (decided !== undefined) return decided;
-    // Also ends the walk upwards should parents change under it.
-    verdicts.set(entry.pid, false);
-    const verdict = this.judge(entry, entries, verdicts);
-    verdicts.set(entry.pid, verdict);
-    return verdict;
+  /**
+   * Looks at every process, the youngest first: a chain of processes that each fork the next and exit is met only
+   * there. What was born during a round is looked at in the next.
+   *
+   * @param onFound called at once for each that shows itself to be a member
+   */
+  private look(onFound?: (entry: ProcessEntry) => void): Map<number, ProcessEntry> {
+    const entries = new Map<number, ProcessEntry>();
+    const found = new Map<number, ProcessEntry>();
+    const rounds = onFound === undefined ? LOOK_ROUNDS : KILL_ROUNDS;
+    for (let round = 0; round < rounds; round++) {
+      const fresh = listPids().filter((pid) => !entries.has(pid));
+      if (fresh.length === 0) break;
+      for (const pid of fresh.reverse()) {
+        const entry = readProcess(pid);
+        if (entry === undefined) continue;
+        entries.set(pid, entry);
+        if (!this.recognize(entry)) continue;
+        found.set(pid, entry);
+        if (isAlive(entry)) onFound?.(entry);
+      }
+    }
+    for (const entry of entries.values()) this.addDescendant(entry, entries, found);
+    for (const entry of found.values()) {
+      // What a member leads is the job's.
+      if (entry.group === entry.pid || entry.session === entry.pid) this.groups.add(entry.pid);
+    }
+    for (const pid of this.strangers.keys()) if (!entries.has(pid)) this.strangers.delete(pid);
+    this.forgetGroups(entries);
+    this.retire(found);
+    this.known = found;
+    return found;
   }
 
-  private judge(
-    entry: ProcessEntry,
-    entries: ReadonlyMap<number, ProcessEntry>,
-    verdicts: Map<number, boolean>,
-  ): boolean {
+  /** Whether a process shows by itself that it is a member. */
+  private recognize(entry: ProcessEntry): boolean {
     // 2 is the kernel's own; what descends from it are its threads.
     if (entry.pid <= 2 || entry.parentPid === 2 || entry.pid === process.pid) return false;
     if (this.known.get(entry.pid)?.startTime === entry.startTime) return true;
     if (this.groups.has(entry.group) || this.groups.has(entry.session)) return true;
-    const parent = entries.get(entry.parentPid);
-    if (parent !== undefined && this.belongs(parent, entries, verdicts)) return true;
     if (this.strangers.get(entry.pid) === entry.startTime) return false;
     const holds = environmentHolds(entry.pid, this.cookie);
     if (holds === false) this.strangers.set(entry.pid, entry.startTime);
     return holds === true;
+  }
+
+  /** Adds a process and the ancestors in between, if one of its ancestors is a member. */
+  private addDescendant(
+    entry: ProcessEntry,
+    entries: ReadonlyMap<number, ProcessEntry>,
+    found: Map<number, ProcessEntry>,
+  ): void {
+    const line: ProcessEntry[] = [];
+    let at: ProcessEntry | undefined = entry;
+    // Parents may change while one looks, so the walk upwards is bounded.
+    while (at !== undefined && at.pid > 2 && at.pid !== process.pid && line.length < MOST_GENERATIONS) {
+      if (found.has(at.pid)) {
+        for (const descendant of line) found.set(descendant.pid, descendant);
+        return;
+      }
+      line.push(at);
+      at = entries.get(at.parentPid);
+    }
   }
 
   /** A group or session that nobody is in any more may come to be someone else's. */

@@ -50,7 +50,7 @@ export function readKernelFile(path: string): string | undefined {
   }
 }
 
-/** Pids of all processes that may be seen, in order. */
+/** Pids of all processes that may be seen, the oldest first as far as pids have not begun anew. */
 export function listPids(): number[] {
   let names: string[];
   try {
@@ -63,7 +63,10 @@ export function listPids(): number[] {
     const first = name.charCodeAt(0);
     if (first >= 49 && first <= 57) pids.push(Number(name));
   }
-  return pids;
+  const last = Number(readKernelFile("/proc/loadavg")?.trim().split(" ").at(-1) ?? 0);
+  // Pids are given out in a circle; those above the last one are of the round before.
+  const turn = pids.findIndex((pid) => pid > last);
+  return turn <= 0 || last === 0 ? pids : [...pids.slice(turn), ...pids.slice(0, turn)];
 }
 
 /** Looks at one process, or undefined when there is none of that pid. */

@@ -23,10 +23,10 @@ while [ "$round" -lt 400 ]; do
   left=
   [ -n "$cg" ] && [ -e "$cg/cgroup.kill" ] && echo 1 > "$cg/cgroup.kill"
   IFS=,
-  for group in $groups; do kill -s KILL -- "-$group"; done
+  for group in $groups; do kill -KILL "-$group"; done
   IFS='
 '
-  for file in $(grep -lsF -e "$cookie" /proc/[0-9]*/environ); do
+  for file in $(grep -lszF -e "$cookie" /proc/[0-9]*/environ || grep -lsF -e "$cookie" /proc/[0-9]*/environ); do
     pid=\${file#/proc/} pid=\${pid%/environ}
     kill -s KILL "$pid" && left=1
   done

@@ -11,6 +11,7 @@ const VICES: [string, (mark: string, note: string) => string[]][] = [
   ["a loop that forks sessions 200 times a second", () => [vice("fork-loop-setsid.sh")]],
   ["stopped processes", () => [vice("stopped.sh")]],
   ["a pipeline", () => [vice("pipeline.sh")]],
+  ["a chain of processes that each start the next and end", () => [vice("comet.pl")]],
   ["children under nohup", () => [vice("nohup.sh")]],
 ];
 
