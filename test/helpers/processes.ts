@@ -1,0 +1,12 @@
+import { readFileSync } from "node:fs";
+
+/** Whether a process runs. One that only waits to be reaped, as init does late on some machines, does not. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return !["Z", "X"].includes(stat.slice(stat.lastIndexOf(")") + 2).charAt(0));
+  } catch {
+    return false;
+  }
+}
