@@ -11,6 +11,7 @@
  * - `NOT_DELIVERED`: the job ended, but not everything it printed reached the tracker.
  * - `NOT_FOUND`: the tracker knows no such job.
  * - `STORE`: the tracker's data directory cannot be used.
+ * - `SPOOL`: an agent's spool directory cannot be used.
  * - `ADDRESS_IN_USE`: the port is taken.
  * - `INTERNAL`: a mistake of ours.
  */
@@ -25,6 +26,7 @@ export type BelayErrorCode =
   | "NOT_DELIVERED"
   | "NOT_FOUND"
   | "STORE"
+  | "SPOOL"
   | "ADDRESS_IN_USE"
   | "INTERNAL";
 

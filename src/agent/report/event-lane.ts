@@ -26,7 +26,9 @@ export class EventLane {
       kind,
     });
     const request = create(OpenSessionRequestSchema, { payload: { case: "event", value: event } });
-    this.spool.push("events", Buffer.from(toBinary(OpenSessionRequestSchema, request)));
+    this.spool.push("events", Buffer.from(toBinary(OpenSessionRequestSchema, request)), {
+      result: kind.case === "result",
+    });
   }
 
   private get waiting(): number {

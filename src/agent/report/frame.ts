@@ -4,6 +4,11 @@ import type { LogStream } from "../../gen/belay/v1/job_pb.ts";
 const BODY_BYTES = 64 * 1024 + 64;
 /** Room in front for what is only known at the end: two tags, the batch's length and its sequence. */
 const HEAD_BYTES = 32;
+/**
+ * Bytes of the batch's length, padded as protobuf allows: so the place of everything after it is known before the
+ * length is, and a spool can write chunks to disk where they will stay.
+ */
+const LENGTH_BYTES = 3;
 const SLAB_BYTES = HEAD_BYTES + BODY_BYTES;
 /** Slabs kept for reuse; the rest is left to the garbage collector. */
 const MAX_FREE_SLABS = 80;
@@ -17,6 +22,14 @@ export class SlabPool {
 
   take(): Buffer {
     return this.free.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES);
+  }
+
+  /** A copy of bytes in memory of its own. */
+  copy(bytes: Uint8Array): Buffer {
+    if (bytes.length <= SLAB_BYTES / 2 || bytes.length > SLAB_BYTES) return Buffer.from(bytes);
+    const frame = this.take().subarray(0, bytes.length);
+    frame.set(bytes);
+    return frame;
   }
 
   /** Takes back the memory of a frame that nobody reads any more. Other buffers are left alone. */
@@ -47,6 +60,11 @@ export class FrameWriter {
   /** True when there is no room worth using. */
   get isFull(): boolean {
     return this.end > SLAB_BYTES - MIN_USEFUL_BYTES;
+  }
+
+  /** The chunks so far, encoded. They stay as they are when more are added. Valid until the frame is sealed. */
+  get body(): Buffer {
+    return this.slab?.subarray(HEAD_BYTES, this.end) ?? NOTHING;
   }
 
   /**
@@ -93,12 +111,8 @@ export class FrameWriter {
   seal(sequence: number): Buffer {
     const slab = this.slab;
     if (slab === undefined || this.isEmpty) throw new Error("Cannot seal an empty frame");
-    const batch = 1 + varintBytes(sequence) + (this.end - HEAD_BYTES);
-    const start = HEAD_BYTES - (1 + varintBytes(sequence)) - (1 + varintBytes(batch));
-    slab[start] = 0x12; // OpenSessionRequest.log_batch
-    const at = putVarint(slab, start + 1, batch);
-    slab[at] = 0x08; // LogBatch.sequence
-    putVarint(slab, at + 1, sequence);
+    const start = HEAD_BYTES - headBytes(sequence);
+    putHead(slab, start, sequence, this.end - HEAD_BYTES);
     const frame = slab.subarray(start, this.end);
     this.end = HEAD_BYTES;
     // A small batch must not hold on to a whole slab while it waits for its ack.
@@ -106,6 +120,24 @@ export class FrameWriter {
     this.slab = undefined;
     return frame;
   }
+}
+
+const NOTHING = Buffer.alloc(0);
+
+/** Encoded bytes of a batch before its chunks. */
+export function headBytes(sequence: number): number {
+  return 1 + LENGTH_BYTES + 1 + varintBytes(sequence);
+}
+
+/** Writes what stands before the chunks of a batch. */
+export function putHead(buffer: Buffer, start: number, sequence: number, bodyBytes: number): void {
+  const batch = 1 + varintBytes(sequence) + bodyBytes;
+  buffer[start] = 0x12; // OpenSessionRequest.log_batch
+  buffer[start + 1] = (batch & 0x7f) | 0x80;
+  buffer[start + 2] = ((batch >>> 7) & 0x7f) | 0x80;
+  buffer[start + LENGTH_BYTES] = batch >>> 14;
+  buffer[start + 1 + LENGTH_BYTES] = 0x08; // LogBatch.sequence
+  putVarint(buffer, start + 2 + LENGTH_BYTES, sequence);
 }
 
 /** Room left under which a frame counts as full: a header and a few bytes. */

@@ -1,8 +1,9 @@
 import type { Clock, Timer } from "../../base/clock.ts";
-import { LogStream, type StreamTotals } from "../../gen/belay/v1/job_pb.ts";
+import type { LogStream, StreamTotals } from "../../gen/belay/v1/job_pb.ts";
+import type { GapReason } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { FrameWriter, type SlabPool } from "./frame.ts";
+import { addData, addGap, type LogSums, noSums, streamTotals, sumsOf } from "./log-sums.ts";
 import type { Spool } from "./spool.ts";
-import { StreamCounter } from "./stream-counter.ts";
 
 /** A batch waits no longer than this for more bytes, counted from its first. Milliseconds. */
 const FLUSH_AFTER = 50;
@@ -18,7 +19,8 @@ export class LogLane {
   private readonly spool: Spool;
   private readonly clock: Clock;
   private readonly writer: FrameWriter;
-  private readonly counters = new Map<LogStream, StreamCounter>();
+  /** Of all bytes taken, whether they were dropped later or not. */
+  private readonly produced: LogSums = noSums();
   private timer: Timer | undefined;
   private lastFlush = Number.NEGATIVE_INFINITY;
 
@@ -26,26 +28,33 @@ export class LogLane {
     this.spool = spool;
     this.clock = clock;
     this.writer = new FrameWriter(pool);
-    for (const stream of [LogStream.STDOUT, LogStream.STDERR]) this.counter(stream);
   }
 
   /**
-   * Takes bytes, all of them; they are copied.
+   * Takes bytes, all of them; they are copied. When it returns, they are with the spool: on disk, if that is on disk.
    *
    * @returns false when the spool is full: whoever produces should wait until it has room
    */
   append(stream: LogStream, step: number, data: Uint8Array, readUnixNano: bigint): boolean {
-    const counter = this.counter(stream);
-    let offset = counter.bytes;
-    counter.add(data);
+    const sums = sumsOf(this.produced, stream);
     for (let rest = data; rest.length > 0; ) {
-      const taken = this.writer.append(stream, step, offset, readUnixNano, rest);
-      offset += taken;
+      const taken = this.writer.append(stream, step, sums.bytes, readUnixNano, rest);
+      addData(sums, taken === rest.length ? rest : rest.subarray(0, taken));
       rest = taken === rest.length ? EMPTY : rest.subarray(taken);
       if (rest.length > 0 || this.writer.isFull) this.flush();
     }
     if (!this.writer.isEmpty && this.timer === undefined) this.schedule();
+    if (!this.writer.isEmpty) this.spool.stage(this.writer.body);
     return !this.spool.full;
+  }
+
+  /** Says that bytes are missing here. */
+  gap(stream: LogStream, step: number, bytes: number, reason: GapReason, readUnixNano: bigint): void {
+    if (this.writer.isFull) this.flush();
+    const sums = sumsOf(this.produced, stream);
+    this.writer.appendGap(stream, step, sums.bytes, readUnixNano, bytes, reason);
+    addGap(sums, bytes);
+    this.flush();
   }
 
   /** Closes the open batch, if there is one. */
@@ -54,24 +63,18 @@ export class LogLane {
     this.timer = undefined;
     if (this.writer.isEmpty) return;
     this.lastFlush = this.clock.monotonic();
-    this.spool.push("logs", this.writer.seal(this.spool.nextSequence("logs")));
+    this.spool.push("logs", this.writer.seal(this.spool.nextSequence("logs")), { produced: this.produced });
   }
 
-  /** What each stream has carried so far. */
+  /** What each stream has carried so far, less what was dropped. */
   totals(): StreamTotals[] {
-    return [...this.counters.values()].map((counter) => counter.totals());
+    return streamTotals(this.spool.kept(this.produced));
   }
 
   private schedule(): void {
     const quiet = this.clock.monotonic() - this.lastFlush;
     if (quiet >= FLUSH_AFTER) this.flush();
     else this.timer = this.clock.after(FLUSH_AFTER, () => this.flush());
-  }
-
-  private counter(stream: LogStream): StreamCounter {
-    let counter = this.counters.get(stream);
-    if (counter === undefined) this.counters.set(stream, (counter = new StreamCounter(stream)));
-    return counter;
   }
 }
 

@@ -17,10 +17,11 @@ export class Report {
   private readonly logs: LogLane;
   private readonly clock: Clock;
 
-  constructor(clock: Clock) {
+  /** @param makeSpool makes the spool; its frames are taken from the pool */
+  constructor(clock: Clock, makeSpool: (pool: SlabPool) => Spool = (pool) => new MemorySpool(pool)) {
     const pool = new SlabPool();
     this.clock = clock;
-    this.spool = new MemorySpool(pool);
+    this.spool = makeSpool(pool);
     this.events = new EventLane(this.spool, clock);
     this.logs = new LogLane(this.spool, pool, clock);
   }

@@ -1,0 +1,129 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { errnoOf, messageOf } from "../../../base/errors.ts";
+import type { LaneName } from "../spool.ts";
+import { segmentName } from "./format.ts";
+import { type SpoolIdentity, writeMeta } from "./meta.ts";
+import { type Position, PositionFile } from "./position-file.ts";
+import { SegmentFile, type SegmentFileHost } from "./segment-file.ts";
+
+/** After a failure the disk is left alone for this long. Milliseconds. */
+const RETRY_AFTER = 10_000;
+
+/** What a directory needs of its owner. */
+export interface SpoolDirectoryOptions {
+  readonly path: string;
+  /** Gives the lock back. */
+  readonly unlock: () => void;
+  readonly identity: SpoolIdentity;
+  /** Told when the disk cannot be used, once, and when it can be again. */
+  readonly onTrouble: (message: string) => void;
+  /** Milliseconds, never going back. */
+  readonly monotonic: () => number;
+}
+
+/**
+ * The directory of one session's spool. Its law: no failure of the disk gets out of it. After one the spool makes do
+ * with memory, says so once, and tries the disk again with a later segment.
+ */
+export class SpoolDirectory implements SegmentFileHost {
+  readonly path: string;
+  /** Bytes in segments. */
+  bytes = 0;
+  private readonly options: SpoolDirectoryOptions;
+  private readonly position: PositionFile;
+  private readonly removals = new Set<Promise<void>>();
+  private identity: SpoolIdentity;
+  private failedAt: number | undefined;
+
+  constructor(options: SpoolDirectoryOptions) {
+    this.options = options;
+    this.path = options.path;
+    this.identity = options.identity;
+    this.position = new PositionFile(options.path);
+  }
+
+  /** A file for a new segment. Undefined: none can be had now. */
+  createFile(lane: LaneName, first: number): SegmentFile | undefined {
+    if (this.failedAt !== undefined && this.options.monotonic() - this.failedAt < RETRY_AFTER) return undefined;
+    try {
+      return SegmentFile.create(join(this.path, segmentName(lane, first)), lane, first, this);
+    } catch (error) {
+      this.failed(error);
+      return undefined;
+    }
+  }
+
+  /** Notes that the disk cannot be written. */
+  failed(error: unknown): void {
+    const first = this.failedAt === undefined;
+    this.failedAt = this.options.monotonic();
+    if (first) this.options.onTrouble(`${troubleWith(this.path, error)}. The job goes on; output is kept in memory`);
+  }
+
+  /** Notes that a record was written. */
+  written(): void {
+    if (this.failedAt === undefined) return;
+    this.failedAt = undefined;
+    this.options.onTrouble(`The spool directory "${this.path}" can be written again`);
+  }
+
+  /** Notes that the disk cannot be read. */
+  damaged(error: unknown): void {
+    this.options.onTrouble(`Output is lost: ${messageOf(error)}`);
+  }
+
+  admitted(attempt: number): void {
+    this.identity = { ...this.identity, attempt };
+    try {
+      writeMeta(this.path, this.identity);
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  savePosition(position: Position): void {
+    try {
+      this.position.write(position);
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  loadPosition(): Position | undefined {
+    return this.position.read();
+  }
+
+  resized(bytes: number): void {
+    this.bytes += bytes;
+  }
+
+  remove(path: string): void {
+    // In the background: freeing the pages of a large file takes a while.
+    const removal = rm(path, { force: true }).catch(() => undefined);
+    this.removals.add(removal);
+    void removal.then(() => this.removals.delete(removal));
+  }
+
+  /** @param all remove the directory, too: nothing in it is needed any more */
+  async close(all: boolean): Promise<void> {
+    this.position.close();
+    await Promise.all(this.removals);
+    if (all) await rm(this.path, { recursive: true, force: true }).catch(() => undefined);
+    this.options.unlock();
+  }
+}
+
+/** What is wrong with a spool directory, for people. */
+export function troubleWith(path: string, error: unknown): string {
+  const reasons: Record<string, string> = {
+    ENOSPC: "the disk is full",
+    EDQUOT: "the disk quota is used up",
+    EROFS: "the file system is read-only",
+    EACCES: "access is denied",
+    ENOENT: "it does not exist any more",
+  };
+  const reason = reasons[errnoOf(error) ?? ""];
+  const why = reason === undefined ? messageOf(error) : `${reason} (${errnoOf(error)})`;
+  return `Cannot write to the spool directory "${path}": ${why}`;
+}

@@ -1,0 +1,365 @@
+import { GapReason } from "../../gen/belay/v1/tracker_service_pb.ts";
+import { frameBody } from "./chunks.ts";
+import type { Block, SegmentFile } from "./disk/segment-file.ts";
+import { allDropped, assignSums, copySums, endOf, join, type LogSums, noSums } from "./log-sums.ts";
+import { Segment } from "./segment.ts";
+import type { LaneName, RecordFacts } from "./spool.ts";
+import { addSpan, addSpansOf, emptyFrame, gapFrame, spansBetween } from "./stand-in.ts";
+
+/** What a lane shares with the other. */
+export interface LaneHost {
+  /** Encoded bytes after which a segment is closed. */
+  readonly segmentBytes: number;
+  /** Whether records may be dropped: their contents are noted. */
+  readonly mayDrop: boolean;
+  /** Whether memory has room for a record that is on disk as well. */
+  hasRoomFor(frame: Buffer): boolean;
+  /** A file for a new segment. Undefined: there is none to be had. */
+  createFile(lane: LaneName, first: number): SegmentFile | undefined;
+  /** Told of a file that cannot be written. */
+  fileFailed(error: unknown): void;
+  /** Told of a file that cannot be read back. */
+  fileDamaged(error: unknown): void;
+  /** A copy in memory that `reclaim` takes back. */
+  copy(frame: Uint8Array): Buffer;
+  reclaim(frame: Buffer): void;
+}
+
+/** Where the first record is that is on disk only. */
+interface Cursor {
+  readonly segment: Segment;
+  sequence: number;
+  /** Place in the segment's file. */
+  position: number;
+}
+
+/**
+ * Records of one lane, oldest first, in segments.
+ *
+ * In memory are the records from the oldest up to some point; those after it are on disk only, until they are read:
+ * reading goes on from that point in large blocks. Segments without a file are in memory altogether.
+ */
+export class Lane {
+  readonly name: LaneName;
+  next = 1;
+  committed = 0;
+  /** Bytes of memory that records hold. */
+  memory = 0;
+  /** Of them, those of records that are not on disk as well. */
+  memoryOnly = 0;
+  /** Sums of the records in segments that are gone, less what was dropped. */
+  folded: LogSums = noSums();
+  /** The job's result was among them. */
+  foldedResult = false;
+  private readonly host: LaneHost;
+  private readonly segments: Segment[] = [];
+  /** Sequence up to which records have been handed out: they may be on the wire. */
+  private sent = 0;
+  /** Undefined: everything is in memory. */
+  private cursor: Cursor | undefined;
+  private fetching: Promise<void> | undefined;
+  /** Sums of all that was produced, up to the last record. */
+  private readonly produced: LogSums = noSums();
+  /** The same, up to the last record of the last closed segment. */
+  private closedAt: LogSums = noSums();
+
+  constructor(name: LaneName, host: LaneHost) {
+    this.name = name;
+    this.host = host;
+  }
+
+  get isEmpty(): boolean {
+    return this.committed === this.next - 1;
+  }
+
+  /** Sequence up to which segments are gone. */
+  get goneUpTo(): number {
+    return (this.segments[0]?.first ?? this.next) - 1;
+  }
+
+  get hasResult(): boolean {
+    return this.foldedResult || this.segments.some((segment) => segment.hasResult);
+  }
+
+  push(frame: Buffer, facts: RecordFacts): void {
+    const position = this.write(frame);
+    const segment = this.open();
+    const sequence = this.next++;
+    segment.count++;
+    segment.bytes += frame.length;
+    if (facts.produced !== undefined) assignSums(this.produced, facts.produced);
+    if (facts.result === true) segment.hasResult = true;
+    if (this.host.mayDrop && this.name === "logs") addSpansOf(segment.spans, frameBody(frame, sequence));
+    if (position === undefined || (this.cursor === undefined && this.host.hasRoomFor(frame))) {
+      this.keep(segment, sequence, frame);
+    } else {
+      this.cursor ??= { segment, sequence, position };
+      this.host.reclaim(frame);
+    }
+    if (segment.bytes >= this.host.segmentBytes) this.close(segment);
+  }
+
+  /** Writes the chunks of the next record, as far as they are known, to where they will stay. */
+  stage(body: Buffer): void {
+    const segment = this.open();
+    try {
+      segment.file?.stage(this.next, body);
+    } catch (error) {
+      this.giveUpFile(segment, error);
+    }
+  }
+
+  read(sequence: number): Buffer | Promise<Buffer> | undefined {
+    if (sequence <= this.committed || sequence >= this.next) return undefined;
+    if (sequence > this.sent) this.sent = sequence;
+    return this.find(sequence) ?? this.fetch(sequence);
+  }
+
+  /** @returns segments that are gone with this; their files are the caller's to remove */
+  ack(sequence: number, retireAll: boolean): Segment[] {
+    if (sequence <= this.committed) return [];
+    this.committed = Math.min(sequence, this.next - 1);
+    const last = this.segments.at(-1);
+    if (last !== undefined && !last.closed && last.last <= this.committed && this.isWorthRetiring(last, retireAll)) {
+      this.close(last);
+    }
+    const gone: Segment[] = [];
+    for (const segment of this.segments) {
+      if (segment.first > this.committed) break;
+      this.release(segment, this.committed);
+      if (!segment.closed || segment.last > this.committed) break;
+      this.folded = join(this.folded, segment.sums);
+      this.foldedResult ||= segment.hasResult;
+      gone.push(segment);
+    }
+    this.segments.splice(0, gone.length);
+    this.settleCursor();
+    return gone;
+  }
+
+  /**
+   * Drops the oldest segment of which nothing was ever handed out.
+   *
+   * @param onDisk drop one that is on disk, or one that is not
+   * @returns false: there is none
+   */
+  drop(onDisk: boolean): boolean {
+    const index = this.segments.findIndex(
+      (segment) =>
+        segment.closed &&
+        segment.first > this.sent &&
+        segment.standIn === undefined &&
+        (segment.file !== undefined) === onDisk,
+    );
+    const segment = this.segments[index];
+    if (segment === undefined) return false;
+    this.release(segment, segment.last);
+    segment.sums = allDropped(segment.sums);
+    const before = this.segments[index - 1];
+    if (before?.standIn !== undefined && before.first > this.sent) {
+      for (const span of segment.spans) addSpan(before.spans, span);
+      before.count += segment.count;
+      before.sums = join(before.sums, segment.sums);
+      this.replace(before);
+      this.segments.splice(index, 1);
+      segment.standIn = before.standIn;
+      segment.file?.remove();
+    } else {
+      this.replace(segment);
+    }
+    this.settleCursor();
+    return true;
+  }
+
+  /** Sums of what was produced, less what was dropped. */
+  kept(produced: LogSums): LogSums {
+    let sums = this.folded;
+    for (const segment of this.segments) if (segment.closed) sums = join(sums, segment.sums);
+    return join(sums, endOf(this.closedAt, produced));
+  }
+
+  /** Takes a closed segment that was found: the one after those it has. */
+  adopt(segment: Segment): void {
+    this.segments.push(segment);
+    this.next = segment.last + 1;
+    if (segment.file !== undefined && segment.standIn === undefined) {
+      this.cursor ??= { segment, sequence: segment.first, position: segment.file.start };
+    }
+  }
+
+  /** Goes on after a sequence, as if all before had been acked. */
+  startAfter(sequence: number, folded: LogSums, foldedResult: boolean): void {
+    this.committed = sequence;
+    this.next = sequence + 1;
+    this.folded = folded;
+    this.foldedResult = foldedResult;
+  }
+
+  closeFiles(): void {
+    const last = this.segments.at(-1);
+    if (last !== undefined && !last.closed) this.close(last);
+  }
+
+  /** @returns where the record is in the file of the open segment; undefined: it is not on disk */
+  private write(frame: Buffer): number | undefined {
+    const segment = this.open();
+    try {
+      return segment.file?.append(frame, this.next);
+    } catch (error) {
+      this.giveUpFile(segment, error);
+      return undefined;
+    }
+  }
+
+  private giveUpFile(segment: Segment, error: unknown): void {
+    this.host.fileFailed(error);
+    if (segment.count > 0) this.close(segment);
+    else {
+      segment.file?.remove();
+      segment.file = undefined;
+    }
+  }
+
+  /** The segment that takes the next record. */
+  private open(): Segment {
+    const last = this.segments.at(-1);
+    if (last !== undefined && !last.closed) return last;
+    const segment = new Segment(this.next, this.host.createFile(this.name, this.next));
+    this.segments.push(segment);
+    return segment;
+  }
+
+  private close(segment: Segment): void {
+    segment.closed = true;
+    segment.sums = endOf(this.closedAt, this.produced);
+    this.closedAt = copySums(this.produced);
+    segment.file?.close();
+  }
+
+  private isWorthRetiring(segment: Segment, retireAll: boolean): boolean {
+    if (segment.count === 0 || segment.file?.isStaged === true) return false;
+    return retireAll || segment.bytes >= this.host.segmentBytes / 8;
+  }
+
+  private keep(segment: Segment, sequence: number, frame: Buffer): void {
+    segment.keep(sequence, frame);
+    const bytes = memoryOf(frame);
+    this.memory += bytes;
+    if (segment.file === undefined) this.memoryOnly += bytes;
+  }
+
+  private release(segment: Segment, upTo: number): void {
+    segment.release(upTo, (frame) => {
+      const bytes = memoryOf(frame);
+      this.memory -= bytes;
+      if (segment.file === undefined) this.memoryOnly -= bytes;
+      this.host.reclaim(frame);
+    });
+  }
+
+  private replace(segment: Segment): void {
+    segment.standIn = gapFrame(segment.first, segment.spans, GapReason.SPOOL_FULL);
+    segment.bytes = segment.standIn.length;
+    segment.file?.replace(segment.standIn, segment.count);
+  }
+
+  private find(sequence: number): Buffer | undefined {
+    const segment = this.segmentOf(sequence);
+    if (segment?.standIn === undefined) return segment?.frame(sequence);
+    return sequence === segment.first ? segment.standIn : emptyFrame(this.name, sequence);
+  }
+
+  private segmentOf(sequence: number): Segment | undefined {
+    let low = 0;
+    for (let high = this.segments.length - 1; low < high; ) {
+      const middle = (low + high + 1) >> 1;
+      if ((this.segments[middle] as Segment).first <= sequence) low = middle;
+      else high = middle - 1;
+    }
+    return this.segments[low];
+  }
+
+  private async fetch(sequence: number): Promise<Buffer> {
+    while (sequence > this.committed) {
+      const frame = this.find(sequence);
+      if (frame !== undefined) return frame;
+      this.fetching ??= this.readOn().finally(() => (this.fetching = undefined));
+      await this.fetching;
+    }
+    // It was acked in the meantime: the tracker will take it for the duplicate that it is.
+    return emptyFrame(this.name, sequence);
+  }
+
+  /** Reads the next block of what is on disk only. */
+  private async readOn(): Promise<void> {
+    const { cursor } = this;
+    if (cursor?.segment.file === undefined) return;
+    const { segment } = cursor;
+    let block: Block | undefined;
+    try {
+      block = await cursor.segment.file.readFrom(cursor.position);
+    } catch (error) {
+      if (this.cursor === cursor && segment.standIn === undefined) this.lose(cursor, error);
+      return;
+    }
+    // It may have been acked or dropped meanwhile.
+    if (this.cursor !== cursor || segment.standIn !== undefined) return;
+    for (const bytes of block.frames) {
+      if (cursor.sequence > this.committed) this.keep(segment, cursor.sequence, this.host.copy(bytes));
+      cursor.sequence++;
+    }
+    cursor.position = block.end;
+    this.settleCursor();
+  }
+
+  /** Gives up what cannot be read back: the rest of a segment. A stand-in says what is missing. */
+  private lose(cursor: Cursor, error: unknown): void {
+    const { segment, sequence } = cursor;
+    if (!segment.closed) this.close(segment);
+    this.host.fileDamaged(error);
+    const index = this.segments.indexOf(segment);
+    const readable = segment.file?.sumsUpTo(sequence) ?? noSums();
+    const lost = new Segment(sequence, undefined);
+    lost.count = segment.last - sequence + 1;
+    lost.closed = true;
+    lost.hasResult = segment.hasResult;
+    lost.sums = allDropped(endOf(readable, segment.sums));
+    const before = this.segments.slice(0, index).reduce((sums, { sums: more }) => join(sums, more), this.folded);
+    lost.spans = spansBetween(join(before, readable), join(before, segment.sums));
+    lost.standIn =
+      this.name === "logs" ? gapFrame(sequence, lost.spans, GapReason.SPOOL_DAMAGED) : emptyFrame(this.name, sequence);
+    segment.count -= lost.count;
+    segment.sums = readable;
+    this.segments.splice(index + 1, 0, lost);
+    if (segment.count === 0) {
+      this.segments.splice(index, 1);
+      segment.file?.remove();
+    }
+    this.settleCursor();
+  }
+
+  /** Moves the cursor on over what is acked, dropped or in memory. */
+  private settleCursor(): void {
+    const { cursor } = this;
+    if (cursor === undefined) return;
+    const ahead = this.segments.indexOf(cursor.segment);
+    if (ahead >= 0 && cursor.segment.standIn === undefined && cursor.sequence <= cursor.segment.last) return;
+    const from = ahead >= 0 ? ahead + 1 : 0;
+    const segment = this.segments.find(
+      (candidate, index) =>
+        index >= from &&
+        candidate.first >= cursor.segment.first &&
+        candidate.count > 0 &&
+        candidate.file !== undefined &&
+        candidate.standIn === undefined &&
+        candidate.last > this.committed,
+    );
+    this.cursor =
+      segment?.file === undefined ? undefined : { segment, sequence: segment.first, position: segment.file.start };
+  }
+}
+
+/** A frame that fills most of the memory behind it holds on to all of it; smaller ones share a pool of Node's. */
+function memoryOf(frame: Buffer): number {
+  return frame.length * 2 > frame.buffer.byteLength ? frame.buffer.byteLength : frame.length;
+}

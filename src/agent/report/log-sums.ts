@@ -1,0 +1,102 @@
+import { crc32 } from "node:zlib";
+import { create } from "@bufbuild/protobuf";
+import { countNewlines } from "../../base/newlines.ts";
+import { LogStream, type StreamTotals, StreamTotalsSchema } from "../../gen/belay/v1/job_pb.ts";
+import { combine, withoutFirst } from "./crc32-combine.ts";
+
+/** The streams that there are. */
+export const STREAMS: readonly LogStream[] = [LogStream.STDOUT, LogStream.STDERR, LogStream.AGENT];
+
+/** What a stretch of one log stream holds. */
+export interface StreamSums {
+  /** Gaps included. */
+  bytes: number;
+  /** Of them, in gaps. */
+  dropped: number;
+  /** Newlines among the bytes that are kept. */
+  lines: number;
+  /** CRC-32 of the bytes that are kept, in order. */
+  crc: number;
+}
+
+/** Sums of the same stretch of all streams, in the order of STREAMS. */
+export type LogSums = readonly [StreamSums, StreamSums, StreamSums];
+
+/** Those of nothing. */
+export function noSums(): LogSums {
+  return [noStreamSums(), noStreamSums(), noStreamSums()];
+}
+
+function noStreamSums(): StreamSums {
+  return { bytes: 0, dropped: 0, lines: 0, crc: 0 };
+}
+
+/** A copy that does not change with the original. */
+export function copySums([a, b, c]: LogSums): LogSums {
+  return [{ ...a }, { ...b }, { ...c }];
+}
+
+/** Those of one stream. */
+export function sumsOf(sums: LogSums, stream: LogStream): StreamSums {
+  return sums[stream - 1] as StreamSums;
+}
+
+/** Takes bytes into a stream's sums. */
+export function addData(sums: StreamSums, data: Uint8Array): void {
+  sums.bytes += data.length;
+  sums.lines += countNewlines(data);
+  sums.crc = crc32(data, sums.crc);
+}
+
+/** Takes a gap into a stream's sums. */
+export function addGap(sums: StreamSums, bytes: number): void {
+  sums.bytes += bytes;
+  sums.dropped += bytes;
+}
+
+/** Sums of two stretches, the second right after the first. */
+export function join(first: LogSums, second: LogSums): LogSums {
+  return zip(first, second, (a, b) => ({
+    bytes: a.bytes + b.bytes,
+    dropped: a.dropped + b.dropped,
+    lines: a.lines + b.lines,
+    crc: combine(a.crc, b.crc, b.bytes - b.dropped),
+  }));
+}
+
+/** Sums of the end of a stretch, from those of its beginning and of the whole. */
+export function endOf(beginning: LogSums, whole: LogSums): LogSums {
+  return zip(beginning, whole, (a, b) => {
+    const bytes = b.bytes - a.bytes;
+    const dropped = b.dropped - a.dropped;
+    return { bytes, dropped, lines: b.lines - a.lines, crc: withoutFirst(a.crc, b.crc, bytes - dropped) };
+  });
+}
+
+/** Sums of a stretch when all its bytes are dropped. */
+export function allDropped(sums: LogSums): LogSums {
+  return zip(sums, sums, ({ bytes }) => ({ bytes, dropped: bytes, lines: 0, crc: 0 }));
+}
+
+/** As the contract has them. The agent's own stream is left out if it has no byte. */
+export function streamTotals(sums: LogSums): StreamTotals[] {
+  return STREAMS.filter((stream) => stream !== LogStream.AGENT || sumsOf(sums, stream).bytes > 0).map((stream) => {
+    const { bytes, dropped, lines, crc } = sumsOf(sums, stream);
+    return create(StreamTotalsSchema, {
+      stream,
+      bytes: BigInt(bytes),
+      lines: BigInt(lines),
+      crc32: crc,
+      droppedBytes: BigInt(dropped),
+    });
+  });
+}
+
+function zip(a: LogSums, b: LogSums, each: (a: StreamSums, b: StreamSums) => StreamSums): LogSums {
+  return [each(a[0], b[0]), each(a[1], b[1]), each(a[2], b[2])];
+}
+
+/** Makes sums equal to others. */
+export function assignSums(target: LogSums, source: LogSums): void {
+  for (const [index, sums] of source.entries()) Object.assign(target[index] as StreamSums, sums);
+}

@@ -1,0 +1,64 @@
+import type { SegmentFile } from "./disk/segment-file.ts";
+import { type LogSums, noSums } from "./log-sums.ts";
+import type { Span } from "./stand-in.ts";
+
+/**
+ * A run of consecutive records of one lane: the unit that is written to one file, dropped, and forgotten.
+ *
+ * Each of its records is in memory, or in its file, or in both; if it has a stand-in, in neither.
+ */
+export class Segment {
+  /** Sequence of its first record. */
+  readonly first: number;
+  /** Records in it. */
+  count = 0;
+  /** Encoded bytes of them. */
+  bytes = 0;
+  file: SegmentFile | undefined;
+  /** It takes no more records. */
+  closed = false;
+  /** Sums of the logs in it. Known when it is closed. */
+  sums: LogSums = noSums();
+  /** What is in it, as a gap would say it. Kept only where it may be dropped. */
+  spans: Span[] = [];
+  /** The record that stands for all of them, which are lost: the first; empty ones stand for the others. */
+  standIn: Buffer | undefined;
+  /** The job's result is in it. */
+  hasResult = false;
+  private frames: (Buffer | undefined)[] = [];
+  private framesFrom = 0;
+  private released = 0;
+
+  constructor(first: number, file: SegmentFile | undefined) {
+    this.first = first;
+    this.file = file;
+  }
+
+  get last(): number {
+    return this.first + this.count - 1;
+  }
+
+  /** Keeps a record in memory: the one after the last that was kept. */
+  keep(sequence: number, frame: Buffer): void {
+    if (this.frames.length === 0) this.framesFrom = sequence;
+    this.frames.push(frame);
+  }
+
+  /** A record, if it is in memory. */
+  frame(sequence: number): Buffer | undefined {
+    return this.frames[sequence - this.framesFrom];
+  }
+
+  /** Lets go of the memory of records up to a sequence, handing each to `release`. */
+  release(upTo: number, release: (frame: Buffer) => void): void {
+    const end = Math.min(upTo - this.framesFrom + 1, this.frames.length);
+    for (; this.released < end; this.released++) {
+      const frame = this.frames[this.released];
+      this.frames[this.released] = undefined;
+      if (frame !== undefined) release(frame);
+    }
+    if (this.released < this.frames.length) return;
+    this.frames = [];
+    this.released = 0;
+  }
+}
