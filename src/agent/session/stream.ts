@@ -89,7 +89,7 @@ export class Stream {
       if (!this.ended) this.receive(response);
     });
     this.call.on("status", ({ code, details }: StatusObject) => {
-      this.finish(code, code === status.OK ? "The tracker ended the stream" : details);
+      this.finish(code, code === status.OK ? "The tracker ended the stream" : plainDetails(details));
     });
     this.call.write(encode({ case: "hello", value: this.handlers.hello() }));
     this.dialed.connected(CONNECT_DEADLINE).then(
@@ -213,6 +213,13 @@ export class Stream {
     const openFor = this.openedAt === undefined ? 0 : this.clock.monotonic() - this.openedAt;
     this.end({ code, message, welcomed: this.openedAt !== undefined, openFor, goodbye: this.goodbye });
   }
+}
+
+/** grpc-js wraps what the system said: "No connection established. Last error: Error: … . Resolution note: ". */
+function plainDetails(details: string): string {
+  const wrapped = /Last error: (?:Error: )?(.*?)\.? ?Resolution note: ?(.*)$/.exec(details);
+  if (wrapped === null) return details;
+  return wrapped[2] === "" ? `${wrapped[1]}` : `${wrapped[1]} (${wrapped[2]})`;
 }
 
 function encode(payload: OpenSessionRequest["payload"]): Buffer {
