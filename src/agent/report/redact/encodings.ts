@@ -72,9 +72,16 @@ function urlTable(unreserved: string, upper: boolean, space: string): string[] {
 }
 
 function* urlEncoded(value: Uint8Array): Generator<Uint8Array> {
-  if (/^[A-Za-z0-9._-]*$/.test(latin(value))) return;
-  for (const table of URL_TABLES) yield Buffer.from(Array.from(value, (byte) => table[byte]).join(""));
+  const text = latin(value);
+  if (!URL_SPECIAL.test(text)) return;
+  for (const table of URL_TABLES) {
+    yield Buffer.from(text.replaceAll(URL_SPECIALS, (char) => table[char.charCodeAt(0)] ?? ""));
+  }
 }
+
+/** Bytes that at least one of the tables changes. */
+const URL_SPECIAL = /[^A-Za-z0-9._-]/;
+const URL_SPECIALS = /[^A-Za-z0-9._-]/g;
 
 /** How writers of JSON differ: what they write as \uXXXX though they need not, and with which letters. */
 const JSON_WRITERS = [
@@ -95,7 +102,7 @@ const JSON_WRITERS = [
 function* jsonEscaped(text: string): Generator<string> {
   for (const { extra, upper, slash } of JSON_WRITERS) {
     // By UTF-16 units, as \u counts.
-    yield text.replace(/[^A-Za-z0-9 _.,:;-]/g, (unit) => {
+    yield text.replaceAll(/[^A-Za-z0-9 _.,:;-]/g, (unit) => {
       if (extra.test(unit) && !SHORT_ESCAPES.test(unit)) return `\\u${hex(unit.charCodeAt(0), 4, upper)}`;
       // Half a pair: the other half follows, and together they need no escape.
       if (isSurrogate(unit)) return unit;

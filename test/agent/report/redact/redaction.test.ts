@@ -137,6 +137,17 @@ describe("a secret that comes up while the job runs", () => {
     expect(print(every.join(" "))).toBe(every.map(() => "***").join(" "));
   });
 
+  test("is known before what a process prints after it, over a real pipe", async () => {
+    start();
+    const script =
+      'i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo "s-$$-$i-x" >> "$BELAY_REDACT"; echo "got s-$$-$i-x"; done';
+    const job = execa("sh", ["-c", script], { env: redaction.environment, buffer: false, encoding: "buffer" });
+    job.stdout.on("data", (data: Uint8Array) => redaction.output(LogStream.STDOUT, 1, data, 0n));
+    await job;
+    redaction.flush();
+    expect(passed.map(({ text }) => text).join("")).toBe("got ***\n".repeat(300));
+  });
+
   test("of which there are too many is no harm: one warning, and the first ones hold", () => {
     start();
     shell('echo new-secret-1 > "$BELAY_REDACT"');

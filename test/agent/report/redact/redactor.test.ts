@@ -196,6 +196,20 @@ describe("a secret", () => {
     redactor.write(bytes("two y"), 2n);
     expect(all).toBe("x *** y");
   });
+
+  test("made known while other secrets are held back does not hide what stands between them", () => {
+    const known = ["abcdef", "abcdef--abcdef--abcdefg"].map(bytes);
+    let matcher = matcherOf(known);
+    let all = "";
+    const redactor = new Redactor(
+      () => matcher,
+      (data) => (all += Buffer.from(data).toString()) !== "",
+    );
+    redactor.write(bytes("abcdef--abcdef--abcd"), 1n);
+    matcher = matcherOf([...known, bytes("another-one")]);
+    redactor.write(bytes(" another-one"), 2n);
+    expect(all).toBe("***--***--abcd ***");
+  });
 });
 
 describe("bytes that are no secret", () => {
