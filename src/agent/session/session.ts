@@ -72,6 +72,8 @@ export interface SessionIdentity {
   readonly jobId: string;
   readonly agent: AgentInfo;
   readonly spec: JobSpec | undefined;
+  /** Attempt that an agent before had under this session id. @default 0: none yet */
+  readonly attempt?: number;
 }
 
 /** What a session tells its owner. */
@@ -114,7 +116,7 @@ export class Session {
   private readonly closing = new AbortController();
   private current: SessionState;
   private stream: Stream | undefined;
-  private attempt = 0;
+  private attempt: number;
   private streams = 0;
   private failures = 0;
   private welcomed = false;
@@ -128,6 +130,7 @@ export class Session {
 
   constructor(options: SessionOptions) {
     this.options = options;
+    this.attempt = options.identity.attempt ?? 0;
     this.admit = Promise.withResolvers<Welcome>();
     this.admitted = this.admit.promise;
     this.admitted.catch(() => undefined);

@@ -1,0 +1,187 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { systemClock as clock } from "../base/clock.ts";
+import { formatDuration } from "../base/durations.ts";
+import { messageOf } from "../base/errors.ts";
+import { type Logger, silentLogger } from "../base/logger.ts";
+import { formatSize } from "../base/sizes.ts";
+import { EndReason, JobResultSchema, JobState, LogCompleteness, Outcome } from "../gen/belay/v1/job_pb.ts";
+import { EventSchema, OpenSessionRequestSchema } from "../gen/belay/v1/tracker_service_pb.ts";
+import type { TransportSecurity } from "./options.ts";
+import { sessionsIn } from "./report/disk/left-behind.ts";
+import { type RecoveredSpool, recoverSpool } from "./report/disk/recover.ts";
+import { parseAddresses } from "./session/address.ts";
+import { Session, type SessionEnd } from "./session/session.ts";
+
+/** How long it tries for each session, unless told otherwise. Milliseconds. */
+const DEFAULT_TIMEOUT = 300_000;
+
+/** Options for delivering what agents left behind. */
+export interface FlushOptions {
+  /** An agent's spool directory, or the directory of one session in it. */
+  readonly directory: string;
+  /** As in `AgentOptions`. */
+  readonly tracker: string;
+  readonly security?: TransportSecurity;
+  /** Milliseconds for which it tries, for each session. @default 300_000 */
+  readonly timeout?: number;
+  /** Session that is left out: one's own. */
+  readonly except?: string;
+  /** @default silent */
+  readonly logger?: Logger;
+  /** Told of each thing worth a line for a person. */
+  readonly onProgress?: (message: string) => void;
+  /** Aborting it gives up. What was not delivered stays. */
+  readonly signal?: AbortSignal;
+}
+
+/** What became of one session's spool. */
+export interface FlushedSession {
+  /** Its directory; it is gone if everything was delivered. */
+  readonly path: string;
+  /** Empty if the spool could not be opened. */
+  readonly sessionId: string;
+  readonly jobId: string;
+  readonly attempt: number;
+  /** Whether the tracker has confirmed everything. */
+  readonly delivered: boolean;
+  /** Whether the agent died without a result, and AGENT_LOST was reported. */
+  readonly agentLost: boolean;
+  /** What is missing and why, for people. Empty if nothing is. */
+  readonly message: string;
+}
+
+/** What became of what was left behind. */
+export interface FlushOutcome {
+  /** Whether nothing is left. */
+  readonly delivered: boolean;
+  /** One for each session that was found, oldest first. */
+  readonly sessions: readonly FlushedSession[];
+}
+
+/**
+ * Delivers what dead agents left in a spool directory, one session after the other, and reports AGENT_LOST for those
+ * that came to no result. What is confirmed is removed. Sessions whose agent still runs are left alone.
+ *
+ * @throws BelayError `BAD_USAGE` if the address cannot be parsed
+ */
+export async function flushSpool(options: FlushOptions): Promise<FlushOutcome> {
+  parseAddresses(options.tracker);
+  const sessions: FlushedSession[] = [];
+  for (const path of sessionsIn(options.directory, options.except)) {
+    if (options.signal?.aborted === true) break;
+    sessions.push(await flushOne(path, options));
+  }
+  const left = sessionsIn(options.directory, options.except).length;
+  return { delivered: left === 0 && sessions.every(({ delivered }) => delivered), sessions };
+}
+
+async function flushOne(path: string, options: FlushOptions): Promise<FlushedSession> {
+  let left: RecoveredSpool;
+  try {
+    left = await recoverSpool(path, (message) => options.logger?.warn(message));
+  } catch (error) {
+    options.onProgress?.(messageOf(error));
+    const nobody = { sessionId: "", jobId: "", attempt: 0, agentLost: false };
+    return { path, ...nobody, delivered: false, message: messageOf(error) };
+  }
+  const { spool, identity, torn } = left;
+  const { sessionId, jobId, attempt } = identity;
+  const who = { path, sessionId, jobId, attempt };
+  const isEmpty = spool.lowestHeld("events") === 0 && spool.lowestHeld("logs") === 0;
+  if (isEmpty && (left.hasResult || attempt === 0)) {
+    // Nothing was ever run, or the agent died between the last ack and the removal of its spool.
+    await spool.close();
+    return { ...who, delivered: true, agentLost: false, message: "" };
+  }
+  if (torn > 0) options.logger?.warn("The end of a spool was torn and is cut off", { path, bytes: torn });
+  options.onProgress?.(`delivering what an agent left of job ${jobId}: ${formatSize(spool.diskBytes)} in "${path}"`);
+  const agentLost = !left.hasResult;
+  if (agentLost) reportLost(left);
+  const end = await deliver(left, options);
+  await spool.close();
+  const { delivered, message } = judge(end);
+  const outcome = delivered ? "delivered" : `not delivered: ${message}`;
+  options.onProgress?.(`what an agent left of job ${jobId} is ${outcome}`);
+  return { ...who, delivered, agentLost, message };
+}
+
+/** Adds the result that the agent could not report. */
+function reportLost({ spool, identity, streams }: RecoveredSpool): void {
+  const now = timestampFromMs(clock.now());
+  const result = create(JobResultSchema, {
+    outcome: Outcome.FAILED,
+    reason: EndReason.AGENT_LOST,
+    message: `The agent (process ${identity.agent.pid} on ${identity.agent.hostname}) died before it could report a result`,
+    endTime: now,
+    streams,
+  });
+  const sequence = BigInt(spool.nextSequence("events"));
+  const event = create(EventSchema, { sequence, eventTime: now, kind: { case: "result", value: result } });
+  const request = create(OpenSessionRequestSchema, { payload: { case: "event", value: event } });
+  spool.push("events", Buffer.from(toBinary(OpenSessionRequestSchema, request)), { result: true });
+}
+
+async function deliver({ spool, identity }: RecoveredSpool, options: FlushOptions): Promise<SessionEnd> {
+  const { sessionId, jobId, attempt, agent } = identity;
+  const timeout = options.timeout ?? DEFAULT_TIMEOUT;
+  const session = new Session({
+    identity: { sessionId, jobId, attempt, agent, spec: undefined },
+    addresses: parseAddresses(options.tracker),
+    security: options.security ?? {},
+    connectTimeout: timeout,
+    spool,
+    clock,
+    logger: options.logger ?? silentLogger,
+    handlers: {
+      jobState: () => JobState.RUNNING,
+      // There is nothing left to be commanded; the tracker closes its orders when it has the result.
+      command: () => undefined,
+      connected: () => undefined,
+      lost: (why, retryIn) => options.onProgress?.(`no tracker: ${why}. Next attempt in ${formatDuration(retryIn)}`),
+      fenced: () => undefined,
+    },
+  });
+  const timer = clock.after(timeout, () => session.close(`The tracker was away for ${formatDuration(timeout)}`));
+  const giveUp = (): void => session.close("It was interrupted");
+  options.signal?.addEventListener("abort", giveUp, { once: true });
+  if (options.signal?.aborted === true) giveUp();
+  try {
+    const ended = session.run();
+    session.finish();
+    return await ended;
+  } finally {
+    timer.cancel();
+    options.signal?.removeEventListener("abort", giveUp);
+  }
+}
+
+function judge(end: SessionEnd): { delivered: boolean; message: string } {
+  switch (end.kind) {
+    case "delivered": {
+      const incomplete = end.receipt?.logCompleteness === LogCompleteness.INCOMPLETE;
+      return { delivered: true, message: incomplete ? end.receipt.message : "" };
+    }
+    case "abandoned":
+      return { delivered: false, message: end.why };
+    case "refused":
+    case "fenced":
+    case "unreachable":
+      return { delivered: false, message: end.error.message };
+  }
+}
+
+/**
+ * Delivers, while a new job runs, what agents before left in the same spool directory. Never rejects.
+ *
+ * @param options `except` is the session of the new job
+ */
+export async function deliverLeftBehind(options: FlushOptions & { readonly except: string }): Promise<void> {
+  try {
+    for (const { delivered, path, message } of (await flushSpool(options)).sessions) {
+      if (!delivered) options.logger?.warn("What an agent left behind is still not delivered", { path, why: message });
+    }
+  } catch (error) {
+    options.logger?.warn("Cannot deliver what an agent left behind", { why: messageOf(error) });
+  }
+}
