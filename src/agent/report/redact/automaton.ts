@@ -39,11 +39,6 @@ export class Automaton {
     this.link(trie);
   }
 
-  /** Bytes of memory held. */
-  get memoryBytes(): number {
-    return this.depth.length * 14 + this.edges.memoryBytes;
-  }
-
   /** @returns the state after one more byte */
   next(from: number, byte: number): number {
     for (let state = from; state !== ROOT; state = this.fail[state] as number) {
@@ -130,10 +125,6 @@ class EdgeTable {
     this.keys = new Int32Array(size);
     this.values = new Int32Array(size);
     this.mask = size - 1;
-  }
-
-  get memoryBytes(): number {
-    return this.keys.byteLength * 2;
   }
 
   set(state: number, byte: number, to: number): void {
