@@ -143,7 +143,7 @@ export class GroupTree implements ProcessTree {
     for (let round = 0; round < rounds; round++) {
       const fresh = listPids().filter((pid) => !entries.has(pid));
       if (fresh.length === 0) break;
-      for (const pid of fresh.reverse()) {
+      for (const pid of fresh.toReversed()) {
         const entry = readProcess(pid);
         if (entry === undefined) continue;
         entries.set(pid, entry);

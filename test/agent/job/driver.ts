@@ -67,6 +67,8 @@ export class Driven implements AsyncDisposable {
   readonly mark: string = `mark-${randomBytes(8).toString("hex")}`;
   /** The agent's directory for temporary files, its own. */
   readonly temporary: string = `/tmp/${this.mark}`;
+  /** Path of a file that a fixture may write. */
+  readonly note: string = `${this.temporary}.note`;
   private errors = "";
 
   /**
@@ -98,7 +100,7 @@ export class Driven implements AsyncDisposable {
     });
     this.child.stderr?.on("data", (data) => (this.errors += String(data)));
     this.child.stdin?.on("error", () => undefined);
-    const job = create(JobSpecSchema, { command: command(this.mark, `${this.temporary}.note`), ...spec });
+    const job = create(JobSpecSchema, { command: command(this.mark, this.note), ...spec });
     this.tell({ start: { spec: toJson(JobSpecSchema, job), containment: mode.containment } });
   }
 
@@ -148,6 +150,6 @@ export class Driven implements AsyncDisposable {
     this.child.kill("SIGKILL");
     await this.exited();
     fs.rmSync(this.temporary, { recursive: true, force: true });
-    fs.rmSync(`${this.temporary}.note`, { force: true });
+    fs.rmSync(this.note, { force: true });
   }
 }
