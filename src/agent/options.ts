@@ -52,8 +52,11 @@ export interface AgentOptions {
   readonly onSpoolFull?: "block" | "drop";
   /** @default "auto" */
   readonly containment?: ContainmentChoice;
-  /** Takes each piece of the job's output as it is read, as for passing it through. Bytes are valid during the call. */
-  readonly onOutput?: (stream: "stdout" | "stderr", data: Uint8Array) => void;
+  /**
+   * Takes each piece of the job's output as it is read, as for passing it through. Bytes are valid during the call. A
+   * promise says that it can take no more until then: the job's output is not read meanwhile.
+   */
+  readonly onOutput?: (stream: "stdout" | "stderr", data: Uint8Array) => void | Promise<void>;
   /** Told of each thing worth a line for a person: connected, lost the tracker, job started. */
   readonly onProgress?: (message: string) => void;
   /** @default silent */

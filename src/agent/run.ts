@@ -5,8 +5,8 @@ import { formatDuration } from "../base/durations.ts";
 import { BelayError } from "../base/errors.ts";
 import { idProblem, uuidv7 } from "../base/ids.ts";
 import { silentLogger } from "../base/logger.ts";
-import { EndReason, JobState, LogCompleteness, LogStream, StatusReportSchema } from "../gen/belay/v1/job_pb.ts";
-import type { JobSpec, StatusReport } from "../gen/belay/v1/job_pb.ts";
+import { EndReason, JobState, LogCompleteness, StatusReportSchema } from "../gen/belay/v1/job_pb.ts";
+import type { JobResult, JobSpec, ProcessInfo, StatusReport } from "../gen/belay/v1/job_pb.ts";
 import type { Welcome } from "../gen/belay/v1/tracker_service_pb.ts";
 import { agentInfo } from "./info.ts";
 import { startJob } from "./job/job.ts";
@@ -14,7 +14,9 @@ import { nothingReapsWarning } from "./job/pid-one.ts";
 import { prepareJob, type PreparedJob } from "./job/prepare.ts";
 import type { Job } from "./job/types.ts";
 import type { AgentOptions, AgentOutcome } from "./options.ts";
+import { makeSpool } from "./report/make-spool.ts";
 import { MetricsLoop } from "./report/metrics-loop.ts";
+import { OutputPath } from "./report/output-path.ts";
 import { Report } from "./report/report.ts";
 import { parseAddresses } from "./session/address.ts";
 import { CommandDesk } from "./session/command-desk.ts";
@@ -42,12 +44,15 @@ export async function runAgent(options: AgentOptions): Promise<AgentOutcome> {
 
 class Agent {
   private readonly options: AgentOptions;
-  private readonly report = new Report(clock);
+  private readonly report: Report;
   private readonly session: Session;
   private readonly desk: CommandDesk;
   private readonly prepared: PreparedJob;
+  private readonly sessionId: string;
   private readonly over = new AbortController();
+  private readonly leaving = new AbortController();
   private job: Job | undefined;
+  private output: OutputPath | undefined;
   private disconnect: { cancel(): void } | undefined;
 
   constructor(options: AgentOptions) {
@@ -59,12 +64,23 @@ class Agent {
       environment: options.environment ?? process.env,
       logger: options.logger ?? silentLogger,
     });
+    const logger = options.logger ?? silentLogger;
+    const sessionId = uuidv7();
+    const agent = agentInfo(options.labels ?? {}, this.prepared);
+    this.report = new Report(clock, (pool) =>
+      makeSpool(options, { sessionId, jobId: options.jobId, agent }, pool, (message) => {
+        logger.warn(message);
+        // Not within the push that found it out.
+        queueMicrotask(() => this.report.notice(0, message));
+      }),
+    );
+    this.sessionId = sessionId;
     this.desk = new CommandDesk(this.report.command, () => this.status());
     this.session = new Session({
       identity: {
-        sessionId: uuidv7(),
+        sessionId,
         jobId: options.jobId,
-        agent: agentInfo(options.labels ?? {}, this.prepared),
+        agent,
         spec: options.spec,
       },
       addresses,
@@ -81,9 +97,7 @@ class Agent {
         fenced: (message) => this.job?.end({ reason: EndReason.SUPERSEDED, message, grace: 0 }),
       },
     });
-    this.report.spool.onRoom = () => {
-      if (!this.report.spool.full) this.job?.resumeOutput();
-    };
+    this.report.spool.onRoom = () => this.readOn();
   }
 
   async run(): Promise<AgentOutcome> {
@@ -91,17 +105,22 @@ class Agent {
     if (warning !== undefined) this.options.logger?.warn(warning);
     const ended = this.session.run();
     const unlisten = this.obeyStop();
+    let leftBehind: Promise<void> | undefined;
     try {
       const welcome = await this.session.admitted;
+      this.report.spool.admitted(welcome.attempt);
+      leftBehind = this.deliverLeftBehind();
       const job = (this.job = this.start(welcome));
       const metrics = this.sampleUsage(job, this.specOf(welcome));
       const result = await job.done;
       this.over.abort();
       await metrics;
-      this.report.result(result);
+      this.output?.end(result.step);
+      this.report.result(this.withoutSecrets(result));
       this.desk.finish(result);
       this.session.finish();
       const end = await this.deliver(ended);
+      if (end.kind === "delivered") await leftBehind;
       if (end.kind === "fenced") throw end.error;
       return { attempt: welcome.attempt, result, ...delivery(end) };
     } finally {
@@ -110,6 +129,9 @@ class Agent {
       this.disconnect?.cancel();
       this.session.close("The agent ends");
       await ended;
+      this.leaving.abort();
+      await leftBehind;
+      this.output?.close();
       await this.prepared.close();
       await this.report.spool.close();
     }
@@ -117,31 +139,73 @@ class Agent {
 
   private start(welcome: Welcome): Job {
     const { options, report } = this;
+    const spec = this.specOf(welcome);
+    const environment = options.environment ?? process.env;
+    const output = new OutputPath({
+      spec,
+      environment,
+      report,
+      onOutput: options.onOutput,
+      onRoom: () => this.readOn(),
+    });
+    this.output = output;
     const job = startJob(
       {
         jobId: options.jobId,
         attempt: welcome.attempt,
-        spec: this.specOf(welcome),
-        environment: options.environment ?? process.env,
+        spec,
+        environment,
+        ownEnvironment: output.environment,
         containment: options.containment ?? "auto",
         logger: options.logger ?? silentLogger,
         prepared: this.prepared,
       },
       {
         state: (state, message) => report.state(state, message),
-        stepStarted: (step) => report.event({ case: "stepStarted", value: step }),
+        stepStarted: (step) => {
+          output.flush();
+          step.argv = step.argv.map((arg) => output.text(arg));
+          report.event({ case: "stepStarted", value: step });
+        },
         stepEnded: (step) => report.event({ case: "stepEnded", value: step }),
         notice: (step, message) => report.notice(step, message),
-        output: (stream, step, data, readUnixNano) => {
-          options.onOutput?.(stream === LogStream.STDERR ? "stderr" : "stdout", data);
-          return report.output(stream, step, data, readUnixNano);
-        },
+        output: (stream, step, data, readUnixNano) => output.take(stream, step, data, readUnixNano),
       },
     );
     if (options.stop?.aborted === true) this.stopJob(job);
     for (const command of welcome.commands) this.desk.take(command);
     this.desk.attach(job);
     return job;
+  }
+
+  /** Delivers what agents before left in the same directory, until we leave ourselves. */
+  private async deliverLeftBehind(): Promise<void> {
+    const { options, leaving } = this;
+    if (options.spoolDirectory === undefined) return;
+    const { deliverLeftBehind } = await import("./flush.ts");
+    await deliverLeftBehind({
+      directory: options.spoolDirectory,
+      except: this.sessionId,
+      tracker: options.tracker,
+      ...(options.security !== undefined && { security: options.security }),
+      logger: options.logger ?? silentLogger,
+      timeout: options.flushTimeout ?? DEFAULTS.flushTimeout,
+      signal: options.stop === undefined ? leaving.signal : AbortSignal.any([leaving.signal, options.stop]),
+    });
+  }
+
+  private readOn(): void {
+    if (!this.report.spool.full && this.output?.waiting !== true) this.job?.resumeOutput();
+  }
+
+  private withoutSecrets(result: JobResult): JobResult {
+    result.message = this.output?.text(result.message) ?? result.message;
+    for (const process of result.evidence?.survivors ?? []) this.hideSecrets(process);
+    return result;
+  }
+
+  private hideSecrets(process: ProcessInfo): void {
+    process.command = this.output?.text(process.command) ?? process.command;
   }
 
   private specOf(welcome: Welcome): JobSpec {
@@ -225,6 +289,7 @@ class Agent {
     const { job } = this;
     if (job === undefined) return create(StatusReportSchema, { state: JobState.PENDING });
     const [status, metrics] = await Promise.all([job.status(), job.sample()]);
+    for (const process of status.processes) this.hideSecrets(process);
     return create(StatusReportSchema, {
       reportTime: timestampFromMs(clock.now()),
       state: status.state,

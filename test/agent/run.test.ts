@@ -109,7 +109,7 @@ describe("an agent runs its job", () => {
   test("and passes its output on", async () => {
     const passed: string[] = [];
     const outcome = agent(["sh", "-c", "echo out; echo err >&2"], {
-      onOutput: (stream, data) => passed.push(`${stream}:${Buffer.from(data).toString()}`),
+      onOutput: (stream, data) => void passed.push(`${stream}:${Buffer.from(data).toString()}`),
     });
     await welcomed();
     await outcome;

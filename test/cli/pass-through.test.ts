@@ -20,20 +20,14 @@ describe("a job's output on its way through", () => {
     expect([stdout.text, stderr.text]).toEqual(["out", "err"]);
   });
 
-  it("asks for patience while the reader is slow, and leaves out beyond its bound, which it says", async () => {
+  it("makes the job wait while the reader is slow", async () => {
     const slow = new PassThrough({ highWaterMark: 1 });
-    const stdout = new StreamOutput(() => slow, false, {});
-    const stderr = new MemoryOutput();
-    const through = passThrough(ioOf(stdout, stderr));
-    const piece = Buffer.alloc(1024 * 1024);
-    const room = through.take("stdout", piece);
+    const through = passThrough(ioOf(new StreamOutput(() => slow, false, {})));
+    const room = through.take("stdout", Buffer.alloc(1024 * 1024));
     expect(room).toBeInstanceOf(Promise);
-    for (let i = 0; i < 50; i++) void through.take("stdout", piece);
-    expect(stdout.waiting).toBeLessThanOrEqual(34 * 1024 * 1024);
     slow.resume();
     await room;
     await through.end();
-    expect(stderr.text).toMatch(/^belay: \d+\.0 MiB of stdout were not passed on, since nobody read them in time/);
   });
 
   it("is let go when the reader has gone", async () => {

@@ -5,6 +5,8 @@ const COOKIE_NAME = "BELAY_COOKIE";
 export interface StepEnvironment {
   readonly base: Readonly<Record<string, string | undefined>>;
   readonly spec: Readonly<Record<string, string>>;
+  /** What the agent adds. */
+  readonly own: Readonly<Record<string, string>>;
   readonly cwd: string;
   readonly jobId: string;
   readonly attempt: number;
@@ -27,7 +29,7 @@ export function stepEnvironment(options: StepEnvironment): Record<string, string
   // Most runtimes hold output back when it is no terminal; Python is the one that can be told not to.
   result["PYTHONUNBUFFERED"] ??= "1";
   result["PWD"] = options.cwd;
-  Object.assign(result, options.spec);
+  Object.assign(result, options.spec, options.own);
   result["BELAY_JOB_ID"] = options.jobId;
   result["BELAY_ATTEMPT"] = String(options.attempt);
   result["BELAY_STEP"] = String(options.step);

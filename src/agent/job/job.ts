@@ -233,6 +233,7 @@ class JobRun implements Job {
     const environment = stepEnvironment({
       base: this.options.environment,
       spec: this.spec.environment,
+      own: this.options.ownEnvironment ?? {},
       cwd: this.spec.cwd,
       jobId: this.options.jobId,
       attempt: this.options.attempt,

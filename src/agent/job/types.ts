@@ -21,6 +21,8 @@ export interface JobOptions {
   readonly spec: JobSpec;
   /** Environment that the job starts from; credentials of the agent are removed here. */
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** What the agent lets the job know besides; wins over all else. */
+  readonly ownEnvironment?: Readonly<Record<string, string>>;
   readonly containment: ContainmentChoice;
   readonly logger: Logger;
   /** Made by `prepareJob` earlier, in parallel with something else; the job closes it. Absent: the job makes its own. */

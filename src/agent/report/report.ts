@@ -1,7 +1,12 @@
 import { create } from "@bufbuild/protobuf";
 import type { Clock } from "../../base/clock.ts";
 import { type JobResult, LogStream, type StreamTotals } from "../../gen/belay/v1/job_pb.ts";
-import { CommandUpdateSchema, type Event, StateChangeSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
+import {
+  CommandUpdateSchema,
+  type Event,
+  type GapReason,
+  StateChangeSchema,
+} from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { JobState } from "../../gen/belay/v1/job_pb.ts";
 import { EventLane } from "./event-lane.ts";
 import { SlabPool } from "./frame.ts";
@@ -29,6 +34,11 @@ export class Report {
   /** @returns false when the job should wait until the spool has room */
   output(stream: LogStream, step: number, data: Uint8Array, readUnixNano: bigint): boolean {
     return this.logs.append(stream, step, data, readUnixNano);
+  }
+
+  /** Says that bytes of a stream are missing here. */
+  gap(stream: LogStream, step: number, bytes: number, reason: GapReason, readUnixNano: bigint): void {
+    this.logs.gap(stream, step, bytes, reason, readUnixNano);
   }
 
   /** Adds a remark of the agent to the job's log. */

@@ -110,7 +110,7 @@ export const run: Command = command({
         security: proof,
         logger,
         onProgress: remark,
-        ...(output === undefined ? {} : { onOutput: (stream, data) => void output.take(stream, data) }),
+        ...(output === undefined ? {} : { onOutput: (stream, data) => output.take(stream, data) }),
         stop: signals.stop,
         stopNow: signals.stopNow,
       });

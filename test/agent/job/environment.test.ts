@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { helperEnvironment, stepEnvironment } from "../../../src/agent/job/environment.ts";
 
-const step = { spec: {}, cwd: "/work", jobId: "j1", attempt: 3, step: 2, cookie: "c0ffee" };
+const step = { spec: {}, own: {}, cwd: "/work", jobId: "j1", attempt: 3, step: 2, cookie: "c0ffee" };
 
 describe("A step's environment", () => {
   it("is the agent's without anything of Belay's own, and what the job may know about itself", () => {
@@ -33,6 +33,11 @@ describe("A step's environment", () => {
       spec: { A: "spec", BELAY_OWN: "allowed" },
     });
     expect(made).toMatchObject({ A: "spec", PYTHONUNBUFFERED: "", BELAY_OWN: "allowed" });
+  });
+
+  it("is the agent's own where it has something to add, whatever the spec says", () => {
+    const made = stepEnvironment({ base: {}, ...step, spec: { BELAY_REDACT: "x" }, own: { BELAY_REDACT: "/tmp/f" } });
+    expect(made["BELAY_REDACT"]).toBe("/tmp/f");
   });
 
   it("keeps the cookie of a job that this agent is part of", () => {
