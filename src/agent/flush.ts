@@ -142,13 +142,13 @@ async function deliver({ spool, identity }: RecoveredSpool, options: FlushOption
       fenced: () => undefined,
     },
   });
+  const ended = session.run();
+  session.finish();
   const timer = clock.after(timeout, () => session.close(`The tracker was away for ${formatDuration(timeout)}`));
   const giveUp = (): void => session.close("It was interrupted");
   options.signal?.addEventListener("abort", giveUp, { once: true });
   if (options.signal?.aborted === true) giveUp();
   try {
-    const ended = session.run();
-    session.finish();
     return await ended;
   } finally {
     timer.cancel();

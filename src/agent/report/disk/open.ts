@@ -33,7 +33,9 @@ export function openSpool(options: OpenSpoolOptions): LaneSpool {
 function makeDirectory({ directory, identity, onTrouble }: OpenSpoolOptions): SpoolDirectory | undefined {
   const path = join(directory, identity.sessionId);
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    // By itself: Node's recursive mkdir says ENOENT where the file system is read-only.
+    mkdirSync(path, { mode: 0o700 });
     const unlock = lockSpool(path);
     if (unlock === undefined) throw new Error("another process is using it");
     const full = { ...identity, attempt: 0, created: Date.now() };

@@ -35,6 +35,7 @@ export class SpoolDirectory implements SegmentFileHost {
   private readonly removals = new Set<Promise<void>>();
   private identity: SpoolIdentity;
   private failedAt: number | undefined;
+  private closed = false;
 
   constructor(options: SpoolDirectoryOptions) {
     this.options = options;
@@ -45,6 +46,7 @@ export class SpoolDirectory implements SegmentFileHost {
 
   /** A file for a new segment. Undefined: none can be had now. */
   createFile(lane: LaneName, first: number): SegmentFile | undefined {
+    if (this.closed) return undefined;
     if (this.failedAt !== undefined && this.options.monotonic() - this.failedAt < RETRY_AFTER) return undefined;
     try {
       return SegmentFile.create(join(this.path, segmentName(lane, first)), lane, first, this);
@@ -83,6 +85,7 @@ export class SpoolDirectory implements SegmentFileHost {
   }
 
   savePosition(position: Position): void {
+    if (this.closed) return;
     try {
       this.position.write(position);
     } catch (error) {
@@ -107,6 +110,7 @@ export class SpoolDirectory implements SegmentFileHost {
 
   /** @param all remove the directory, too: nothing in it is needed any more */
   async close(all: boolean): Promise<void> {
+    this.closed = true;
     this.position.close();
     await Promise.all(this.removals);
     if (all) await rm(this.path, { recursive: true, force: true }).catch(() => undefined);
@@ -121,7 +125,7 @@ export function troubleWith(path: string, error: unknown): string {
     EDQUOT: "the disk quota is used up",
     EROFS: "the file system is read-only",
     EACCES: "access is denied",
-    ENOENT: "it does not exist any more",
+    ENOENT: "it does not exist",
   };
   const reason = reasons[errnoOf(error) ?? ""];
   const why = reason === undefined ? messageOf(error) : `${reason} (${errnoOf(error)})`;
