@@ -7,6 +7,10 @@ import type { ProcessTree, TreeUsage } from "./tree.ts";
 export class PlainGroupTree implements ProcessTree {
   readonly containment: Containment = Containment.PROCESS_GROUP;
   private readonly groups = new Set<number>();
+  /** Processor seconds of each leader, kept when it has ended. */
+  private readonly cpu = new Map<number, number>();
+  private measured = { cpuSeconds: 0, memoryBytes: 0, peakMemoryBytes: 0 };
+  private measuring: Promise<void> | undefined;
 
   start<T>(spawn: () => T): T {
     return spawn();
@@ -57,9 +61,12 @@ export class PlainGroupTree implements ProcessTree {
     this.signal("SIGCONT");
   }
 
+  /** What the leaders used when they were last measured: asking for it starts the next measurement. */
   usage(): TreeUsage {
     const processes = this.members().length;
-    return { cpuSeconds: 0, memoryBytes: 0, peakMemoryBytes: 0, processes, threads: processes, exact: false };
+    this.measuring ??= this.measure().finally(() => (this.measuring = undefined));
+    const { cpuSeconds, memoryBytes, peakMemoryBytes } = this.measured;
+    return { cpuSeconds, memoryBytes, peakMemoryBytes, processes, threads: processes, exact: false };
   }
 
   limitMemory(): string {
@@ -76,6 +83,23 @@ export class PlainGroupTree implements ProcessTree {
 
   close(): boolean {
     return true;
+  }
+
+  /** Through `ps`, which is what pidusage uses where there is no /proc. */
+  private async measure(): Promise<void> {
+    const { default: pidusage } = await import("pidusage");
+    const pids = [...this.groups];
+    // It fails as a whole when one of the processes has just ended; the next look will find the others.
+    const usages = await pidusage(pids).catch(() => undefined);
+    if (usages === undefined) return;
+    const found = Object.values(usages).filter((usage) => usage !== undefined);
+    const memoryBytes = found.reduce((sum, { memory }) => sum + memory, 0);
+    for (const { pid, ctime } of found) this.cpu.set(pid, Math.max(this.cpu.get(pid) ?? 0, ctime / 1000));
+    this.measured = {
+      cpuSeconds: [...this.cpu.values()].reduce((sum, seconds) => sum + seconds, 0),
+      memoryBytes,
+      peakMemoryBytes: Math.max(this.measured.peakMemoryBytes, memoryBytes),
+    };
   }
 
   private send(group: number, signal: NodeJS.Signals | 0): boolean {
