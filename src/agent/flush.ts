@@ -45,6 +45,8 @@ export interface FlushedSession {
   readonly attempt: number;
   /** Whether the tracker has confirmed everything. */
   readonly delivered: boolean;
+  /** Its agent still runs, or another process delivers it: it was left alone. */
+  readonly inUse: boolean;
   /** Whether the agent died without a result, and AGENT_LOST was reported. */
   readonly agentLost: boolean;
   /** What is missing and why, for people. Empty if nothing is. */
@@ -53,7 +55,7 @@ export interface FlushedSession {
 
 /** What became of what was left behind. */
 export interface FlushOutcome {
-  /** Whether nothing is left. */
+  /** Whether nothing is left but what is in use. */
   readonly delivered: boolean;
   /** One for each session that was found, oldest first. */
   readonly sessions: readonly FlushedSession[];
@@ -72,22 +74,26 @@ export async function flushSpool(options: FlushOptions): Promise<FlushOutcome> {
     if (options.signal?.aborted === true) break;
     sessions.push(await flushOne(path, options));
   }
-  const left = sessionsIn(options.directory, options.except).length;
-  return { delivered: left === 0 && sessions.every(({ delivered }) => delivered), sessions };
+  const interrupted = options.signal?.aborted === true;
+  return { delivered: !interrupted && sessions.every(({ delivered, inUse }) => delivered || inUse), sessions };
 }
 
 async function flushOne(path: string, options: FlushOptions): Promise<FlushedSession> {
-  let left: RecoveredSpool;
+  const nobody = { sessionId: "", jobId: "", attempt: 0, agentLost: false, inUse: false };
+  let left: RecoveredSpool | undefined;
   try {
     left = await recoverSpool(path, (message) => options.logger?.warn(message));
   } catch (error) {
     options.onProgress?.(messageOf(error));
-    const nobody = { sessionId: "", jobId: "", attempt: 0, agentLost: false };
     return { path, ...nobody, delivered: false, message: messageOf(error) };
+  }
+  if (left === undefined) {
+    const message = `The spool "${path}" is in use: its agent still runs, or another process delivers it`;
+    return { path, ...nobody, inUse: true, delivered: false, message };
   }
   const { spool, identity, torn } = left;
   const { sessionId, jobId, attempt } = identity;
-  const who = { path, sessionId, jobId, attempt };
+  const who = { path, sessionId, jobId, attempt, inUse: false };
   const isEmpty = spool.lowestHeld("events") === 0 && spool.lowestHeld("logs") === 0;
   if (isEmpty && (left.hasResult || attempt === 0)) {
     // Nothing was ever run, or the agent died between the last ack and the removal of its spool.
@@ -178,8 +184,9 @@ function judge(end: SessionEnd): { delivered: boolean; message: string } {
  */
 export async function deliverLeftBehind(options: FlushOptions & { readonly except: string }): Promise<void> {
   try {
-    for (const { delivered, path, message } of (await flushSpool(options)).sessions) {
-      if (!delivered) options.logger?.warn("What an agent left behind is still not delivered", { path, why: message });
+    for (const { delivered, inUse, path, message } of (await flushSpool(options)).sessions) {
+      if (!delivered && !inUse)
+        options.logger?.warn("What an agent left behind is still not delivered", { path, why: message });
     }
   } catch (error) {
     options.logger?.warn("Cannot deliver what an agent left behind", { why: messageOf(error) });

@@ -4,7 +4,6 @@ import { crc32 } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { combine, withoutFirst } from "../../../src/agent/report/crc32-combine.ts";
-import { recoverSpool } from "../../../src/agent/report/disk/recover.ts";
 import { SlabPool } from "../../../src/agent/report/frame.ts";
 import type { LaneSpool } from "../../../src/agent/report/lane-spool.ts";
 import { LogLane } from "../../../src/agent/report/log-lane.ts";
@@ -12,7 +11,7 @@ import { MemorySpool } from "../../../src/agent/report/memory-spool.ts";
 import { LogStream } from "../../../src/gen/belay/v1/job_pb.ts";
 import { GapReason } from "../../../src/gen/belay/v1/tracker_service_pb.ts";
 import { ManualClock } from "../../helpers/manual-clock.ts";
-import { diskSpool, ModelTracker, temporaryDirectory } from "./model.ts";
+import { diskSpool, ModelTracker, opened, temporaryDirectory } from "./model.ts";
 
 const LIMIT = 600_000;
 
@@ -111,7 +110,7 @@ describe("a full spool that drops", () => {
         const printed = await print(spool, pool, list);
         const copy = join(directory, "copy");
         cpSync(path, copy, { recursive: true });
-        const recovered = await recoverSpool(copy);
+        const recovered = await opened(copy);
         expect(recovered.streams).toEqual(printed.lane.totals());
         recovered.spool.ack("logs", printed.tracker.logs);
         await printed.tracker.takeAll(recovered.spool);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { expect, onTestFinished } from "vitest";
 import { openSpool, type OpenSpoolOptions } from "../../../src/agent/report/disk/open.ts";
+import { type RecoveredSpool, recoverSpool } from "../../../src/agent/report/disk/recover.ts";
 import { SlabPool } from "../../../src/agent/report/frame.ts";
 import { addData, addGap, type LogSums, noSums, streamTotals, sumsOf } from "../../../src/agent/report/log-sums.ts";
 import type { LaneSpool } from "../../../src/agent/report/lane-spool.ts";
@@ -31,6 +32,13 @@ export function diskSpool(
   const identity = { sessionId: SESSION, jobId: "j1", agent: create(AgentInfoSchema, { version: "test" }) };
   const spool = openSpool({ directory, identity, pool, onTrouble: (text) => troubles.push(text), ...options });
   return { spool, pool, path: join(directory, SESSION), troubles };
+}
+
+/** A spool that was left behind. */
+export async function opened(path: string): Promise<RecoveredSpool> {
+  const recovered = await recoverSpool(path);
+  if (recovered === undefined) throw new Error(`Expected "${path}" to be free`);
+  return recovered;
 }
 
 /** Takes records as a tracker does, and fails where one would. */

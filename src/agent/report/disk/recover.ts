@@ -32,16 +32,15 @@ export interface RecoveredSpool {
 /**
  * Opens the spool of one session that ended, however it ended.
  *
- * @throws BelayError `SPOOL` if it is in use, of a newer program, or cannot be read
+ * @returns undefined if it is in use: its agent still runs, or another process delivers it
+ * @throws BelayError `SPOOL` if a newer program wrote it or it cannot be read
  */
 export async function recoverSpool(
   path: string,
   onTrouble: (message: string) => void = () => undefined,
-): Promise<RecoveredSpool> {
+): Promise<RecoveredSpool | undefined> {
   const unlock = lockSpool(path);
-  if (unlock === undefined) {
-    throw new BelayError("SPOOL", `Cannot open the spool "${path}": the agent that writes it is still running`);
-  }
+  if (unlock === undefined) return undefined;
   try {
     const identity = readMeta(path);
     const directory = new SpoolDirectory({ path, unlock, identity, onTrouble, monotonic: () => performance.now() });

@@ -126,6 +126,8 @@ export function troubleWith(path: string, error: unknown): string {
     EROFS: "the file system is read-only",
     EACCES: "access is denied",
     ENOENT: "it does not exist",
+    ENOTDIR: "it is no directory",
+    EEXIST: "it is no directory",
   };
   const reason = reasons[errnoOf(error) ?? ""];
   const why = reason === undefined ? messageOf(error) : `${reason} (${errnoOf(error)})`;

@@ -2,14 +2,13 @@ import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test, type TestContext } from "vitest";
-import { recoverSpool } from "../../../../src/agent/report/disk/recover.ts";
 import type { SlabPool } from "../../../../src/agent/report/frame.ts";
 import type { LaneSpool } from "../../../../src/agent/report/lane-spool.ts";
 import { LogLane } from "../../../../src/agent/report/log-lane.ts";
 import { LogStream } from "../../../../src/gen/belay/v1/job_pb.ts";
 import { GapReason } from "../../../../src/gen/belay/v1/tracker_service_pb.ts";
 import { ManualClock } from "../../../helpers/manual-clock.ts";
-import { diskSpool, ModelTracker, temporaryDirectory } from "../model.ts";
+import { diskSpool, ModelTracker, opened, temporaryDirectory } from "../model.ts";
 
 const MiB = 1 << 20;
 
@@ -82,7 +81,7 @@ describe("a disk that fills", () => {
     const { printed } = print(spool, pool, 100 * MiB);
     const copy = join(temporaryDirectory(), "copy");
     cpSync(path, copy, { recursive: true });
-    const recovered = await recoverSpool(copy);
+    const recovered = await opened(copy);
     const tracker = new ModelTracker();
     await tracker.takeAll(recovered.spool);
     const stored = tracker.bytesOf(LogStream.STDOUT);
@@ -111,7 +110,7 @@ describe("a spool directory that cannot be used", () => {
         writeFileSync(file, "");
         return file;
       },
-      "ENOTDIR",
+      "it is no directory",
     ],
   ];
   test.for(cases)("%s is said once, and the job goes on in memory", async ([, make, why], context) => {
@@ -167,7 +166,7 @@ describe("a segment that is damaged", () => {
     cpSync(path, copy, { recursive: true });
     const segments = readdirSync(copy).filter((name) => name.startsWith("logs"));
     damage(copy, segments[1] as string, 500_000);
-    const recovered = await recoverSpool(copy);
+    const recovered = await opened(copy);
     const tracker = new ModelTracker();
     await tracker.takeAll(recovered.spool);
     expect(tracker.gaps).toMatchObject([{ reason: GapReason.SPOOL_DAMAGED }]);
