@@ -49,9 +49,9 @@ export class LaneSpool implements Spool {
     const { pool, directory } = options;
     this.memoryLimit = options.memoryLimit ?? DEFAULT_MEMORY_LIMIT;
     this.diskLimit = options.diskLimit ?? Number.POSITIVE_INFINITY;
-    const share = (directory === undefined ? this.memoryLimit : this.diskLimit) / SEGMENTS;
     const host: LaneHost = {
-      segmentBytes: Math.min(MAX_SEGMENT_BYTES, Math.max(MIN_SEGMENT_BYTES, share)),
+      segmentBytes: segmentBytes(this.diskLimit),
+      memorySegmentBytes: segmentBytes(this.memoryLimit),
       mayDrop: options.onFull === "drop",
       hasRoomFor: (frame) => this.memoryBytes + frame.length <= this.memoryLimit,
       createFile: (lane, first): SegmentFile | undefined => directory?.createFile(lane, first),
@@ -154,4 +154,8 @@ export class LaneSpool implements Spool {
   private get diskIsFull(): boolean {
     return this.diskBytes >= this.diskLimit;
   }
+}
+
+function segmentBytes(limit: number): number {
+  return Math.min(MAX_SEGMENT_BYTES, Math.max(MIN_SEGMENT_BYTES, limit / SEGMENTS));
 }

@@ -1,6 +1,6 @@
 import { GapReason } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { frameBody } from "./chunks.ts";
-import type { Block, SegmentFile } from "./disk/segment-file.ts";
+import { BLOCK_BYTES, type Block, type SegmentFile } from "./disk/segment-file.ts";
 import { allDropped, assignSums, copySums, endOf, join, type LogSums, noSums } from "./log-sums.ts";
 import { Segment } from "./segment.ts";
 import type { LaneName, RecordFacts } from "./spool.ts";
@@ -8,8 +8,10 @@ import { addSpan, addSpansOf, emptyFrame, gapFrame, spansBetween } from "./stand
 
 /** What a lane shares with the other. */
 export interface LaneHost {
-  /** Encoded bytes after which a segment is closed. */
+  /** Encoded bytes after which a segment on disk is closed. */
   readonly segmentBytes: number;
+  /** The same for one that is in memory only. */
+  readonly memorySegmentBytes: number;
   /** Whether records may be dropped: their contents are noted. */
   readonly mayDrop: boolean;
   /** Whether memory has room for a record that is on disk as well. */
@@ -58,6 +60,8 @@ export class Lane {
   /** Undefined: everything is in memory. */
   private cursor: Cursor | undefined;
   private fetching: Promise<void> | undefined;
+  /** What blocks are read into: one at a time, again and again. */
+  private block: Buffer | undefined;
   /** Sums of all that was produced, up to the last record. */
   private readonly produced: LogSums = noSums();
   /** The same, up to the last record of the last closed segment. */
@@ -96,7 +100,7 @@ export class Lane {
       this.cursor ??= { segment, sequence, position };
       this.host.reclaim(frame);
     }
-    if (segment.bytes >= this.host.segmentBytes) this.close(segment);
+    if (segment.bytes >= this.sizeOf(segment)) this.close(segment);
   }
 
   /** Writes the chunks of the next record, as far as they are known, to where they will stay. */
@@ -238,7 +242,11 @@ export class Lane {
 
   private isWorthRetiring(segment: Segment, retireAll: boolean): boolean {
     if (segment.count === 0 || segment.file?.isStaged === true) return false;
-    return retireAll || segment.bytes >= this.host.segmentBytes / 8;
+    return retireAll || segment.bytes >= this.sizeOf(segment) / 8;
+  }
+
+  private sizeOf(segment: Segment): number {
+    return segment.file === undefined ? this.host.memorySegmentBytes : this.host.segmentBytes;
   }
 
   private keep(segment: Segment, sequence: number, frame: Buffer): void {
@@ -297,7 +305,7 @@ export class Lane {
     const { segment } = cursor;
     let block: Block | undefined;
     try {
-      block = await cursor.segment.file.readFrom(cursor.position);
+      block = await cursor.segment.file.readFrom(cursor.position, (bytes) => this.memoryToReadInto(bytes));
     } catch (error) {
       if (this.cursor === cursor && segment.standIn === undefined) this.lose(cursor, error);
       return;
@@ -310,6 +318,13 @@ export class Lane {
     }
     cursor.position = block.end;
     this.settleCursor();
+  }
+
+  private memoryToReadInto(bytes: number): Buffer {
+    if (this.block === undefined || this.block.length < bytes) {
+      this.block = Buffer.allocUnsafeSlow(Math.max(bytes, BLOCK_BYTES));
+    }
+    return this.block;
   }
 
   /** Gives up what cannot be read back: the rest of a segment. A stand-in says what is missing. */

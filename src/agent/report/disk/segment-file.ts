@@ -9,11 +9,11 @@ import { encodeHeader, HEADER_BYTES, putRecordHead, RECORD_HEAD_BYTES, recordAt 
 import { scanSegment } from "./scan.ts";
 
 /** What is read from a file at once. Larger records are read by themselves. */
-const BLOCK_BYTES = 512 * KiB;
+export const BLOCK_BYTES: number = 512 * KiB;
 
 /** Whole records of a file. */
 export interface Block {
-  /** Valid until the next block is read. */
+  /** Valid until another block is read into the same memory. */
   readonly frames: readonly Buffer[];
   /** Where the next record begins. */
   readonly end: number;
@@ -122,12 +122,16 @@ export class SegmentFile {
     }
   }
 
-  /** Reads whole records from a place on, one at least. Rejects if there is none. */
-  async readFrom(position: number): Promise<Block> {
+  /**
+   * Reads whole records from a place on, one at least. Rejects if there is none.
+   *
+   * @param memory gives memory of some size to read into
+   */
+  async readFrom(position: number, memory: (bytes: number) => Buffer): Promise<Block> {
     const handle = await open(this.path, "r");
     try {
       for (let wanted = Math.min(BLOCK_BYTES, this.size - position); ; ) {
-        const data = Buffer.allocUnsafeSlow(wanted);
+        const data = memory(wanted);
         const { bytesRead } = await handle.read(data, 0, wanted, position);
         const frames: Buffer[] = [];
         let at = 0;
