@@ -34,7 +34,8 @@ export interface LaneSpoolOptions {
  * A spool in memory, and on disk if it has a directory: every record is written there before `push` returns, and what
  * has no room in memory is read back from there. See `Spool` for its law.
  *
- * With the policy to drop it holds two segments more than its bound at most: what may be on the wire is not dropped.
+ * Memory is bounded for records that are on disk as well, and by as much again for those that are not because the disk
+ * failed. With the policy to drop it holds two segments more than its bound at most: what may be on the wire is not dropped.
  */
 export class LaneSpool implements Spool {
   onPush: () => void = () => undefined;
