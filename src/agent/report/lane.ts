@@ -1,3 +1,4 @@
+import { BelayError, errnoOf } from "../../base/errors.ts";
 import { GapReason } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { frameBody } from "./chunks.ts";
 import { BLOCK_BYTES, type Block, type SegmentFile } from "./disk/segment-file.ts";
@@ -5,6 +6,9 @@ import { allDropped, assignSums, copySums, endOf, join, type LogSums, noSums } f
 import { Segment } from "./segment.ts";
 import type { LaneName, RecordFacts } from "./spool.ts";
 import { addSpan, addSpansOf, emptyFrame, gapFrame, spansBetween } from "./stand-in.ts";
+
+/** Errors of reading that say nothing about the file. */
+const PASSING: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "EINTR"]);
 
 /** What a lane shares with the other. */
 export interface LaneHost {
@@ -291,6 +295,7 @@ export class Lane {
     while (sequence > this.committed) {
       const frame = this.find(sequence);
       if (frame !== undefined) return frame;
+      if (this.cursor === undefined) throw new BelayError("INTERNAL", `Record ${sequence} of ${this.name} is nowhere`);
       this.fetching ??= this.readOn().finally(() => (this.fetching = undefined));
       await this.fetching;
     }
@@ -307,7 +312,10 @@ export class Lane {
     try {
       block = await cursor.segment.file.readFrom(cursor.position, (bytes) => this.memoryToReadInto(bytes));
     } catch (error) {
-      if (this.cursor === cursor && segment.standIn === undefined) this.lose(cursor, error);
+      if (this.cursor !== cursor || segment.standIn !== undefined) return;
+      // A shortage of the moment is no damage: the stream ends, and the next one asks again.
+      if (PASSING.has(errnoOf(error) ?? "")) throw error;
+      this.lose(cursor, error);
       return;
     }
     // It may have been acked or dropped meanwhile.
