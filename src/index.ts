@@ -14,6 +14,8 @@
  *
  * @module
  */
+export type { FlushedSession, FlushOptions, FlushOutcome } from "./agent/flush.ts";
+export { flushSpool } from "./agent/flush.ts";
 export type {
   AgentOptions,
   AgentOutcome,

@@ -51,4 +51,8 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "wait for a job's end and exit as it did",
     load: async () => (await import("./commands/wait.ts")).wait,
   },
+  flush: {
+    summary: "deliver what a dead agent left in its spool directory",
+    load: async () => (await import("./commands/flush.ts")).flush,
+  },
 };

@@ -1,5 +1,7 @@
-import type { Flag } from "./flags.ts";
-import { grouped, text, toggle } from "./flags.ts";
+import type { TransportSecurity } from "../agent/options.ts";
+import { readFlagFile } from "./flag-file.ts";
+import type { Flag, Values } from "./flags.ts";
+import { duration, grouped, text, toggle } from "./flags.ts";
 
 /** Flags of every command that talks to a tracker, the agent's included. */
 export type ConnectionFlags = {
@@ -24,3 +26,20 @@ export const connectionFlags: ConnectionFlags = grouped("The tracker:", {
   key: text({ value: "FILE", help: "PEM file of that certificate's private key" }),
   insecure: toggle({ help: "allow sending the token in plaintext to another machine" }),
 });
+
+/** For those who deliver what an agent has to tell. */
+export const flushTimeout: Flag<number> = duration({
+  default: "5m",
+  help: "how long to go on delivering when the job has ended",
+});
+
+/** Reads the files that the flags name. @throws BelayError `BAD_USAGE` */
+export async function securityOf(flags: Values<ConnectionFlags>): Promise<TransportSecurity> {
+  return {
+    ...(flags.tokenFile === undefined ? {} : { tokenFile: flags.tokenFile }),
+    ...(flags.ca === undefined ? {} : { ca: await readFlagFile(flags.ca, "--ca") }),
+    ...(flags.cert === undefined ? {} : { cert: await readFlagFile(flags.cert, "--cert") }),
+    ...(flags.key === undefined ? {} : { key: await readFlagFile(flags.key, "--key") }),
+    insecure: flags.insecure,
+  };
+}

@@ -1,15 +1,13 @@
 import { BelayError } from "../../base/errors.ts";
 import { shortId } from "../../base/ids.ts";
-import type { AgentOptions, AgentOutcome, OnDisconnect, TransportSecurity } from "../../agent/options.ts";
+import type { AgentOptions, AgentOutcome, OnDisconnect } from "../../agent/options.ts";
 import { runAgent } from "../../agent/run.ts";
 import type { Command } from "../command.ts";
 import { command } from "../command.ts";
-import type { ConnectionFlags } from "../connection-flags.ts";
-import { connectionFlags } from "../connection-flags.ts";
+import { connectionFlags, flushTimeout, securityOf } from "../connection-flags.ts";
 import { EXIT_BELAY, EXIT_CODES_HELP, exitCodeOfResult } from "../exit-codes.ts";
-import { readFlagFile } from "../flag-file.ts";
 import type { Flag, Values } from "../flags.ts";
-import { choice, duration, grouped, size, text, toggle, wanted } from "../flags.ts";
+import { choice, duration, grouped, pairs, size, text, toggle, wanted } from "../flags.ts";
 import { parseDuration } from "../../base/durations.ts";
 import type { Io } from "../io.ts";
 import { checkJobId } from "../job-argument.ts";
@@ -45,7 +43,7 @@ const flagTable = {
       default: "60s",
       help: "how long to try to reach the tracker at the start; 0: for ever",
     }),
-    flushTimeout: duration({ default: "5m", help: "how long to go on delivering after the job's end" }),
+    flushTimeout,
     onDisconnect,
   }),
   spoolDir: text({ value: "DIR", help: "directory for output that waits for the tracker; default: memory only" }),
@@ -54,6 +52,7 @@ const flagTable = {
     default: "block",
     help: "when that is full: the job waits, or the oldest output is dropped and recorded as missing",
   }),
+  agentLabel: pairs({ separator: ",", help: "label of this agent, for people and filters" }),
   containment: choice(["auto", "cgroup", "process-group"], {
     value: "HOW",
     default: "auto",
@@ -101,7 +100,7 @@ export const run: Command = command({
     const output = flags.quiet ? undefined : passThrough(io);
     if (flags.job === undefined) remark(`Job ${jobId}`);
     const begin = performance.now();
-    const proof = await security(flags);
+    const proof = await securityOf(flags);
     try {
       const outcome = await runAgent({
         ...agentOptions(flags),
@@ -115,7 +114,7 @@ export const run: Command = command({
         stopNow: signals.stopNow,
       });
       await output?.end();
-      return await report(jobId, outcome, io);
+      return await report(jobId, outcome, flags.spoolDir, io);
     } catch (error) {
       if (!(error instanceof BelayError) || error.code !== "TRACKER_UNREACHABLE") throw error;
       const { explainUnreachable } = await import("../client/explain.ts");
@@ -136,22 +135,13 @@ function agentOptions(flags: Values<typeof flagTable>): Omit<AgentOptions, "jobI
     ...(flags.spoolDir === undefined ? {} : { spoolDirectory: flags.spoolDir }),
     spoolLimit: flags.spoolLimit,
     onSpoolFull: flags.onSpoolFull,
+    labels: Object.fromEntries(flags.agentLabel),
     containment: flags.containment,
   };
 }
 
-async function security(flags: Values<ConnectionFlags>): Promise<TransportSecurity> {
-  return {
-    ...(flags.tokenFile === undefined ? {} : { tokenFile: flags.tokenFile }),
-    ...(flags.ca === undefined ? {} : { ca: await readFlagFile(flags.ca, "--ca") }),
-    ...(flags.cert === undefined ? {} : { cert: await readFlagFile(flags.cert, "--cert") }),
-    ...(flags.key === undefined ? {} : { key: await readFlagFile(flags.key, "--key") }),
-    insecure: flags.insecure,
-  };
-}
-
 /** Says how it ended, as far as the exit code does not. */
-async function report(jobId: string, outcome: AgentOutcome, io: Io): Promise<number> {
+async function report(jobId: string, outcome: AgentOutcome, spoolDir: string | undefined, io: Io): Promise<number> {
   const { result, delivered, undelivered } = outcome;
   if (io.stderr.isTerminal || deservesMessage(result)) {
     const message = deservesMessage(result) ? `: ${clean(result.message)}` : "";
@@ -161,6 +151,10 @@ async function report(jobId: string, outcome: AgentOutcome, io: Io): Promise<num
     if (undelivered !== "") await io.stderr.write(`belay: The log is not complete: ${undelivered}\n`);
     return exitCodeOfResult(result);
   }
-  await io.stderr.write(`belay: Not everything reached the tracker: ${undelivered}\n`);
+  const next =
+    spoolDir === undefined
+      ? "it is lost; --spool-dir would have kept it"
+      : `it is kept; deliver it later with: belay flush ${spoolDir}`;
+  await io.stderr.write(`belay: Not everything reached the tracker (${clean(undelivered)}); ${next}\n`);
   return EXIT_BELAY;
 }

@@ -1,5 +1,5 @@
 import type { Flag } from "../flags.ts";
-import { duration, grouped, many, pairs, text, toggle, wanted } from "../flags.ts";
+import { duration, grouped, many, pairs, size, text, toggle, wanted } from "../flags.ts";
 
 /** Flags that say what is run: the fields of a JobSpec. */
 export type JobFlags = {
@@ -17,6 +17,8 @@ export type JobFlags = {
   metricsInterval: Flag<number | undefined>;
   keepDescendants: Flag<boolean>;
   redactEnv: Flag<readonly string[]>;
+  logLimit: Flag<number | undefined>;
+  memoryLimit: Flag<number | undefined>;
 };
 
 /** See JobFlags. */
@@ -50,7 +52,13 @@ export const jobFlags: JobFlags = grouped("The job:", {
   metricsInterval: duration({ help: "time between two metric samples; default 5s" }),
   keepDescendants: toggle({ help: "leave processes running that the command left behind" }),
   redactEnv: many(
-    { value: "NAME", separator: ",", help: "variable whose value is removed from the log" },
+    {
+      value: "NAME",
+      separator: ",",
+      help: "variable whose value is removed from the log, besides those that look secret",
+    },
     (given) => given,
   ),
+  logLimit: size({ help: "most output that is kept; later output is read and thrown away; default: no limit" }),
+  memoryLimit: size({ help: "memory for all processes of the job together, where a cgroup can hold it" }),
 });

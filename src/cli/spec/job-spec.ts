@@ -42,6 +42,8 @@ export async function specOf(call: Call<JobFlags>): Promise<JobSpec | undefined>
   if (flags.stopSignal !== undefined) spec.stopSignal = signalName(flags.stopSignal, "--stop-signal");
   if (flags.metricsInterval !== undefined) spec.metricsInterval = durationFromMs(flags.metricsInterval);
   if (given.has("keepDescendants")) spec.keepDescendants = flags.keepDescendants;
+  if (flags.logLimit !== undefined) spec.logLimitBytes = BigInt(flags.logLimit);
+  if (flags.memoryLimit !== undefined) spec.memoryLimitBytes = BigInt(flags.memoryLimit);
   spec.redactEnvironment.push(...flags.redactEnv);
   return spec;
 }

@@ -1,0 +1,55 @@
+import { type FlushedSession, flushSpool } from "../../agent/flush.ts";
+import { BelayError } from "../../base/errors.ts";
+import type { Command } from "../command.ts";
+import { command } from "../command.ts";
+import { connectionFlags, flushTimeout, securityOf } from "../connection-flags.ts";
+import { EXIT_BELAY, EXIT_OK } from "../exit-codes.ts";
+import { logFlags, loggerOf } from "../log-flags.ts";
+import { clean } from "../render/clean.ts";
+import { takeStopSignals } from "../stop-signals.ts";
+
+/** `belay flush` */
+export const flush: Command = command({
+  name: "flush",
+  args: [{ name: "<directory>", help: "what --spool-dir was, or the directory of one session in it" }],
+  about:
+    "Delivers to the tracker what dead agents left in a spool directory, and removes what was confirmed. A job whose " +
+    "agent came to no result is reported as AGENT_LOST. Agents that still run are left alone.",
+  flags: {
+    flushTimeout,
+    ...connectionFlags,
+    ...logFlags,
+  },
+  examples: [["belay flush /var/spool/belay", "after the machine has crashed"]],
+  run: async ({ flags, args, io }) => {
+    const [directory] = args;
+    if (directory === undefined) throw new BelayError("BAD_USAGE", "Missing directory: what --spool-dir was");
+    const signals = takeStopSignals(() => undefined);
+    const logger = loggerOf(flags, "warn", io);
+    try {
+      const { delivered, sessions } = await flushSpool({
+        directory,
+        tracker: flags.tracker,
+        security: await securityOf(flags),
+        timeout: flags.flushTimeout,
+        logger,
+        signal: signals.stop,
+        ...(io.stderr.isTerminal && { onProgress: (line: string) => void io.stderr.write(`belay: ${line}\n`) }),
+      });
+      for (const session of sessions) await io.stdout.write(`${describe(session)}\n`);
+      if (sessions.length === 0) await io.stdout.write(`Nothing is left in ${directory}\n`);
+      return delivered ? EXIT_OK : EXIT_BELAY;
+    } finally {
+      signals.release();
+      await logger.flush();
+    }
+  },
+});
+
+function describe({ jobId, attempt, path, delivered, inUse, agentLost, message }: FlushedSession): string {
+  const which = jobId === "" ? path : `job ${jobId}, attempt ${attempt}`;
+  const why = message === "" ? "" : `: ${clean(message)}`;
+  if (inUse) return `In use     ${which}${why}`;
+  if (!delivered) return `Not yet    ${which}${why}; it stays in ${path}`;
+  return `Delivered  ${which}${agentLost ? ", AGENT_LOST" : ""}${why}`;
+}

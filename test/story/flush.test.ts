@@ -1,0 +1,86 @@
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { readdirSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { belayEnds, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
+
+const sha = (bytes: Buffer | string): string => createHash("sha256").update(bytes).digest("hex");
+
+describe("an agent with a spool directory", () => {
+  it("leaves nothing in it when everything was delivered", async () => {
+    const tracker = await TrackerProcess.start();
+    const spool = await tempDirectory();
+    expect((await tracker.ends("run", "--spool-dir", spool, "--", "seq", "1", "100000")).code).toBe(0);
+    expect(readdirSync(spool)).toEqual([]);
+  });
+
+  it("that is killed has left the rest there: belay flush delivers it, with AGENT_LOST", async () => {
+    const tracker = await TrackerProcess.start();
+    const spool = await tempDirectory();
+    const script = "seq 1 100000; exec sleep 1000";
+    const run = tracker.belay("run", "--job", "j1", "--spool-dir", spool, "--", "sh", "-c", script);
+    await run.says(/^100000$/m);
+    await run.kill("SIGKILL");
+    expect((await belayEnds(["flush", spool, "--tracker", tracker.url])).stdout).toBe(
+      "Delivered  job j1, attempt 1, AGENT_LOST\n",
+    );
+    expect(readdirSync(spool)).toEqual([]);
+    const show = (await tracker.ends("show", "j1")).stdout;
+    expect(show).toMatch(/AGENT_LOST/);
+    expect(show).toMatch(/Log .*, complete/);
+    const expected = Array.from({ length: 100_000 }, (_, i) => `${i + 1}\n`).join("");
+    expect(sha((await tracker.ends("logs", "--stream", "stdout", "j1")).stdoutBytes)).toBe(sha(expected));
+    expect((await belayEnds(["flush", spool, "--tracker", tracker.url])).stdout).toBe(`Nothing is left in ${spool}\n`);
+  });
+
+  it("keeps what a lost tracker did not take, and says how to deliver it", async () => {
+    const tracker = await TrackerProcess.start();
+    const spool = await tempDirectory();
+    const script = "echo ready; read -r _ < fifo; seq 1 3000000";
+    const cwd = await tempDirectory();
+    execFileSync("mkfifo", [`${cwd}/fifo`]);
+    const flags = ["--job", "j1", "--spool-dir", spool, "--flush-timeout", "300ms", "--cwd", cwd];
+    const run = tracker.belay("run", ...flags, "--", "sh", "-c", script);
+    await run.says(/^ready$/m);
+    await tracker.cli.kill("SIGKILL");
+    execFileSync("sh", ["-c", `echo go > ${cwd}/fifo`]);
+    expect(await run.ended).toBe(125);
+    expect(run.stderr).toContain(`belay flush ${spool}`);
+
+    const again = await TrackerProcess.start({ data: tracker.data, listen: new URL(tracker.url).host });
+    const flushed = await belayEnds(["flush", spool, "--tracker", again.url]);
+    expect(flushed.stdout).toBe("Delivered  job j1, attempt 1\n");
+    const expected = `ready\n${Array.from({ length: 3_000_000 }, (_, i) => `${i + 1}\n`).join("")}`;
+    expect(sha((await again.ends("logs", "--stream", "stdout", "j1")).stdoutBytes)).toBe(sha(expected));
+    expect((await again.ends("show", "j1")).stdout).toMatch(/^State +SUCCEEDED/m);
+  });
+});
+
+describe("a secret of the job's environment", () => {
+  it("is in none of its output, its arguments or what it tells at runtime, and the tracker's log is still complete", async () => {
+    const tracker = await TrackerProcess.start();
+    const script =
+      'printf "a %s b\\n" "$API_TOKEN"; echo later-secret-42 >> "$BELAY_REDACT"; echo "x later-secret-42 y" >&2';
+    const env = ["--env", "API_TOKEN=tok-123456789"];
+    const run = await tracker.ends("run", "--job", "j1", ...env, "--", "sh", "-c", script, "tok-123456789");
+    expect(run.stdout).toBe("a *** b\n");
+    expect(run.stderr).toContain("x *** y\n");
+    const logs = (await tracker.ends("logs", "j1")).stdout;
+    expect(logs).toContain("a *** b\n");
+    expect(logs).toContain("x *** y\n");
+    expect((await tracker.ends("show", "j1")).stdout).toMatch(/Log .*, complete/);
+  });
+});
+
+describe("a log limit", () => {
+  it("cuts the log with a notice, harms the job in no way, and is told by show", async () => {
+    const tracker = await TrackerProcess.start();
+    const run = await tracker.ends("run", "--job", "j1", "--log-limit", "1000", "--quiet", "--", "seq", "1", "100000");
+    expect(run.code).toBe(0);
+    const stdout = (await tracker.ends("logs", "--stream", "stdout", "--raw", "j1")).stdout;
+    expect(stdout.startsWith("1\n2\n3\n")).toBe(true);
+    const logs = (await tracker.ends("logs", "j1")).stdout;
+    expect(logs).toContain("Log limit of 1000 B reached: later output is not kept");
+    expect((await tracker.ends("show", "j1")).stdout).toMatch(/^State +SUCCEEDED/m);
+  });
+});
