@@ -1,14 +1,12 @@
-import { BelayError, errnoOf } from "../../base/errors.ts";
+import { BelayError } from "../../base/errors.ts";
 import { GapReason } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { frameBody } from "./chunks.ts";
-import { BLOCK_BYTES, type Block, type SegmentFile } from "./disk/segment-file.ts";
+import type { SegmentFile } from "./disk/segment-file.ts";
 import { allDropped, assignSums, copySums, endOf, join, type LogSums, noSums } from "./log-sums.ts";
+import { ReadBack, type Unreadable } from "./read-back.ts";
 import { Segment } from "./segment.ts";
 import type { LaneName, RecordFacts } from "./spool.ts";
 import { addSpan, addSpansOf, emptyFrame, gapFrame, spansBetween } from "./stand-in.ts";
-
-/** Errors of reading that say nothing about the file. */
-const PASSING: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "EINTR"]);
 
 /** What a lane shares with the other. */
 export interface LaneHost {
@@ -29,14 +27,6 @@ export interface LaneHost {
   /** A copy in memory that `reclaim` takes back. */
   copy(frame: Uint8Array): Buffer;
   reclaim(frame: Buffer): void;
-}
-
-/** Where the first record is that is on disk only. */
-interface Cursor {
-  readonly segment: Segment;
-  sequence: number;
-  /** Place in the segment's file. */
-  position: number;
 }
 
 /**
@@ -61,11 +51,8 @@ export class Lane {
   private readonly segments: Segment[] = [];
   /** Sequence up to which records have been handed out: they may be on the wire. */
   private sent = 0;
-  /** Undefined: everything is in memory. */
-  private cursor: Cursor | undefined;
+  private readonly onDisk = new ReadBack();
   private fetching: Promise<void> | undefined;
-  /** What blocks are read into: one at a time, again and again. */
-  private block: Buffer | undefined;
   /** Sums of all that was produced, up to the last record. */
   private readonly produced: LogSums = noSums();
   /** The same, up to the last record of the last closed segment. */
@@ -98,10 +85,10 @@ export class Lane {
     if (facts.produced !== undefined) assignSums(this.produced, facts.produced);
     if (facts.result === true) segment.hasResult = true;
     if (this.host.mayDrop && this.name === "logs") addSpansOf(segment.spans, frameBody(frame, sequence));
-    if (position === undefined || (this.cursor === undefined && this.host.hasRoomFor(frame))) {
+    if (position === undefined || (this.onDisk.isDone && this.host.hasRoomFor(frame))) {
       this.keep(segment, sequence, frame);
     } else {
-      this.cursor ??= { segment, sequence, position };
+      this.onDisk.note(segment, sequence, position);
       this.host.reclaim(frame);
     }
     if (segment.bytes >= this.sizeOf(segment)) this.close(segment);
@@ -141,7 +128,7 @@ export class Lane {
       gone.push(segment);
     }
     this.segments.splice(0, gone.length);
-    this.settleCursor();
+    this.onDisk.settle(this.segments, this.committed);
     return gone;
   }
 
@@ -175,7 +162,7 @@ export class Lane {
     } else {
       this.replace(segment);
     }
-    this.settleCursor();
+    this.onDisk.settle(this.segments, this.committed);
     return true;
   }
 
@@ -191,7 +178,7 @@ export class Lane {
     this.segments.push(segment);
     this.next = segment.last + 1;
     if (segment.file !== undefined && segment.standIn === undefined) {
-      this.cursor ??= { segment, sequence: segment.first, position: segment.file.start };
+      this.onDisk.note(segment, segment.first, segment.file.start);
     }
   }
 
@@ -295,7 +282,7 @@ export class Lane {
     while (sequence > this.committed) {
       const frame = this.find(sequence);
       if (frame !== undefined) return frame;
-      if (this.cursor === undefined) throw new BelayError("INTERNAL", `Record ${sequence} of ${this.name} is nowhere`);
+      if (this.onDisk.isDone) throw new BelayError("INTERNAL", `Record ${sequence} of ${this.name} is nowhere`);
       this.fetching ??= this.readOn().finally(() => (this.fetching = undefined));
       await this.fetching;
     }
@@ -305,39 +292,15 @@ export class Lane {
 
   /** Reads the next block of what is on disk only. */
   private async readOn(): Promise<void> {
-    const { cursor } = this;
-    if (cursor?.segment.file === undefined) return;
-    const { segment } = cursor;
-    let block: Block | undefined;
-    try {
-      block = await cursor.segment.file.readFrom(cursor.position, (bytes) => this.memoryToReadInto(bytes));
-    } catch (error) {
-      if (this.cursor !== cursor || segment.standIn !== undefined) return;
-      // A shortage of the moment is no damage: the stream ends, and the next one asks again.
-      if (PASSING.has(errnoOf(error) ?? "")) throw error;
-      this.lose(cursor, error);
-      return;
-    }
-    // It may have been acked or dropped meanwhile.
-    if (this.cursor !== cursor || segment.standIn !== undefined) return;
-    for (const bytes of block.frames) {
-      if (cursor.sequence > this.committed) this.keep(segment, cursor.sequence, this.host.copy(bytes));
-      cursor.sequence++;
-    }
-    cursor.position = block.end;
-    this.settleCursor();
-  }
-
-  private memoryToReadInto(bytes: number): Buffer {
-    if (this.block === undefined || this.block.length < bytes) {
-      this.block = Buffer.allocUnsafeSlow(Math.max(bytes, BLOCK_BYTES));
-    }
-    return this.block;
+    const unreadable = await this.onDisk.next((segment, sequence, frame) => {
+      if (sequence > this.committed) this.keep(segment, sequence, this.host.copy(frame));
+    });
+    if (unreadable !== undefined) this.lose(unreadable);
+    this.onDisk.settle(this.segments, this.committed);
   }
 
   /** Gives up what cannot be read back: the rest of a segment. A stand-in says what is missing. */
-  private lose(cursor: Cursor, error: unknown): void {
-    const { segment, sequence } = cursor;
+  private lose({ segment, sequence, error }: Unreadable): void {
     if (!segment.closed) this.close(segment);
     this.host.fileDamaged(error);
     const index = this.segments.indexOf(segment);
@@ -358,27 +321,7 @@ export class Lane {
       this.segments.splice(index, 1);
       segment.file?.remove();
     }
-    this.settleCursor();
-  }
-
-  /** Moves the cursor on over what is acked, dropped or in memory. */
-  private settleCursor(): void {
-    const { cursor } = this;
-    if (cursor === undefined) return;
-    const ahead = this.segments.indexOf(cursor.segment);
-    if (ahead >= 0 && cursor.segment.standIn === undefined && cursor.sequence <= cursor.segment.last) return;
-    const from = ahead >= 0 ? ahead + 1 : 0;
-    const segment = this.segments.find(
-      (candidate, index) =>
-        index >= from &&
-        candidate.first >= cursor.segment.first &&
-        candidate.count > 0 &&
-        candidate.file !== undefined &&
-        candidate.standIn === undefined &&
-        candidate.last > this.committed,
-    );
-    this.cursor =
-      segment?.file === undefined ? undefined : { segment, sequence: segment.first, position: segment.file.start };
+    this.onDisk.settle(this.segments, this.committed);
   }
 }
 
