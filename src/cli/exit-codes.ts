@@ -6,6 +6,8 @@ import { EndReason, Outcome, SpawnFailureKind } from "../gen/belay/v1/job_pb.ts"
 
 /** Everything was done. */
 export const EXIT_OK = 0;
+/** What was to be checked is not as it should be. */
+export const EXIT_PROBLEMS = 1;
 /** The command line or a spec file cannot be used as given (EX_USAGE of sysexits.h). */
 export const EXIT_USAGE = 64;
 /** The time limit passed; as of timeout(1). */

@@ -3,7 +3,8 @@ import type { Logger } from "../base/logger.ts";
 import { silentLogger } from "../base/logger.ts";
 import type { ListenAddress } from "./net/address.ts";
 import { checkExposure, parseListen } from "./net/address.ts";
-import type { TrackerOptions, TrackerTls } from "./options.ts";
+import type { RetentionOptions, TrackerOptions, TrackerTls } from "./options.ts";
+import type { StoreOptions } from "./store/sqlite-store.ts";
 
 /** Options with every default in place, checked. */
 export interface TrackerConfig {
@@ -14,6 +15,8 @@ export interface TrackerConfig {
   readonly tls: TrackerTls | undefined;
   readonly tokens: TrackerOptions["tokens"];
   readonly drainTimeout: number;
+  readonly store: StoreOptions;
+  readonly retention: Required<RetentionOptions>;
   readonly logger: Logger;
 }
 
@@ -54,6 +57,8 @@ export function compileOptions(options: TrackerOptions): TrackerConfig {
     tls: options.tls,
     tokens: options.tokens,
     drainTimeout: options.drainTimeout ?? 5_000,
+    store: { durability: options.durability ?? "process", logLimit: options.logLimit ?? 0 },
+    retention: { age: 0, bytes: 0, interval: 60_000, ...options.retention },
     logger: options.logger ?? silentLogger,
   });
 }

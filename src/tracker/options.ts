@@ -8,6 +8,19 @@ export interface TrackerTls {
   readonly clientCa?: Buffer;
 }
 
+/**
+ * When ended jobs are removed. A job goes as a whole, with its log and metrics: what is there is complete. A job that
+ * has not ended, or whose log may still come, is never touched.
+ */
+export interface RetentionOptions {
+  /** Time since the end of a job after which it is removed. 0: never. @default 0 */
+  readonly age?: number;
+  /** Bytes of output of all jobs together, above which those that ended first are removed. 0: no limit. @default 0 */
+  readonly bytes?: number;
+  /** Time between two looks. @default 60_000 */
+  readonly interval?: number;
+}
+
 /** Options of a tracker. Times are milliseconds, sizes bytes. */
 export interface TrackerOptions {
   /** `host:port` or `unix:/path`; port 0 takes a free one. @default "127.0.0.1:7070" */
@@ -26,6 +39,16 @@ export interface TrackerOptions {
     /** For operators: JobService, and all that agents may. */
     readonly operator: readonly string[];
   };
+  /**
+   * What an ack and an answer promise: `process` survives the death of the tracker, `disk` a power cut as well.
+   *
+   * @default "process"
+   */
+  readonly durability?: "process" | "disk";
+  /** When ended jobs are removed. */
+  readonly retention?: RetentionOptions;
+  /** Bytes of output that are stored of one attempt; what comes beyond them is noted as a gap. 0: all. @default 0 */
+  readonly logLimit?: number;
   /** Allows listening beyond loopback without TLS and tokens. @default false */
   readonly insecure?: boolean;
   /** Time that `close` gives to open streams. @default 5_000 */

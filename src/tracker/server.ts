@@ -15,6 +15,7 @@ import { createHandler, sendText } from "./net/handler.ts";
 import { listen } from "./net/listener.ts";
 import type { Tracker, TrackerOptions } from "./options.ts";
 import { MAX_MESSAGE_BYTES, SessionService } from "./sessions/session-service.ts";
+import { Retention } from "./retention.ts";
 import { openStore } from "./store/sqlite-store.ts";
 
 /** Longest timeout that `setTimeout` takes; a call with a longer one would be aborted at once. */
@@ -31,9 +32,10 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
   const config = compileOptions(options);
   const { logger, tokens } = config;
   const clock = systemClock;
-  const store = openStore(config.dataDirectory, logger);
+  const store = openStore(config.dataDirectory, logger, config.store);
   const registry = new JobRegistry(store, clock, logger);
   const leases = new Leases(registry, config.lease, logger);
+  const retention = new Retention(registry, config.retention, logger);
   const { heartbeatInterval } = config;
   const sessions = new SessionService({
     registry,
@@ -69,12 +71,14 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
 
   async function stop(): Promise<void> {
     leases.close();
+    await retention.close();
     for (const live of registry.inMemory()) await live.releaseLog();
     await store.close();
   }
 
   try {
     for (const live of await registry.open()) if (live.attempt !== undefined) leases.grant(live);
+    retention.start();
     const listener = await listen(config.listen, config.tls, handle, clock);
     logger.info("Tracker listens", { address: listener.address, data: config.dataDirectory });
     let closing: Promise<void> | undefined;

@@ -2,12 +2,13 @@ import { isIP } from "node:net";
 import { BelayError } from "../../base/errors.ts";
 import type { TrackerOptions, TrackerTls } from "../../tracker/options.ts";
 import { startTracker } from "../../tracker/server.ts";
+import { checkCommand } from "./tracker-check.ts";
 import type { Command } from "../command.ts";
 import { command } from "../command.ts";
 import { EXIT_OK } from "../exit-codes.ts";
 import { readFlagFile } from "../flag-file.ts";
 import type { Values } from "../flags.ts";
-import { duration, many, text, toggle } from "../flags.ts";
+import { choice, duration, many, size, text, toggle, wanted } from "../flags.ts";
 import { logFlags, loggerOf } from "../log-flags.ts";
 import { takeStopSignals } from "../stop-signals.ts";
 
@@ -35,6 +36,18 @@ const flagTable = {
     variable: "BELAY_TRACKER_INSECURE",
     help: "allow listening beyond this machine without TLS and tokens",
   }),
+  durability: choice(["process", "disk"], {
+    default: "process",
+    help: "what an ack promises: process survives kill -9 of the tracker, disk a power cut as well (slower)",
+  }),
+  retainAge: duration({ default: "0", help: "remove jobs that ended this long ago; 0: never" }),
+  retainSize: size({ default: "0", help: "remove those that ended first while all logs are larger; 0: never" }),
+  logLimit: size({
+    variable: "BELAY_TRACKER_LOG_LIMIT",
+    default: "0",
+    help: "keep this much output of one job's attempt; what comes beyond shows as a gap; 0: all",
+  }),
+  repair: toggle({ help: "with check: mend what can be mended" }),
   drainTimeout: duration({ default: "5s", help: "time given to open streams when stopping" }),
   ...logFlags,
 };
@@ -42,7 +55,10 @@ const flagTable = {
 /** `belay tracker` */
 export const tracker: Command = command({
   name: "tracker",
-  args: [],
+  args: [
+    { name: "[action]", help: 'nothing, or "check": verify a data directory that no tracker uses' },
+    { name: "[directory]", help: "what to check; default: that of --data" },
+  ],
   about:
     "Records jobs, their output and what they use, and passes orders to their agents. One process, one port, one " +
     "directory. SIGTERM and SIGINT stop it in order; agents keep their jobs running and come back.",
@@ -54,8 +70,14 @@ export const tracker: Command = command({
       "belay tracker --listen 0.0.0.0:7070 --tls-cert c.pem --tls-key k.pem --agent-tokens a --operator-tokens o",
       "for others",
     ],
+    ["belay tracker --retain-age 30d --retain-size 50GiB", "old jobs make room; never one that runs"],
+    ["belay tracker check ./belay-data", "every checksum; exits with 1 if something is missing; --repair mends"],
   ],
-  run: async ({ flags, io }) => {
+  run: async ({ flags, args, io }) => {
+    if (args[0] === "check") return checkCommand(args[1] ?? flags.data, flags.repair, io);
+    if (args[0] !== undefined) throw wanted("the action", args[0], '"check", or nothing to start a tracker');
+    if (flags.repair)
+      throw new BelayError("BAD_USAGE", "Cannot use --repair without check: belay tracker check --repair");
     const logger = loggerOf(flags, "info", io);
     const options = await trackerOptions(flags);
     const signals = takeStopSignals((signal, insisting) => {
@@ -82,6 +104,9 @@ async function trackerOptions(flags: Values<typeof flagTable>): Promise<TrackerO
     heartbeatInterval: flags.heartbeatInterval,
     lease: flags.lease,
     drainTimeout: flags.drainTimeout,
+    durability: flags.durability,
+    retention: { age: flags.retainAge, bytes: flags.retainSize },
+    logLimit: flags.logLimit,
     insecure: flags.insecure,
     ...(tls === undefined ? {} : { tls }),
     ...(agent.length + operator.length === 0 ? {} : { tokens: { agent, operator } }),

@@ -27,3 +27,8 @@ export async function jobOf(registry: JobRegistry, jobId: string): Promise<LiveJ
   if (problem !== undefined) throw invalid(`job_id ${problem}`);
   return registry.get(jobId);
 }
+
+/** The job as it is now: one whose change could not be stored was replaced by what is on disk. */
+export async function currentOf(registry: JobRegistry, live: LiveJob): Promise<LiveJob> {
+  return live.abandoned ? registry.get(live.id) : live;
+}

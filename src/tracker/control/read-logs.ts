@@ -12,7 +12,7 @@ import { isEnded } from "../jobs/states.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
 import type { PlacedChunk } from "../store/log/format.ts";
 import type { ControlContext } from "./context.ts";
-import { jobOf } from "./context.ts";
+import { currentOf, jobOf } from "./context.ts";
 import type { LogFilter, LogStart } from "./log-start.ts";
 import { filterOf, findStart, passes } from "./log-start.ts";
 import { CallScope, Wakeup } from "./wakeup.ts";
@@ -31,7 +31,7 @@ export async function* readLogs(
   const { registry } = context;
   using scope = new CallScope(signal);
   const filter = filterOf(request);
-  const live = await jobOf(registry, request.jobId);
+  let live = await jobOf(registry, request.jobId);
   const wakeup = new Wakeup();
   let deleted = false;
   scope.defer(() => wakeup.notify());
@@ -65,6 +65,7 @@ export async function* readLogs(
     await wakeup.wait();
     scope.check();
     if (deleted) throw new ConnectError(`Job "${live.id}" was deleted`, Code.NotFound);
+    live = await currentOf(registry, live);
   }
 }
 

@@ -7,7 +7,7 @@ import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { isOpen } from "../jobs/states.ts";
 import type { MetricsQuery } from "../store/types.ts";
 import type { ControlContext } from "./context.ts";
-import { jobOf } from "./context.ts";
+import { currentOf, jobOf } from "./context.ts";
 import { CallScope, Wakeup } from "./wakeup.ts";
 
 /** Records in one answer. */
@@ -22,7 +22,7 @@ export async function* readMetrics(
 ): AsyncGenerator<ReadMetricsResponse, void> {
   const { registry } = context;
   using scope = new CallScope(signal);
-  const live = await jobOf(registry, request.jobId);
+  let live = await jobOf(registry, request.jobId);
   const latest = live.attempt?.attempt ?? 0;
   if (request.attempt > latest) {
     throw new ConnectError(
@@ -67,6 +67,7 @@ export async function* readMetrics(
     await wakeup.wait();
     scope.check();
     if (deleted) throw new ConnectError(`Job "${live.id}" was deleted`, Code.NotFound);
+    live = await currentOf(registry, live);
   }
 }
 

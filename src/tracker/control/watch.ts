@@ -10,7 +10,7 @@ import type {
 import { WatchJobResponseSchema, WatchJobsResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
 import { isOpen } from "../jobs/states.ts";
 import type { ControlContext } from "./context.ts";
-import { jobOf } from "./context.ts";
+import { currentOf, jobOf } from "./context.ts";
 import { matches } from "./list-jobs.ts";
 import { CallScope, Wakeup } from "./wakeup.ts";
 
@@ -26,7 +26,7 @@ export async function* watchJob(
 ): AsyncGenerator<WatchJobResponse, void> {
   const { registry } = context;
   using scope = new CallScope(signal);
-  const live = await jobOf(registry, request.jobId);
+  let live = await jobOf(registry, request.jobId);
   const wakeup = new Wakeup();
   let deleted = false;
   scope.defer(() => wakeup.notify());
@@ -50,6 +50,7 @@ export async function* watchJob(
     await wakeup.wait();
     scope.check();
     if (deleted) throw new ConnectError(`Job "${live.id}" was deleted`, Code.NotFound);
+    live = await currentOf(registry, live);
   }
 }
 

@@ -5,7 +5,7 @@ import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import { decideLog, isLogUndecided } from "./ending.ts";
 import type { LiveJob } from "./live-job.ts";
 import type { JobRegistry } from "./registry.ts";
-import { isRunning } from "./states.ts";
+import { isOpen, isRunning } from "./states.ts";
 
 /**
  * Takes jobs for lost whose agents have been silent for a whole lease.
@@ -63,15 +63,22 @@ export class Leases {
   private async check(live: LiveJob): Promise<void> {
     this.watched.delete(live);
     const left = live.stream?.holding === true ? this.duration : this.left(live);
-    if (left > 0) {
+    if (left > 0 && !live.abandoned) {
       this.watch(live, left);
       return;
     }
     try {
-      await this.expire(live);
+      if (live.abandoned) await this.watchAgain(live.id);
+      else await this.expire(live);
     } catch (error) {
       this.logger.error("Cannot store that a job is lost", { job: live.id, error: messageOf(error) });
     }
+  }
+
+  /** What is on disk has taken the place of a job that could not be stored; nobody may have come for it. */
+  private async watchAgain(jobId: string): Promise<void> {
+    const live = await this.registry.find(jobId);
+    if (live?.attempt !== undefined && isOpen(live.job) && !this.watched.has(live)) this.grant(live);
   }
 
   private async expire(live: LiveJob): Promise<void> {

@@ -60,6 +60,8 @@ export class LiveJob {
   heardAt = 0;
   /** From when on its lease counts, on the monotonic clock. */
   leaseFrom = 0;
+  /** A change of it could not be stored: what is on disk counts, and is loaded anew. */
+  abandoned = false;
   /** Heartbeats in a row, since the result, in which the agent had nothing left to send. */
   idleHeartbeats = 0;
   private readonly lanes: Map<number, EventLane>;

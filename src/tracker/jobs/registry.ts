@@ -116,6 +116,7 @@ export class JobRegistry {
 
   /** Stores a change that has been made to a job in memory, then tells watchers. */
   async commit(live: LiveJob, touched: Touched): Promise<void> {
+    if (live.abandoned) throw cannotStore("an earlier change of the job was lost");
     const { job, key } = live;
     const quiet = touched.quiet === true;
     if (!quiet) job.version = BigInt(++this.lastVersion);
@@ -131,12 +132,13 @@ export class JobRegistry {
       ...(otherAttempt === undefined ? {} : { otherAttempt }),
       ...(touched.commands === undefined ? {} : { commands: touched.commands }),
       ...(touched.event === undefined ? {} : { event: touched.event }),
+      failed: () => void (live.abandoned = true),
     };
     try {
       await this.store.commit(change);
     } catch (error) {
       this.giveUp(live, error);
-      throw new ConnectError(`The tracker cannot store this: ${messageOf(error)}`, Code.ResourceExhausted);
+      throw cannotStore(messageOf(error));
     }
     this.announce({ jobId: job.jobId, version, kind: quiet ? "sampled" : "changed" });
   }
@@ -147,7 +149,11 @@ export class JobRegistry {
     this.jobs.delete(live.id);
     live.stream?.fail(new ConnectError(`Job "${live.id}" was deleted`, Code.NotFound));
     await live.releaseLog();
-    await this.store.remove(live.key, live.id, version);
+    try {
+      await this.store.remove(live.key, live.id, version);
+    } catch (error) {
+      throw cannotStore(messageOf(error));
+    }
     this.announce({ jobId: live.id, version, kind: "deleted" });
   }
 
@@ -178,6 +184,7 @@ export class JobRegistry {
 
   /** Memory is ahead of the disk: forget the job, so that whoever comes next finds what is on disk. */
   private giveUp(live: LiveJob, error: unknown): void {
+    if (this.jobs.get(live.id) !== live) return;
     this.logger.error("Cannot store a change", { job: live.id, error: messageOf(error) });
     this.jobs.delete(live.id);
     live.stream?.fail(new ConnectError("The tracker cannot store what it receives", Code.ResourceExhausted));
@@ -197,4 +204,8 @@ export class JobRegistry {
       spare--;
     }
   }
+}
+
+function cannotStore(why: string): ConnectError {
+  return new ConnectError(`The tracker cannot store this: ${why}`, Code.ResourceExhausted);
 }

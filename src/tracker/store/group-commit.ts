@@ -4,6 +4,7 @@ interface Waiting {
   readonly apply: () => void;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
+  readonly failed: () => void;
 }
 
 /**
@@ -19,10 +20,13 @@ export class GroupCommit {
     this.database = database;
   }
 
-  /** @param apply runs statements; must not await. */
-  add(apply: () => void): Promise<void> {
+  /**
+   * @param apply runs statements; must not await
+   * @param failed is called if the transaction fails, before anything else can run
+   */
+  add(apply: () => void, failed: () => void = () => undefined): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.waiting.push({ apply, resolve, reject });
+      this.waiting.push({ apply, resolve, reject, failed });
       this.turn ??= setImmediate(() => this.commit());
     });
   }
@@ -39,6 +43,7 @@ export class GroupCommit {
       this.database.exec("COMMIT");
     } catch (error) {
       if (this.database.isTransaction) this.database.exec("ROLLBACK");
+      for (const change of group) change.failed();
       for (const change of group) change.reject(error);
       return;
     }

@@ -1,6 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "../../base/logger.ts";
+import type { LogOptions } from "./log/attempt-log.ts";
 import { AttemptLog } from "./log/attempt-log.ts";
 import type { LogHandle } from "./types.ts";
 
@@ -13,11 +14,13 @@ interface Entry {
 export class LogFiles {
   private readonly directory: string;
   private readonly logger: Logger;
+  private readonly options: LogOptions;
   private readonly entries = new Map<string, Entry>();
   private readonly closing = new Map<string, Promise<void>>();
 
-  constructor(directory: string, logger: Logger) {
+  constructor(directory: string, logger: Logger, options: LogOptions) {
     this.directory = directory;
+    this.options = options;
     this.logger = logger;
   }
 
@@ -58,7 +61,7 @@ export class LogFiles {
 
   private async open(path: string, attempt: number): Promise<AttemptLog> {
     await this.closing.get(path);
-    const log = new AttemptLog(path, attempt);
+    const log = new AttemptLog(path, attempt, this.options);
     const torn = await log.open();
     if (torn > 0) this.logger.warn("Cut an unfinished record off a log; it was never acknowledged", { path, torn });
     return log;

@@ -23,6 +23,17 @@ export function attemptBody(attempt: Attempt): Uint8Array {
   return toBinary(AttemptSchema, copy);
 }
 
+/** When a job ended, in milliseconds since the Unix epoch. Null: it has not. */
+export function endMs(job: Job): number | null {
+  return job.endTime === undefined ? null : Math.floor(timestampMs(job.endTime));
+}
+
+/** Bytes of output that are stored, in all attempts. */
+export function storedBytes(attempts: readonly Attempt[]): number {
+  const totals = attempts.flatMap(({ stored }) => stored);
+  return totals.reduce((sum, { bytes, droppedBytes }) => sum + Number(bytes - droppedBytes), 0);
+}
+
 /** Puts a job together. */
 export function readJob(row: Row, attempts: readonly Row[]): Job {
   const job = fromBinary(JobSchema, row["body"] as Uint8Array);

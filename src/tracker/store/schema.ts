@@ -1,5 +1,8 @@
 import type { DatabaseSync } from "node:sqlite";
+import { fromBinary } from "@bufbuild/protobuf";
 import { BelayError } from "../../base/errors.ts";
+import { AttemptSchema, JobSchema } from "../../gen/belay/v1/job_pb.ts";
+import { endMs, storedBytes } from "./rows.ts";
 
 /**
  * What turns each version of the database into the next, the empty one first. Never changed once released: a change
@@ -7,7 +10,7 @@ import { BelayError } from "../../base/errors.ts";
  *
  * Bodies are encoded messages of the contract, so they grow with it; the columns beside them are what is searched.
  */
-const MIGRATIONS: readonly string[] = [
+const MIGRATIONS: readonly (string | ((database: DatabaseSync) => void))[] = [
   `
   CREATE TABLE jobs (
     key INTEGER PRIMARY KEY,             -- in order of creation
@@ -66,7 +69,26 @@ const MIGRATIONS: readonly string[] = [
     job_id TEXT NOT NULL
   ) STRICT;
   `,
+  addEndings,
 ];
+
+/** What retention goes by: when a job ended, and how much of its output is stored. */
+function addEndings(database: DatabaseSync): void {
+  database.exec(`
+    ALTER TABLE jobs ADD COLUMN end_ms INTEGER;                -- NULL: it has not ended
+    ALTER TABLE jobs ADD COLUMN log_bytes INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX jobs_by_end ON jobs (end_ms) WHERE end_ms IS NOT NULL;
+    CREATE TABLE probe (id INTEGER PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+  `);
+  const attempts = database.prepare("SELECT body FROM attempts WHERE job_key = ?");
+  const put = database.prepare("UPDATE jobs SET end_ms = ?, log_bytes = ? WHERE key = ?");
+  for (const row of database.prepare("SELECT key, body FROM jobs").all()) {
+    const key = Number(row["key"]);
+    const job = fromBinary(JobSchema, row["body"] as Uint8Array);
+    const of = attempts.all(key).map(({ body }) => fromBinary(AttemptSchema, body as Uint8Array));
+    put.run(endMs(job), storedBytes(of), key);
+  }
+}
 
 /** Version of the database that this tracker writes. */
 export const SCHEMA_VERSION: number = MIGRATIONS.length;
@@ -86,6 +108,15 @@ export function migrate(database: DatabaseSync, path: string): void {
     );
   }
   for (let version = found; version < SCHEMA_VERSION; version++) {
-    database.exec(`BEGIN IMMEDIATE; ${MIGRATIONS[version]}; PRAGMA user_version = ${version + 1}; COMMIT`);
+    const migration = MIGRATIONS[version];
+    database.exec("BEGIN IMMEDIATE");
+    try {
+      if (typeof migration === "function") migration(database);
+      else database.exec(migration ?? "");
+      database.exec(`PRAGMA user_version = ${version + 1}; COMMIT`);
+    } catch (error) {
+      if (database.isTransaction) database.exec("ROLLBACK");
+      throw error;
+    }
   }
 }

@@ -14,10 +14,10 @@ import { GroupCommit } from "./group-commit.ts";
 import { lockDirectory } from "./lock.ts";
 import { LogFiles } from "./log-files.ts";
 import type { Row } from "./rows.ts";
-import { attemptBody, filterSql, jobBody, readCommand, readJob } from "./rows.ts";
+import { attemptBody, endMs, filterSql, jobBody, readCommand, readJob, storedBytes } from "./rows.ts";
 import { migrate } from "./schema.ts";
 import { Statements } from "./statements.ts";
-import type { Change, JobPage, LogHandle, MetricsQuery, Store, StoredCommand, StoredJob } from "./types.ts";
+import type { Change, EndedJob, JobPage, LogHandle, MetricsQuery, Store, StoredCommand, StoredJob } from "./types.ts";
 
 /** Commands of a job that are shown: the latest of them. */
 export const SHOWN_COMMANDS = 100;
@@ -25,12 +25,20 @@ export const SHOWN_COMMANDS = 100;
 const KEPT_DELETIONS = 10_000;
 const MAX_INT64 = 2n ** 63n - 1n;
 
+/** How a store keeps what it is given. */
+export interface StoreOptions {
+  /** `process`: what is confirmed survives the death of this process; `disk`: a power cut as well. */
+  readonly durability: "process" | "disk";
+  /** Bytes of output that are stored of one attempt. 0: all. */
+  readonly logLimit: number;
+}
+
 /**
  * Opens a data directory, making it if it is missing.
  *
  * @throws BelayError `STORE`
  */
-export function openStore(directory: string, logger: Logger): Store {
+export function openStore(directory: string, logger: Logger, options: StoreOptions): Store {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o750 });
   } catch (error) {
@@ -43,10 +51,14 @@ export function openStore(directory: string, logger: Logger): Store {
   let database: DatabaseSync | undefined;
   try {
     database = new DatabaseSync(path);
-    // WAL with synchronous=NORMAL: a commit is one write without fsync. It survives the death of this process.
-    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
+    // WAL with synchronous=NORMAL: a commit is one write without fsync. It survives the death of this process. With
+    // FULL, each commit waits for the disk; those of one turn of the event loop wait together.
+    const durable = options.durability === "disk";
+    database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${durable ? "FULL" : "NORMAL"}`);
+    database.exec("PRAGMA foreign_keys = ON");
     migrate(database, path);
-    return new SqliteStore(database, new LogFiles(join(directory, "logs"), logger), unlock);
+    const logs = new LogFiles(join(directory, "logs"), logger, { durable, limit: options.logLimit });
+    return new SqliteStore(database, logs, unlock);
   } catch (error) {
     database?.close();
     unlock();
@@ -94,7 +106,7 @@ class SqliteStore implements Store {
   }
 
   commit(change: Change): Promise<void> {
-    return this.group.add(() => this.apply(change));
+    return this.group.add(() => this.apply(change), change.failed);
   }
 
   async list(page: JobPage): Promise<{ jobId: string; key: number }[]> {
@@ -163,6 +175,34 @@ class SqliteStore implements Store {
     await this.logs.remove(key);
   }
 
+  async endedJobs(limit: number): Promise<EndedJob[]> {
+    this.group.commit();
+    return this.sql
+      .all(
+        "SELECT key, job_id, end_ms, log_bytes FROM jobs WHERE end_ms IS NOT NULL AND open = 0 ORDER BY end_ms LIMIT ?",
+        limit,
+      )
+      .map((row) => ({
+        key: Number(row["key"]),
+        jobId: String(row["job_id"]),
+        endTime: Number(row["end_ms"]),
+        logBytes: Number(row["log_bytes"]),
+      }));
+  }
+
+  async endedBytes(): Promise<number> {
+    this.group.commit();
+    return Number(
+      this.sql.get("SELECT sum(log_bytes) AS sum FROM jobs WHERE end_ms IS NOT NULL AND open = 0")?.["sum"] ?? 0,
+    );
+  }
+
+  probe(): Promise<void> {
+    return this.group.add(() => {
+      this.sql.run("INSERT INTO probe (id, value) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET value = value + 1");
+    });
+  }
+
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
@@ -206,11 +246,13 @@ class SqliteStore implements Store {
     const version = Number(job.version);
     if (!spec) {
       this.sql.run(
-        "UPDATE jobs SET version = ?, state = ?, open = ?, resume_state = ?, body = ? WHERE key = ?",
+        "UPDATE jobs SET version = ?, state = ?, open = ?, resume_state = ?, end_ms = ?, log_bytes = ?, body = ? WHERE key = ?",
         version,
         job.state,
         open ? 1 : 0,
         resumeState,
+        endMs(job),
+        storedBytes(job.attempts),
         jobBody(job),
         key,
       );

@@ -33,6 +33,18 @@ export interface Change {
   readonly otherAttempt?: { readonly attempt: Attempt; readonly events: number };
   readonly commands?: readonly StoredCommand[];
   readonly event?: { readonly attempt: number; readonly event: Event };
+  /** Called if it cannot be stored, before anything else can run: no later change may build on this one. */
+  readonly failed?: () => void;
+}
+
+/** A job that has ended, for those who make room. */
+export interface EndedJob {
+  readonly key: number;
+  readonly jobId: string;
+  /** Milliseconds since the Unix epoch. */
+  readonly endTime: number;
+  /** Bytes of output that are stored. */
+  readonly logBytes: number;
 }
 
 /** Which page of jobs. */
@@ -80,6 +92,12 @@ export interface Store {
     version: number,
     limit: number,
   ): Promise<{ version: number; jobId: string; deleted: boolean }[] | undefined>;
+  /** Jobs that have ended and whose log is decided, those that ended first at the front. */
+  endedJobs(limit: number): Promise<EndedJob[]>;
+  /** Bytes of output that are stored of all jobs that have ended. */
+  endedBytes(): Promise<number>;
+  /** Writes and reads something. @throws if that cannot be done */
+  probe(): Promise<void>;
   /** Events with metrics, in order of sequence. */
   metrics(query: MetricsQuery): Promise<Event[]>;
   countMetrics(query: MetricsQuery): Promise<number>;

@@ -29,6 +29,14 @@ const LOW_WATER_BYTES = 1 * MiB;
 /** Records below this size are copied together: one large write is cheaper than many small pieces. */
 const COPY_BELOW_BYTES = 8 * KiB;
 
+/** How a log is kept. */
+export interface LogOptions {
+  /** Whether `committed` waits for the disk (fdatasync), not only for the kernel. */
+  readonly durable: boolean;
+  /** Bytes of output that one log holds; what comes beyond it is stored as a gap. 0: no limit. */
+  readonly limit: number;
+}
+
 /** What became of a batch that was handed in. */
 export type AppendOutcome =
   | { readonly kind: "accepted" }
@@ -42,13 +50,15 @@ export type AppendOutcome =
 /**
  * The log of one attempt on disk.
  *
- * Law: `committed` counts exactly the records that `write` has taken; they survive the death of this process. Batches
- * are written in order of sequence, each once. While one write is under way, whatever arrives waits and goes into the
- * next one together.
+ * Law: `committed` counts exactly the records that `write` has taken; they survive the death of this process. In a
+ * durable log they are on the disk as well, and survive a power cut. Batches are written in order of sequence, each
+ * once. While one write is under way, whatever arrives waits and goes into the next one together, so that one
+ * fdatasync serves them all.
  */
 export class AttemptLog {
   private readonly path: string;
   private readonly attempt: number;
+  private readonly options: LogOptions;
   private file: FileHandle | undefined;
   private index: FileHandle | undefined;
   private entries = 0;
@@ -64,9 +74,10 @@ export class AttemptLog {
   private waiters: (() => void)[] = [];
 
   /** Nothing is read or made before `open`. */
-  constructor(path: string, attempt: number) {
+  constructor(path: string, attempt: number, options: LogOptions = { durable: false, limit: 0 }) {
     this.path = path;
     this.attempt = attempt;
+    this.options = options;
   }
 
   /** What is on disk. Changes as more is written. */
@@ -105,7 +116,7 @@ export class AttemptLog {
     if (sequence < 1) return { kind: "invalid", problem: "a sequence of 0: the first is 1" };
     if (sequence <= this.tail.sequence) return { kind: "duplicate" };
     if (sequence > this.tail.sequence + 1) return { kind: "gap", expected: this.tail.sequence + 1 };
-    const taken = takeChunks(batch, this.tail);
+    const taken = takeChunks(batch, this.tail, this.options.limit);
     if (typeof taken === "string") return { kind: "invalid", problem: taken };
     this.add(sequence, taken);
     return { kind: "accepted" };
@@ -201,6 +212,7 @@ export class AttemptLog {
         this.pendingEntries = [];
         this.file ??= await this.create();
         await writeFully(this.file, pieces, this.done.position);
+        if (this.options.durable) await this.file.datasync();
         this.done = reached;
         this.pendingBytes -= bytes;
         this.tell(undefined);
@@ -219,7 +231,14 @@ export class AttemptLog {
     const flags = constants.O_RDWR | constants.O_CREAT;
     this.index ??= await open(`${this.path}.index`, flags, 0o640);
     const file = await open(this.path, flags, 0o640);
-    await file.write(encodeFileHeader(this.attempt), 0, null, 0);
+    try {
+      await writeFully(file, [encodeFileHeader(this.attempt)], 0);
+      // The file's name has to be as durable as what is in it.
+      if (this.options.durable) for (const parent of parents(this.path)) await syncDirectory(parent);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
     return file;
   }
 
@@ -253,6 +272,21 @@ export class AttemptLog {
 /** Newlines in the streams named, together. */
 export function linesOf(totals: Readonly<LogTotals>, streams: readonly LogStream[]): number {
   return streams.reduce<number>((sum, stream) => sum + (sumsOf(totals, stream)?.lines ?? 0), 0);
+}
+
+/** The log's directory, the one of all logs, and the data directory. */
+function parents(path: string): string[] {
+  const own = dirname(path);
+  return [own, dirname(own), dirname(dirname(own))];
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, constants.O_RDONLY);
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
 }
 
 async function openIfThere(path: string): Promise<FileHandle | undefined> {

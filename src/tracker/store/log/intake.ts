@@ -12,14 +12,16 @@ const MAX_CHUNKS = 65_536;
 /**
  * Checks the chunks of a batch against what is stored and makes them ready to be stored. A hole between what is stored
  * and a chunk's offset becomes a gap: better a log that says what is missing than none. Streams and contents that we
- * do not know are left out.
+ * do not know are left out. Data of a log that is at its limit becomes a gap, too.
  *
+ * @param limit bytes of output that are stored; 0: all
  * @returns the chunks, or what is wrong with them
  */
-export function takeChunks(batch: LogBatch, totals: Readonly<LogTotals>): StoredChunk[] | string {
+export function takeChunks(batch: LogBatch, totals: Readonly<LogTotals>, limit = 0): StoredChunk[] | string {
   if (batch.chunks.length > MAX_CHUNKS) return `${batch.chunks.length} chunks: at most ${MAX_CHUNKS} are accepted`;
   const next = STREAMS.map((stream) => sumsOf(totals, stream)?.bytes ?? 0);
   const taken: StoredChunk[] = [];
+  let kept = limit === 0 ? 0 : totals.streams.reduce((sum, { bytes, dropped }) => sum + bytes - dropped, 0);
   for (const chunk of batch.chunks) {
     const expected = next[chunk.stream - 1];
     if (expected === undefined || chunk.content.case === undefined) continue;
@@ -30,7 +32,8 @@ export function takeChunks(batch: LogBatch, totals: Readonly<LogTotals>): Stored
     if (offset < expected) return `a chunk of ${name} at offset ${offset}: the next byte has offset ${expected}`;
     if (!Number.isSafeInteger(end)) return `a chunk of ${name} that ends at offset ${end}: that is beyond 2^53`;
     if (offset > expected) taken.push(hole(stored, expected, offset - expected));
-    taken.push(stored);
+    kept += stored.data?.byteLength ?? 0;
+    taken.push(limit > 0 && kept > limit ? cut(stored) : stored);
     next[chunk.stream - 1] = end;
   }
   return taken;
@@ -44,6 +47,15 @@ function takeChunk(chunk: LogChunk, offset: number): StoredChunk {
   const lines = data === undefined ? 0 : countNewlines(data);
   const crc = data === undefined ? 0 : crc32(data);
   return { stream, step, offset, readUnixNano, data, gap, lines, crc };
+}
+
+/** A chunk for which there is no room any more. */
+function cut(chunk: StoredChunk): StoredChunk {
+  if (chunk.data === undefined) return chunk;
+  return {
+    ...hole(chunk, chunk.offset, chunk.data.byteLength),
+    gap: { bytes: chunk.data.byteLength, reason: GapReason.LOG_LIMIT },
+  };
 }
 
 function hole(before: StoredChunk, offset: number, bytes: number): StoredChunk {

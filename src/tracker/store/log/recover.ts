@@ -46,7 +46,11 @@ export async function recover(path: string, log: FileHandle, index: FileHandle):
   for await (const record of readRecords(log, totals.position, size)) {
     if (record.sequence <= totals.sequence) break;
     if (record.position - indexed >= INDEX_INTERVAL_BYTES) {
-      await index.write(encodeEntry(totals), 0, ENTRY_BYTES, entries++ * ENTRY_BYTES);
+      // A missing entry only makes reading slower: a full disk must not keep anybody from reading.
+      const written = await index
+        .write(encodeEntry(totals), 0, ENTRY_BYTES, entries * ENTRY_BYTES)
+        .catch(() => undefined);
+      if (written?.bytesWritten === ENTRY_BYTES) entries++;
       indexed = record.position;
     }
     for (const chunk of record.chunks) addChunk(totals, chunk, chunk.position);

@@ -1,0 +1,89 @@
+import type { Timer } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
+import type { Logger } from "../base/logger.ts";
+import type { JobRegistry } from "./jobs/registry.ts";
+import type { RetentionOptions } from "./options.ts";
+import type { EndedJob } from "./store/types.ts";
+
+/** Jobs that are looked at in one go; between two goes, calls get their turn. */
+const PAGE = 100;
+
+/**
+ * Removes ended jobs that are too old, or too much together.
+ *
+ * Law: a job goes as a whole, those that ended first go first, and a job that has not ended, or whose log is not
+ * decided, stays, however large it is.
+ */
+export class Retention {
+  private readonly registry: JobRegistry;
+  private readonly options: Required<RetentionOptions>;
+  private readonly logger: Logger;
+  private timer: Timer | undefined;
+  private running: Promise<void> = Promise.resolve();
+  private closed = false;
+
+  constructor(registry: JobRegistry, options: Required<RetentionOptions>, logger: Logger) {
+    this.registry = registry;
+    this.options = options;
+    this.logger = logger;
+  }
+
+  /** Looks now, and again at each interval. */
+  start(): void {
+    if (this.options.age === 0 && this.options.bytes === 0) return;
+    this.running = this.look();
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    this.timer?.cancel();
+    await this.running;
+  }
+
+  /** Never throws. */
+  private async look(): Promise<void> {
+    try {
+      await this.sweep();
+    } catch (error) {
+      this.logger.error("Cannot remove old jobs", { error: messageOf(error) });
+    }
+    if (this.closed) return;
+    this.timer = this.registry.clock.after(this.options.interval, () => {
+      this.running = this.look();
+    });
+  }
+
+  private async sweep(): Promise<void> {
+    const { store } = this.registry;
+    let excess = await this.excess();
+    for (;;) {
+      const page = await store.endedJobs(PAGE);
+      for (const job of page) {
+        const old = this.isOld(job);
+        if (this.closed || (!old && excess <= 0)) return;
+        excess -= job.logBytes;
+        await this.remove(job, old ? "it ended too long ago" : "all logs together are too large");
+      }
+      if (page.length < PAGE) return;
+    }
+  }
+
+  /** Bytes of output above the limit. */
+  private async excess(): Promise<number> {
+    if (this.options.bytes === 0) return 0;
+    let bytes = await this.registry.store.endedBytes();
+    for (const live of this.registry.inMemory()) bytes += live.log?.committed.position ?? 0;
+    return bytes - this.options.bytes;
+  }
+
+  private isOld(job: EndedJob): boolean {
+    return this.options.age > 0 && job.endTime <= this.registry.clock.now() - this.options.age;
+  }
+
+  private async remove(job: EndedJob, why: string): Promise<void> {
+    const live = await this.registry.find(job.jobId);
+    if (live === undefined) return;
+    await this.registry.remove(live);
+    this.logger.info("Removed a job", { job: job.jobId, why, bytes: job.logBytes });
+  }
+}

@@ -1,0 +1,81 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { GapReason } from "../../src/gen/belay/v1/tracker_service_pb.ts";
+import { ScriptedAgent } from "../helpers/scripted-agent.ts";
+import type { TestTracker } from "../helpers/tracker.ts";
+import { readLog, someSpec, testTracker } from "../helpers/tracker.ts";
+
+/** A job that printed so many bytes and, unless told otherwise, has ended. */
+async function job({ address }: TestTracker, id: string, bytes: number, ends = true): Promise<void> {
+  const agent = new ScriptedAgent(address, id);
+  await agent.hello({ spec: someSpec });
+  agent.print(Buffer.alloc(bytes, "x"));
+  if (!ends) return agent.acked(0n, 1n);
+  agent.result();
+  await agent.next("receipt");
+  agent.end();
+  await agent.ended;
+}
+
+/** Ids of jobs, once some of them were deleted. */
+async function afterDeletionOf({ jobs }: TestTracker, count: number): Promise<string[]> {
+  let deleted = 0;
+  for await (const { change } of jobs.watchJobs({})) {
+    if (change.case === "deletedJobId" && ++deleted === count) break;
+  }
+  return (await jobs.listJobs({})).jobs.map(({ jobId }) => jobId);
+}
+
+describe("Retention", () => {
+  test("by age removes what ended long ago, its log included, and tells watchers; what runs stays", async () => {
+    const first = await testTracker();
+    await job(first, "old", 10);
+    await job(first, "older", 10);
+    await job(first, "runs", 10, false);
+    await first.tracker.close();
+    const { dataDirectory } = first;
+    const logs = join(dataDirectory, "logs");
+    expect(existsSync(join(logs, "1"))).toBe(true);
+    const second = await testTracker({ dataDirectory, retention: { age: 1, interval: 10 } });
+    await expect.poll(async () => (await second.jobs.listJobs({})).jobs.map(({ jobId }) => jobId)).toEqual(["runs"]);
+    await expect.poll(() => [1, 2, 3].map((key) => existsSync(join(logs, String(key))))).toEqual([false, false, true]);
+    expect(await readLog(second.jobs, { jobId: "runs" })).toBe("x".repeat(10));
+  });
+
+  test("by size removes those that ended first until the rest fits, and never a job that runs", async () => {
+    const tracker = await testTracker({ retention: { bytes: 250_000, interval: 20 } });
+    await job(tracker, "runs", 100_000, false);
+    await job(tracker, "a", 60_000);
+    await job(tracker, "b", 60_000);
+    const left = afterDeletionOf(tracker, 2);
+    await job(tracker, "c", 60_000);
+    await job(tracker, "d", 60_000);
+    expect(await left).toEqual(["d", "c", "runs"]);
+  });
+
+  test("removes nothing unless asked to", async () => {
+    const tracker = await testTracker({ retention: { interval: 1 } });
+    await job(tracker, "a", 10);
+    await job(tracker, "b", 10);
+    expect((await tracker.jobs.listJobs({})).jobs).toHaveLength(2);
+  });
+});
+
+test("A limit on one log keeps its beginning and shows the rest as a gap; the lane goes on", async () => {
+  const { address, jobs } = await testTracker({ logLimit: 25 });
+  const agent = new ScriptedAgent(address, "j");
+  await agent.hello({ spec: someSpec });
+  for (let i = 0; i < 5; i++) agent.print("0123456789");
+  agent.result();
+  const { value: receipt } = await agent.next("receipt");
+  expect(receipt.message).toBe("stdout: 30 of 50 bytes were dropped");
+  const seen: unknown[] = [];
+  for await (const { chunks } of jobs.readLogs({ jobId: "j" })) {
+    for (const { content } of chunks) {
+      seen.push(content.case === "gap" ? [content.value.bytes, content.value.reason] : content.case);
+    }
+  }
+  const gap = [10n, GapReason.LOG_LIMIT];
+  expect(seen).toEqual(["data", "data", gap, gap, gap]);
+});

@@ -1,0 +1,98 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { DatabaseSync } from "node:sqlite";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import {
+  AttemptSchema,
+  JobSchema,
+  JobSpecSchema,
+  JobState,
+  LogCompleteness,
+  LogStream,
+  Outcome,
+} from "../../../src/gen/belay/v1/job_pb.ts";
+import { checkDirectory } from "../../../src/tracker/store/check/check.ts";
+import { openStore } from "../../../src/tracker/store/sqlite-store.ts";
+import { silentLogger } from "../../../src/base/logger.ts";
+import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
+import { someSpec, testDirectory, testTracker } from "../../helpers/tracker.ts";
+
+/** The tables of version 1, as the first tracker made them; never changed. */
+const VERSION_1 = `
+  CREATE TABLE jobs (key INTEGER PRIMARY KEY, job_id TEXT NOT NULL UNIQUE, version INTEGER NOT NULL,
+    state INTEGER NOT NULL, open INTEGER NOT NULL, name TEXT NOT NULL, create_ms INTEGER NOT NULL,
+    resume_state INTEGER NOT NULL, spec BLOB NOT NULL, body BLOB NOT NULL) STRICT;
+  CREATE INDEX jobs_by_version ON jobs (version);
+  CREATE INDEX jobs_open ON jobs (key) WHERE open = 1;
+  CREATE TABLE labels (job_key INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE, label TEXT NOT NULL,
+    value TEXT NOT NULL, PRIMARY KEY (job_key, label)) STRICT, WITHOUT ROWID;
+  CREATE INDEX labels_by_value ON labels (label, value, job_key);
+  CREATE TABLE attempts (job_key INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE, attempt INTEGER NOT NULL,
+    session_id TEXT NOT NULL, events INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (job_key, attempt)) STRICT, WITHOUT ROWID;
+  CREATE TABLE commands (job_key INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE, command_id TEXT NOT NULL,
+    number INTEGER NOT NULL, record BLOB NOT NULL, command BLOB NOT NULL, PRIMARY KEY (job_key, command_id)) STRICT;
+  CREATE TABLE events (job_key INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE, attempt INTEGER NOT NULL,
+    sequence INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (job_key, attempt, sequence)) STRICT, WITHOUT ROWID;
+  CREATE TABLE metrics (job_key INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE, attempt INTEGER NOT NULL,
+    sequence INTEGER NOT NULL, time_nano INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (job_key, attempt, sequence)) STRICT, WITHOUT ROWID;
+  CREATE TABLE deletions (version INTEGER PRIMARY KEY, job_id TEXT NOT NULL) STRICT;
+  PRAGMA user_version = 1`;
+
+const END_MS = 1_700_000_000_000;
+
+/** What a tracker of version 1 left: job "old" has ended, job "runs" runs. */
+async function directoryOfVersion1(): Promise<string> {
+  const directory = await testDirectory();
+  const database = new DatabaseSync(join(directory, "belay.db"));
+  database.exec(`PRAGMA journal_mode = WAL; ${VERSION_1}`);
+  const job = database.prepare("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, 'n', ?, 2, ?, ?)");
+  const attempt = database.prepare("INSERT INTO attempts VALUES (?, 1, ?, 3, ?)");
+  const spec = toBinary(JobSpecSchema, create(JobSpecSchema, someSpec));
+  const old = {
+    jobId: "old",
+    state: JobState.SUCCEEDED,
+    version: 7n,
+    createTime: timestampFromMs(END_MS - 1000),
+    endTime: timestampFromMs(END_MS),
+    result: { outcome: Outcome.SUCCEEDED },
+  };
+  const stored = [{ stream: LogStream.STDOUT, bytes: 0n, droppedBytes: 0n }];
+  const complete = LogCompleteness.COMPLETE;
+  job.run(1, "old", 7, JobState.SUCCEEDED, 0, END_MS - 1000, spec, toBinary(JobSchema, create(JobSchema, old)));
+  attempt.run(
+    1,
+    "s1",
+    toBinary(AttemptSchema, create(AttemptSchema, { attempt: 1, sessionId: "s1", stored, logCompleteness: complete })),
+  );
+  const runs = create(JobSchema, { jobId: "runs", state: JobState.RUNNING, version: 8n });
+  job.run(2, "runs", 8, JobState.RUNNING, 1, END_MS, spec, toBinary(JobSchema, runs));
+  attempt.run(2, "s2", toBinary(AttemptSchema, create(AttemptSchema, { attempt: 1, sessionId: "s2" })));
+  database.close();
+  return directory;
+}
+
+test("A data directory of version 1 is converted: its jobs are there, one that ran goes on, and old ones can be told", async () => {
+  const directory = await directoryOfVersion1();
+  const { address, jobs, tracker } = await testTracker({ dataDirectory: directory });
+  expect((await jobs.listJobs({})).jobs.map(({ jobId, state }) => [jobId, state])).toEqual([
+    ["runs", JobState.RUNNING],
+    ["old", JobState.SUCCEEDED],
+  ]);
+  const agent = new ScriptedAgent(address, "runs", { sessionId: "s2" });
+  expect((await agent.hello()).committed?.events).toBe(3n);
+  await tracker.close();
+  expect((await checkDirectory(directory)).findings).toEqual([]);
+  const store = openStore(directory, silentLogger, { durability: "process", logLimit: 0 });
+  expect(await store.endedJobs(10)).toEqual([{ key: 1, jobId: "old", endTime: END_MS, logBytes: 0 }]);
+  await store.close();
+});
+
+test("A check of an older data directory says what to do", async () => {
+  await expect(checkDirectory(await directoryOfVersion1())).rejects.toMatchObject({
+    code: "STORE",
+    message: expect.stringMatching(/version 1, expected 2: start the tracker once/) as unknown,
+  });
+});
