@@ -35,6 +35,8 @@ const CLOSE_DEADLINE = 2000;
 export interface StreamEnd {
   readonly code: status;
   readonly message: string;
+  /** Whether its transport was up. */
+  readonly connected: boolean;
   /** Whether the tracker had welcomed it. */
   readonly welcomed: boolean;
   /** Milliseconds from Welcome to the end. */
@@ -70,6 +72,7 @@ export class Stream {
   private lastHeard = 0;
   private openedAt: number | undefined;
   private goodbye: Goodbye | undefined;
+  private connected = false;
   private ended = false;
 
   constructor(dialed: Dialed, spool: Spool, clock: Clock, handlers: StreamHandlers) {
@@ -95,6 +98,7 @@ export class Stream {
     this.dialed.connected(CONNECT_DEADLINE).then(
       () => {
         if (this.ended) return;
+        this.connected = true;
         this.handlers.connected();
         if (this.openedAt === undefined) this.expectWelcome();
       },
@@ -211,7 +215,8 @@ export class Stream {
     this.sendLoop?.stop();
     this.dialed.close();
     const openFor = this.openedAt === undefined ? 0 : this.clock.monotonic() - this.openedAt;
-    this.end({ code, message, welcomed: this.openedAt !== undefined, openFor, goodbye: this.goodbye });
+    const { connected, goodbye } = this;
+    this.end({ code, message, connected, welcomed: this.openedAt !== undefined, openFor, goodbye });
   }
 }
 

@@ -1,0 +1,76 @@
+import { once } from "node:events";
+import { createServer } from "node:net";
+import type { AddressInfo, Server } from "node:net";
+import { expect, onTestFinished, test } from "vitest";
+import { parseAddresses } from "../../../src/agent/session/address.ts";
+import { Scout } from "../../../src/agent/session/scout.ts";
+import { systemClock } from "../../../src/base/clock.ts";
+import { Queue } from "../../helpers/queue.ts";
+
+async function listen(port = 0): Promise<Server> {
+  const server = createServer((socket) => socket.on("error", () => undefined).resume()).listen(port, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => void server.close());
+  return server;
+}
+
+function portOf(server: Server): number {
+  return (server.address() as AddressInfo).port;
+}
+
+test("A scout tells of an address that was shut and opens, and of no other", async () => {
+  const always = await listen();
+  const late = await listen();
+  const port = portOf(late);
+  late.close();
+  const found = new Queue<string>();
+  const addresses = parseAddresses(`http://127.0.0.1:${portOf(always)},http://127.0.0.1:${port}`);
+  const scout = new Scout(addresses, systemClock, ({ text }) => found.push(text), {});
+  onTestFinished(() => scout.stop());
+  scout.start();
+  // Looks go on at the open address while the other one is shut.
+  await once(always, "connection");
+  await once(always, "connection");
+  const opened = performance.now();
+  const again = await listen(port);
+  expect(await found.next()).toBe(`http://127.0.0.1:${port}`);
+  expect(performance.now() - opened).toBeLessThan(1500);
+  // It is open all along from now on.
+  await once(again, "connection");
+  expect(found.size).toBe(0);
+});
+
+test("A scout that is stopped looks no more", async () => {
+  const server = await listen();
+  let looks = 0;
+  server.on("connection", () => looks++);
+  const scout = new Scout(parseAddresses(`http://127.0.0.1:${portOf(server)}`), systemClock, () => undefined, {});
+  scout.start();
+  await once(server, "connection");
+  scout.stop();
+  const other = new Scout(parseAddresses(`http://127.0.0.1:${portOf(server)}`), systemClock, () => undefined, {});
+  onTestFinished(() => other.stop());
+  other.start();
+  await once(server, "connection");
+  await once(server, "connection");
+  expect(looks).toBe(3);
+});
+
+test.each([
+  [{ https_proxy: "http://proxy:3128" }, 0],
+  [{ https_proxy: "http://proxy:3128", no_proxy: "example.com,127.0.0.1" }, 1],
+  [{ no_proxy: "*" }, 1],
+])("With the environment %j, it looks at %i addresses", async (environment, count) => {
+  const server = await listen();
+  const address = `http://127.0.0.1:${portOf(server)}`;
+  let looks = 0;
+  server.on("connection", () => looks++);
+  const scout = new Scout(parseAddresses(address), systemClock, () => undefined, environment);
+  const witness = new Scout(parseAddresses(address), systemClock, () => undefined, {});
+  onTestFinished(() => [scout, witness].forEach((one) => one.stop()));
+  scout.start();
+  witness.start();
+  for (let i = 0; i < 3; i++) await once(server, "connection");
+  expect(looks > 0).toBe(true);
+  expect((scout as unknown as { addresses: unknown[] }).addresses).toHaveLength(count);
+});

@@ -1,0 +1,50 @@
+import { create } from "@bufbuild/protobuf";
+import { onTestFinished } from "vitest";
+import { Report } from "../../src/agent/report/report.ts";
+import type { TransportSecurity } from "../../src/agent/options.ts";
+import { parseAddresses } from "../../src/agent/session/address.ts";
+import { Session } from "../../src/agent/session/session.ts";
+import { systemClock } from "../../src/base/clock.ts";
+import { silentLogger } from "../../src/base/logger.ts";
+import { AgentInfoSchema, JobSpecSchema, JobState } from "../../src/gen/belay/v1/job_pb.ts";
+import { Queue } from "../helpers/queue.ts";
+
+/** A real session without a job, and what it says. */
+export interface SomeSession {
+  readonly session: Session;
+  readonly report: Report;
+  /** `connected`, `connected again`, `lost: why`, `command id`, `fenced: why`, in order. */
+  readonly said: Queue<string>;
+}
+
+/** Makes a session that is not started yet; it is closed when the test is over. */
+export function someSession(
+  address: string,
+  options: { connectTimeout?: number; jobId?: string; security?: TransportSecurity } = {},
+): SomeSession {
+  const report = new Report(systemClock);
+  const said = new Queue<string>();
+  const session = new Session({
+    identity: {
+      sessionId: crypto.randomUUID(),
+      jobId: options.jobId ?? "j1",
+      agent: create(AgentInfoSchema, { version: "test" }),
+      spec: create(JobSpecSchema, { command: ["true"] }),
+    },
+    addresses: parseAddresses(address),
+    security: options.security ?? {},
+    connectTimeout: options.connectTimeout ?? 20_000,
+    spool: report.spool,
+    clock: systemClock,
+    logger: silentLogger,
+    handlers: {
+      jobState: () => JobState.RUNNING,
+      command: (command) => said.push(`command ${command.commandId}`),
+      connected: (_, first) => said.push(first ? "connected" : "connected again"),
+      lost: (why) => said.push(`lost: ${why}`),
+      fenced: (message) => said.push(`fenced: ${message}`),
+    },
+  });
+  onTestFinished(() => session.close("The test is over"));
+  return { session, report, said };
+}

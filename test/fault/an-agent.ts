@@ -1,0 +1,86 @@
+import { create } from "@bufbuild/protobuf";
+import { onTestFinished } from "vitest";
+import type { AgentOptions, AgentOutcome } from "../../src/agent/options.ts";
+import { runAgent } from "../../src/agent/run.ts";
+import { JobSpecSchema, LogStream } from "../../src/gen/belay/v1/job_pb.ts";
+import { Queue } from "../helpers/queue.ts";
+import type { TestTracker } from "../helpers/tracker.ts";
+import { readLog } from "../helpers/tracker.ts";
+
+/** A real agent with a real job, in this process. */
+export interface SomeAgent {
+  readonly jobId: string;
+  readonly outcome: Promise<AgentOutcome>;
+  /** Its progress lines. */
+  readonly said: Queue<string>;
+  /** What its job has written, as the agent read it. */
+  output(): string;
+  /** Resolves when the job's output contains a text. */
+  prints(text: string): Promise<void>;
+  stop(): void;
+}
+
+/** Starts one. It is stopped, and awaited, when the test is over. */
+export function someAgent(
+  tracker: string,
+  script: string,
+  options: Partial<AgentOptions> & { jobId?: string } = {},
+): SomeAgent {
+  const said = new Queue<string>();
+  const stop = new AbortController();
+  const pieces: Buffer[] = [];
+  let wake: () => void = () => undefined;
+  const jobId = options.jobId ?? "j1";
+  const outcome = runAgent({
+    tracker,
+    spec: create(JobSpecSchema, { command: ["sh", "-c", script] }),
+    flushTimeout: 30_000,
+    stopFlushTimeout: 1,
+    onProgress: (line) => said.push(line),
+    onOutput: (stream, data) => {
+      if (stream === "stdout") pieces.push(Buffer.from(data));
+      wake();
+    },
+    stop: stop.signal,
+    stopNow: stop.signal,
+    ...options,
+    jobId,
+  });
+  outcome.catch(() => undefined);
+  onTestFinished(async () => {
+    stop.abort();
+    await outcome.catch(() => undefined);
+  });
+  const output = (): string => Buffer.concat(pieces).toString("latin1");
+  return {
+    jobId,
+    outcome,
+    said,
+    output,
+    prints: async (text) => {
+      while (!output().includes(text)) await new Promise<void>((resolve) => (wake = resolve));
+    },
+    stop: () => stop.abort(),
+  };
+}
+
+/** Waits for a progress line that matches; others before it are passed over. */
+export async function until(said: Queue<string>, pattern: RegExp): Promise<string> {
+  for (;;) {
+    const line = await said.next();
+    if (pattern.test(line)) return line;
+  }
+}
+
+/** Bytes of standard output that the tracker does not have as the job wrote them. */
+export async function bytesLost({ jobs }: TestTracker, agent: SomeAgent): Promise<number> {
+  const stored = await readLog(jobs, { jobId: agent.jobId, streams: [LogStream.STDOUT] });
+  const written = agent.output();
+  if (stored === written) return 0;
+  return Math.max(1, written.length - stored.length);
+}
+
+/** A job that counts aloud until it has been told to stop by a file, then says so. */
+export function counting(until: string): string {
+  return `i=0; while [ ! -e ${until} ]; do i=$((i+1)); echo line $i of the job that counts; sleep 0.01; done; echo counted`;
+}

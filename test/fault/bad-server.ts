@@ -1,0 +1,106 @@
+import { once } from "node:events";
+import { createServer as createHttp2Server, constants } from "node:http2";
+import type { Http2Server, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import { connect, createServer } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { onTestFinished } from "vitest";
+import { OpenSessionResponseSchema, WelcomeSchema } from "../../src/gen/belay/v1/tracker_service_pb.ts";
+
+/** What is done to a connection by its bytes. */
+export type SocketVice = (socket: Socket) => void;
+
+/** What is done to a call by HTTP/2, or to the connection that it is on. */
+export type CallVice = (stream: ServerHttp2Stream, session: ServerHttp2Session, socket: Socket) => void;
+
+/** A port whose first connection meets a vice, and all later ones a good tracker. */
+export interface BadServer {
+  readonly url: string;
+  /** When the vice came about, of `performance.now()`. */
+  readonly struck: Promise<number>;
+}
+
+/** A vice of bytes. */
+export async function badSocket(good: string, vice: SocketVice): Promise<BadServer> {
+  const struck = Promise.withResolvers<number>();
+  return serve(good, struck.promise, (socket) => {
+    vice(socket);
+    struck.resolve(performance.now());
+  });
+}
+
+/** A vice of HTTP/2: the vice gets the call, its headers not yet answered. */
+export async function badCall(good: string, vice: CallVice): Promise<BadServer> {
+  const struck = Promise.withResolvers<number>();
+  let socket: Socket;
+  const http2: Http2Server = createHttp2Server();
+  http2.on("session", (session) => session.on("error", () => undefined));
+  http2.on("stream", (stream) => {
+    stream.on("error", () => undefined);
+    const session = stream.session;
+    if (session === undefined) return;
+    // The call has said Hello.
+    stream.once("data", () => {
+      vice(stream, session as ServerHttp2Session, socket);
+      struck.resolve(performance.now());
+      stream.resume();
+    });
+  });
+  return serve(good, struck.promise, (taken) => {
+    socket = taken;
+    http2.emit("connection", taken);
+  });
+}
+
+async function serve(good: string, struck: Promise<number>, first: SocketVice): Promise<BadServer> {
+  let taken = 0;
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket.on("error", () => undefined));
+    if (taken++ === 0) {
+      first(socket);
+      return;
+    }
+    const { hostname, port } = new URL(good);
+    const onward = connect(Number(port), hostname);
+    sockets.add(onward.on("error", () => undefined));
+    socket.pipe(onward).pipe(socket);
+    socket.once("close", () => onward.destroy());
+    onward.once("close", () => socket.destroy());
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, struck };
+}
+
+/** Headers of a good answer. */
+export const GRPC_HEADERS: Record<string, string | number> = {
+  ":status": 200,
+  "content-type": "application/grpc+proto",
+};
+
+/** A Welcome, as it is on the wire. */
+export function welcomeFrame(heartbeatInterval: number): Buffer {
+  const value = create(WelcomeSchema, { attempt: 1, heartbeatInterval: durationFromMs(heartbeatInterval) });
+  const response = create(OpenSessionResponseSchema, { payload: { case: "welcome", value } });
+  const body = toBinary(OpenSessionResponseSchema, response);
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(body.length, 1);
+  return Buffer.concat([head, body]);
+}
+
+/** Welcomes the call; then strikes, once the agent has sent something more. */
+export function afterWelcome(vice: CallVice, interval = 10_000): CallVice {
+  return (stream, session, socket) => {
+    stream.respond(GRPC_HEADERS, { waitForTrailers: true });
+    stream.write(welcomeFrame(interval));
+    stream.once("data", () => vice(stream, session, socket));
+  };
+}
+
+export { constants };

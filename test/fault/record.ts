@@ -1,0 +1,21 @@
+import { appendFileSync } from "node:fs";
+
+/** What a fault did, for the table in docs/faults.md. Times are milliseconds. */
+export interface FaultRecord {
+  readonly fault: string;
+  /** From the fault until the agent knew. */
+  readonly noticed?: number;
+  /** From the fault's end (or the fault, if it has none) until a stream was open again. */
+  readonly whole: number;
+  /** Bytes of the log that the tracker did not get. */
+  readonly bytesLost: number;
+  /** Processes of the job that were harmed. */
+  readonly harmed: number;
+  readonly remark?: string;
+}
+
+/** Adds a line to the file that BELAY_FAULT_TABLE names, if it does: test/fault/table.ts makes a table of it. */
+export function record(fault: FaultRecord): void {
+  const path = process.env["BELAY_FAULT_TABLE"];
+  if (path !== undefined && path !== "") appendFileSync(path, `${JSON.stringify(fault)}\n`);
+}

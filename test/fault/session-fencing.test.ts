@@ -1,0 +1,208 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import type { BelayError } from "../../src/base/errors.ts";
+import { CommandKind, CommandState, EndReason, JobState, Outcome } from "../../src/gen/belay/v1/job_pb.ts";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { isAlive } from "../helpers/processes.ts";
+import { ScriptedAgent } from "../helpers/scripted-agent.ts";
+import { readLog, testDirectory, testTracker, untilJob, untilState } from "../helpers/tracker.ts";
+import { counting, someAgent, until } from "./an-agent.ts";
+import { someSession } from "./a-session.ts";
+import { record } from "./record.ts";
+import { TcpProxy } from "./tcp-proxy.ts";
+
+const quick = { heartbeatInterval: 200, lease: 800 };
+
+describe("Two agents for one job", () => {
+  test("that start at the same instant, a hundred times: one has it, the other is told who", async () => {
+    const { address, jobs } = await testTracker();
+    for (let round = 0; round < 100; round++) {
+      const jobId = `race-${round}`;
+      const pair = [1, 2].map(() => someSession(address, { jobId, connectTimeout: 0 }));
+      const ended = pair.map(({ session }) => session.run());
+      const told = await Promise.all(pair.map(({ said }) => said.next()));
+      const refusals = told.filter((line) => line !== "connected");
+      expect(refusals, jobId).toEqual([
+        expect.stringMatching(/^lost: Job ".+" runs under session .+, attempt 1; its lease runs for another /),
+      ]);
+      const { job } = await jobs.getJob({ jobId });
+      expect(job?.attempts).toHaveLength(1);
+      for (const { session } of pair) session.close("The round is over");
+      await Promise.all(ended);
+    }
+  });
+
+  test("with real jobs: one runs, the other never starts a process", async () => {
+    const { address } = await testTracker();
+    const directory = await testDirectory();
+    const script = `echo $$ >> ${join(directory, "started")}; echo ran; ${counting(join(directory, "end"))}`;
+    const agents = [1, 2].map(() => someAgent(address, script, { connectTimeout: 1000 }));
+    const first = await Promise.race(agents.map((agent) => agent.outcome.catch((error: BelayError) => error)));
+    expect(first).toMatchObject({ code: "JOB_TAKEN" });
+    writeFileSync(join(directory, "end"), "");
+    const outcomes = await Promise.allSettled(agents.map((agent) => agent.outcome));
+    expect(outcomes.map(({ status }) => status).toSorted()).toEqual(["fulfilled", "rejected"]);
+    expect(agents.filter((agent) => agent.output().includes("ran"))).toHaveLength(1);
+  });
+});
+
+describe("A job that is lost and taken over", () => {
+  test("is killed by its first agent when that returns, before the tracker takes anything more of it", async () => {
+    const tracker = await testTracker(quick);
+    const { jobs, address } = tracker;
+    const proxy = await TcpProxy.start(address);
+    const directory = await testDirectory();
+    const script = `echo pid $$; ${counting(join(directory, "end"))}`;
+    const first = someAgent(proxy.url, script);
+    await first.prints("line 20 ");
+    const pid = Number(/^pid (\d+)$/m.exec(first.output())?.[1]);
+    proxy.goAway();
+    await untilState(jobs, "j1", JobState.LOST);
+    const second = someAgent(address, script);
+    await second.prints("line 3 ");
+    const taken = await readLog(jobs, { jobId: "j1", attempt: 1 });
+    expect(isAlive(pid)).toBe(true);
+    const back = performance.now();
+    await proxy.comeBack();
+    await expect(first.outcome).rejects.toMatchObject({
+      code: "SUPERSEDED",
+      message: expect.stringContaining('Attempt 1 of job "j1" was superseded by attempt 2') as unknown,
+    });
+    record({
+      fault: "lost, taken over, and back: until its job is killed",
+      whole: performance.now() - back,
+      bytesLost: 0,
+      harmed: 0,
+    });
+    expect(isAlive(pid)).toBe(false);
+    expect(await readLog(jobs, { jobId: "j1", attempt: 1 })).toBe(taken);
+    expect(first.output().length).toBeGreaterThan(taken.length);
+    writeFileSync(join(directory, "end"), "");
+    expect((await second.outcome).result.outcome).toBe(Outcome.SUCCEEDED);
+    const { job } = await jobs.getJob({ jobId: "j1" });
+    expect(job?.attempts.map(({ superseded }) => superseded)).toEqual([true, false]);
+    expect(job).toMatchObject({ state: JobState.SUCCEEDED });
+  });
+
+  test("and its first agent never lost the line: Goodbye reaches it on the stream that it has", async () => {
+    const { jobs, address } = await testTracker(quick);
+    // An agent that keeps its stream but says nothing.
+    const silent = new ScriptedAgent(address, "j1");
+    await silent.hello({ spec: { command: ["true"] } });
+    await untilState(jobs, "j1", JobState.LOST);
+    const second = new ScriptedAgent(address, "j1");
+    expect((await second.hello({ spec: { command: ["true"] } })).attempt).toBe(2);
+    await silent.ended;
+    expect(silent.received.some((answer) => answer.case === "ack")).toBe(false);
+  });
+
+  test("takes nothing of an agent whose session was taken over, whatever attempt it claims", async () => {
+    const { jobs, address } = await testTracker(quick);
+    const first = new ScriptedAgent(address, "j1");
+    await first.hello({ spec: { command: ["true"] } });
+    first.vanish();
+    await untilState(jobs, "j1", JobState.LOST);
+    const second = new ScriptedAgent(address, "j1");
+    await second.hello({ spec: { command: ["true"] } });
+    const liar = new ScriptedAgent(address, "j1", { sessionId: first.sessionId });
+    liar.sayHello({ attempt: 2 });
+    liar.print("from the grave\n");
+    expect(await liar.ended).toMatchObject({ code: 9 });
+    expect(await readLog(jobs, { jobId: "j1", attempt: 2 })).toBe("");
+  });
+});
+
+describe("A cancel of a job whose agent is away", () => {
+  test("waits for it, and ends the job when it is back", async () => {
+    const { jobs, address } = await testTracker(quick);
+    const proxy = await TcpProxy.start(address);
+    const agent = someAgent(proxy.url, "echo ready; exec sleep 1000");
+    await agent.prints("ready");
+    await untilState(jobs, "j1", JobState.RUNNING);
+    proxy.goAway();
+    await untilState(jobs, "j1", JobState.LOST);
+    const { agentConnected, command } = await jobs.cancelJob({ jobId: "j1", reason: "while away" });
+    expect(agentConnected).toBe(false);
+    expect(command?.state).toBe(CommandState.QUEUED);
+    await proxy.comeBack();
+    const job = await untilState(jobs, "j1", JobState.CANCELED);
+    expect(job.result).toMatchObject({
+      reason: EndReason.CANCELED,
+      message: expect.stringContaining("while away") as unknown,
+    });
+    expect((await agent.outcome).delivered).toBe(true);
+    const ended = await untilJob(jobs, "j1", ({ commands }) => commands[0]?.state === CommandState.COMPLETED);
+    expect(ended.commands[0]?.kind).toBe(CommandKind.CANCEL);
+  });
+
+  test("of several, the shortest grace counts", async () => {
+    const { jobs, address } = await testTracker(quick);
+    const proxy = await TcpProxy.start(address);
+    const agent = someAgent(proxy.url, "trap '' TERM; echo ready; while :; do sleep 0.05; done");
+    await agent.prints("ready");
+    await untilState(jobs, "j1", JobState.RUNNING);
+    proxy.goAway();
+    await untilJob(jobs, "j1", ({ attempts }) => attempts[0]?.connected === false);
+    await jobs.cancelJob({ jobId: "j1", gracePeriod: durationFromMs(600_000) });
+    await jobs.cancelJob({ jobId: "j1", gracePeriod: durationFromMs(100) });
+    await jobs.cancelJob({ jobId: "j1", gracePeriod: durationFromMs(300_000) });
+    await proxy.comeBack();
+    const { result } = await agent.outcome;
+    expect(result).toMatchObject({ reason: EndReason.CANCELED, signal: "SIGKILL" });
+    await untilJob(jobs, "j1", ({ commands }) => commands.every(({ state }) => state === CommandState.COMPLETED));
+  });
+
+  test("and never comes back: another agent that asks for the job runs nothing", async () => {
+    const { jobs, address } = await testTracker(quick);
+    const first = new ScriptedAgent(address, "j1");
+    await first.hello({ spec: { command: ["true"] } });
+    first.vanish();
+    await untilState(jobs, "j1", JobState.LOST);
+    await jobs.cancelJob({ jobId: "j1", reason: "no longer wanted" });
+    const directory = await testDirectory();
+    const agent = someAgent(address, `echo ran > ${join(directory, "ran")}; echo ran; sleep 1000`);
+    await agent.outcome.catch(() => undefined);
+    expect(agent.output()).toBe("");
+    const { job } = await jobs.getJob({ jobId: "j1" });
+    expect(job).toMatchObject({ state: JobState.CANCELED });
+  });
+});
+
+describe("An agent whose tracker stays away", () => {
+  test("ends its job after the time that cancel-after gives, and only then", async () => {
+    const { address } = await testTracker(quick);
+    const proxy = await TcpProxy.start(address);
+    const agent = someAgent(proxy.url, "echo ready; exec sleep 1000", {
+      onDisconnect: { kind: "cancel-after", ms: 700 },
+      flushTimeout: 100,
+    });
+    await agent.prints("ready");
+    await until(agent.said, /^connected/);
+    proxy.cut("rst");
+    await until(agent.said, /^connected again/);
+    const struck = performance.now();
+    proxy.goAway();
+    proxy.cut("rst");
+    const { result, delivered } = await agent.outcome;
+    expect(performance.now() - struck).toBeGreaterThanOrEqual(700);
+    expect(result).toMatchObject({ reason: EndReason.DISCONNECTED, message: "The tracker was away for 700ms" });
+    expect(delivered).toBe(false);
+  });
+
+  test("without it, the job runs to its end and its outcome waits", async () => {
+    const { jobs, address } = await testTracker(quick);
+    const proxy = await TcpProxy.start(address);
+    const directory = await testDirectory();
+    const agent = someAgent(proxy.url, counting(join(directory, "end")));
+    await agent.prints("line 2 ");
+    proxy.goAway();
+    proxy.cut("rst");
+    await untilState(jobs, "j1", JobState.LOST);
+    writeFileSync(join(directory, "end"), "");
+    await agent.prints("counted");
+    await proxy.comeBack();
+    expect(await agent.outcome).toMatchObject({ delivered: true, result: { outcome: Outcome.SUCCEEDED } });
+    expect((await jobs.getJob({ jobId: "j1" })).job?.state).toBe(JobState.SUCCEEDED);
+  });
+});
