@@ -29,6 +29,11 @@ export interface FlushOptions {
   readonly except?: string;
   /** @default silent */
   readonly logger?: Logger;
+  /**
+   * Only what agents left of this job, whose next attempt is about to be run: one that came to no result has its
+   * attempt ended with AGENT_LOST, not the job. @default all jobs, which are ended
+   */
+  readonly nextAttemptOf?: string;
   /** Told of each thing worth a line for a person. */
   readonly onProgress?: (message: string) => void;
   /** Aborting it gives up. What was not delivered stays. */
@@ -72,13 +77,15 @@ export async function flushSpool(options: FlushOptions): Promise<FlushOutcome> {
   const sessions: FlushedSession[] = [];
   for (const path of sessionsIn(options.directory, options.except)) {
     if (options.signal?.aborted === true) break;
-    sessions.push(await flushOne(path, options));
+    const flushed = await flushOne(path, options);
+    if (flushed !== undefined) sessions.push(flushed);
   }
   const interrupted = options.signal?.aborted === true;
   return { delivered: !interrupted && sessions.every(({ delivered, inUse }) => delivered || inUse), sessions };
 }
 
-async function flushOne(path: string, options: FlushOptions): Promise<FlushedSession> {
+/** @returns undefined if it is another job's than the one that was asked for */
+async function flushOne(path: string, options: FlushOptions): Promise<FlushedSession | undefined> {
   const nobody = { sessionId: "", jobId: "", attempt: 0, agentLost: false, inUse: false };
   let left: RecoveredSpool | undefined;
   try {
@@ -93,6 +100,10 @@ async function flushOne(path: string, options: FlushOptions): Promise<FlushedSes
   }
   const { spool, identity, torn } = left;
   const { sessionId, jobId, attempt } = identity;
+  if (options.nextAttemptOf !== undefined && options.nextAttemptOf !== jobId) {
+    await spool.close();
+    return undefined;
+  }
   const who = { path, sessionId, jobId, attempt, inUse: false };
   const isEmpty = spool.lowestHeld("events") === 0 && spool.lowestHeld("logs") === 0;
   if (isEmpty && (left.hasResult || attempt === 0)) {
@@ -104,7 +115,7 @@ async function flushOne(path: string, options: FlushOptions): Promise<FlushedSes
   options.onProgress?.(`delivering what an agent left of job ${jobId}: ${formatSize(spool.diskBytes)} in "${path}"`);
   const agentLost = !left.hasResult;
   if (agentLost) reportLost(left);
-  const end = await deliver(left, options);
+  const end = await deliver(left, options, agentLost && options.nextAttemptOf !== undefined);
   await spool.close();
   const { delivered, message } = judge(end);
   const outcome = delivered ? "delivered" : `not delivered: ${message}`;
@@ -128,11 +139,15 @@ function reportLost({ spool, identity, streams }: RecoveredSpool): void {
   spool.push("events", Buffer.from(toBinary(OpenSessionRequestSchema, request)), { result: true });
 }
 
-async function deliver({ spool, identity }: RecoveredSpool, options: FlushOptions): Promise<SessionEnd> {
+async function deliver(
+  { spool, identity }: RecoveredSpool,
+  options: FlushOptions,
+  nextAttemptFollows: boolean,
+): Promise<SessionEnd> {
   const { sessionId, jobId, attempt, agent } = identity;
   const timeout = options.timeout ?? DEFAULT_TIMEOUT;
   const session = new Session({
-    identity: { sessionId, jobId, attempt, agent, spec: undefined },
+    identity: { sessionId, jobId, attempt, agent, spec: undefined, nextAttemptFollows },
     addresses: parseAddresses(options.tracker),
     security: options.security ?? {},
     connectTimeout: timeout,

@@ -103,8 +103,8 @@ class Agent {
   async run(): Promise<AgentOutcome> {
     const warning = nothingReapsWarning();
     if (warning !== undefined) this.options.logger?.warn(warning);
-    const ended = this.session.run();
     const unlisten = this.obeyStop();
+    const ended = this.deliverOwnPast().then(() => this.session.run());
     let leftBehind: Promise<void> | undefined;
     try {
       const welcome = await this.session.admitted;
@@ -178,18 +178,31 @@ class Agent {
     return job;
   }
 
-  /** Delivers what agents before left in the same directory, until we leave ourselves. */
-  private async deliverLeftBehind(): Promise<void> {
+  /**
+   * Delivers what a dead agent of the same job left in the same directory, before anything else: its attempt is over
+   * then, and ours is the next.
+   */
+  private deliverOwnPast(): Promise<void> {
+    const { jobId, connectTimeout = DEFAULTS.connectTimeout, flushTimeout = DEFAULTS.flushTimeout } = this.options;
+    return this.flushOthers({ nextAttemptOf: jobId, timeout: connectTimeout === 0 ? flushTimeout : connectTimeout });
+  }
+
+  /** Delivers what agents of other jobs left in the same directory, until we leave ourselves. */
+  private deliverLeftBehind(): Promise<void> {
+    return this.flushOthers({ timeout: this.options.flushTimeout ?? DEFAULTS.flushTimeout });
+  }
+
+  private async flushOthers(how: { nextAttemptOf?: string; timeout: number }): Promise<void> {
     const { options, leaving } = this;
     if (options.spoolDirectory === undefined) return;
     const { deliverLeftBehind } = await import("./flush.ts");
     await deliverLeftBehind({
+      ...how,
       directory: options.spoolDirectory,
       except: this.sessionId,
       tracker: options.tracker,
       ...(options.security !== undefined && { security: options.security }),
       logger: options.logger ?? silentLogger,
-      timeout: options.flushTimeout ?? DEFAULTS.flushTimeout,
       signal: options.stop === undefined ? leaving.signal : AbortSignal.any([leaving.signal, options.stop]),
     });
   }

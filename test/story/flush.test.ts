@@ -33,6 +33,27 @@ describe("an agent with a spool directory", () => {
     expect((await belayEnds(["flush", spool, "--tracker", tracker.url])).stdout).toBe(`Nothing is left in ${spool}\n`);
   });
 
+  it("that is killed and started again delivers the rest itself, and runs the next attempt", async () => {
+    const tracker = await TrackerProcess.start();
+    const spool = await tempDirectory();
+    const flags = ["--job", "j1", "--spool-dir", spool];
+    const script = 'echo "attempt $BELAY_ATTEMPT"; [ "$BELAY_ATTEMPT" = 2 ] || { seq 1 100000; exec sleep 1000; }';
+    const first = tracker.belay("run", ...flags, "--", "sh", "-c", script);
+    await first.says(/^100000$/m);
+    await first.kill("SIGKILL");
+    const second = await tracker.ends("run", ...flags, "--", "sh", "-c", script);
+    expect(second.stdout).toBe("attempt 2\n");
+    expect(second.code, second.stderr).toBe(0);
+    expect(readdirSync(spool)).toEqual([]);
+    const show = (await tracker.ends("show", "j1")).stdout;
+    expect(show).toMatch(/^State +SUCCEEDED/m);
+    expect(show).toMatch(/AGENT_LOST/);
+    expect(show.match(/Log .*, complete/g)).toHaveLength(2);
+    const lost = (await tracker.ends("logs", "--stream", "stdout", "--attempt", "1", "j1")).stdout;
+    expect(lost).toBe(`attempt 1\n${Array.from({ length: 100_000 }, (_, i) => `${i + 1}\n`).join("")}`);
+    expect((await tracker.ends("logs", "j1")).stdout).toBe("attempt 2\n");
+  });
+
   it("keeps what a lost tracker did not take, and says how to deliver it", async () => {
     const tracker = await TrackerProcess.start();
     const spool = await tempDirectory();

@@ -92,7 +92,9 @@ function resume(live: LiveJob, attempt: Attempt, { hello, principal }: Caller): 
   const { job } = live;
   if (hello.agent !== undefined) attempt.agent = hello.agent;
   attempt.principal = principal;
-  if (job.state === JobState.LOST) job.state = isRunning(hello.state) ? hello.state : live.resumeState;
+  if (job.state === JobState.LOST && attempt.result === undefined) {
+    job.state = isRunning(hello.state) ? hello.state : live.resumeState;
+  }
   return { attempt };
 }
 

@@ -2,13 +2,17 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { CommandState } from "../../gen/belay/v1/job_pb.ts";
 import type { CommandUpdate, Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { StoredCommand } from "../store/types.ts";
-import { putResult } from "./ending.ts";
+import { putAttemptResult, putResult } from "./ending.ts";
 import type { LiveJob } from "./live-job.ts";
 import type { Touched } from "./registry.ts";
 import { isEnded, isRunning } from "./states.ts";
 
-/** Changes a job as an event of its latest attempt says. What we do not know changes nothing. */
-export function applyEvent(live: LiveJob, event: Event, now: number): Touched {
+/**
+ * Changes a job as an event of its latest attempt says. What we do not know changes nothing.
+ *
+ * @param nextAttemptFollows as in Hello: a result ends the attempt only
+ */
+export function applyEvent(live: LiveJob, event: Event, now: number, nextAttemptFollows: boolean): Touched {
   const { job, attempt } = live;
   if (attempt === undefined) return { quiet: true };
   const touched = { attempt, event: { attempt: attempt.attempt, event } };
@@ -41,7 +45,8 @@ export function applyEvent(live: LiveJob, event: Event, now: number): Touched {
     case "result":
       // The first one stands: an ended job never changes again.
       if (ended) return { ...touched, quiet: true };
-      putResult(live, kind.value, now);
+      if (nextAttemptFollows) putAttemptResult(live, kind.value);
+      else putResult(live, kind.value, now);
       return touched;
     case undefined:
       return { attempt, quiet: true };

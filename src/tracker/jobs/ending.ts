@@ -6,6 +6,7 @@ import {
   CommandState,
   EndReason,
   JobResultSchema,
+  JobState,
   LogCompleteness,
   Outcome,
 } from "../../gen/belay/v1/job_pb.ts";
@@ -14,7 +15,7 @@ import type { StoredCommand } from "../store/types.ts";
 import { hasAllBytes, judgeLog } from "./completeness.ts";
 import type { LiveJob } from "./live-job.ts";
 import type { JobRegistry } from "./registry.ts";
-import { endState } from "./states.ts";
+import { endState, isEnded } from "./states.ts";
 
 /** Puts a result into a job: from now on it has ended. */
 export function putResult(live: LiveJob, result: JobResult, now: number): void {
@@ -23,6 +24,18 @@ export function putResult(live: LiveJob, result: JobResult, now: number): void {
   job.result = result;
   job.state = endState(result);
   job.endTime = result.endTime ?? timestampFromMs(now);
+  job.step = 0;
+  live.idleHeartbeats = 0;
+}
+
+/**
+ * Puts a result into the latest attempt alone: its agent is dead, and the next attempt is about to begin. Until then
+ * the job is LOST.
+ */
+export function putAttemptResult(live: LiveJob, result: JobResult): void {
+  const { job, attempt } = live;
+  if (attempt !== undefined) attempt.result = result;
+  job.state = JobState.LOST;
   job.step = 0;
   live.idleHeartbeats = 0;
 }
@@ -53,7 +66,8 @@ export async function decideLog(registry: JobRegistry, live: LiveJob, last: bool
   attempt.logCompleteness = receipt.logCompleteness;
   attempt.logMessage = receipt.message;
   live.keepTotals();
-  const commands = closeCommands(live, registry.clock.now());
+  // A job that goes on as its next attempt keeps its orders.
+  const commands = isEnded(live.job.state) ? closeCommands(live, registry.clock.now()) : [];
   await registry.commit(live, { attempt, commands });
   return receipt;
 }

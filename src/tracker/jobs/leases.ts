@@ -32,7 +32,8 @@ export class Leases {
   async renew(live: LiveJob): Promise<void> {
     live.heardAt = this.clock.now();
     this.grant(live);
-    if (live.job.state !== JobState.LOST) return;
+    // With a result in, only the rest of the log comes: the job is free for its next attempt.
+    if (live.job.state !== JobState.LOST || live.attempt?.result !== undefined) return;
     live.job.state = live.resumeState;
     await this.registry.commit(live, {});
   }

@@ -162,7 +162,7 @@ export class SessionStream implements AgentStream {
       return;
     }
     const { registry } = this.context;
-    const touched = applyEvent(live, event, registry.clock.now());
+    const touched = applyEvent(live, event, registry.clock.now(), this.hello.nextAttemptFollows);
     lane.taken = sequence;
     const stored = registry.commit(live, touched).then(async () => {
       lane.committed = sequence;
