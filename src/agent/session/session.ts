@@ -27,10 +27,17 @@ import { LANES, type Spool } from "../report/spool.ts";
 import type { Address } from "./address.ts";
 import { dial, type Dialed, MAX_MESSAGE_BYTES } from "./dial.ts";
 import { StallMeter } from "./stall-meter.ts";
+import { Scout } from "./scout.ts";
 import { Stream, type StreamEnd } from "./stream.ts";
 import { verdictOn } from "./verdict.ts";
 
 const BACKOFF = { base: 500, cap: 30_000 };
+/** A transport that is not up after this time makes the scout look whether it ever could be. Milliseconds. */
+const SLOW_DIAL = 1000;
+/** Agents that find the way open again in the same second are spread over this time, in milliseconds. */
+const SPREAD = 500;
+/** What the system says when there was no connection at all; anything else came later. */
+const SHUT = /\b(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOENT|ENOTFOUND|EAI_AGAIN)\b/;
 /** A stream that was open for this long shows that all is well: back-off starts anew. Milliseconds. */
 const HEALTHY_AFTER = 60_000;
 /** Failures that count on after a stream that was welcomed: the tracker is there, so the next try comes soon. */
@@ -50,7 +57,7 @@ export type SessionState =
   | { readonly kind: "open"; readonly address: string }
   /** The job has ended; records and Receipt are under way. Left by the Receipt (closed) or a lost stream (waiting). */
   | { readonly kind: "draining"; readonly address: string }
-  /** Between two streams. Left when the time has come (dialing). */
+  /** Between two streams. Left when the time has come, or the way was shut and is open again (dialing). */
   | { readonly kind: "waiting"; readonly until: number; readonly why: string }
   /** Never left. */
   | { readonly kind: "closed"; readonly end: SessionEnd };
@@ -74,8 +81,6 @@ export interface SessionIdentity {
   readonly spec: JobSpec | undefined;
   /** Attempt that an agent before had under this session id. @default 0: none yet */
   readonly attempt?: number;
-  /** It delivers what a dead agent left, and this machine will run the next attempt: see Hello. @default false */
-  readonly nextAttemptFollows?: boolean;
 }
 
 /** What a session tells its owner. */
@@ -115,10 +120,16 @@ export class Session {
   private readonly admit: PromiseWithResolvers<Welcome>;
   private readonly options: SessionOptions;
   private readonly stalls: StallMeter;
+  private readonly scout: Scout;
   private readonly closing = new AbortController();
   private current: SessionState;
   private stream: Stream | undefined;
   private attempt: number;
+  private turn = 0;
+  /** An address that the scout has found open; where to dial next. */
+  private opened: Address | undefined;
+  /** Ends the wait between two streams. */
+  private waiting = new AbortController();
   private streams = 0;
   private failures = 0;
   private welcomed = false;
@@ -137,6 +148,7 @@ export class Session {
     this.admitted = this.admit.promise;
     this.admitted.catch(() => undefined);
     this.stalls = new StallMeter(options.clock);
+    this.scout = new Scout(options.addresses, options.clock, (address) => this.wayIsOpen(address));
     this.current = { kind: "dialing", address: options.addresses[0]?.text ?? "" };
     options.spool.onPush = () => this.stream?.pump();
   }
@@ -160,6 +172,7 @@ export class Session {
     deadline?.cancel();
     this.receiptTimer?.cancel();
     this.stalls.stop();
+    this.scout.stop();
     this.setState({ kind: "closed", end });
     this.admit.reject("error" in end ? end.error : new BelayError("STOPPED", "why" in end ? end.why : "It has ended"));
     if (end.kind === "fenced") this.options.handlers.fenced(end.error.message);
@@ -201,15 +214,24 @@ export class Session {
   }
 
   private async makeStreams(): Promise<SessionEnd> {
-    for (let turn = 0; ; turn++) {
-      const address = this.options.addresses[turn % this.options.addresses.length] as Address;
+    for (;;) {
+      const address = this.nextAddress();
       this.setState({ kind: "dialing", address: address.text });
       const end = await this.oneStream(address);
       const over = this.judge(end, address);
       if (over !== undefined) return over;
-      await this.waitAfter(end);
+      await this.waitAfter(end, address);
       if (this.closing.signal.aborted) return this.closed();
     }
+  }
+
+  /** The addresses in turn, but first the one that was found open. */
+  private nextAddress(): Address {
+    const { addresses } = this.options;
+    const found = this.opened;
+    this.opened = undefined;
+    if (found !== undefined) this.turn = addresses.indexOf(found);
+    return addresses[this.turn++ % addresses.length] as Address;
   }
 
   private async oneStream(address: Address): Promise<StreamEnd> {
@@ -222,12 +244,21 @@ export class Session {
       // A token that cannot be read before anything runs is the user's mistake; later it may be in rotation.
       if (!this.welcomed) throw error;
       const message = messageOf(error);
-      return { code: status.UNAUTHENTICATED, message, welcomed: false, openFor: 0, goodbye: undefined };
+      return {
+        code: status.UNAUTHENTICATED,
+        message,
+        welcomed: false,
+        connected: true,
+        openFor: 0,
+        goodbye: undefined,
+      };
     }
     this.stream = new Stream(dialed, spool, clock, {
       hello: () => this.hello(),
       heartbeat: (nonce) => this.heartbeat(nonce),
       connected: () => {
+        slow.cancel();
+        this.scout.stop();
         if (this.current.kind === "dialing") this.setState({ kind: "greeting", address: address.text });
       },
       welcome: (welcome) => this.welcome(welcome, address.text),
@@ -238,9 +269,11 @@ export class Session {
       },
       progress: () => this.progress(),
     });
+    const slow = clock.after(SLOW_DIAL, () => this.scout.start());
     this.stream.start();
     if (this.closing.signal.aborted) this.stream.destroy("The session was closed");
     const end = await this.stream.done;
+    slow.cancel();
     this.stream = undefined;
     return end;
   }
@@ -259,7 +292,6 @@ export class Session {
       lowestLogSequence: BigInt(spool.lowestHeld("logs")),
       state: handlers.jobState(),
       maxMessageBytes: MAX_MESSAGE_BYTES,
-      nextAttemptFollows: identity.nextAttemptFollows ?? false,
     });
   }
 
@@ -315,18 +347,36 @@ export class Session {
     return `${what}: ${end.message} (${status[end.code]})`;
   }
 
-  private async waitAfter(end: StreamEnd): Promise<void> {
+  private async waitAfter(end: StreamEnd, address: Address): Promise<void> {
     const { clock, handlers, addresses } = this.options;
     if (end.welcomed)
       this.failures = end.openFor >= HEALTHY_AFTER ? 0 : Math.min(this.failures, FAILURES_AFTER_WELCOME);
     this.failures++;
     const asked = end.goodbye?.retryDelay;
+    if (!end.connected) {
+      if (SHUT.test(end.message)) this.scout.foundShut(address);
+      this.scout.start();
+    }
     // Another address gets its chance at once; back-off counts whole rounds.
     const round = Math.ceil(this.failures / addresses.length);
-    const delay = asked === undefined ? backoffDelay(round, BACKOFF) : durationMs(asked);
+    const delay =
+      this.opened !== undefined ? 0 : asked === undefined ? backoffDelay(round, BACKOFF) : durationMs(asked);
     if (this.welcomed || this.failures === 1) handlers.lost(end.message, delay);
     this.setState({ kind: "waiting", until: clock.now() + delay, why: end.message });
-    await sleep(delay, this.closing.signal);
+    this.waiting = new AbortController();
+    await sleep(delay, AbortSignal.any([this.closing.signal, this.waiting.signal]));
+    if (this.opened !== undefined) await sleep(Math.random() * SPREAD, this.closing.signal);
+  }
+
+  /** There was no way to an address, and now there is one. */
+  private wayIsOpen(address: Address): void {
+    const { kind } = this.current;
+    if (kind !== "waiting" && kind !== "dialing") return;
+    this.options.logger.debug("The way to the tracker is open again", { address: address.text });
+    this.opened = address;
+    // What is being dialed waits for the kernel to repeat its SYN, which may take longer than starting anew.
+    if (kind === "waiting") this.waiting.abort();
+    else this.stream?.destroy("The way to the tracker is open again");
   }
 
   private timeOut(): void {
