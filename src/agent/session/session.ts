@@ -81,6 +81,8 @@ export interface SessionIdentity {
   readonly spec: JobSpec | undefined;
   /** Attempt that an agent before had under this session id. @default 0: none yet */
   readonly attempt?: number;
+  /** It delivers what a dead agent left, and this machine will run the next attempt: see Hello. @default false */
+  readonly nextAttemptFollows?: boolean;
 }
 
 /** What a session tells its owner. */
@@ -292,6 +294,7 @@ export class Session {
       lowestLogSequence: BigInt(spool.lowestHeld("logs")),
       state: handlers.jobState(),
       maxMessageBytes: MAX_MESSAGE_BYTES,
+      nextAttemptFollows: identity.nextAttemptFollows ?? false,
     });
   }
 
