@@ -17,6 +17,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "record jobs and pass orders to agents: the server",
     load: async () => (await import("./commands/tracker.ts")).tracker,
   },
+  token: {
+    summary: "make a token for the agent of one job",
+    load: async () => (await import("./commands/token.ts")).token,
+  },
   submit: {
     summary: "record a job for an agent to come",
     load: async () => (await import("./commands/submit.ts")).submit,

@@ -3,8 +3,19 @@ import type { Logger } from "../base/logger.ts";
 import { silentLogger } from "../base/logger.ts";
 import type { ListenAddress } from "./net/address.ts";
 import { checkExposure, parseListen } from "./net/address.ts";
-import type { RetentionOptions, TrackerOptions, TrackerTls } from "./options.ts";
+import { MiB } from "../base/sizes.ts";
+import { checkKey } from "./net/signed-token.ts";
+import type { RetentionOptions, TrackerLimits, TrackerOptions, TrackerTls, TrackerTokens } from "./options.ts";
 import type { StoreOptions } from "./store/sqlite-store.ts";
+
+const DEFAULT_LIMITS: TrackerLimits = {
+  connections: 20_000,
+  streams: 1024,
+  callsPerSecond: 1000,
+  specBytes: 1 * MiB,
+  headersTimeout: 10_000,
+  requestTimeout: 30_000,
+};
 
 /** Options with every default in place, checked. */
 export interface TrackerConfig {
@@ -13,7 +24,8 @@ export interface TrackerConfig {
   readonly heartbeatInterval: number;
   readonly lease: number;
   readonly tls: TrackerTls | undefined;
-  readonly tokens: TrackerOptions["tokens"];
+  readonly tokens: TrackerTokens | undefined;
+  readonly limits: TrackerLimits;
   readonly drainTimeout: number;
   readonly store: StoreOptions;
   readonly retention: Required<RetentionOptions>;
@@ -41,12 +53,7 @@ export function compileOptions(options: TrackerOptions): TrackerConfig {
     );
   }
   if (options.dataDirectory === "") throw new BelayError("BAD_USAGE", "Cannot use an empty data directory");
-  if (options.tokens !== undefined && options.tokens.operator.length + options.tokens.agent.length === 0) {
-    throw new BelayError(
-      "BAD_USAGE",
-      "Cannot use an empty list of tokens: nobody could call. Leave it out to ask for none",
-    );
-  }
+  checkTokens(options.tokens);
   const listen = parseListen(options.listen ?? "127.0.0.1:7070");
   checkExposure(listen, options);
   return Object.freeze({
@@ -56,9 +63,21 @@ export function compileOptions(options: TrackerOptions): TrackerConfig {
     lease,
     tls: options.tls,
     tokens: options.tokens,
+    limits: { ...DEFAULT_LIMITS, ...options.limits },
     drainTimeout: options.drainTimeout ?? 5_000,
     store: { durability: options.durability ?? "process", logLimit: options.logLimit ?? 0 },
     retention: { age: 0, bytes: 0, interval: 60_000, ...options.retention },
     logger: options.logger ?? silentLogger,
   });
+}
+
+/** Checks tokens, those that replace others included. @throws BelayError `BAD_USAGE` */
+export function checkTokens(tokens: TrackerTokens | undefined): void {
+  if (tokens === undefined) return;
+  for (const key of tokens.keys ?? []) checkKey(key);
+  if (tokens.operator.length + tokens.agent.length + (tokens.keys?.length ?? 0) > 0) return;
+  throw new BelayError(
+    "BAD_USAGE",
+    "Cannot use an empty list of tokens: nobody could call. Leave it out to ask for none",
+  );
 }

@@ -8,6 +8,32 @@ export interface TrackerTls {
   readonly clientCa?: Buffer;
 }
 
+/** Bearer tokens. */
+export interface TrackerTokens {
+  /** For agents: TrackerService. */
+  readonly agent: readonly string[];
+  /** For operators: JobService, and all that agents may. */
+  readonly operator: readonly string[];
+  /** Keys of signed tokens, each good for one job's agent until it expires. 32 bytes or more. */
+  readonly keys?: readonly string[];
+}
+
+/** What one tracker takes on. What is beyond is refused with a clear error, and counted. */
+export interface TrackerLimits {
+  /** Connections that are open at one time; more are closed at once. @default 20_000 */
+  readonly connections: number;
+  /** Calls under way on one connection. @default 1024 */
+  readonly streams: number;
+  /** Calls of JobService by one caller in a second; twice as many at once. 0: no limit. @default 1000 */
+  readonly callsPerSecond: number;
+  /** Bytes of an encoded job spec. @default 1 MiB */
+  readonly specBytes: number;
+  /** Time for the first bytes of a connection, the headers of a request, and a TLS handshake. @default 10_000 */
+  readonly headersTimeout: number;
+  /** Time for the whole of a request that is no session; and for a connection without any. @default 30_000 */
+  readonly requestTimeout: number;
+}
+
 /**
  * When ended jobs are removed. A job goes as a whole, with its log and metrics: what is there is complete. A job that
  * has not ended, or whose log may still come, is never touched.
@@ -33,12 +59,8 @@ export interface TrackerOptions {
   readonly lease?: number;
   readonly tls?: TrackerTls;
   /** Bearer tokens that are accepted. Absent: none is asked for. */
-  readonly tokens?: {
-    /** For agents: TrackerService. */
-    readonly agent: readonly string[];
-    /** For operators: JobService, and all that agents may. */
-    readonly operator: readonly string[];
-  };
+  readonly tokens?: TrackerTokens;
+  readonly limits?: Partial<TrackerLimits>;
   /**
    * What an ack and an answer promise: `process` survives the death of the tracker, `disk` a power cut as well.
    *

@@ -10,7 +10,8 @@ import { jobService } from "./control/job-service.ts";
 import { HealthState } from "./health.ts";
 import { Leases } from "./jobs/leases.ts";
 import { JobRegistry } from "./jobs/registry.ts";
-import { callerOf, tokenGate } from "./net/caller.ts";
+import { TokenGate, callerOf } from "./net/caller.ts";
+import { callGate } from "./net/gate.ts";
 import { createHandler, sendText } from "./net/handler.ts";
 import { listen } from "./net/listener.ts";
 import type { Tracker, TrackerOptions } from "./options.ts";
@@ -30,7 +31,8 @@ const NEVER_COMPRESS = 0xffff_ffff;
  */
 export async function startTracker(options: TrackerOptions): Promise<Tracker> {
   const config = compileOptions(options);
-  const { logger, tokens } = config;
+  const { logger } = config;
+  const gate = config.tokens === undefined ? undefined : new TokenGate(config.tokens);
   const clock = systemClock;
   const store = openStore(config.dataDirectory, logger, config.store);
   const registry = new JobRegistry(store, clock, logger);
@@ -54,11 +56,11 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
       acceptCompression: [compressionGzip],
       compressMinBytes: NEVER_COMPRESS,
       shutdownSignal: shutdown.signal,
-      ...(tokens === undefined ? {} : { requestGate: tokenGate(tokens) }),
+      requestGate: callGate(gate, config.limits, clock, () => undefined),
     },
     (router) => {
       router.service(TrackerService, sessions.implementation);
-      router.service(JobService, jobService({ registry, callerOf }));
+      router.service(JobService, jobService({ registry, callerOf, specBytes: config.limits.specBytes }));
       router.service(Health, health.implementation);
     },
     (request, response) => {
@@ -66,7 +68,7 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
       if (!isHealth) sendText(response, 404, `Nothing at ${request.url?.slice(0, 100)}: this is a Belay tracker`);
       else sendText(response, health.isServing ? 200 : 503, health.isServing ? "ok" : "stopping");
     },
-    logger,
+    { logger, clock, requestTimeout: config.limits.requestTimeout },
   );
 
   async function stop(): Promise<void> {
@@ -79,7 +81,13 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
   try {
     for (const live of await registry.open()) if (live.attempt !== undefined) leases.grant(live);
     retention.start();
-    const listener = await listen(config.listen, config.tls, handle, clock);
+    const listener = await listen(config.listen, handle, {
+      tls: config.tls,
+      limits: config.limits,
+      clock,
+      logger,
+      dropped: () => undefined,
+    });
     logger.info("Tracker listens", { address: listener.address, data: config.dataDirectory });
     let closing: Promise<void> | undefined;
     const close = (): Promise<void> => {

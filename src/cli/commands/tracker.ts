@@ -8,8 +8,9 @@ import { command } from "../command.ts";
 import { EXIT_OK } from "../exit-codes.ts";
 import { readFlagFile } from "../flag-file.ts";
 import type { Values } from "../flags.ts";
-import { choice, duration, many, size, text, toggle, wanted } from "../flags.ts";
+import { choice, count, duration, many, size, text, toggle, wanted } from "../flags.ts";
 import { logFlags, loggerOf } from "../log-flags.ts";
+import { linesOf } from "../token-file.ts";
 import { takeStopSignals } from "../stop-signals.ts";
 
 const flagTable = {
@@ -32,6 +33,16 @@ const flagTable = {
     { value: "FILE", separator: ",", help: "file with tokens for operators, one a line" },
     (given) => given,
   ),
+  tokenKeys: many(
+    { value: "FILE", separator: ",", help: "file with keys of signed tokens, one a line; the first one signs" },
+    (given) => given,
+  ),
+  maxConnections: count({ default: 20_000, help: "connections open at one time; more are closed at once" }),
+  maxStreams: count({ default: 1024, help: "calls under way on one connection" }),
+  maxCallRate: count({ default: 1000, help: "calls of JobService a second by one caller; 0: no limit" }),
+  maxSpecSize: size({ default: "1MiB", help: "largest spec of a job that is submitted" }),
+  headersTimeout: duration({ default: "10s", help: "time for a connection's first bytes and a request's headers" }),
+  requestTimeout: duration({ default: "30s", help: "time for a whole request, and for a connection without any" }),
   insecure: toggle({
     variable: "BELAY_TRACKER_INSECURE",
     help: "allow listening beyond this machine without TLS and tokens",
@@ -98,6 +109,7 @@ async function trackerOptions(flags: Values<typeof flagTable>): Promise<TrackerO
   const tls = await tlsOf(flags);
   const agent = await tokensOf(flags.agentTokens, "--agent-tokens");
   const operator = await tokensOf(flags.operatorTokens, "--operator-tokens");
+  const keys = await tokensOf(flags.tokenKeys, "--token-keys");
   return {
     listen: flags.listen,
     dataDirectory: flags.data,
@@ -109,7 +121,15 @@ async function trackerOptions(flags: Values<typeof flagTable>): Promise<TrackerO
     logLimit: flags.logLimit,
     insecure: flags.insecure,
     ...(tls === undefined ? {} : { tls }),
-    ...(agent.length + operator.length === 0 ? {} : { tokens: { agent, operator } }),
+    limits: {
+      connections: flags.maxConnections,
+      streams: flags.maxStreams,
+      callsPerSecond: flags.maxCallRate,
+      specBytes: flags.maxSpecSize,
+      headersTimeout: flags.headersTimeout,
+      requestTimeout: flags.requestTimeout,
+    },
+    ...(agent.length + operator.length + keys.length === 0 ? {} : { tokens: { agent, operator, keys } }),
   };
 }
 
@@ -128,24 +148,15 @@ async function tlsOf(flags: Values<typeof flagTable>): Promise<TrackerTls | unde
   };
 }
 
-/** Tokens of files: one a line; blank lines and `#` comments do not count. */
 async function tokensOf(paths: readonly string[], flag: string): Promise<string[]> {
   const tokens: string[] = [];
-  for (const path of paths) {
-    const lines = (await readFlagFile(path, flag))
-      .toString("utf8")
-      .split("\n")
-      .map((line) => line.trim());
-    const found = lines.filter((line) => line !== "" && !line.startsWith("#"));
-    if (found.length === 0) throw new BelayError("BAD_USAGE", `The file of ${flag} "${path}" has no token in it`);
-    tokens.push(...found);
-  }
+  for (const path of paths) tokens.push(...linesOf(await readFlagFile(path, flag), path, flag));
   return tokens;
 }
 
 /** What to type next, on a worker and here. */
 function nextSteps(address: string, flags: Values<typeof flagTable>): string {
-  const tokens = flags.agentTokens.length + flags.operatorTokens.length > 0;
+  const tokens = flags.agentTokens.length + flags.operatorTokens.length + flags.tokenKeys.length > 0;
   const reach = `${address === "http://127.0.0.1:7070" ? "" : ` --tracker ${reachable(address)}`}${tokens ? " --token-file FILE" : ""}`;
   return `run a job:  belay run${reach} -- echo 'it works'\nsee jobs:   belay jobs${reach}\n`;
 }

@@ -8,6 +8,8 @@ import type { CallerFacts } from "../net/caller.ts";
 /** What the calls of JobService need. */
 export interface ControlContext {
   readonly registry: JobRegistry;
+  /** Largest job spec. */
+  readonly specBytes: number;
   callerOf(context: HandlerContext): CallerFacts;
 }
 

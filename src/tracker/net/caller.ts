@@ -3,13 +3,17 @@ import type { IncomingMessage } from "node:http";
 import type { Http2ServerRequest } from "node:http2";
 import type { HandlerContext } from "@connectrpc/connect";
 import { Code, ConnectError, createContextKey } from "@connectrpc/connect";
+import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
-import type { TrackerOptions } from "../options.ts";
+import type { TrackerTokens } from "../options.ts";
+import { looksSigned, verifyToken } from "./signed-token.ts";
 
 /** What the connection of a call tells about who calls. */
 export interface CallerFacts {
   /** Identity as a client certificate or token proves it. Empty: nobody was asked. */
   readonly principal: string;
+  /** The only job that they may run. Undefined: any. */
+  readonly jobId?: string | undefined;
   /** Cuts the connection, for a peer that no longer answers. */
   cut(): void;
 }
@@ -21,6 +25,9 @@ export const nodeRequestKey: ReturnType<typeof createContextKey<IncomingMessage 
 /** Who calls, as their token shows. */
 const tokenKey = createContextKey("");
 
+/** The only job that a caller may run, as their token says. */
+const jobKey = createContextKey<string | undefined>(undefined);
+
 const AGENT_SERVICE = "belay.v1.TrackerService";
 const HEALTH_SERVICE = "grpc.health.v1.Health";
 
@@ -30,33 +37,75 @@ interface KnownToken {
   readonly operator: boolean;
 }
 
+interface Identity {
+  readonly principal: string;
+  readonly operator: boolean;
+  readonly jobId?: string;
+}
+
 /**
- * Makes the gate that every call passes before a byte of its body is read: the bearer token must be known, and good
- * for the service. Operators may call everything, agents TrackerService, anybody the health service.
+ * The tokens that count, and the gate that every call passes before a byte of its body is read: the bearer token must
+ * be known, and good for the service. Operators may call everything; agents TrackerService, with a signed token for
+ * the one job that it names; anybody the health service.
  */
-export function tokenGate(tokens: NonNullable<TrackerOptions["tokens"]>): (context: HandlerContext) => void {
-  const known: KnownToken[] = [
-    ...tokens.operator.map((token, i) => ({
-      digest: digest(token),
-      principal: `operator-token-${i + 1}`,
-      operator: true,
-    })),
-    ...tokens.agent.map((token, i) => ({ digest: digest(token), principal: `agent-token-${i + 1}`, operator: false })),
-  ];
-  return (context) => {
+export class TokenGate {
+  private known: readonly KnownToken[] = [];
+  private keys: readonly string[] = [];
+
+  constructor(tokens: TrackerTokens) {
+    this.replace(tokens);
+  }
+
+  /** From now on these count, and no others. Streams that are open stay open. */
+  replace(tokens: TrackerTokens): void {
+    const { operator, agent, keys = [] } = tokens;
+    this.known = [
+      ...operator.map((token, i) => ({
+        digest: digest(token),
+        principal: `operator-token-${i + 1}`,
+        operator: true,
+      })),
+      ...agent.map((token, i) => ({ digest: digest(token), principal: `agent-token-${i + 1}`, operator: false })),
+    ];
+    this.keys = keys;
+  }
+
+  /** @throws ConnectError UNAUTHENTICATED or PERMISSION_DENIED */
+  async check(context: HandlerContext): Promise<void> {
     const service = context.service.typeName;
     if (service === HEALTH_SERVICE) return;
-    const token = /^Bearer +(\S+)$/i.exec(context.requestHeader.get("authorization") ?? "")?.[1];
+    const token = bearerOf(context.requestHeader.get("authorization"));
     if (token === undefined) {
       throw new ConnectError('A token is needed: expected the header "authorization: Bearer …"', Code.Unauthenticated);
     }
-    const found = findToken(known, token);
-    if (found === undefined) throw new ConnectError("The token is not known", Code.Unauthenticated);
-    if (!found.operator && service !== AGENT_SERVICE) {
+    const identity = await this.identify(token);
+    if (!identity.operator && service !== AGENT_SERVICE) {
       throw new ConnectError(`An agent's token does not allow calls of ${service}`, Code.PermissionDenied);
     }
-    context.values.set(tokenKey, found.principal);
-  };
+    context.values.set(tokenKey, identity.principal);
+    context.values.set(jobKey, identity.jobId);
+  }
+
+  /** Whether a token is an operator's: for pages that are no calls. */
+  isOperator(authorization: string | undefined): boolean {
+    const token = bearerOf(authorization ?? null);
+    return token !== undefined && findToken(this.known, token)?.operator === true;
+  }
+
+  private async identify(token: string): Promise<Identity> {
+    const known = findToken(this.known, token);
+    if (known !== undefined) return known;
+    if (this.keys.length > 0 && looksSigned(token)) {
+      const signed = await verifyToken(this.keys, token);
+      if ("problem" in signed) throw new ConnectError(signed.problem, Code.Unauthenticated);
+      return { principal: `job-token-${signed.id}`, operator: false, jobId: signed.jobId };
+    }
+    throw new ConnectError("The token is not known", Code.Unauthenticated);
+  }
+}
+
+function bearerOf(header: string | null): string | undefined {
+  return /^Bearer +(\S+)$/i.exec(header ?? "")?.[1];
 }
 
 /** Compares digests, which have one length, and looks at all of them: the time taken says nothing about a token. */
@@ -75,11 +124,22 @@ function digest(token: string): Buffer {
 export function callerOf(context: HandlerContext): CallerFacts {
   const request = context.values.get(nodeRequestKey);
   const token = context.values.get(tokenKey);
-  return { principal: token === "" ? certificateName(request) : token, cut: () => cut(request) };
+  const principal = token === "" ? certificateName(request) : token;
+  return { principal, jobId: context.values.get(jobKey), cut: () => cut(request) };
+}
+
+/** Where a call comes from, for a caller who shows no name. */
+export function addressOf(context: HandlerContext): string {
+  const request = context.values.get(nodeRequestKey);
+  return request === undefined ? "" : (socketOf(request)?.remoteAddress ?? "a local socket");
+}
+
+function socketOf(request: IncomingMessage | Http2ServerRequest): Socket | undefined {
+  return "stream" in request ? request.stream.session?.socket : request.socket;
 }
 
 function certificateName(request: IncomingMessage | Http2ServerRequest | undefined): string {
-  const socket = request !== undefined && "stream" in request ? request.stream.session?.socket : request?.socket;
+  const socket = request === undefined ? undefined : socketOf(request);
   if (!(socket instanceof TLSSocket) || !socket.authorized) return "";
   const name = socket.getPeerCertificate().subject?.CN;
   return typeof name === "string" ? name : "";

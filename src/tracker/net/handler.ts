@@ -5,6 +5,7 @@ import type { ConnectRouter, ConnectRouterOptions } from "@connectrpc/connect";
 import { Code, ConnectError, createConnectRouter, createContextValues } from "@connectrpc/connect";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
+import type { Clock } from "../../base/clock.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
 import { nodeRequestKey } from "./caller.ts";
@@ -13,6 +14,14 @@ import { nodeRequestKey } from "./caller.ts";
 export type AnyRequest = IncomingMessage | Http2ServerRequest;
 /** A response of either HTTP. */
 export type AnyResponse = ServerResponse | Http2ServerResponse;
+
+/** What answering needs. */
+export interface HandlerContext {
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** Milliseconds for a whole request, agents' streams apart. */
+  readonly requestTimeout: number;
+}
 
 /**
  * Makes the function that answers HTTP requests.
@@ -27,7 +36,7 @@ export function createHandler(
   options: ConnectRouterOptions,
   routes: (router: ConnectRouter) => void,
   fallback: (request: AnyRequest, response: AnyResponse) => void,
-  logger: Logger,
+  { logger, clock, requestTimeout }: HandlerContext,
 ): (request: AnyRequest, response: AnyResponse) => void {
   const router = createConnectRouter(options);
   routes(router);
@@ -39,10 +48,21 @@ export function createHandler(
       fallback(request, response);
       return;
     }
+    if (handler.method.methodKind !== "bidi_streaming") limitTime(request, response);
     const contextValues = createContextValues().set(nodeRequestKey, request);
     // The types know pairs only: a request of one HTTP goes with the response of the same.
     const call = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, contextValues);
     await universalResponseToNodeResponse(withReadableStatus(await handler(call)), response);
+  }
+
+  /** A request that is not whole in time costs a call, and for HTTP/2 nobody else looks after it. */
+  function limitTime(request: AnyRequest, response: AnyResponse): void {
+    if (request.complete || !("stream" in response)) return;
+    const { stream } = response;
+    const timer = clock.after(requestTimeout, () => {
+      if (!request.complete && !stream.closed) stream.close(constants.NGHTTP2_CANCEL);
+    });
+    stream.once("close", () => timer.cancel());
   }
 
   return (request, response) => {

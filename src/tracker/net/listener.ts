@@ -1,14 +1,17 @@
 import { existsSync, statSync, unlinkSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
-import type { Http2SecureServer, Http2Server, ServerHttp2Session } from "node:http2";
+import type { Http2SecureServer, Http2Server, ServerHttp2Session, Settings } from "node:http2";
 import { createSecureServer, createServer as createHttp2Server } from "node:http2";
 import type { AddressInfo, Server, Socket } from "node:net";
 import { connect, createServer } from "node:net";
+import type { SecureContextOptions } from "node:tls";
 import type { Clock } from "../../base/clock.ts";
 import { sleep } from "../../base/clock.ts";
 import { BelayError, errnoOf, messageOf } from "../../base/errors.ts";
 import { MiB } from "../../base/sizes.ts";
-import type { TrackerTls } from "../options.ts";
+import type { Logger } from "../../base/logger.ts";
+import type { TrackerLimits, TrackerTls } from "../options.ts";
+import { closeWhenIdle } from "./idle.ts";
 import type { ListenAddress } from "./address.ts";
 import type { AnyRequest, AnyResponse } from "./handler.ts";
 import { peekProtocol } from "./protocol.ts";
@@ -17,15 +20,21 @@ import { peekProtocol } from "./protocol.ts";
 const STREAM_WINDOW_BYTES: number = 1 * MiB;
 /** Flow control of one connection, so that one stream does not stop the others. */
 const CONNECTION_WINDOW_BYTES: number = 4 * MiB;
-/** Calls under way on one connection. */
-const MAX_STREAMS = 1024;
-/** Time for the headers of an HTTP/1.1 request. */
-const HEADERS_TIMEOUT_MS = 10_000;
+/** How often Node looks for HTTP/1.1 requests that take too long. */
+const CHECK_INTERVAL_MS = 1_000;
+/** Silence after which the kernel asks whether the other side is there; after some ten answers less, it is not. */
+const KEEP_ALIVE_MS = 30_000;
+/** Time between two remarks about connections that were refused. */
+const REMARK_INTERVAL_MS = 10_000;
 
 /** One port that serves HTTP/2 and HTTP/1.1. */
 export interface Listener {
   /** As `Tracker.address`. */
   readonly address: string;
+  /** Connections that are open. */
+  readonly connections: number;
+  /** Has connections from now on see these certificates. @throws BelayError `BAD_USAGE` */
+  replaceTls(tls: TrackerTls): void;
   /** Takes no more connections, and gives those there are some time to end. */
   close(timeoutMs: number): Promise<void>;
 }
@@ -37,27 +46,42 @@ export interface Listener {
  */
 export async function listen(
   address: ListenAddress,
-  tls: TrackerTls | undefined,
   handle: (request: AnyRequest, response: AnyResponse) => void,
-  clock: Clock,
+  context: ListenContext,
 ): Promise<Listener> {
+  const { tls, limits, clock, logger } = context;
   const sockets = new Set<Socket>();
   const sessions = new Set<ServerHttp2Session>();
-  const port = tls === undefined ? plaintext(handle, sessions, clock) : secure(tls, handle, sessions);
+  const port = tls === undefined ? plaintext(handle, sessions, context) : secure(tls, handle, sessions, context);
+  port.server.maxConnections = limits.connections;
+  let refused = 0;
+  port.server.on("drop", () => {
+    context.dropped();
+    if (refused++ > 0) return;
+    clock.after(REMARK_INTERVAL_MS, () => {
+      logger.warn("Connections were refused: too many are open", { refused, limit: limits.connections });
+      refused = 0;
+    });
+  });
   port.server.on("connection", (socket: Socket) => {
     sockets.add(socket);
     socket.setNoDelay(true);
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.once("close", () => sockets.delete(socket));
   });
   if (address.kind === "unix") await removeStale(address.path);
   await bind(port.server, address);
   return {
     address: shown(port.server, address, tls !== undefined),
+    get connections() {
+      return sockets.size;
+    },
+    replaceTls: (changed) => port.replaceTls(changed),
     close: async (timeoutMs) => {
       const closed = new Promise<void>((resolve) => port.server.close(() => resolve()));
       // GOAWAY: calls under way may end, no new ones come.
       for (const session of sessions) session.close();
-      port.closeIdle();
+      port.close();
       await Promise.race([closed, sleep(timeoutMs)]);
       await new Promise((resolve) => setImmediate(resolve));
       for (const session of sessions) session.destroy();
@@ -69,48 +93,101 @@ export async function listen(
 
 interface Port {
   readonly server: Server | Http2SecureServer;
-  closeIdle(): void;
+  /** Ends what is idle, and what else belongs to the port. */
+  close(): void;
+  replaceTls(tls: TrackerTls): void;
 }
 
-const settings = { initialWindowSize: STREAM_WINDOW_BYTES, maxConcurrentStreams: MAX_STREAMS };
+/** What listening needs. */
+export interface ListenContext {
+  readonly tls: TrackerTls | undefined;
+  readonly limits: TrackerLimits;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Told of each connection that is one too many. */
+  dropped(): void;
+}
+
+function settingsOf(limits: TrackerLimits): Settings {
+  return { initialWindowSize: STREAM_WINDOW_BYTES, maxConcurrentStreams: limits.streams };
+}
 
 function plaintext(
   handle: (request: AnyRequest, response: AnyResponse) => void,
   sessions: Set<ServerHttp2Session>,
-  clock: Clock,
+  { limits, clock }: ListenContext,
 ): Port {
-  const http1 = createHttpServer({ headersTimeout: HEADERS_TIMEOUT_MS, noDelay: true }, handle);
-  const http2 = createHttp2Server({ settings }, handle);
-  keepSessions(http2, sessions);
+  const { headersTimeout, requestTimeout } = limits;
+  const http1 = createHttpServer(
+    { headersTimeout, requestTimeout, connectionsCheckingInterval: CHECK_INTERVAL_MS, noDelay: true },
+    handle,
+  );
+  // It never listens itself, and Node starts to look for slow requests only with this event.
+  http1.emit("listening");
+  const http2 = createHttp2Server({ settings: settingsOf(limits) }, handle);
+  keepSessions(http2, sessions, limits, clock);
   const server = createServer({ noDelay: true }, (socket) => {
-    peekProtocol(socket, clock, (protocol) => (protocol === "http2" ? http2 : http1).emit("connection", socket));
+    peekProtocol(socket, clock, headersTimeout, (protocol) => {
+      (protocol === "http2" ? http2 : http1).emit("connection", socket);
+    });
   });
-  return { server, closeIdle: () => http1.closeIdleConnections() };
+  return {
+    server,
+    // Ends the look-out for slow requests, too.
+    close: () => http1.close().closeIdleConnections(),
+    replaceTls: () => undefined,
+  };
 }
 
 function secure(
   tls: TrackerTls,
   handle: (request: AnyRequest, response: AnyResponse) => void,
   sessions: Set<ServerHttp2Session>,
+  { limits, clock }: ListenContext,
 ): Port {
-  const { cert, key, clientCa } = tls;
-  const client = clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true };
+  const { headersTimeout, requestTimeout } = limits;
+  const client = tls.clientCa === undefined ? {} : { requestCert: true, rejectUnauthorized: true };
+  const options = {
+    ...secrets(tls),
+    ...client,
+    allowHTTP1: true,
+    settings: settingsOf(limits),
+    handshakeTimeout: headersTimeout,
+    headersTimeout,
+    requestTimeout,
+    connectionsCheckingInterval: CHECK_INTERVAL_MS,
+  };
+  const server = readable(() => createSecureServer(options, handle));
+  keepSessions(server, sessions, limits, clock);
+  return {
+    server,
+    close: () => undefined,
+    replaceTls: (changed) => readable(() => server.setSecureContext(secrets(changed))),
+  };
+}
+
+function secrets({ cert, key, clientCa }: TrackerTls): SecureContextOptions {
+  return { cert, key, minVersion: "TLSv1.2", ...(clientCa === undefined ? {} : { ca: clientCa }) };
+}
+
+function readable<T>(use: () => T): T {
   try {
-    const server = createSecureServer(
-      { cert, key, ...client, allowHTTP1: true, settings, minVersion: "TLSv1.2" },
-      handle,
-    );
-    keepSessions(server, sessions);
-    return { server, closeIdle: () => undefined };
+    return use();
   } catch (error) {
     throw new BelayError("BAD_USAGE", `Cannot use the TLS certificate or key: ${messageOf(error)}`, { cause: error });
   }
 }
 
-function keepSessions(server: Http2Server | Http2SecureServer, sessions: Set<ServerHttp2Session>): void {
+function keepSessions(
+  server: Http2Server | Http2SecureServer,
+  sessions: Set<ServerHttp2Session>,
+  limits: TrackerLimits,
+  clock: Clock,
+): void {
   server.on("session", (session) => {
     sessions.add(session);
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+    closeWhenIdle(session, clock, limits.requestTimeout);
     session.once("close", () => sessions.delete(session));
     // A broken connection ends its calls; nothing else is to be done about it.
     session.on("error", () => undefined);

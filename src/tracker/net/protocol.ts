@@ -3,17 +3,20 @@ import type { Clock } from "../../base/clock.ts";
 
 /** Every HTTP/2 connection without TLS begins with it (RFC 9113, section 3.4). */
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
-/** Time for the first bytes of a connection. */
-const PEEK_TIMEOUT_MS = 10_000;
-
 /**
  * Looks at the first bytes of a connection, as few as decide, and puts them back.
  *
+ * @param timeout milliseconds for these bytes
  * @param decided is told which HTTP it is. Not called for a connection that ends or is silent: that one is closed
  */
-export function peekProtocol(socket: Socket, clock: Clock, decided: (protocol: "http2" | "http1") => void): void {
+export function peekProtocol(
+  socket: Socket,
+  clock: Clock,
+  timeout: number,
+  decided: (protocol: "http2" | "http1") => void,
+): void {
   let seen = Buffer.alloc(0);
-  const timer = clock.after(PEEK_TIMEOUT_MS, () => socket.destroy());
+  const timer = clock.after(timeout, () => socket.destroy());
   const forget = (): void => {
     timer.cancel();
     socket.off("readable", look);

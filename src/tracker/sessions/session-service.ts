@@ -67,6 +67,7 @@ export class SessionService {
     const messages = requests[Symbol.asyncIterator]();
     const hello = await this.readHello(messages);
     const caller = this.context.callerOf(context);
+    checkScope(caller, hello);
     const live = await this.findJob(hello);
     if (this.draining) throw new ConnectError("The tracker stops", Code.Unavailable);
     const now = registry.clock.now();
@@ -131,6 +132,8 @@ export class SessionService {
     live.stream = stream;
     this.streams.add(stream);
     await leases.renew(live);
+    // Watchers were told of the change above while there was no stream; a failure is told and handled there.
+    registry.commit(live, {}).catch(() => undefined);
     return stream;
   }
 
@@ -162,7 +165,9 @@ export class SessionService {
   private watchOver(stream: SessionStream, context: HandlerContext, caller: CallerFacts): () => void {
     const { clock } = this.context.registry;
     const patience = this.context.heartbeatInterval * SILENT_INTERVALS;
+    const { heartbeatInterval } = this.context;
     let over = false;
+    let due = clock.monotonic() + patience;
     let timer = clock.after(patience, check);
     const end = (): void => {
       if (over) return;
@@ -178,8 +183,12 @@ export class SessionService {
     return end;
 
     function check(): void {
-      const left = stream.heardAt + patience - clock.monotonic();
+      const now = clock.monotonic();
+      // If we ourselves stood still (a stopped process, a machine that slept), what the agent said may wait unread.
+      if (now - due > heartbeatInterval) stream.heardAt = now;
+      const left = stream.heardAt + patience - now;
       if (left > 0 || stream.holding) {
+        due = now + Math.max(left, 1);
         timer = clock.after(Math.max(left, 1), check);
         return;
       }
@@ -193,6 +202,12 @@ export class SessionService {
 function replace(live: LiveJob): void {
   live.stream?.goodbye(GoodbyeReason.REPLACED, "A newer stream of the session has taken over");
   live.stream = undefined;
+}
+
+/** A signed token is good for one job only: the others do not even exist for its bearer. */
+function checkScope({ jobId }: CallerFacts, hello: Hello): void {
+  if (jobId === undefined || jobId === hello.jobId) return;
+  throw new ConnectError(`The token is for job "${jobId}", not for "${hello.jobId}"`, Code.PermissionDenied);
 }
 
 function checkHello(hello: Hello): void {

@@ -1,0 +1,43 @@
+import { signToken } from "../../tracker/net/signed-token.ts";
+import { BelayError } from "../../base/errors.ts";
+import type { Command } from "../command.ts";
+import { command } from "../command.ts";
+import { EXIT_OK } from "../exit-codes.ts";
+import { readFlagFile } from "../flag-file.ts";
+import { duration, text } from "../flags.ts";
+import { jobArgument, onlyJob } from "../job-argument.ts";
+import { linesOf } from "../token-file.ts";
+
+/** `belay token` */
+export const token: Command = command({
+  name: "token",
+  args: [jobArgument],
+  about:
+    "Makes a token with which an agent may run this one job until it expires, and nothing else: not read it, not " +
+    "control it, not see another. Needs no tracker, only a key that the tracker has in --token-keys.",
+  flags: {
+    tokenKeys: text({ value: "FILE", help: "file with keys of signed tokens, one a line; the first one signs" }),
+    expires: duration({
+      variable: "BELAY_TOKEN_EXPIRES",
+      default: "24h",
+      help: "how long it is good; an agent shows it again each time it connects, so: longer than the job",
+    }),
+  },
+  examples: [
+    ["openssl rand -hex 32 > keys; belay tracker --token-keys keys", "the tracker gets a key"],
+    ["belay token --token-keys keys train-17 > token", "good for a day"],
+    ["belay run --token-file token --job train-17 -- ./train.sh", "on the worker"],
+  ],
+  run: async ({ flags, args, io }) => {
+    const jobId = onlyJob(args);
+    if (flags.tokenKeys === undefined) {
+      throw new BelayError(
+        "BAD_USAGE",
+        'Cannot make a token without --token-keys: expected a file with a key, such as "openssl rand -hex 32" gives',
+      );
+    }
+    const [key = ""] = linesOf(await readFlagFile(flags.tokenKeys, "--token-keys"), flags.tokenKeys, "--token-keys");
+    await io.stdout.write(`${await signToken(key, jobId, flags.expires)}\n`);
+    return EXIT_OK;
+  },
+});
