@@ -7,6 +7,9 @@ import type { LiveJob } from "./live-job.ts";
 import type { JobRegistry } from "./registry.ts";
 import { isOpen, isRunning } from "./states.ts";
 
+/** A timer that comes later than this share of a lease shows that the tracker itself stood still. */
+const STALL_SHARE = 0.25;
+
 /**
  * Takes jobs for lost whose agents have been silent for a whole lease.
  *
@@ -55,10 +58,13 @@ export class Leases {
   }
 
   private watch(live: LiveJob, ms: number): void {
-    this.watched.set(
-      live,
-      this.clock.after(ms, () => void this.check(live)),
-    );
+    const due = this.clock.monotonic() + ms;
+    const look = (): void => {
+      // If we ourselves stood still (a stopped process, a machine that slept), what agents said may wait unread.
+      if (this.clock.monotonic() - due > this.duration * STALL_SHARE) live.leaseFrom = this.clock.monotonic();
+      void this.check(live);
+    };
+    this.watched.set(live, this.clock.after(ms, look));
   }
 
   private async check(live: LiveJob): Promise<void> {

@@ -132,8 +132,8 @@ export class SessionService {
     live.stream = stream;
     this.streams.add(stream);
     await leases.renew(live);
-    // Watchers were told of the change above while there was no stream; a failure is told and handled there.
-    registry.commit(live, {}).catch(() => undefined);
+    // Watchers were told of a return above, while there was no stream; a failure is told and handled there.
+    if (hello.attempt > 0) registry.commit(live, {}).catch(() => undefined);
     return stream;
   }
 

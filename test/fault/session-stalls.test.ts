@@ -1,0 +1,70 @@
+import { describe, expect, it } from "vitest";
+import { readFileSync } from "node:fs";
+import { JobState } from "../../src/gen/belay/v1/job_pb.ts";
+import { TrackerProcess } from "../helpers/cli.ts";
+import { jobClient, untilJob, untilState } from "../helpers/tracker.ts";
+
+// The built command: what is stopped is a whole process. Heartbeats every 300 ms, a lease of 3 s.
+
+/** The process that runs under a parent. */
+function childOf(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ")[0]);
+}
+
+/** Waits until a time has passed that is the fault itself, not a guess at how long something takes. */
+function passing(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+describe("A process that stands still", () => {
+  it("an agent, for longer than a lease: LOST, and RUNNING again when it goes on; the job never noticed", async () => {
+    const tracker = await TrackerProcess.start();
+    const jobs = jobClient(tracker.url);
+    const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", "echo ready; exec sleep 1000");
+    await run.says(/ready/);
+    await untilState(jobs, "j1", JobState.RUNNING);
+    process.kill(run.pid, "SIGSTOP");
+    await untilState(jobs, "j1", JobState.LOST);
+    const back = performance.now();
+    process.kill(run.pid, "SIGCONT");
+    await untilState(jobs, "j1", JobState.RUNNING);
+    expect(performance.now() - back).toBeLessThan(3000);
+    expect(childOf(run.pid)).toBeGreaterThan(1);
+    expect((await tracker.ends("cancel", "--wait", "j1")).code).toBe(0);
+    expect(await run.ended).toBe(143);
+  });
+
+  it("an agent, for two intervals: nothing happens", async () => {
+    const tracker = await TrackerProcess.start({ args: ["--heartbeat-interval", "1s"] });
+    const jobs = jobClient(tracker.url);
+    const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", "echo ready; exec sleep 1000");
+    await run.says(/ready/);
+    process.kill(run.pid, "SIGSTOP");
+    await passing(2000);
+    process.kill(run.pid, "SIGCONT");
+    await tracker.ends("status", "j1");
+    const after = await jobs.getJob({ jobId: "j1" });
+    expect(after.job).toMatchObject({
+      state: JobState.RUNNING,
+      attempts: [{ connected: true, heartbeat: { streams: 1 } }],
+    });
+  });
+
+  it("the tracker, for longer than a lease: it calls nobody lost that it could not hear", async () => {
+    const tracker = await TrackerProcess.start({ args: ["--log-level", "info", "--heartbeat-interval", "1s"] });
+    const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", "echo ready; exec sleep 1000");
+    await run.says(/ready/);
+    const before = jobClient(tracker.url);
+    await untilState(before, "j1", JobState.RUNNING);
+    process.kill(tracker.cli.pid, "SIGSTOP");
+    await passing(4500);
+    process.kill(tracker.cli.pid, "SIGCONT");
+    const jobs = jobClient(tracker.url);
+    const job = await untilJob(jobs, "j1", ({ attempts }) => attempts[0]?.connected === true);
+    expect(job.state).toBe(JobState.RUNNING);
+    expect(tracker.cli.stderr).not.toMatch(/lost/i);
+    expect((await tracker.ends("status", "j1")).stdout).toMatch(/RUNNING/);
+    expect((await tracker.ends("cancel", "--wait", "j1")).code).toBe(0);
+    expect(tracker.cli.stderr).not.toMatch(/is lost/);
+  });
+});
