@@ -2,6 +2,7 @@
 // The `belay` command. Kept tiny: the compile cache must be on before anything else is loaded, and an old Node must
 // hear one clear line instead of a syntax error.
 import module from "node:module";
+import { keepHeapSmall } from "./heap.ts";
 
 const OLDEST = [22, 18] as const;
 
@@ -15,5 +16,7 @@ if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) {
 // Deprecations are for us, not for those who run a job.
 process.noDeprecation = true;
 module.enableCompileCache();
+// Before anything is loaded: the heap does not shrink again.
+if (process.argv[2] === "run") keepHeapSmall();
 const { main } = await import("./program.ts");
 process.exit(await main(process.argv.slice(2)));
