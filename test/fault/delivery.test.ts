@@ -15,8 +15,8 @@ const MAIN = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
 const LINES = Number(process.env["BELAY_FAULT_LINES"] ?? 20_000_000);
 /** Time for which a tracker stands still. Milliseconds. */
 const STALL = Number(process.env["BELAY_FAULT_STALL"] ?? 5000);
-/** More than the agent's spool, its pool of buffers and Node itself should take; the figure to reach is in the bench. */
-const MEMORY_BOUND = 160e6;
+/** The figure to reach is 128 MB, as `npm run bench -- memory` measures it; a loaded machine may take some more. */
+const MEMORY_BOUND = 145e6;
 
 function sha256Of(command: string): string {
   return execFileSync("sh", ["-c", `${command} | sha256sum`], { encoding: "utf8" }).slice(0, 64);
