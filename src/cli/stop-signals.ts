@@ -15,8 +15,12 @@ export interface StopSignals {
  * Takes the stop signals over.
  *
  * @param remark told what a signal does
+ * @param signals which
  */
-export function takeStopSignals(remark: (signal: NodeJS.Signals, insisting: boolean) => void): StopSignals {
+export function takeStopSignals(
+  remark: (signal: NodeJS.Signals, insisting: boolean) => void,
+  signals: readonly NodeJS.Signals[] = STOP_SIGNALS,
+): StopSignals {
   const stop = new AbortController();
   const stopNow = new AbortController();
   const take = (signal: NodeJS.Signals): void => {
@@ -25,12 +29,12 @@ export function takeStopSignals(remark: (signal: NodeJS.Signals, insisting: bool
     remark(signal, insisting);
     (insisting ? stopNow : stop).abort(new Error(`Received ${signal}`));
   };
-  for (const signal of STOP_SIGNALS) process.on(signal, take);
+  for (const signal of signals) process.on(signal, take);
   return {
     stop: stop.signal,
     stopNow: stopNow.signal,
     release: () => {
-      for (const signal of STOP_SIGNALS) process.off(signal, take);
+      for (const signal of signals) process.off(signal, take);
     },
   };
 }

@@ -26,6 +26,7 @@ export interface TrackerConfig {
   readonly tls: TrackerTls | undefined;
   readonly tokens: TrackerTokens | undefined;
   readonly limits: TrackerLimits;
+  readonly cors: readonly string[];
   readonly drainTimeout: number;
   readonly store: StoreOptions;
   readonly retention: Required<RetentionOptions>;
@@ -64,6 +65,7 @@ export function compileOptions(options: TrackerOptions): TrackerConfig {
     tls: options.tls,
     tokens: options.tokens,
     limits: { ...DEFAULT_LIMITS, ...options.limits },
+    cors: options.cors ?? [],
     drainTimeout: options.drainTimeout ?? 5_000,
     store: { durability: options.durability ?? "process", logLimit: options.logLimit ?? 0 },
     retention: { age: 0, bytes: 0, interval: 60_000, ...options.retention },

@@ -61,6 +61,8 @@ export interface TrackerOptions {
   /** Bearer tokens that are accepted. Absent: none is asked for. */
   readonly tokens?: TrackerTokens;
   readonly limits?: Partial<TrackerLimits>;
+  /** Origins whose pages may call from a browser, such as `https://ci.example.org`; `*` is any. @default none */
+  readonly cors?: readonly string[];
   /**
    * What an ack and an answer promise: `process` survives the death of the tracker, `disk` a power cut as well.
    *
@@ -83,6 +85,12 @@ export interface TrackerOptions {
 export interface Tracker {
   /** Where: `http://127.0.0.1:7070`, `https://…` or `unix:/path`, with the real port. */
   readonly address: string;
+  /**
+   * Takes other certificates and tokens, for calls from now on; what is open stays open. Absent parts stay.
+   *
+   * @throws BelayError `BAD_USAGE` if they cannot be used; then nothing has changed
+   */
+  reload(changed: { readonly tls?: TrackerTls; readonly tokens?: TrackerTokens }): void;
   /** Drains: says Goodbye, ends streams, commits everything, closes the store. Safe to call twice. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;

@@ -5,14 +5,17 @@ import { VERSION } from "../base/version.ts";
 import { JobService } from "../gen/belay/v1/job_service_pb.ts";
 import { TrackerService } from "../gen/belay/v1/tracker_service_pb.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
-import { compileOptions } from "./config.ts";
+import { checkTokens, compileOptions } from "./config.ts";
 import { jobService } from "./control/job-service.ts";
 import { HealthState } from "./health.ts";
 import { Leases } from "./jobs/leases.ts";
 import { JobRegistry } from "./jobs/registry.ts";
 import { TokenGate, callerOf } from "./net/caller.ts";
 import { callGate } from "./net/gate.ts";
-import { createHandler, sendText } from "./net/handler.ts";
+import { createHandler } from "./net/handler.ts";
+import { addGauges, LoopDelay } from "./metrics/gauges.ts";
+import { TrackerMetrics, codeOf } from "./metrics/metrics.ts";
+import { pages } from "./pages.ts";
 import { listen } from "./net/listener.ts";
 import type { Tracker, TrackerOptions } from "./options.ts";
 import { MAX_MESSAGE_BYTES, SessionService } from "./sessions/session-service.ts";
@@ -34,7 +37,9 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
   const { logger } = config;
   const gate = config.tokens === undefined ? undefined : new TokenGate(config.tokens);
   const clock = systemClock;
-  const store = openStore(config.dataDirectory, logger, config.store);
+  const metrics = new TrackerMetrics();
+  const loop = new LoopDelay();
+  const store = openStore(config.dataDirectory, logger, { ...config.store, observer: metrics });
   const registry = new JobRegistry(store, clock, logger);
   const leases = new Leases(registry, config.lease, logger);
   const retention = new Retention(registry, config.retention, logger);
@@ -56,23 +61,21 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
       acceptCompression: [compressionGzip],
       compressMinBytes: NEVER_COMPRESS,
       shutdownSignal: shutdown.signal,
-      requestGate: callGate(gate, config.limits, clock, () => undefined),
+      interceptors: [metrics.interceptor],
+      requestGate: callGate(gate, config.limits, clock, (method, error) => metrics.called(method, codeOf(error))),
     },
     (router) => {
       router.service(TrackerService, sessions.implementation);
       router.service(JobService, jobService({ registry, callerOf, specBytes: config.limits.specBytes }));
       router.service(Health, health.implementation);
     },
-    (request, response) => {
-      const isHealth = request.url === "/healthz";
-      if (!isHealth) sendText(response, 404, `Nothing at ${request.url?.slice(0, 100)}: this is a Belay tracker`);
-      else sendText(response, health.isServing ? 200 : 503, health.isServing ? "ok" : "stopping");
-    },
-    { logger, clock, requestTimeout: config.limits.requestTimeout },
+    pages({ health, store, loop, gate, metricsText: () => metrics.registry.text() }),
+    { logger, clock, cors: config.cors, requestTimeout: config.limits.requestTimeout },
   );
 
   async function stop(): Promise<void> {
     leases.close();
+    loop.close();
     await retention.close();
     for (const live of registry.inMemory()) await live.releaseLog();
     await store.close();
@@ -86,8 +89,9 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
       limits: config.limits,
       clock,
       logger,
-      dropped: () => undefined,
+      dropped: () => metrics.connectionDropped(),
     });
+    addGauges(metrics.registry, { jobs: registry, loop, connections: () => listener.connections });
     logger.info("Tracker listens", { address: listener.address, data: config.dataDirectory });
     let closing: Promise<void> | undefined;
     const close = (): Promise<void> => {
@@ -102,7 +106,12 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
       })();
       return closing;
     };
-    return { address: listener.address, close, [Symbol.asyncDispose]: close };
+    const reload: Tracker["reload"] = ({ tls, tokens }) => {
+      if (tokens !== undefined) checkTokens(tokens);
+      if (tls !== undefined) listener.replaceTls(tls);
+      if (tokens !== undefined) gate?.replace(tokens);
+    };
+    return { address: listener.address, reload, close, [Symbol.asyncDispose]: close };
   } catch (error) {
     await stop();
     throw error;

@@ -1,11 +1,13 @@
 import { isIP } from "node:net";
-import { BelayError } from "../../base/errors.ts";
-import type { TrackerOptions, TrackerTls } from "../../tracker/options.ts";
+import { BelayError, messageOf } from "../../base/errors.ts";
+import type { Logger } from "../../base/logger.ts";
+import type { Tracker, TrackerOptions, TrackerTls } from "../../tracker/options.ts";
 import { startTracker } from "../../tracker/server.ts";
 import { checkCommand } from "./tracker-check.ts";
 import type { Command } from "../command.ts";
 import { command } from "../command.ts";
 import { EXIT_OK } from "../exit-codes.ts";
+import { readConfigFile } from "../config-file.ts";
 import { readFlagFile } from "../flag-file.ts";
 import type { Values } from "../flags.ts";
 import { choice, count, duration, many, size, text, toggle, wanted } from "../flags.ts";
@@ -14,6 +16,11 @@ import { linesOf } from "../token-file.ts";
 import { takeStopSignals } from "../stop-signals.ts";
 
 const flagTable = {
+  config: text({
+    variable: "BELAY_TRACKER_CONFIG",
+    value: "FILE",
+    help: "YAML file with flags: `listen: 0.0.0.0:7070`, `agent-tokens: [file]`; flags and variables win over it",
+  }),
   listen: text({
     value: "ADDRESS",
     default: "127.0.0.1:7070",
@@ -35,6 +42,15 @@ const flagTable = {
   ),
   tokenKeys: many(
     { value: "FILE", separator: ",", help: "file with keys of signed tokens, one a line; the first one signs" },
+    (given) => given,
+  ),
+  cors: many(
+    {
+      variable: "BELAY_TRACKER_CORS",
+      value: "ORIGIN",
+      separator: ",",
+      help: "let pages of this origin call from a browser; * is any",
+    },
     (given) => given,
   ),
   maxConnections: count({ default: 20_000, help: "connections open at one time; more are closed at once" }),
@@ -84,19 +100,30 @@ export const tracker: Command = command({
     ["belay tracker --retain-age 30d --retain-size 50GiB", "old jobs make room; never one that runs"],
     ["belay tracker check ./belay-data", "every checksum; exits with 1 if something is missing; --repair mends"],
   ],
-  run: async ({ flags, args, io }) => {
+  notes: `Pages: /healthz (it runs), /readyz (it can take work: the store takes a write, the event loop turns), /metrics
+(for Prometheus; with tokens, an operator's is needed). grpc.health.v1 answers, too.
+
+SIGHUP has it read certificates and tokens again; where it writes to a terminal, it stops it.`,
+  run: async ({ flags: typed, given, args, io }) => {
+    const config = typed.config === undefined ? {} : await readConfigFile(typed.config, flagTable, given);
+    const flags: Values<typeof flagTable> = { ...typed, ...config };
     if (args[0] === "check") return checkCommand(args[1] ?? flags.data, flags.repair, io);
     if (args[0] !== undefined) throw wanted("the action", args[0], '"check", or nothing to start a tracker');
     if (flags.repair)
       throw new BelayError("BAD_USAGE", "Cannot use --repair without check: belay tracker check --repair");
     const logger = loggerOf(flags, "info", io);
     const options = await trackerOptions(flags);
-    const signals = takeStopSignals((signal, insisting) => {
-      void io.stderr.write(
-        `belay: ${signal}: ${insisting ? "stopping at once" : "stopping; once more stops at once"}\n`,
-      );
-    });
+    const signals = takeStopSignals(
+      (signal, insisting) => {
+        void io.stderr.write(
+          `belay: ${signal}: ${insisting ? "stopping at once" : "stopping; once more stops at once"}\n`,
+        );
+      },
+      // A terminal that closes ends what runs in it.
+      io.stderr.isTerminal ? ["SIGTERM", "SIGINT", "SIGHUP"] : ["SIGTERM", "SIGINT"],
+    );
     const server = await startTracker({ ...options, logger });
+    if (!io.stderr.isTerminal) process.on("SIGHUP", () => void reload(server, flags, logger));
     await io.stderr.write(`listening on ${server.address}, data in ${flags.data}\n${nextSteps(server.address, flags)}`);
     await aborted(signals.stop);
     await Promise.race([server.close(), aborted(signals.stopNow)]);
@@ -104,6 +131,17 @@ export const tracker: Command = command({
     return EXIT_OK;
   },
 });
+
+/** Reads certificates and tokens again. What cannot be used changes nothing. */
+async function reload(server: Tracker, flags: Values<typeof flagTable>, logger: Logger): Promise<void> {
+  try {
+    const { tls, tokens } = await trackerOptions(flags);
+    server.reload({ ...(tls === undefined ? {} : { tls }), ...(tokens === undefined ? {} : { tokens }) });
+    logger.info("Read certificates and tokens again");
+  } catch (error) {
+    logger.error("Cannot read certificates and tokens again: those there go on", { error: messageOf(error) });
+  }
+}
 
 async function trackerOptions(flags: Values<typeof flagTable>): Promise<TrackerOptions> {
   const tls = await tlsOf(flags);
@@ -121,6 +159,7 @@ async function trackerOptions(flags: Values<typeof flagTable>): Promise<TrackerO
     logLimit: flags.logLimit,
     insecure: flags.insecure,
     ...(tls === undefined ? {} : { tls }),
+    cors: flags.cors,
     limits: {
       connections: flags.maxConnections,
       streams: flags.maxStreams,

@@ -17,7 +17,7 @@ export function callGate(
   tokens: TokenGate | undefined,
   limits: TrackerLimits,
   clock: Clock,
-  refused: (code: Code) => void,
+  refused: (method: string, error: unknown) => void,
 ): (context: HandlerContext) => Promise<void> {
   const rate = new RateLimit(clock, limits.callsPerSecond);
   async function check(context: HandlerContext): Promise<void> {
@@ -36,7 +36,7 @@ export function callGate(
     try {
       await check(context);
     } catch (error) {
-      refused(ConnectError.from(error).code);
+      refused(context.method.name, error);
       throw error;
     }
   };

@@ -8,6 +8,7 @@ import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from
 import type { Clock } from "../../base/clock.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
+import { answerCors } from "./cors.ts";
 import { nodeRequestKey } from "./caller.ts";
 
 /** A request of either HTTP. */
@@ -19,6 +20,8 @@ export type AnyResponse = ServerResponse | Http2ServerResponse;
 export interface HandlerContext {
   readonly logger: Logger;
   readonly clock: Clock;
+  /** Origins whose pages may call from a browser. */
+  readonly cors: readonly string[];
   /** Milliseconds for a whole request, agents' streams apart. */
   readonly requestTimeout: number;
 }
@@ -36,7 +39,7 @@ export function createHandler(
   options: ConnectRouterOptions,
   routes: (router: ConnectRouter) => void,
   fallback: (request: AnyRequest, response: AnyResponse) => void,
-  { logger, clock, requestTimeout }: HandlerContext,
+  { logger, clock, requestTimeout, cors }: HandlerContext,
 ): (request: AnyRequest, response: AnyResponse) => void {
   const router = createConnectRouter(options);
   routes(router);
@@ -70,6 +73,7 @@ export function createHandler(
     request.on("error", () => undefined);
     response.on("error", () => undefined);
     response.once("finish", () => stopSending(request, response));
+    if (cors.length > 0 && answerCors(cors, request, response)) return;
     answer(request, response).catch((error: unknown) => {
       const { code } = ConnectError.from(error);
       if (code !== Code.Aborted && code !== Code.Canceled) {
@@ -115,8 +119,13 @@ function withReadableStatus(answer: UniversalServerResponse): UniversalServerRes
 }
 
 /** Answers with a line of text. */
-export function sendText(response: AnyResponse, status: number, text: string): void {
-  const headers = { "content-type": "text/plain; charset=utf-8" };
+export function sendText(
+  response: AnyResponse,
+  status: number,
+  text: string,
+  type = "text/plain; charset=utf-8",
+): void {
+  const headers = { "content-type": type };
   if ("stream" in response) response.writeHead(status, headers);
   else response.writeHead(status, headers);
   response.end(`${text}\n`);

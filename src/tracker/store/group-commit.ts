@@ -7,17 +7,25 @@ interface Waiting {
   readonly failed: () => void;
 }
 
+/** Told of each transaction. Times are milliseconds. */
+export interface GroupObserver {
+  committed?(changes: number, took: number): void;
+  failed?(): void;
+}
+
 /**
  * Puts all changes of one turn of the event loop into one transaction: a thousand agents' events then cost one commit.
  * Each change is confirmed when the transaction is; if it fails, all of them fail.
  */
 export class GroupCommit {
   private readonly database: DatabaseSync;
+  private readonly observer: GroupObserver;
   private waiting: Waiting[] = [];
   private turn: NodeJS.Immediate | undefined;
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, observer: GroupObserver = {}) {
     this.database = database;
+    this.observer = observer;
   }
 
   /**
@@ -37,16 +45,19 @@ export class GroupCommit {
     this.turn = undefined;
     const group = this.waiting.splice(0);
     if (group.length === 0) return;
+    const start = performance.now();
     try {
       this.database.exec("BEGIN IMMEDIATE");
       for (const change of group) change.apply();
       this.database.exec("COMMIT");
     } catch (error) {
       if (this.database.isTransaction) this.database.exec("ROLLBACK");
+      this.observer.failed?.();
       for (const change of group) change.failed();
       for (const change of group) change.reject(error);
       return;
     }
+    this.observer.committed?.(group.length, performance.now() - start);
     for (const change of group) change.resolve();
   }
 }

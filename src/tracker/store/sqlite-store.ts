@@ -10,6 +10,7 @@ import type { JobState } from "../../gen/belay/v1/job_pb.ts";
 import { CommandRecordSchema, CommandState, JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
 import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { CommandSchema, EventSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { StoreObserver } from "../metrics/metrics.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { lockDirectory } from "./lock.ts";
 import { LogFiles } from "./log-files.ts";
@@ -31,6 +32,8 @@ export interface StoreOptions {
   readonly durability: "process" | "disk";
   /** Bytes of output that are stored of one attempt. 0: all. */
   readonly logLimit: number;
+  /** Told of its work. */
+  readonly observer?: StoreObserver;
 }
 
 /**
@@ -57,8 +60,18 @@ export function openStore(directory: string, logger: Logger, options: StoreOptio
     database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${durable ? "FULL" : "NORMAL"}`);
     database.exec("PRAGMA foreign_keys = ON");
     migrate(database, path);
-    const logs = new LogFiles(join(directory, "logs"), logger, { durable, limit: options.logLimit });
-    return new SqliteStore(database, logs, unlock);
+    const { observer } = options;
+    const logs = new LogFiles(join(directory, "logs"), logger, {
+      durable,
+      limit: options.logLimit,
+      ...(observer === undefined
+        ? {}
+        : {
+            written: (bytes, took, lag) => observer.logWritten(bytes, took, lag),
+            failed: () => observer.failed(),
+          }),
+    });
+    return new SqliteStore(database, logs, unlock, observer);
   } catch (error) {
     database?.close();
     unlock();
@@ -73,14 +86,16 @@ class SqliteStore implements Store {
   private readonly logs: LogFiles;
   private readonly unlock: () => void;
   private readonly group: GroupCommit;
+  private readonly observer: StoreObserver | undefined;
   private readonly sql: Statements;
   private closed = false;
 
-  constructor(database: DatabaseSync, logs: LogFiles, unlock: () => void) {
+  constructor(database: DatabaseSync, logs: LogFiles, unlock: () => void, observer: StoreObserver | undefined) {
     this.database = database;
     this.logs = logs;
     this.unlock = unlock;
-    this.group = new GroupCommit(database);
+    this.observer = observer;
+    this.group = new GroupCommit(database, observer);
     this.sql = new Statements(database);
     const row = this.sql.get(
       `SELECT (SELECT coalesce(max(key), 0) FROM jobs) AS key,
@@ -228,6 +243,7 @@ class SqliteStore implements Store {
       );
     }
     for (const { record, command } of commands ?? []) {
+      this.observer?.commandStored(record);
       this.sql.run(
         `INSERT INTO commands (job_key, command_id, number, record, command)
          VALUES (?1, ?2, (SELECT coalesce(max(number), 0) + 1 FROM commands WHERE job_key = ?1), ?3, ?4)

@@ -51,4 +51,22 @@ describe.skipIf(noOpenssl)("With TLS", () => {
     await new ScriptedAgent(address, "j", { credentials: proof }).hello({ spec: someSpec });
     expect((await known.getJob({ jobId: "j" })).job?.attempts[0]?.principal).toBe("worker-7");
   });
+
+  test("other certificates count for connections from then on; ones that cannot be used change nothing", async () => {
+    const first = await certificate("first");
+    const second = await certificate("second");
+    const { address, tracker } = await testTracker({ tls: first });
+    const list = (ca: Buffer): Promise<unknown> =>
+      createClient(JobService, createGrpcTransport({ baseUrl: address, nodeOptions: { ca } })).listJobs({});
+    await list(first.cert);
+    const agent = new ScriptedAgent(address, "j", { credentials: credentials.createSsl(first.cert) });
+    await agent.hello({ spec: someSpec });
+    expect(() => tracker.reload({ tls: { cert: Buffer.from("none"), key: second.key } })).toThrow(/Cannot use the TLS/);
+    await list(first.cert);
+    tracker.reload({ tls: second });
+    await list(second.cert);
+    await expect(list(first.cert)).rejects.toThrow();
+    agent.heartbeat(1n);
+    expect((await agent.next("heartbeatReply")).value.nonce).toBe(1n);
+  });
 });

@@ -35,6 +35,10 @@ export interface LogOptions {
   readonly durable: boolean;
   /** Bytes of output that one log holds; what comes beyond it is stored as a gap. 0: no limit. */
   readonly limit: number;
+  /** Told of each write: its bytes, how long it took, and since when its first byte waited, in milliseconds. */
+  readonly written?: (bytes: number, took: number, lag: number) => void;
+  /** Told of each write that failed. */
+  readonly failed?: () => void;
 }
 
 /** What became of a batch that was handed in. */
@@ -68,6 +72,8 @@ export class AttemptLog {
   private done: LogTotals = emptyTotals(FILE_HEADER_BYTES);
   private pending: Uint8Array[] = [];
   private pendingBytes = 0;
+  /** When the first byte that waits was read from the job; by the agent's clock, nanoseconds. */
+  private pendingSince = 0n;
   private pendingEntries: Buffer[] = [];
   private writing: Promise<void> | undefined;
   private readonly listeners = new Set<(error: unknown) => void>();
@@ -192,6 +198,7 @@ export class AttemptLog {
       at += CHUNK_HEADER_BYTES + (chunk.data?.byteLength ?? 0);
     }
     const bytes = at - tail.position;
+    if (this.pending.length === 0) this.pendingSince = chunks[0]?.readUnixNano ?? 0n;
     tail.sequence = sequence;
     tail.position = at;
     if (bytes < COPY_BELOW_BYTES) this.pending.push(Buffer.concat(pieces, bytes));
@@ -207,7 +214,9 @@ export class AttemptLog {
         const pieces = this.pending;
         const bytes = this.pendingBytes;
         const entries = this.pendingEntries;
+        const since = this.pendingSince;
         const reached = copyTotals(this.tail);
+        const start = performance.now();
         this.pending = [];
         this.pendingEntries = [];
         this.file ??= await this.create();
@@ -215,6 +224,7 @@ export class AttemptLog {
         if (this.options.durable) await this.file.datasync();
         this.done = reached;
         this.pendingBytes -= bytes;
+        this.options.written?.(bytes, performance.now() - start, Date.now() - Number(since / 1_000_000n));
         this.tell(undefined);
         if (entries.length > 0) await this.writeEntries(entries);
       }
@@ -256,6 +266,7 @@ export class AttemptLog {
     this.pendingEntries = [];
     this.tail = copyTotals(this.done);
     this.indexed = Math.min(this.indexed, this.done.position);
+    this.options.failed?.();
     this.tell(problem);
   }
 

@@ -1,0 +1,67 @@
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import type { JobRegistry } from "../jobs/registry.ts";
+import { isEnded, stateName } from "../jobs/states.ts";
+import { VERSION } from "../../base/version.ts";
+import type { MetricsRegistry } from "./registry.ts";
+
+/** Seconds between two looks of Node at its own loop. */
+const RESOLUTION_MS = 20;
+
+/** How late the event loop is. */
+export class LoopDelay {
+  private readonly histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+  private since: number = performance.now();
+  private before = 0;
+
+  constructor() {
+    this.histogram.enable();
+  }
+
+  /** Longest delay of about the last ten to twenty seconds, in milliseconds. */
+  get worst(): number {
+    const now = this.histogram.max / 1e6;
+    if (performance.now() - this.since > 10_000) {
+      this.since = performance.now();
+      this.before = now;
+      this.histogram.reset();
+      return now;
+    }
+    return Math.max(now, this.before);
+  }
+
+  close(): void {
+    this.histogram.disable();
+  }
+}
+
+/** What is asked for when somebody looks, and costs nothing else. */
+export function addGauges(
+  metrics: MetricsRegistry,
+  facts: { jobs: JobRegistry; loop: LoopDelay; connections: () => number },
+): void {
+  metrics.gauge("belay_build_info", "The tracker's version.", () => [[{ version: VERSION }, 1]]);
+  metrics.gauge("belay_sessions", "Agents that are connected.", () => {
+    let connected = 0;
+    for (const live of facts.jobs.inMemory()) if (live.stream !== undefined) connected++;
+    return connected;
+  });
+  metrics.gauge("belay_jobs", "Jobs that have not ended, by state.", () => {
+    const states = new Map<string, number>();
+    for (const { job } of facts.jobs.inMemory()) {
+      if (isEnded(job.state)) continue;
+      const name = stateName(job.state).toLowerCase();
+      states.set(name, (states.get(name) ?? 0) + 1);
+    }
+    return [...states].map(([state, count]) => [{ state }, count] as const);
+  });
+  metrics.gauge("belay_connections", "Connections that are open.", facts.connections);
+  metrics.gauge("belay_loop_delay_seconds", "Longest delay of the event loop lately.", () => facts.loop.worst / 1000);
+  metrics.gauge("process_resident_memory_bytes", "Resident memory.", () => process.memoryUsage.rss());
+  const cpu = (): number => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1e6;
+  };
+  metrics.gauge("process_cpu_seconds_total", "Processor time.", cpu, "counter");
+  const started = Math.floor(performance.timeOrigin / 1000);
+  metrics.gauge("process_start_time_seconds", "Start, since the Unix epoch.", () => started);
+}

@@ -1,0 +1,48 @@
+import { writeFile } from "node:fs/promises";
+import path from "node:path";
+import { describe, expect, test } from "vitest";
+import { belay, belayEnds, tempDirectory } from "../helpers/cli.ts";
+
+describe("Whoever runs a tracker", () => {
+  test("writes its flags into a file, and changes tokens with SIGHUP while it runs", async () => {
+    const directory = await tempDirectory();
+    const file = (name: string): string => path.join(directory, name);
+    await writeFile(file("operators"), "first-token\n");
+    await writeFile(
+      file("tracker.yaml"),
+      `listen: 127.0.0.1:0\ndata: ${file("data")}\noperator-tokens: [${file("operators")}]\nheartbeatInterval: 5s\n`,
+    );
+    const tracker = belay(["tracker", "--config", file("tracker.yaml"), "--log-format", "json"]);
+    const [, url = ""] = await tracker.says(/^listening on (\S+), data in /m);
+    const jobs = (): ReturnType<typeof belayEnds> =>
+      belayEnds(["jobs", "--tracker", url, "--token-file", file("mine"), "--connect-timeout", "1ms"]);
+    await writeFile(file("mine"), "second-token");
+    expect((await jobs()).stderr).toMatch(/token is not known/);
+    await writeFile(file("operators"), "second-token\n");
+    tracker.child.kill("SIGHUP");
+    await tracker.says(/Read certificates and tokens again/);
+    expect(await jobs()).toMatchObject({ code: 0 });
+    await writeFile(file("operators"), "# none\n");
+    tracker.child.kill("SIGHUP");
+    await tracker.says(/Cannot read certificates and tokens again/);
+    expect(await jobs()).toMatchObject({ code: 0 });
+    expect(tracker.stderr).not.toMatch(/first-token|second-token/);
+    expect(await tracker.kill("SIGTERM")).toBe(0);
+
+    const checked = await belayEnds(["tracker", "check", file("data")]);
+    expect(checked).toMatchObject({ code: 0, stdout: "0 jobs, 0 logs of 0 B: nothing is missing\n" });
+  });
+
+  test.each([
+    ["lissten: 127.0.0.1:0", /Cannot use "lissten" of ".*": no flag has this name: did you mean "listen"\?/],
+    ["lease: soon", /Cannot parse "lease" of ".*" "soon": expected a duration/],
+    ["- listen", /Cannot use ".*": expected flags and their values/],
+    ["a: [", /Cannot read ".*" as YAML/],
+  ])("is told what is wrong in the file: %s", async (text, message) => {
+    const config = path.join(await tempDirectory(), "tracker.yaml");
+    await writeFile(config, text);
+    const { code, stderr } = await belayEnds(["tracker", "--config", config]);
+    expect(stderr).toMatch(message);
+    expect(code).toBe(64);
+  });
+});

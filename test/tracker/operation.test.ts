@@ -1,0 +1,178 @@
+import { DatabaseSync } from "node:sqlite";
+import { describe, expect, test, vi } from "vitest";
+import { CommandState, JobState } from "../../src/gen/belay/v1/job_pb.ts";
+import { MetricsRegistry } from "../../src/tracker/metrics/registry.ts";
+import { ScriptedAgent } from "../helpers/scripted-agent.ts";
+import { someSpec, testTracker } from "../helpers/tracker.ts";
+
+async function page(address: string, path: string, headers: Record<string, string> = {}): Promise<[number, string]> {
+  const answer = await fetch(`${address}${path}`, { headers });
+  return [answer.status, (await answer.text()).trimEnd()];
+}
+
+/** The numbers of a page for Prometheus, by name and labels. */
+function numbers(text: string): Map<string, number> {
+  const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  return new Map(
+    lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]),
+  );
+}
+
+describe("/readyz", () => {
+  test("is ok while the store takes writes, and says why when it does not; /healthz goes on", async () => {
+    const { address } = await testTracker();
+    expect(await page(address, "/readyz")).toEqual([200, "ok"]);
+    const broken = vi.spyOn(DatabaseSync.prototype, "exec").mockImplementation(() => {
+      throw new Error("database or disk is full");
+    });
+    expect(await page(address, "/readyz")).toEqual([503, "the store cannot be written: database or disk is full"]);
+    expect(await page(address, "/healthz")).toEqual([200, "ok"]);
+    broken.mockRestore();
+    expect(await page(address, "/readyz")).toEqual([200, "ok"]);
+  });
+
+  test("says that the loop stood still", async () => {
+    const { address } = await testTracker();
+    // More than once, since Node has to have looked at the loop before.
+    const stall = (): Promise<[number, string]> => {
+      const until = performance.now() + 2_300;
+      while (performance.now() < until);
+      return page(address, "/readyz");
+    };
+    await expect
+      .poll(stall, { timeout: 15_000 })
+      .toEqual([503, expect.stringMatching(/^the event loop stood still for \d{4,} ms$/) as unknown]);
+  });
+});
+
+describe("/metrics", () => {
+  test("has sessions, bytes, lag, command latency, calls by code and store latency", async () => {
+    const { address, jobs } = await testTracker();
+    const agent = new ScriptedAgent(address, "j");
+    await agent.hello({ spec: someSpec });
+    agent.state(JobState.RUNNING);
+    agent.print("0123456789");
+    await agent.acked(1n, 1n);
+    await jobs.pauseJob({ jobId: "j" });
+    const { value: command } = await agent.next("command");
+    for (const state of [CommandState.RECEIVED, CommandState.COMPLETED]) {
+      agent.event({ case: "commandUpdate", value: { commandId: command.commandId, state } });
+    }
+    await agent.acked(3n, 1n);
+    await expect(jobs.getJob({ jobId: "none" })).rejects.toThrow();
+    const [status, text] = await page(address, "/metrics");
+    expect(status).toBe(200);
+    const found = numbers(text);
+    expect(Object.fromEntries(found)).toMatchObject({
+      belay_sessions: 1,
+      'belay_jobs{state="running"}': 1,
+      // Header of the record and of its chunk, and the bytes.
+      belay_log_bytes_total: 32 + 40 + 10,
+      belay_log_commit_lag_seconds_count: 1,
+      belay_log_write_seconds_count: 1,
+      belay_command_received_seconds_count: 1,
+      belay_command_done_seconds_count: 1,
+      'belay_calls_total{method="PauseJob",code="ok"}': 1,
+      'belay_calls_total{method="GetJob",code="not_found"}': 1,
+      belay_store_failures_total: 0,
+    });
+    expect(found.get("belay_store_commit_seconds_count")).toBeGreaterThan(0);
+    expect(found.get("belay_connections")).toBeGreaterThanOrEqual(2);
+    expect(found.get("process_resident_memory_bytes")).toBeGreaterThan(1e7);
+    agent.sayHello();
+    await agent.ended;
+    await expect
+      .poll(async () =>
+        numbers((await page(address, "/metrics"))[1]).get(
+          'belay_calls_total{method="OpenSession",code="invalid_argument"}',
+        ),
+      )
+      .toBe(1);
+  });
+
+  test("wants an operator's token where tokens are asked for; /healthz and /readyz do not", async () => {
+    const { address } = await testTracker({ tokens: { agent: ["a"], operator: ["o"] } });
+    expect((await page(address, "/metrics"))[0]).toBe(401);
+    expect((await page(address, "/metrics", { authorization: "Bearer a" }))[0]).toBe(401);
+    expect((await page(address, "/metrics", { authorization: "Bearer o" }))[0]).toBe(200);
+    expect((await page(address, "/readyz"))[0]).toBe(200);
+    const refused = await fetch(`${address}/belay.v1.JobService/ListJobs`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: "{}",
+    });
+    expect(refused.status).toBe(401);
+    const [, text] = await page(address, "/metrics", { authorization: "Bearer o" });
+    expect(numbers(text).get('belay_calls_total{method="ListJobs",code="unauthenticated"}')).toBe(1);
+  });
+
+  test("is text that Prometheus reads", () => {
+    const metrics = new MetricsRegistry();
+    const counter = metrics.counter("c_total", "What it counts.");
+    counter.add(1, { why: 'a "b"\n\\c' });
+    counter.add(2, { why: 'a "b"\n\\c' });
+    const histogram = metrics.histogram("h_seconds", "Times.", [0.1, 1]);
+    for (const value of [0.05, 0.1, 0.5, 7]) histogram.observe(value);
+    metrics.gauge("g", "Now.", () => 1.5);
+    expect(metrics.text()).toBe(
+      `# HELP c_total What it counts.
+# TYPE c_total counter
+c_total{why="a \\"b\\"\\n\\\\c"} 3
+# HELP h_seconds Times.
+# TYPE h_seconds histogram
+h_seconds_bucket{le="0.1"} 2
+h_seconds_bucket{le="1"} 3
+h_seconds_bucket{le="+Inf"} 4
+h_seconds_sum 7.65
+h_seconds_count 4
+# HELP g Now.
+# TYPE g gauge
+g 1.5
+`,
+    );
+  });
+});
+
+describe("A browser", () => {
+  const ask = (address: string, origin: string): Promise<Response> =>
+    fetch(`${address}/belay.v1.JobService/ListJobs`, {
+      method: "OPTIONS",
+      headers: { origin, "access-control-request-method": "POST", "access-control-request-headers": "content-type" },
+    });
+
+  test("may call from the origins that were named, and from no other", async () => {
+    const { address } = await testTracker({ cors: ["https://ci.example.org"] });
+    const good = await ask(address, "https://ci.example.org");
+    expect(good.status).toBe(204);
+    expect(good.headers.get("access-control-allow-origin")).toBe("https://ci.example.org");
+    expect(good.headers.get("access-control-allow-headers")?.toLowerCase()).toMatch(/content-type.*authorization/);
+    const call = await fetch(`${address}/belay.v1.JobService/ListJobs`, {
+      method: "POST",
+      headers: { origin: "https://ci.example.org", "content-type": "application/json" },
+      body: "{}",
+    });
+    expect(call.status).toBe(200);
+    expect(call.headers.get("access-control-allow-origin")).toBe("https://ci.example.org");
+    expect(call.headers.get("content-type")).toMatch(/json/);
+    expect((await ask(address, "https://evil.example.org")).headers.has("access-control-allow-origin")).toBe(false);
+  });
+
+  test("may not call at all unless asked for", async () => {
+    const { address } = await testTracker();
+    expect((await ask(address, "https://ci.example.org")).headers.has("access-control-allow-origin")).toBe(false);
+  });
+});
+
+test("Tokens that are loaded again count from the next call on; a stream that is open stays open", async () => {
+  const { address, tracker } = await testTracker({ tokens: { agent: ["old"], operator: [] } });
+  const agent = new ScriptedAgent(address, "j", { token: "old" });
+  await agent.hello({ spec: someSpec });
+  expect(() => tracker.reload({ tokens: { agent: [], operator: [] } })).toThrow(/empty list of tokens/);
+  tracker.reload({ tokens: { agent: ["new"], operator: [] } });
+  const late = new ScriptedAgent(address, "k", { token: "old" });
+  late.sayHello({ spec: someSpec });
+  expect(await late.ended).toMatchObject({ code: 16 });
+  expect((await new ScriptedAgent(address, "k", { token: "new" }).hello({ spec: someSpec })).attempt).toBe(1);
+  agent.heartbeat(1n);
+  expect((await agent.next("heartbeatReply")).value.nonce).toBe(1n);
+});
