@@ -1,0 +1,64 @@
+import { describe, expect, test } from "vitest";
+import type { Attempt } from "../../src/gen/belay/v1/job_pb.ts";
+import { JobState } from "../../src/gen/belay/v1/job_pb.ts";
+import { testDirectory, testTracker, untilState } from "../helpers/tracker.ts";
+import { someAgent, until } from "./an-agent.ts";
+import { record } from "./record.ts";
+import { TcpProxy } from "./tcp-proxy.ts";
+
+/** 1 Mbit/s. */
+const NARROW = 125_000;
+
+describe("On a way of 1 Mbit/s with 20 MB of output waiting", () => {
+  test("heartbeats arrive within the lease, and a cancel takes effect within a second", async () => {
+    const { jobs, address } = await testTracker({ heartbeatInterval: 1000, lease: 5000 });
+    const proxy = await TcpProxy.start(address);
+    proxy.setWeather({ up: { bytesPerSecond: NARROW }, down: { bytesPerSecond: NARROW } });
+    const agent = someAgent(proxy.url, "echo ready; head -c 20000000 /dev/urandom; echo done; exec sleep 1000", {
+      spoolDirectory: await testDirectory(),
+    });
+    await until(agent.said, /^connected/);
+    await agent.prints("ready");
+    const begin = performance.now();
+    let longest = 0;
+    let last = begin;
+    let beats = 0n;
+    let waiting = 0n;
+    let attempt: Attempt | undefined;
+    // Ten heartbeats under full load. Nothing tells of one, so it is looked at often.
+    while (beats < 10n) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      const { job } = await jobs.getJob({ jobId: "j1" });
+      expect(job?.state).not.toBe(JobState.LOST);
+      attempt = job?.attempts[0];
+      const beat = attempt?.heartbeat;
+      if (beat === undefined || beat.nonce === beats) continue;
+      const now = performance.now();
+      longest = Math.max(longest, now - last);
+      last = now;
+      beats = beat.nonce;
+      waiting = beat.spoolMemoryBytes + beat.spoolDiskBytes;
+    }
+    expect(attempt?.heartbeat?.streams).toBe(1);
+    expect(waiting).toBeGreaterThan(15_000_000n);
+    const asked = Date.now();
+    const before = performance.now();
+    const { agentConnected } = await jobs.cancelJob({ jobId: "j1" });
+    expect(agentConnected).toBe(true);
+    const job = await untilState(jobs, "j1", JobState.CANCELED);
+    const confirmed = performance.now() - before;
+    const empty = job.result?.evidence?.treeEmptyTime;
+    const effective = empty === undefined ? Number.NaN : Number(empty.seconds) * 1000 + empty.nanos / 1e6 - asked;
+    const remark = `longest wait for a heartbeat ${Math.round(longest)} ms; confirmed after ${Math.round(confirmed)} ms`;
+    record({
+      fault: "1 Mbit/s, 20 MB behind: until a cancel is effective",
+      whole: effective,
+      bytesLost: 0,
+      harmed: 0,
+      remark,
+    });
+    expect(effective).toBeLessThan(1000);
+    expect(longest).toBeLessThan(5000);
+    expect(confirmed).toBeLessThan(5000);
+  });
+});
