@@ -52,6 +52,7 @@ export function createHandler(
       return;
     }
     if (handler.method.methodKind !== "bidi_streaming") limitTime(request, response);
+    dropEndlessTimeout(request);
     const contextValues = createContextValues().set(nodeRequestKey, request);
     // The types know pairs only: a request of one HTTP goes with the response of the same.
     const call = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, contextValues);
@@ -83,6 +84,18 @@ export function createHandler(
       else sendText(response, 400, "Bad request");
     });
   };
+}
+
+/** Milliseconds of the units of `grpc-timeout`. */
+const TIMEOUT_UNITS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1_000, m: 1, u: 1e-3, n: 1e-6 };
+/** Longest that a timer of Node takes: 24.8 days. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** A deadline too far away for Node's timers is as good as none; connect-node would refuse the call, and warn. */
+function dropEndlessTimeout({ headers }: AnyRequest): void {
+  const [, count, unit = ""] = /^(\d{1,8})([HMSmun])$/.exec(String(headers["grpc-timeout"] ?? "")) ?? [];
+  if (Number(count) * (TIMEOUT_UNITS[unit] ?? 0) > MAX_TIMEOUT_MS) delete headers["grpc-timeout"];
+  if (Number(headers["connect-timeout-ms"]) > MAX_TIMEOUT_MS) delete headers["connect-timeout-ms"];
 }
 
 /**

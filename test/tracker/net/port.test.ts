@@ -63,6 +63,18 @@ describe("One port", () => {
     expect((await fetch(`${address}/nothing`)).status).toBe(404);
   });
 
+  test("takes a deadline that is further away than Node's timers reach", async () => {
+    const { address } = await testTracker();
+    const answer = await fetch(`${address}/belay.v1.JobService/ListJobs`, {
+      method: "POST",
+      headers: { "content-type": "application/json", "connect-timeout-ms": "9999999999" },
+      body: "{}",
+    });
+    expect(answer.status).toBe(200);
+    const grpc = createClient(JobService, createGrpcTransport({ baseUrl: address }));
+    expect((await grpc.listJobs({}, { headers: { "grpc-timeout": "99999999H" } })).jobs).toEqual([]);
+  });
+
   test("is a unix socket if asked, and takes over one that a dead process left", async () => {
     const path = join(await testDirectory(), "sock");
     const { address } = await testTracker({ listen: `unix:${path}` });
