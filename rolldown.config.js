@@ -6,6 +6,8 @@ export default defineConfig({
   input: { main: "src/cli/main.ts" },
   platform: "node",
   external: [/^node:/],
+  // Node 22 has no `using`.
+  transform: { target: "node22" },
   preserveEntrySignatures: false,
   output: {
     dir: "dist/cli",

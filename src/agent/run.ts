@@ -115,7 +115,6 @@ class Agent {
       const result = await job.done;
       this.over.abort();
       await metrics;
-      this.output?.end(result.step);
       this.report.result(this.withoutSecrets(result));
       this.desk.finish(result);
       this.session.finish();
@@ -131,7 +130,6 @@ class Agent {
       await ended;
       this.leaving.abort();
       await leftBehind;
-      this.output?.close();
       await this.prepared.close();
       await this.report.spool.close();
     }
@@ -144,6 +142,8 @@ class Agent {
     const output = new OutputPath({
       spec,
       environment,
+      // The job's watcher removes it when we cannot.
+      directory: this.prepared.pipes.directory,
       report,
       onOutput: options.onOutput,
       onRoom: () => this.readOn(),
@@ -170,6 +170,7 @@ class Agent {
         stepEnded: (step) => report.event({ case: "stepEnded", value: step }),
         notice: (step, message) => report.notice(step, message),
         output: (stream, step, data, readUnixNano) => output.take(stream, step, data, readUnixNano),
+        outputEnded: () => output.end(),
       },
     );
     if (options.stop?.aborted === true) this.stopJob(job);

@@ -13,6 +13,11 @@ if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) {
   );
   process.exit(125);
 }
+// Node 22 warns that SQLite is experimental, which it no longer is.
+const warn = process.emitWarning.bind(process);
+process.emitWarning = (warning: string | Error, ...rest: unknown[]): void => {
+  if (!String(warning).startsWith("SQLite is")) Reflect.apply(warn, process, [warning, ...rest]);
+};
 // Deprecations are for us, not for those who run a job.
 process.noDeprecation = true;
 module.enableCompileCache();

@@ -1,8 +1,9 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readdirSync } from "node:fs";
+import { setTimeout as wait } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
-import { belayEnds, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
+import { belay, belayEnds, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 
 const sha = (bytes: Buffer | string): string => createHash("sha256").update(bytes).digest("hex");
 
@@ -103,5 +104,32 @@ describe("a log limit", () => {
     const logs = (await tracker.ends("logs", "j1")).stdout;
     expect(logs).toContain("Log limit of 1000 B reached: later output is not kept");
     expect((await tracker.ends("show", "j1")).stdout).toMatch(/^State +SUCCEEDED/m);
+  });
+});
+
+describe("the machine's temporary directory", () => {
+  it("is as before when an agent has ended", async () => {
+    const tracker = await TrackerProcess.start();
+    const temp = await tempDirectory();
+    const run = belay(["run", "--tracker", tracker.url, "--job", "j1", "--", "sh", "-c", 'echo "$BELAY_REDACT"'], {
+      env: { TMPDIR: temp, NODE_DISABLE_COMPILE_CACHE: "1" },
+    });
+    expect(await run.ended).toBe(0);
+    expect(run.stdout.startsWith(temp)).toBe(true);
+    expect(run.stderr).toBe("");
+    expect(readdirSync(temp)).toEqual([]);
+    expect((await tracker.ends("logs", "--stream", "agent", "j1")).stdout).toBe("");
+  });
+
+  it("is as before soon after an agent was killed", async () => {
+    const tracker = await TrackerProcess.start();
+    const temp = await tempDirectory();
+    const run = belay(["run", "--tracker", tracker.url, "--", "sh", "-c", "echo ready; exec sleep 1000"], {
+      env: { TMPDIR: temp, NODE_DISABLE_COMPILE_CACHE: "1" },
+    });
+    await run.says(/^ready$/m);
+    expect(readdirSync(temp)).not.toEqual([]);
+    await run.kill("SIGKILL");
+    while (readdirSync(temp).length > 0) await wait(5);
   });
 });

@@ -125,10 +125,16 @@ class JobRun implements Job {
       return;
     }
     const { running } = this;
-    if (running !== undefined && running.process.exit === undefined && running.process.hasEnded()) {
-      // It ended before any signal of ours: that stands. Only Node has not told us yet.
-      void running.process.exited.then(() => this.end(order));
-      return;
+    if (running?.process.hasEnded() === true) {
+      // It ended before any signal of ours: that stands, if it decides the job. Node may not have told us yet.
+      if (running.process.exit === undefined) {
+        void running.process.exited.then(() => this.end(order));
+        return;
+      }
+      if (running.step.main || running.process.exit.code !== 0) {
+        this.closing.shorten(order.grace ?? this.spec.grace);
+        return;
+      }
     }
     this.ladder = new Ladder(this.prepared.tree, order.grace ?? this.spec.grace);
     this.leavePause();
@@ -196,6 +202,7 @@ class JobRun implements Job {
       this.sampler.stop();
       this.running = undefined;
       this.output.close();
+      this.handlers.outputEnded?.();
       await this.prepared.close();
       this.current = finalState(verdict.outcome);
     }

@@ -10,6 +10,8 @@ export interface OutputPathOptions {
   readonly spec: JobSpec;
   /** What the job will have, before the spec's own. */
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** For files that end with the job, however the agent ends. */
+  readonly directory: string;
   readonly report: Report;
   readonly onOutput: AgentOptions["onOutput"];
   /** Told that reading can go on. */
@@ -41,6 +43,7 @@ export class OutputPath {
     this.redaction = new Redaction({
       environment: { ...options.environment, ...spec.environment },
       names: spec.redactEnvironment,
+      directory: options.directory,
       sink: (stream, step, data, time) => this.pass(stream, step, data, time),
       warn: (message) => report.notice(0, message),
     });
@@ -71,18 +74,14 @@ export class OutputPath {
     this.redaction.flush();
   }
 
-  /** Completes the log: all output has been taken. */
-  end(step: number): void {
+  /** Completes the log: all output has been taken. Removes what was made for the job. */
+  end(): void {
     this.redaction.flush();
+    this.redaction.close();
     for (const cut of this.limit.cutEnds) {
       this.report.gap(cut.stream, cut.step, cut.bytes, GapReason.LOG_LIMIT, cut.readUnixNano);
     }
-    if (this.limit.summary !== undefined) this.report.notice(step, this.limit.summary);
-  }
-
-  /** Removes what was made for the job. */
-  close(): void {
-    this.redaction.close();
+    if (this.limit.summary !== undefined) this.report.notice(0, this.limit.summary);
   }
 
   private pass(stream: LogStream, step: number, data: Uint8Array, readUnixNano: bigint): boolean {
