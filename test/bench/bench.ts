@@ -43,11 +43,12 @@ export class Stage {
   readonly directory: string = mkdtempSync(path.join(tmpdir(), "belay-bench-"));
   readonly client: Client<typeof JobService>;
   readonly trackerPid: number;
-  private readonly url: string;
+  /** Where the tracker is. */
+  readonly address: string;
   private readonly children: Set<ChildProcess>;
 
   private constructor(url: string, tracker: ChildProcess, children: Set<ChildProcess>) {
-    this.url = url;
+    this.address = url;
     this.trackerPid = tracker.pid ?? 0;
     this.children = children;
     this.client = createClient(JobService, createGrpcTransport({ baseUrl: url }));
@@ -74,7 +75,7 @@ export class Stage {
 
   /** Starts an agent. */
   agent(jobId: string, command: readonly string[], flags: readonly string[] = []): Started {
-    const args = [MAIN, "run", "--tracker", this.url, "--quiet", "--job", jobId, ...flags, "--", ...command];
+    const args = [MAIN, "run", "--tracker", this.address, "--quiet", "--job", jobId, ...flags, "--", ...command];
     return this.start(process.execPath, args);
   }
 

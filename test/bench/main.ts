@@ -2,12 +2,15 @@
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { type Bench, median, type Row, Stage } from "./bench.ts";
+import { capacity } from "./rows/capacity.ts";
 import { latency } from "./rows/latency.ts";
 import { memory } from "./rows/memory.ts";
 import { start } from "./rows/start.ts";
 import { throughput } from "./rows/throughput.ts";
 
 const BENCHES: readonly Bench[] = [start, memory, latency, throughput];
+/** Those that take minutes: only by name. */
+const LONG: readonly Bench[] = [capacity];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -16,18 +19,21 @@ const { values, positionals } = parseArgs({
 
 if (values.help) {
   console.log(
-    `npm run bench [-- NAME …] [--json]\n\n${BENCHES.map(({ name, about }) => `  ${name}: ${about}`).join("\n")}`,
+    `npm run bench [-- NAME …] [--json]\n\n${[...BENCHES, ...LONG].map(({ name, about }) => `  ${name}: ${about}`).join("\n")}`,
   );
   process.exit(0);
 }
-const unknown = positionals.filter((name) => !BENCHES.some((bench) => bench.name === name));
+const unknown = positionals.filter((name) => ![...BENCHES, ...LONG].some((bench) => bench.name === name));
 if (unknown.length > 0) {
-  console.error(`No benchmark "${unknown[0]}": expected one of ${BENCHES.map(({ name }) => name).join(", ")}`);
+  console.error(
+    `No benchmark "${unknown[0]}": expected one of ${[...BENCHES, ...LONG].map(({ name }) => name).join(", ")}`,
+  );
   process.exit(64);
 }
 
 const rows: Row[] = [];
-for (const bench of BENCHES.filter(({ name }) => positionals.length === 0 || positionals.includes(name))) {
+const chosen = [...BENCHES, ...LONG].filter(({ name }) => positionals.includes(name));
+for (const bench of positionals.length === 0 ? BENCHES : chosen) {
   console.error(`${bench.name}: ${bench.about} …`);
   await using stage = await Stage.open();
   rows.push(...(await bench.run(stage)));
