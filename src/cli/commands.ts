@@ -51,6 +51,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "let a paused job go on",
     load: async () => (await import("./commands/pause.ts")).resume,
   },
+  config: {
+    summary: "keep the tracker's address, so that it need not be repeated",
+    load: async () => (await import("./commands/config.ts")).config,
+  },
   wait: {
     summary: "wait for a job's end and exit as it did",
     load: async () => (await import("./commands/wait.ts")).wait,

@@ -12,6 +12,7 @@ export type Parsed = { readonly help: string } | Omit<Call<Flags>, "io">;
  * Reads a command's arguments, flags and environment variables.
  *
  * @param argv what stands after the command's name
+ * @param kept what the user has set once and for all: counts where neither command line nor environment say anything
  * @throws BelayError `BAD_USAGE`
  */
 export function parseCommand(
@@ -19,6 +20,7 @@ export function parseCommand(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
   columns: () => number = () => 80,
+  kept: Readonly<Record<string, string>> = {},
 ): Parsed {
   const parser = parserOf(command, columns);
   try {
@@ -34,7 +36,9 @@ export function parseCommand(
   for (const [key, flag] of Object.entries(command.flags)) {
     const value = read(key, flag, typed[key], env);
     if (value !== undefined) given.add(key);
-    flags[key] = value === undefined ? flag.default : value.read;
+    const setting = Object.hasOwn(kept, key) ? kept[key] : undefined;
+    const otherwise = setting === undefined ? flag.default : flag.read([setting], `${flagName(key)} of belay config`);
+    flags[key] = value === undefined ? otherwise : value.read;
   }
   return { flags, given, args: parser.args };
 }

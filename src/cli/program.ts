@@ -1,5 +1,6 @@
 import { BelayError, messageOf } from "../base/errors.ts";
 import { COMMANDS } from "./commands.ts";
+import { readContext } from "./context.ts";
 import { didYouMean } from "./did-you-mean.ts";
 import type { Io } from "./io.ts";
 import { processIo } from "./io.ts";
@@ -46,7 +47,9 @@ async function dispatch(argv: readonly string[], io: Io): Promise<number> {
     throw new BelayError("BAD_USAGE", `Unknown ${what} "${name}"${near === "" ? ": see belay --help" : near}`);
   }
   const [command, { parseCommand }] = await Promise.all([entry.load(), import("./parse.ts")]);
-  const parsed = parseCommand(command, rest, io.env, () => io.stdout.columns);
+  // Only commands that talk to a tracker have flags that are kept.
+  const kept = Object.hasOwn(command.flags, "tracker") ? readContext(io.env) : {};
+  const parsed = parseCommand(command, rest, io.env, () => io.stdout.columns, kept);
   if ("help" in parsed) {
     await io.stdout.write(parsed.help);
     return 0;

@@ -6,8 +6,15 @@ import type { Command } from "../command.ts";
 import { command } from "../command.ts";
 import { didYouMean } from "../did-you-mean.ts";
 import { EXIT_OK } from "../exit-codes.ts";
-import { count, many, pairs, text, wanted } from "../flags.ts";
+import { count, many, pairs, text, toggle, wanted } from "../flags.ts";
 import { jobTable } from "../render/job-table.ts";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { JobFilterSchema } from "../../gen/belay/v1/job_service_pb.ts";
+import { WatchJobsResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
+import type { Io } from "../io.ts";
+import { clean } from "../render/clean.ts";
+import type { Style } from "../render/style.ts";
+import { styleOf } from "../render/style.ts";
 import { jsonLine } from "../render/json.ts";
 import { STATE_NAMES } from "../render/state.ts";
 
@@ -26,6 +33,11 @@ const flags = {
   label: pairs({ variable: "BELAY_JOBS_LABEL", separator: ",", help: "only jobs with this label" }),
   name: text({ variable: "BELAY_JOBS_NAME", help: "only jobs with this name" }),
   limit: count({ default: 100, help: "most jobs listed, newest first; 0: all" }),
+  watch: toggle({
+    short: "w",
+    variable: "BELAY_JOBS_WATCH",
+    help: "go on and print each change, one a line, until interrupted",
+  }),
   json: jsonFlag,
   ...clientFlags,
 };
@@ -39,6 +51,7 @@ export const jobs: Command = command({
   examples: [
     ["belay jobs", "the newest 100"],
     ["belay jobs --state running --label team=ml", "some of them"],
+    ["belay jobs --watch --state running,lost", "what is there and what changes"],
     ["belay jobs --json --limit 0 | jq -r .jobId", "for programs: one Job of the contract a line"],
   ],
   run: async ({ flags, io }) => {
@@ -48,6 +61,7 @@ export const jobs: Command = command({
       labels: Object.fromEntries(flags.label),
       ...(flags.name === undefined ? {} : { name: flags.name }),
     };
+    if (flags.watch) return watch(client, filter, flags.json, io);
     const found: Job[] = [];
     let more = false;
     for await (const page of pages(client, filter, flags.limit)) {
@@ -64,6 +78,36 @@ export const jobs: Command = command({
     return EXIT_OK;
   },
 });
+
+/** Prints jobs as they change, across lost connections. Ends with its reader. */
+async function watch(
+  client: JobClient,
+  filter: MessageInitShape<typeof JobFilterSchema>,
+  json: boolean,
+  io: Io,
+): Promise<number> {
+  let afterVersion = 0n;
+  const style = styleOf(io.stdout);
+  const changes = client.follow((service) => service.watchJobs({ filter, afterVersion }));
+  for await (const answer of changes) {
+    const { version, change } = answer;
+    if (version > 0n) afterVersion = version;
+    if (json) await io.stdout.write(jsonLine(WatchJobsResponseSchema, answer));
+    else if (change.case === "job") await io.stdout.write(changeLine(change.value, style));
+    else if (change.case === "deletedJobId") await io.stdout.write(`${clockTime()}  ${change.value}  deleted\n`);
+    if (io.stdout.gone.aborted) return EXIT_OK;
+  }
+  return EXIT_OK;
+}
+
+function changeLine({ jobId, state, spec }: Job, style: Style): string {
+  const name = spec?.name ?? "";
+  return `${clockTime()}  ${jobId}  ${style.state(state)}${name === "" ? "" : `  ${clean(name)}`}\n`;
+}
+
+function clockTime(): string {
+  return new Date().toISOString();
+}
 
 async function* pages(
   client: JobClient,

@@ -1,3 +1,7 @@
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { parseDuration } from "../../base/durations.ts";
+import { BelayError, messageOf } from "../../base/errors.ts";
 import type { LogStream as LogStreamType } from "../../gen/belay/v1/job_pb.ts";
 import { LogStream } from "../../gen/belay/v1/job_pb.ts";
 import { LogChunkSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
@@ -6,9 +10,11 @@ import { readLogs } from "../client/resume.ts";
 import type { Command } from "../command.ts";
 import { command } from "../command.ts";
 import { EXIT_OK } from "../exit-codes.ts";
-import { choice, count, toggle } from "../flags.ts";
+import type { Flag, Values } from "../flags.ts";
+import { choice, count, many, text, toggle, wanted } from "../flags.ts";
 import { jobArgument, onlyJob } from "../job-argument.ts";
 import { jsonLine } from "../render/json.ts";
+import { LogLines } from "../render/log-lines.ts";
 import { LogPrinter } from "../render/log-printer.ts";
 
 const STREAMS: Readonly<Record<"stdout" | "stderr" | "agent", LogStreamType>> = {
@@ -22,6 +28,20 @@ const flags = {
   tail: count({ short: "n", help: "begin this many lines before the end" }),
   stream: choice(["stdout", "stderr", "agent"], { help: "only this stream, byte for byte" }),
   attempt: count({ variable: "BELAY_LOGS_ATTEMPT", help: "which attempt; default: the latest" }),
+  since: moment({
+    variable: "BELAY_LOGS_SINCE",
+    help: "begin with what was read from then on: 10m, 2026-11-22T08:00:00Z",
+  }),
+  step: many(
+    { value: "N", variable: "BELAY_LOGS_STEP", separator: ",", help: "only this step; 1 is the first" },
+    stepNumber,
+  ),
+  grep: text({ variable: "BELAY_LOGS_GREP", value: "PATTERN", help: "only lines that match this regular expression" }),
+  timestamps: toggle({
+    short: "t",
+    variable: "BELAY_LOGS_TIMESTAMPS",
+    help: "begin each line with the time of its read",
+  }),
   raw: toggle({ help: "send control sequences to the terminal as they are" }),
   json: jsonFlag,
   ...clientFlags,
@@ -39,10 +59,22 @@ export const logs: Command = command({
     ["belay logs -f train-17", "from the beginning, to the end of the job"],
     ["belay logs -f --tail 20 train-17", "the last 20 lines and what comes"],
     ["belay logs --stream stdout train-17 > out.bin", "exactly the bytes of its standard output"],
+    ["belay logs -t --since 10m --grep 'error|warn' train-17", "what went wrong lately, and when"],
     ["belay logs --json train-17", "for programs: LogChunk messages of the contract"],
   ],
   run: async ({ flags, args, io }) => {
     const jobId = onlyJob(args);
+    const start = startOf(flags);
+    const byLine = flags.timestamps || flags.grep !== undefined;
+    if (flags.json && byLine) {
+      throw new BelayError("BAD_USAGE", "Cannot use --json with --grep or --timestamps: its chunks carry their times");
+    }
+    const lines = byLine
+      ? new LogLines({
+          timestamps: flags.timestamps,
+          ...(flags.grep === undefined ? {} : { grep: pattern(flags.grep) }),
+        })
+      : undefined;
     using client = await clientOf(flags, io);
     const printer = new LogPrinter(io.stdout, io.stderr, {
       exact: flags.stream !== undefined,
@@ -53,17 +85,57 @@ export const logs: Command = command({
       attempt: flags.attempt ?? 0,
       streams: flags.stream === undefined ? [] : [STREAMS[flags.stream]],
       follow: flags.follow,
-      ...(flags.tail === undefined ? {} : { start: { case: "tailLines", value: BigInt(flags.tail) } as const }),
+      steps: [...flags.step],
+      ...(start === undefined ? {} : { start }),
     });
     for await (const { chunks } of answers) {
       for (const chunk of chunks) {
         if (flags.json) await io.stdout.write(jsonLine(LogChunkSchema, chunk));
-        else await printer.print(chunk);
+        else if (lines === undefined) await printer.print(chunk);
+        else for (const line of lines.push(chunk)) await printer.print(line);
         // The reader has seen enough (`| head`): that is no failure.
         if (io.stdout.gone.aborted) return EXIT_OK;
       }
     }
+    if (lines !== undefined) for (const line of lines.end()) await printer.print(line);
     await printer.end();
     return EXIT_OK;
   },
 });
+
+type Start = { case: "tailLines"; value: bigint } | { case: "fromTime"; value: Timestamp };
+
+function startOf({ tail, since }: Values<typeof flags>): Start | undefined {
+  if (tail !== undefined && since !== undefined) {
+    throw new BelayError("BAD_USAGE", "Cannot use --tail and --since together: both say where to begin");
+  }
+  if (tail !== undefined) return { case: "tailLines", value: BigInt(tail) };
+  return since === undefined ? undefined : { case: "fromTime", value: timestampFromMs(since) };
+}
+
+/** A flag with a moment: how long ago, or a time; comes as milliseconds since the Unix epoch. */
+function moment(options: { variable: string; help: string }): Flag<number | undefined> {
+  return {
+    ...options,
+    value: "TIME",
+    default: undefined,
+    read: (texts, what) => {
+      const given = texts.at(-1) ?? "";
+      if (/^\d{4}-\d\d-\d\d/.test(given) && !Number.isNaN(Date.parse(given))) return Date.parse(given);
+      return Math.max(0, Date.now() - parseDuration(given, what));
+    },
+  };
+}
+
+function stepNumber(given: string, what: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(given)) throw wanted(what, given, "the number of a step, from 1");
+  return Number(given);
+}
+
+function pattern(given: string): RegExp {
+  try {
+    return new RegExp(given, "u");
+  } catch (error) {
+    throw wanted("--grep", given, `a regular expression: ${messageOf(error)}`);
+  }
+}

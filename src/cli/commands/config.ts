@@ -1,0 +1,66 @@
+import path from "node:path";
+import { BelayError } from "../../base/errors.ts";
+import type { Command } from "../command.ts";
+import { command } from "../command.ts";
+import { connectionFlags } from "../connection-flags.ts";
+import { contextPath, readContext, writeContext } from "../context.ts";
+import { didYouMean } from "../did-you-mean.ts";
+import { EXIT_OK } from "../exit-codes.ts";
+import { flagName } from "../flags.ts";
+import { parseAddresses } from "../client/address.ts";
+
+/** Settings that are paths: kept whole, since they will be read from other directories. */
+const PATHS = new Set(["tokenFile", "ca", "cert", "key"]);
+const KEYS: ReadonlyMap<string, string> = new Map(
+  Object.keys(connectionFlags).map((key) => [flagName(key).slice(2), key] as const),
+);
+
+/** `belay config` */
+export const config: Command = command({
+  name: "config",
+  args: [
+    { name: "[action]", help: "set, unset or show; default: show" },
+    { name: "[name]", help: `one of ${[...KEYS.keys()].join(", ")}` },
+    { name: "[value]", help: "as the flag of this name takes it" },
+  ],
+  about:
+    "Keeps the flags that say where the tracker is, so that they need not be repeated. A flag on the command line or " +
+    "its environment variable wins over what is kept.",
+  flags: {},
+  examples: [
+    ["belay config set tracker https://tracker.example.org:7070", "for every later command of this user"],
+    ["belay config set token-file ~/.belay-token", "the path is kept, not the token"],
+    ["belay config show", "what is kept, and where"],
+  ],
+  notes: "The file is $BELAY_CONTEXT, or belay/context.json in $XDG_CONFIG_HOME or ~/.config.",
+  run: async ({ args: [action = "show", name, value], io }) => {
+    const kept = readContext(io.env);
+    if (action === "show" && name === undefined) {
+      for (const [key, setting] of Object.entries(kept)) {
+        await io.stdout.write(`${flagName(key).slice(2)} ${setting}\n`);
+      }
+      await io.stderr.write(`kept in ${contextPath(io.env)}\n`);
+      return EXIT_OK;
+    }
+    const key = keyOf(name ?? "");
+    if (action === "set" && value !== undefined) {
+      if (key === "tracker") parseAddresses(value, "tracker");
+      else if (!PATHS.has(key)) connectionFlags.insecure.read([value], "insecure");
+      writeContext(io.env, { ...kept, [key]: PATHS.has(key) ? path.resolve(value) : value });
+    } else if (action === "unset" && value === undefined) {
+      writeContext(io.env, Object.fromEntries(Object.entries(kept).filter(([other]) => other !== key)));
+    } else if (action === "show" && value === undefined) {
+      if (kept[key] !== undefined) await io.stdout.write(`${kept[key]}\n`);
+    } else {
+      throw new BelayError("BAD_USAGE", 'Cannot do that: expected "set NAME VALUE", "unset NAME" or "show"');
+    }
+    return EXIT_OK;
+  },
+});
+
+function keyOf(name: string): string {
+  const key = KEYS.get(name);
+  if (key !== undefined) return key;
+  const near = didYouMean(name, [...KEYS.keys()]);
+  throw new BelayError("BAD_USAGE", `Cannot keep "${name}": expected one of ${[...KEYS.keys()].join(", ")}${near}`);
+}

@@ -1,0 +1,75 @@
+import { create } from "@bufbuild/protobuf";
+import { MiB } from "../../base/sizes.ts";
+import type { LogStream } from "../../gen/belay/v1/job_pb.ts";
+import type { LogChunk } from "../../gen/belay/v1/tracker_service_pb.ts";
+import { LogChunkSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
+
+const NEWLINE = 0x0a;
+/** Longest line that is waited for; a longer one comes in parts, each treated as a line. */
+const MAX_LINE_BYTES: number = 1 * MiB;
+
+/** What is done with whole lines. */
+export interface LineOptions {
+  /** Only lines that this matches, as UTF-8. */
+  readonly grep?: RegExp;
+  /** Each line begins with the time of its first byte. */
+  readonly timestamps: boolean;
+}
+
+interface Open {
+  parts: Uint8Array[];
+  bytes: number;
+  first: LogChunk;
+}
+
+/** Puts chunks together to whole lines, stream by stream, and lets through those that are wanted. */
+export class LogLines {
+  private readonly options: LineOptions;
+  private readonly open = new Map<LogStream, Open>();
+
+  constructor(options: LineOptions) {
+    this.options = options;
+  }
+
+  /** Whole lines of it and of what came before, as chunks; gaps as they are. */
+  *push(chunk: LogChunk): Generator<LogChunk, void> {
+    if (chunk.content.case !== "data") {
+      yield* this.take(chunk.stream);
+      yield chunk;
+      return;
+    }
+    let rest = chunk.content.value;
+    while (rest.length > 0) {
+      const end = rest.indexOf(NEWLINE) + 1;
+      const part = end === 0 ? rest : rest.subarray(0, end);
+      rest = rest.subarray(part.length);
+      const line = this.open.get(chunk.stream) ?? { parts: [], bytes: 0, first: chunk };
+      line.parts.push(part);
+      line.bytes += part.length;
+      this.open.set(chunk.stream, line);
+      if (end > 0 || line.bytes >= MAX_LINE_BYTES) yield* this.take(chunk.stream);
+    }
+  }
+
+  /** Lines that had no end. */
+  *end(): Generator<LogChunk, void> {
+    for (const stream of this.open.keys()) yield* this.take(stream);
+  }
+
+  private *take(stream: LogStream): Generator<LogChunk, void> {
+    const line = this.open.get(stream);
+    if (line === undefined) return;
+    this.open.delete(stream);
+    const { grep, timestamps } = this.options;
+    const bytes = Buffer.concat(line.parts);
+    if (grep !== undefined && !grep.test(bytes.toString("utf8").replace(/\r?\n$/, ""))) return;
+    const prefix = timestamps ? Buffer.from(`${timeOf(line.first.readUnixNano)} `) : Buffer.alloc(0);
+    const value = Buffer.concat([prefix, bytes]);
+    yield create(LogChunkSchema, { ...line.first, content: { case: "data", value } });
+  }
+}
+
+/** `2026-11-22T08:33:17.123Z`. */
+function timeOf(unixNano: bigint): string {
+  return new Date(Number(unixNano / 1_000_000n)).toISOString();
+}
