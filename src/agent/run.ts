@@ -168,7 +168,7 @@ class Agent {
           report.event({ case: "stepStarted", value: step });
         },
         stepEnded: (step) => report.event({ case: "stepEnded", value: step }),
-        notice: (step, message) => report.notice(step, message),
+        notice: (step, message) => report.notice(step, output.text(message)),
         output: (stream, step, data, readUnixNano) => output.take(stream, step, data, readUnixNano),
         outputEnded: () => output.end(),
       },

@@ -1,7 +1,5 @@
-import fs from "node:fs";
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { formatDuration } from "../../base/durations.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import {
   type Containment,
@@ -17,10 +15,9 @@ import {
 import { StepEndedSchema, StepStartedSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { Closing } from "./closing.ts";
 import { type CompiledSpec, compileSpec, type Step } from "./compile-spec.ts";
-import { Countdown } from "./countdown.ts";
 import { sendToGroup } from "./deliver.ts";
-import { stepEnvironment } from "./environment.ts";
 import { Ladder, type TreeEnd } from "./ladder.ts";
+import { type Launched, launchStep } from "./launch.ts";
 import { countOomKillsAround } from "./memory-control.ts";
 import { Output } from "./output.ts";
 import { prepareJob, type PreparedJob } from "./prepare.ts";
@@ -28,8 +25,9 @@ import { describeProcesses } from "./process-info.ts";
 import { makeEvidence, makeResult } from "./result.ts";
 import { Sampler } from "./sampler.ts";
 import { parseSignal } from "./signals.ts";
-import { type ExitStatus, type SpawnedProcess, spawnStep } from "./spawn.ts";
+import type { ExitStatus } from "./spawn.ts";
 import { SpawnProblem } from "./spawn-problem.ts";
+import { StepTimeouts } from "./step-timeouts.ts";
 import type { EndOrder, Job, JobHandlers, JobOptions, JobStatus } from "./types.ts";
 import { describeStep, finalState, naturalVerdict, orderedVerdict, spawnVerdict, type Verdict } from "./verdict.ts";
 
@@ -42,14 +40,6 @@ export function startJob(options: JobOptions, handlers: JobHandlers): Job {
   const spec = compileSpec(options.spec);
   const prepared = options.prepared ?? prepareJob(options);
   return new JobRun(options, spec, prepared, handlers);
-}
-
-/** A step whose process has been started. */
-interface RunningStep {
-  readonly step: Step;
-  readonly process: SpawnedProcess;
-  /** By the monotonic clock. */
-  readonly start: number;
 }
 
 /** What was found when everything was over. */
@@ -75,7 +65,7 @@ class JobRun implements Job {
   readonly containmentMessage: string;
   readonly done: Promise<JobResult>;
   private current: JobState = JobState.PENDING;
-  private running: RunningStep | undefined;
+  private running: Launched | undefined;
   private ordered: OrderedEnd | undefined;
   private natural: Verdict | undefined;
   private ladder: Ladder | undefined;
@@ -84,7 +74,7 @@ class JobRun implements Job {
   private readonly output: Output;
   private readonly closing: Closing;
   private readonly sampler: Sampler;
-  private readonly timeouts: Countdown[] = [];
+  private readonly timeouts: StepTimeouts;
   private readonly groups = new Set<number>();
   private readonly signalsSent = new Set<string>();
   private readonly oomKillsAround = countOomKillsAround();
@@ -105,6 +95,7 @@ class JobRun implements Job {
     this.containmentMessage = prepared.message;
     this.output = new Output(handlers);
     this.closing = new Closing(prepared.tree, this.output, prepared.pipes.directory, spec.grace);
+    this.timeouts = new StepTimeouts(spec, (message) => this.end({ reason: EndReason.TIMED_OUT, message }));
     const { memoryLimitBytes } = spec;
     const unlimited = memoryLimitBytes > 0 ? prepared.tree.limitMemory(memoryLimitBytes) : undefined;
     this.sampler = new Sampler(prepared.tree, unlimited === undefined ? memoryLimitBytes : 0);
@@ -153,7 +144,7 @@ class JobRun implements Job {
   async pause(): Promise<void> {
     this.mustRun("pause", [JobState.RUNNING]);
     this.pausedSince = performance.now();
-    for (const timeout of this.timeouts) timeout.pause();
+    this.timeouts.pause();
     this.setState(JobState.PAUSED, "");
     await this.prepared.tree.freeze();
   }
@@ -161,7 +152,7 @@ class JobRun implements Job {
   async resume(): Promise<void> {
     this.mustRun("resume", [JobState.PAUSED]);
     this.leavePause();
-    for (const timeout of this.timeouts) timeout.resume();
+    this.timeouts.resume();
     this.prepared.tree.thaw();
     this.setState(JobState.RUNNING, "");
   }
@@ -195,7 +186,7 @@ class JobRun implements Job {
       verdict = this.failure(error);
     }
     this.natural = this.ordered === undefined ? verdict : undefined;
-    for (const timeout of this.timeouts) timeout.cancel();
+    this.timeouts.cancel();
     try {
       return await this.finish(verdict);
     } finally {
@@ -228,63 +219,37 @@ class JobRun implements Job {
   }
 
   /** Starts a step; undefined: the job was to end before it could. */
-  private async startStep(step: Step): Promise<RunningStep | SpawnProblem | undefined> {
-    const { pipes, tree, cookie, watcher } = this.prepared;
-    const stdout = await pipes.take();
-    const stderr = await pipes.take();
-    const ends = [stdout, stderr];
-    if (this.ordered !== undefined) {
-      for (const { readEnd, writeEnd } of ends) closeAll(readEnd, writeEnd);
-      return undefined;
-    }
-    const environment = stepEnvironment({
-      base: this.options.environment,
-      spec: this.spec.environment,
-      own: this.options.ownEnvironment ?? {},
-      cwd: this.spec.cwd,
-      jobId: this.options.jobId,
-      attempt: this.options.attempt,
-      step: step.number,
-      cookie,
-    });
-    const start = performance.now();
+  private async startStep(step: Step): Promise<Launched | SpawnProblem | undefined> {
     this.startTime ??= Date.now();
-    const spawned = await spawnStep({
-      argv: step.argv,
-      cwd: this.spec.cwd,
-      environment,
-      stdout: stdout.writeEnd,
-      stderr: stderr.writeEnd,
-      tree,
-    }).finally(() => closeAll(stdout.writeEnd, stderr.writeEnd));
-    if (spawned instanceof SpawnProblem) {
-      closeAll(stdout.readEnd, stderr.readEnd);
+    const launched = await launchStep(step, this.spec, this.options, this.prepared, () => this.ordered === undefined);
+    if (launched === undefined || launched instanceof SpawnProblem) {
       if (this.running === undefined) this.startTime = undefined;
-      return spawned;
+      return launched;
     }
-    this.running = { step, process: spawned, start };
-    this.groups.add(spawned.pid);
-    watcher.setGroups([...this.groups]);
+    this.running = launched;
+    const { process, stdout, stderr } = launched;
+    this.groups.add(process.pid);
+    this.prepared.watcher.setGroups([...this.groups]);
     if (this.current !== JobState.CANCELING) this.setState(step.main ? JobState.RUNNING : JobState.SETTING_UP, "");
     this.handlers.stepStarted(
       create(StepStartedSchema, {
         step: step.number,
         name: step.name,
         argv: [...step.argv],
-        pid: spawned.pid,
+        pid: process.pid,
         main: step.main,
       }),
     );
     this.limitMemory(step);
-    this.output.add(LogStream.STDOUT, step.number, stdout.readEnd);
-    this.output.add(LogStream.STDERR, step.number, stderr.readEnd);
-    this.limit(step);
+    this.output.add(LogStream.STDOUT, step.number, stdout);
+    this.output.add(LogStream.STDERR, step.number, stderr);
+    this.timeouts.started(step);
     this.sampler.start();
     return this.running;
   }
 
   /** How the step's process ended; undefined when it outlived SIGKILL. */
-  private async stepExit({ process }: RunningStep): Promise<ExitStatus | undefined> {
+  private async stepExit({ process }: Launched): Promise<ExitStatus | undefined> {
     const outlived = new Promise<undefined>((resolve) => {
       this.ending.signal.addEventListener("abort", () => {
         void this.ordered?.tree.then((end) => {
@@ -297,7 +262,7 @@ class JobRun implements Job {
     return exit;
   }
 
-  private tellEnded(running: RunningStep, exit: ExitStatus | undefined): void {
+  private tellEnded(running: Launched, exit: ExitStatus | undefined): void {
     this.handlers.stepEnded(
       create(StepEndedSchema, {
         step: running.step.number,
@@ -316,25 +281,6 @@ class JobRun implements Job {
     if (memoryLimitBytes === 0) return;
     const problem = this.prepared.tree.limitMemory(memoryLimitBytes);
     if (problem !== undefined) this.handlers.notice(step.number, `The memory limit is not enforced: ${problem}`);
-  }
-
-  private limit(step: Step): void {
-    if (step.main) {
-      for (const timeout of this.timeouts.splice(0)) timeout.cancel();
-      this.addTimeout(
-        this.spec.timeout,
-        `Main command ran longer than its timeout of ${formatDuration(this.spec.timeout)}`,
-      );
-    } else if (this.timeouts.length === 0) {
-      this.addTimeout(
-        this.spec.setupTimeout,
-        `Setup ran longer than its timeout of ${formatDuration(this.spec.setupTimeout)}`,
-      );
-    }
-  }
-
-  private addTimeout(ms: number, message: string): void {
-    this.timeouts.push(new Countdown(ms, () => this.end({ reason: EndReason.TIMED_OUT, message })));
   }
 
   private naturalVerdict(step: Step, exit: ExitStatus): Verdict {
@@ -427,10 +373,6 @@ class JobRun implements Job {
     const state = this.natural === undefined ? this.current : finalState(this.natural.outcome);
     throw new BelayError("BAD_USAGE", `Cannot ${verb} job "${this.options.jobId}": it is ${stateName(state)}`);
   }
-}
-
-function closeAll(...fds: number[]): void {
-  for (const fd of fds) fs.closeSync(fd);
 }
 
 function stateName(state: JobState): string {
