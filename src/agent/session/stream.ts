@@ -222,7 +222,10 @@ export class Stream {
 
 /** grpc-js wraps what the system said: "No connection established. Last error: Error: … . Resolution note: ". */
 function plainDetails(details: string): string {
-  const wrapped = /Last error: (?:Error: )?(.*?)\.? ?Resolution note: ?(.*)$/.exec(details);
+  const wrapped = /Last error: (?:Error: )?(.*?)\.? ?Resolution note: ?(.*)$/s.exec(details);
+  // OpenSSL's own words come with numbers and places around them.
+  const tls = /error:[0-9A-F]+:SSL routines:[^:]*:([^:]+):/.exec(details);
+  if (tls !== null) return `TLS: ${tls[1]}`;
   if (wrapped === null) return details;
   return wrapped[2] === "" ? `${wrapped[1]}` : `${wrapped[1]} (${wrapped[2]})`;
 }

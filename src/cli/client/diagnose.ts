@@ -40,7 +40,8 @@ function diagnoseTls(error: unknown, errno: string | undefined): Diagnosis {
   if (/wrong version number|packet length too long/i.test(message)) {
     return { message: "it does not speak TLS: use http:// instead of https://", retry: false };
   }
-  if (errno !== undefined && /CERT|VERIFY|SELF_SIGNED|ISSUER/.test(errno)) {
+  // An alert comes from the tracker: it is our certificate that is in question then.
+  if (errno !== undefined && !/ALERT/.test(errno) && /CERT|VERIFY|SELF_SIGNED|ISSUER/.test(errno)) {
     const what =
       errno === "ERR_TLS_CERT_ALTNAME_INVALID"
         ? "its certificate is for another host"
@@ -49,8 +50,9 @@ function diagnoseTls(error: unknown, errno: string | undefined): Diagnosis {
           : "its certificate is not vouched for by a known authority: name one with --ca";
     return { message: `${what} (${errno})`, retry: false };
   }
-  if (/alert/i.test(message)) {
-    return { message: `it refuses the TLS handshake, perhaps for want of --cert and --key (${message})`, retry: false };
+  if (/alert/i.test(message) || /ALERT/.test(errno ?? "")) {
+    const alert = errno ?? message;
+    return { message: `it refuses the TLS handshake, perhaps for want of --cert and --key (${alert})`, retry: false };
   }
   return { message, retry: true };
 }

@@ -123,12 +123,18 @@ function dial(address: Address, tls: ClientTls): Promise<ClientHttp2Session> {
       ...(socketPath === undefined ? {} : { createConnection: () => net.connect({ path: socketPath }) }),
     });
     let failure: unknown;
-    const timer = setTimeout(() => {
-      session.destroy(Object.assign(new Error("no answer"), { code: "ETIMEDOUT" }));
-    }, CONNECT_TIMEOUT_MS);
-    session.on("error", (error) => {
+    // Not left to "close": a session whose handshake was refused (no client certificate) may never say it.
+    const fail = (error: Error): void => {
       failure = error;
-    });
+      clearTimeout(timer);
+      reject(error);
+    };
+    const timer = setTimeout(() => {
+      fail(Object.assign(new Error("no answer"), { code: "ETIMEDOUT" }));
+      session.destroy();
+    }, CONNECT_TIMEOUT_MS);
+    session.on("error", fail);
+    session.socket.on("error", fail);
     session.once("close", () => {
       clearTimeout(timer);
       // Without effect if it had been ready.
