@@ -54,9 +54,9 @@ say(text.split("\n").slice(0, 3).join("\n"));
 await jobs.cancelJob({ jobId, reason: "seen enough", gracePeriod: { seconds: 2n, nanos: 0 } });
 for await (const { job } of jobs.watchJob({ jobId })) {
   if (job === undefined) continue;
-  say(String(enumToJson(JobStateSchema, job.state)));
+  say(enumToJson(JobStateSchema, job.state) as string);
   if (job.result === undefined) continue;
-  say(`${String(enumToJson(OutcomeSchema, job.result.outcome))}: ${job.result.message}`);
+  say(`${enumToJson(OutcomeSchema, job.result.outcome) as string}: ${job.result.message}`);
   break;
 }
 await agentEnded;

@@ -1,6 +1,7 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { idProblem } from "../../base/ids.ts";
+import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
 import type { JobRegistry } from "../jobs/registry.ts";
 import type { CallerFacts } from "../net/caller.ts";
@@ -13,9 +14,15 @@ export interface ControlContext {
   callerOf(context: HandlerContext): CallerFacts;
 }
 
-/** An INVALID_ARGUMENT: names field and rule. */
+/**
+ * An INVALID_ARGUMENT: names field and rule, in its message for people and as google.rpc.BadRequest for programs.
+ *
+ * @param message begins with the field's path
+ */
 export function invalid(message: string): ConnectError {
-  return new ConnectError(message, Code.InvalidArgument);
+  const [field = ""] = message.split(" ", 1);
+  const value = { fieldViolations: [{ field, description: message }] };
+  return new ConnectError(message, Code.InvalidArgument, undefined, [{ desc: BadRequestSchema, value }]);
 }
 
 /** Throws if there is a problem. */

@@ -23,6 +23,8 @@ export function putResult(live: LiveJob, result: JobResult, now: number): void {
   if (attempt !== undefined) attempt.result = result;
   job.result = result;
   job.state = endState(result);
+  // The agent's own times; the events that told of them may have come late.
+  if (result.startTime !== undefined) job.startTime = result.startTime;
   job.endTime = result.endTime ?? timestampFromMs(now);
   job.step = 0;
   live.idleHeartbeats = 0;

@@ -1,10 +1,13 @@
-import { Code } from "@connectrpc/connect";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { JobState } from "../../../src/gen/belay/v1/job_pb.ts";
+import { JobService } from "../../../src/gen/belay/v1/job_service_pb.ts";
+import { BadRequestSchema } from "../../../src/gen/google/rpc/error_details_pb.ts";
 import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
 import { someSpec, testTracker } from "../../helpers/tracker.ts";
 
@@ -143,4 +146,40 @@ describe("ReadMetrics", () => {
     expect((await followed).samples.at(-1)).toBe(20);
     expect((await jobs.getJob({ jobId: "j" })).job?.attempts[0]?.metrics?.processes).toBe(20);
   });
+});
+
+test("What is wrong with a call is told to programs, too: google.rpc.BadRequest with the field", async () => {
+  const { jobs, address } = await testTracker();
+  const cases = [
+    [jobs.getJob({ jobId: "a/b" }), "job_id"],
+    [jobs.createJob({ spec: {} }), "spec.command"],
+    [jobs.createJob({ spec: { command: ["x"], labels: { "a b": "" } } }), "spec.labels"],
+    [jobs.listJobs({ pageSize: 5000 }), "page_size"],
+    [jobs.listJobs({ pageToken: "x" }), "page_token"],
+  ] as const;
+  for (const [call, field] of cases) {
+    const error = ConnectError.from(
+      await call.then(
+        () => undefined,
+        (thrown: unknown) => thrown,
+      ),
+    );
+    const [details] = error.findDetails(BadRequestSchema);
+    expect(details?.fieldViolations).toMatchObject([{ field, description: error.rawMessage }]);
+  }
+  const grpc = createClient(JobService, createGrpcTransport({ baseUrl: address }));
+  const error = ConnectError.from(await grpc.getJob({ jobId: "a/b" }).catch((thrown: unknown) => thrown));
+  expect(error.findDetails(BadRequestSchema)[0]?.fieldViolations[0]?.field).toBe("job_id");
+});
+
+test("A job's times are the agent's own, as its result has them", async () => {
+  const { address, jobs } = await testTracker();
+  const agent = new ScriptedAgent(address, "j");
+  await agent.hello({ spec: someSpec });
+  agent.event({ case: "stepStarted", value: { step: 1, main: true } });
+  const startTime = timestampFromMs(1_700_000_000_000);
+  const endTime = timestampFromMs(1_700_000_005_000);
+  agent.result({ startTime, endTime });
+  await agent.next("receipt");
+  expect((await jobs.getJob({ jobId: "j" })).job).toMatchObject({ startTime, endTime });
 });

@@ -226,21 +226,22 @@ export type Job = Message<"belay.v1.Job"> & {
   createTime?: Timestamp | undefined;
 
   /**
-   * When the main command (or the first setup step) of the latest attempt started. Absent before.
+   * When the first step of the latest attempt started, by the agent's clock. Absent before.
    *
    * @generated from field: google.protobuf.Timestamp start_time = 7;
    */
   startTime?: Timestamp | undefined;
 
   /**
-   * When it ended. Absent before.
+   * When it ended, by the agent's clock; by the tracker's if no agent had it. Absent before.
    *
    * @generated from field: google.protobuf.Timestamp end_time = 8;
    */
   endTime?: Timestamp | undefined;
 
   /**
-   * Rises with every change of this job, by the tracker's own count over all jobs; watchers resume after it.
+   * Rises with every change of this job, by the tracker's own count over all jobs; watchers resume after it. Heartbeats
+   * and metric samples are no changes.
    *
    * @generated from field: uint64 version = 9;
    */
@@ -1884,7 +1885,8 @@ export const LogCompleteness = {
   COMPLETE: 1,
 
   /**
-   * Some bytes are missing; `Attempt.log_message` says which.
+   * Some bytes are missing; `Attempt.log_message` says which. Decided when, after the result, two heartbeats in a row say
+   * that nothing was produced beyond what is committed, or when the lease runs out.
    *
    * @generated from enum value: LOG_COMPLETENESS_INCOMPLETE = 2;
    */

@@ -787,7 +787,7 @@ export type ReadLogsRequest = Message<"belay.v1.ReadLogsRequest"> & {
       }
     | {
         /**
-         * At this line, from 1, counted over the selected streams together by their newlines.
+         * At this line, from 1, counted over what is selected, streams and steps together, by newlines.
          *
          * @generated from field: uint64 from_line = 6;
          */
@@ -805,7 +805,7 @@ export type ReadLogsRequest = Message<"belay.v1.ReadLogsRequest"> & {
       }
     | {
         /**
-         * At this many lines before the end of what is stored now. 0: at the end.
+         * At this many lines before the end of what is selected and stored now. 0: at the end.
          *
          * @generated from field: uint64 tail_lines = 8;
          */
@@ -1049,7 +1049,8 @@ export const JobService: GenService<{
   };
   /**
    * Orders the end of a job. Returns at once; watch the job to see it done. A job that no agent has yet is CANCELED at
-   * once. An ended job is returned as it is, with no command.
+   * once. An ended job is returned as it is, with no command. For a LOST job the command waits, and goes to the session
+   * that has the job next; until one does it stays LOST, since nobody knows whether its processes have ended.
    *
    * @generated from rpc belay.v1.JobService.CancelJob
    */
@@ -1090,7 +1091,7 @@ export const JobService: GenService<{
   };
   /**
    * Asks the agent how the job stands, now, and waits for its answer. When there is none the job is returned without a
-   * report, and `message` says why.
+   * report, and `message` says why. The question is not stored: it is not among the job's commands.
    *
    * @generated from rpc belay.v1.JobService.GetJobStatus
    */
@@ -1100,7 +1101,7 @@ export const JobService: GenService<{
     output: typeof GetJobStatusResponseSchema;
   };
   /**
-   * Sends jobs as they change. ABORTED: the caller was too slow or its version too old; start again without a version.
+   * Sends jobs as they change; heartbeats and metric samples are no changes. ABORTED: the caller was too slow or its version too old; start again without a version.
    *
    * @generated from rpc belay.v1.JobService.WatchJobs
    */
@@ -1110,7 +1111,8 @@ export const JobService: GenService<{
     output: typeof WatchJobsResponseSchema;
   };
   /**
-   * Sends a job as it is and whenever it changes; ends with OK when it has ended and its log is decided.
+   * Sends a job as it is and whenever it changes; ends with OK when it has ended and its log is decided. Sends nothing
+   * for heartbeats and metric samples.
    *
    * @generated from rpc belay.v1.JobService.WatchJob
    */

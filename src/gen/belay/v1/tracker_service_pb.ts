@@ -240,7 +240,7 @@ export type Hello = Message<"belay.v1.Hello"> & {
   spec?: JobSpec | undefined;
 
   /**
-   * Commands that it can carry out; the tracker rejects others on its behalf.
+   * Commands that it can carry out; the tracker rejects others on its behalf. Empty: none.
    *
    * @generated from field: repeated belay.v1.CommandKind supported_commands = 6;
    */
@@ -731,7 +731,8 @@ export type LogChunk = Message<"belay.v1.LogChunk"> & {
   step: number;
 
   /**
-   * Offset of the first byte within the stream, all steps of the attempt together, gaps included.
+   * Offset of the first byte within the stream, all steps of the attempt together, gaps included. Beyond the end of what
+   * is stored: the tracker stores a gap for what is missing in between.
    *
    * @generated from field: uint64 offset = 3;
    */
