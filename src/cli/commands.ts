@@ -55,6 +55,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "keep the tracker's address, so that it need not be repeated",
     load: async () => (await import("./commands/config.ts")).config,
   },
+  completion: {
+    summary: "let bash, zsh or fish complete commands, flags and job ids",
+    load: async () => (await import("./commands/completion.ts")).completion,
+  },
   wait: {
     summary: "wait for a job's end and exit as it did",
     load: async () => (await import("./commands/wait.ts")).wait,

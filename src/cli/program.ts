@@ -58,7 +58,7 @@ async function dispatch(argv: readonly string[], io: Io): Promise<number> {
 }
 
 function overview(): string {
-  const lines = Object.entries(COMMANDS).map(([name, entry]) => `  ${name.padEnd(8)}  ${entry.summary}`);
+  const lines = Object.entries(COMMANDS).map(([name, entry]) => `  ${name.padEnd(10)}  ${entry.summary}`);
   return `Usage: belay <command> [flags]
 
 Belay runs one job on a worker and holds the line to it: everything the job prints and uses reaches the tracker

@@ -1,0 +1,42 @@
+import { BelayError } from "../../base/errors.ts";
+import type { Command } from "../command.ts";
+import { command } from "../command.ts";
+import { complete } from "../completion/complete.ts";
+import { SCRIPTS } from "../completion/scripts.ts";
+import { didYouMean } from "../did-you-mean.ts";
+import { EXIT_OK } from "../exit-codes.ts";
+
+/** `belay completion` */
+export const completion: Command = command({
+  name: "completion",
+  args: [
+    { name: "<shell>", help: "bash, zsh or fish" },
+    { name: "[words...]", help: "for the shell's use: what was typed so far" },
+  ],
+  about:
+    "Prints what makes a shell complete commands, flags, and the ids of jobs as the tracker knows them at that moment.",
+  flags: {},
+  takesCommandLine: true,
+  examples: [
+    ["source <(belay completion bash)", "in ~/.bashrc"],
+    ["source <(belay completion zsh)", "in ~/.zshrc, after compinit"],
+    ["belay completion fish | source", "in ~/.config/fish/config.fish"],
+  ],
+  run: async ({ args: [shell = "", ...words], io }) => {
+    if (shell === "words") {
+      // The scripts put `--` before what was typed, which is none of ours to read.
+      for (const word of await complete(words.slice(1), io.env)) await io.stdout.write(`${word}\n`);
+      return EXIT_OK;
+    }
+    const script = SCRIPTS[shell];
+    if (script === undefined) {
+      const near = didYouMean(shell, Object.keys(SCRIPTS));
+      throw new BelayError(
+        "BAD_USAGE",
+        `Cannot complete for "${shell}": expected ${Object.keys(SCRIPTS).join(", ")}${near}`,
+      );
+    }
+    await io.stdout.write(script);
+    return EXIT_OK;
+  },
+});

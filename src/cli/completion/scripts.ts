@@ -1,0 +1,18 @@
+/** What each shell is told. All of them ask `belay completion words` with what was typed, the unfinished word last. */
+export const SCRIPTS: Readonly<Record<string, string>> = {
+  bash: `_belay() {
+  local IFS=$'\\n'
+  COMPREPLY=($(belay completion words -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
+}
+complete -o default -F _belay belay
+`,
+  zsh: `_belay() {
+  local -a candidates
+  candidates=("\${(@f)$(belay completion words -- "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
+  if [[ -n $candidates[1] ]]; then compadd -- $candidates; else _files; fi
+}
+compdef _belay belay
+`,
+  fish: `complete -c belay -a '(belay completion words -- (commandline -opc)[2..] (commandline -ct) 2>/dev/null)'
+`,
+};

@@ -1,0 +1,56 @@
+import { spawnSync } from "node:child_process";
+import { chmod, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { runInProcess } from "../helpers/in-process.ts";
+import { someSpec, testDirectory, testTracker } from "../helpers/tracker.ts";
+
+async function words(typed: readonly string[], env: Record<string, string> = {}): Promise<string[]> {
+  const { code, stdout } = await runInProcess(["completion", "words", "--", ...typed], {
+    BELAY_CONTEXT: "/nowhere/context.json",
+    ...env,
+  });
+  expect(code).toBe(0);
+  return stdout === "" ? [] : stdout.trimEnd().split("\n");
+}
+
+describe("A word is completed", () => {
+  test.each<[string, string[], string[]]>([
+    ["a command", ["can"], ["cancel"]],
+    ["a flag", ["logs", "--ti"], ["--timestamps"]],
+    ["a flag's value", ["logs", "--stream", "std"], ["stdout", "stderr"]],
+    ["nothing of another program's", ["run", "--", "ls", "--al"], []],
+    ["nothing of an unknown command", ["dance", ""], []],
+  ])("%s", async (_, typed, expected) => {
+    expect(await words(typed)).toEqual(expected);
+  });
+
+  test("a job's id, from the tracker that flag or variable names, once and no more", async () => {
+    const { address, jobs } = await testTracker();
+    for (const jobId of ["train-1", "train-2", "other"]) await jobs.createJob({ jobId, spec: someSpec });
+    expect(await words(["show", "--tracker", address, "tra"])).toEqual(["train-2", "train-1"]);
+    expect(await words(["cancel", "--wait", "tra"], { BELAY_TRACKER: address })).toEqual(["train-2", "train-1"]);
+    expect(await words(["signal", "train-1", ""], { BELAY_TRACKER: address })).toEqual([]);
+    expect(await words(["show", ""], { BELAY_TRACKER: "http://127.0.0.1:1" })).toEqual([]);
+  });
+});
+
+test("A script for bash hands over what was typed, and takes what comes back", async () => {
+  const directory = await testDirectory();
+  const { stdout: script } = await runInProcess(["completion", "bash"]);
+  const belay = join(directory, "belay");
+  await writeFile(belay, '#!/bin/sh\nprintf "%s|" "$@" >&3\necho one\necho two\n');
+  await chmod(belay, 0o755);
+  const program = `exec 3>&1; PATH=${directory}:$PATH; ${script}
+COMP_WORDS=(belay show "") COMP_CWORD=2; _belay; echo; echo "\${COMPREPLY[1]}"`;
+  const { stdout, status } = spawnSync("bash", ["-c", program], { encoding: "utf8" });
+  expect([status, stdout]).toEqual([0, "completion|words|--|show||\ntwo\n"]);
+});
+
+test("zsh and fish have scripts, other shells a clear word", async () => {
+  expect((await runInProcess(["completion", "zsh"])).stdout).toMatch(/^compdef _belay belay$/m);
+  expect((await runInProcess(["completion", "fish"])).stdout).toMatch(/^complete -c belay/);
+  expect((await runInProcess(["completion", "tcsh"])).stderr).toMatch(
+    /Cannot complete for "tcsh": expected bash, zsh, fish/,
+  );
+});
