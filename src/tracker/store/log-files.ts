@@ -63,7 +63,7 @@ export class LogFiles {
     await this.closing.get(path);
     const log = new AttemptLog(path, attempt, this.options);
     const torn = await log.open();
-    if (torn > 0) this.logger.warn("Cut an unfinished record off a log; it was never acknowledged", { path, torn });
+    if (torn > 0) this.logger.warn("Cut off what is no whole record at the end of a log", { path, torn });
     return log;
   }
 

@@ -1,4 +1,4 @@
-import { mkdir, open, readFile, stat, truncate, writeFile } from "node:fs/promises";
+import { mkdir, open, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -117,5 +117,19 @@ describe("A check of a data directory", () => {
       { severity: "note", where: stray, repaired: "removed" },
     ]);
     await expect(stat(stray)).rejects.toThrow();
+  });
+
+  test("is not needed for a tracker to start on a log damaged by a power cut, which it keeps as it was", async () => {
+    const { directory, log } = await directoryWithLog();
+    await overwrite(log, recordAt(3) + 80, Buffer.from("x"));
+    // Else it says that all was well up to the end, and a reader comes upon the damage as DATA_LOSS.
+    await rm(`${log}.index`);
+    const before = await readFile(log);
+    const { jobs, tracker } = await testTracker({ dataDirectory: directory });
+    expect(await readLog(jobs, { jobId: "j" })).toMatch(/^0+\n1+\n2+\n$/);
+    await tracker.close();
+    expect(await readFile(`${log}.damaged`)).toEqual(before);
+    const { findings } = await checkDirectory(directory);
+    expect(findings).toMatchObject([{ what: "the log ends 700 bytes of stdout before its recorded end" }]);
   });
 });

@@ -122,8 +122,13 @@ async function recordAt(
   return chunks === undefined ? undefined : { sequence: header.sequence, end, chunks };
 }
 
-/** Where the next record begins that can be read. */
-async function nextRecord(file: FileHandle, from: number, size: number, after: number): Promise<number | undefined> {
+/** Where the next record begins that can be read and has a higher sequence than the last one before it. */
+export async function nextRecord(
+  file: FileHandle,
+  from: number,
+  size: number,
+  after: number,
+): Promise<number | undefined> {
   const shortest = RECORD_HEADER_BYTES + CHUNK_HEADER_BYTES;
   for (let at = from; at + shortest <= size; at += SCAN_BYTES) {
     const block = await readAt(file, at, Math.min(SCAN_BYTES + RECORD_MAGIC.length - 1, size - at));

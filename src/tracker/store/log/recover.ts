@@ -1,6 +1,8 @@
 import type { FileHandle } from "node:fs/promises";
+import { copyFile } from "node:fs/promises";
 import { BelayError } from "../../../base/errors.ts";
 import { KiB } from "../../../base/sizes.ts";
+import { nextRecord } from "../check/check-log.ts";
 import { FILE_HEADER_BYTES, isFileHeader } from "./format.ts";
 import { ENTRY_BYTES, encodeEntry, readEntry } from "./index-file.ts";
 import { readRecords } from "./records.ts";
@@ -22,7 +24,8 @@ export interface Recovered {
 
 /**
  * Finds out what is committed: takes the last entry of the index that agrees with the log, reads on from there, cuts
- * off what is no whole record, and completes the index.
+ * off what is no whole record, and completes the index. If whole records come after that, the log is kept as it was,
+ * with `.damaged` after its name.
  *
  * @throws BelayError `STORE` if the file is none of ours
  */
@@ -58,7 +61,13 @@ export async function recover(path: string, log: FileHandle, index: FileHandle):
     totals.position = record.end;
   }
   const torn = size - totals.position;
-  if (torn > 0) await log.truncate(totals.position);
+  if (torn > 0) {
+    // A process that dies leaves half a write at the end and nothing after it. What has records after it was damaged
+    // otherwise, by a power cut or the disk: some of that may have been acknowledged, and can be looked at later.
+    const after = await nextRecord(log, totals.position + 1, size, totals.sequence);
+    if (after !== undefined) await copyFile(path, `${path}.damaged`);
+    await log.truncate(totals.position);
+  }
   await index.truncate(entries * ENTRY_BYTES);
   return { totals, entries, torn };
 }
