@@ -79,11 +79,9 @@ test("a tracker that is killed every second, behind a network that cuts, has the
   const proxy = await cuttingProxy(port);
   const through = ["--tracker", `http://127.0.0.1:${proxy.port}`];
   const run = belay(["run", ...through, "--quiet", "--job", "j1", "--", "seq", "1", String(LINES)]);
-  let over = false;
-  void run.ended.then(() => (over = true));
   let kills = 0;
   // The schedule of the fault, not a wait for something: for a minute at most, then it may finish in peace.
-  for (const end = Date.now() + 60_000; !over && Date.now() < end; kills++) {
+  for (const end = Date.now() + 60_000; run.child.exitCode === null && Date.now() < end; kills++) {
     await Promise.race([wait(1000), run.ended]);
     tracker = await tracker.killAndRestart();
   }
