@@ -54,6 +54,9 @@ class Agent {
   private job: Job | undefined;
   private output: OutputPath | undefined;
   private disconnect: { cancel(): void } | undefined;
+  /** True: nobody will ever take what the job still prints, so it is read and thrown away. */
+  private discarding = false;
+  private discarded = 0;
 
   constructor(options: AgentOptions) {
     this.options = options;
@@ -105,6 +108,8 @@ class Agent {
     if (warning !== undefined) this.options.logger?.warn(warning);
     const unlisten = this.obeyStop();
     const ended = this.deliverOwnPast().then(() => this.session.run());
+    // Nothing is acknowledged any more: a spool that is full would hold the job, and then us, for ever.
+    void ended.then(() => this.discard());
     let leftBehind: Promise<void> | undefined;
     try {
       const welcome = await this.session.admitted;
@@ -115,6 +120,9 @@ class Agent {
       const result = await job.done;
       this.over.abort();
       await metrics;
+      if (this.discarded > 0) {
+        this.report.notice(0, `${this.discarded} bytes of output were not kept: the spool was full and nobody took it`);
+      }
       this.report.result(this.withoutSecrets(result));
       this.desk.finish(result);
       this.session.finish();
@@ -149,6 +157,7 @@ class Agent {
       onRoom: () => this.readOn(),
     });
     this.output = output;
+    let main = 0;
     const job = startJob(
       {
         jobId: options.jobId,
@@ -166,10 +175,18 @@ class Agent {
           output.flush();
           step.argv = step.argv.map((arg) => output.text(arg));
           report.event({ case: "stepStarted", value: step });
+          if (step.main) main = step.step;
         },
-        stepEnded: (step) => report.event({ case: "stepEnded", value: step }),
+        stepEnded: (step) => {
+          report.event({ case: "stepEnded", value: step });
+          if (step.step === main) this.endStalemate(options.flushTimeout ?? DEFAULTS.flushTimeout);
+        },
         notice: (step, message) => report.notice(step, output.text(message)),
-        output: (stream, step, data, readUnixNano) => output.take(stream, step, data, readUnixNano),
+        output: (stream, step, data, readUnixNano) => {
+          if (!this.discarding) return output.take(stream, step, data, readUnixNano);
+          this.discarded += data.length;
+          return true;
+        },
         outputEnded: () => output.end(),
       },
     );
@@ -206,6 +223,29 @@ class Agent {
       logger: options.logger ?? silentLogger,
       signal: options.stop === undefined ? leaving.signal : AbortSignal.any([leaving.signal, options.stop]),
     });
+  }
+
+  /**
+   * To be called when the job is to end: what it has printed stays in its pipe while the spool is full, and its end is
+   * not seen before that is read. Gives up waiting when nothing was acknowledged for some milliseconds.
+   */
+  private endStalemate(patience: number): void {
+    const { spool } = this.report;
+    let committed = -1;
+    let since = 0;
+    const look = (): void => {
+      const now = clock.monotonic();
+      if (!spool.full || spool.committed("logs") !== committed) since = now;
+      committed = spool.committed("logs");
+      if (now - since >= patience) this.discard();
+      else if (!this.over.signal.aborted) clock.after(Math.min(patience, 1000), look);
+    };
+    look();
+  }
+
+  private discard(): void {
+    this.discarding = true;
+    this.job?.resumeOutput();
   }
 
   private readOn(): void {
@@ -278,6 +318,7 @@ class Agent {
   }
 
   private stopJob(job: Job): void {
+    this.endStalemate(this.options.stopFlushTimeout ?? DEFAULTS.stopFlushTimeout);
     job.end({ ...STOPPED, ...(this.options.stopNow?.aborted === true && { grace: 0 }) });
   }
 
@@ -296,6 +337,7 @@ class Agent {
     this.disconnect ??= clock.after(onDisconnect.ms, () => {
       const message = `The tracker was away for ${formatDuration(onDisconnect.ms)}`;
       this.job?.end({ reason: EndReason.DISCONNECTED, message });
+      this.endStalemate(this.options.flushTimeout ?? DEFAULTS.flushTimeout);
     });
   }
 

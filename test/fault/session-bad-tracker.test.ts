@@ -1,0 +1,230 @@
+import { create } from "@bufbuild/protobuf";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { EndReason, LogStream } from "../../src/gen/belay/v1/job_pb.ts";
+import { CommandSchema, GoodbyeReason, GoodbyeSchema } from "../../src/gen/belay/v1/tracker_service_pb.ts";
+import { isAlive } from "../helpers/processes.ts";
+import { ScriptedTracker } from "../helpers/scripted-tracker.ts";
+import type { ScriptedStream } from "../helpers/scripted-tracker.ts";
+import { someAgent, until } from "./an-agent.ts";
+import { someSession } from "./a-session.ts";
+import { afterWelcome, badCall } from "./bad-server.ts";
+import { record } from "./record.ts";
+
+async function badTracker(): Promise<ScriptedTracker> {
+  const tracker = await ScriptedTracker.start();
+  onTestFinished(() => tracker.close());
+  return tracker;
+}
+
+async function welcomed(tracker: ScriptedTracker, interval = 10_000): Promise<ScriptedStream> {
+  const stream = await tracker.stream();
+  stream.welcome({ interval });
+  return stream;
+}
+
+describe("A tracker that", () => {
+  test("takes its time to greet is waited for", async () => {
+    const tracker = await badTracker();
+    const { session, said } = someSession(tracker.url);
+    void session.run();
+    const stream = await tracker.stream();
+    await stream.next("hello");
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    expect(session.state.kind).toBe("greeting");
+    stream.welcome();
+    expect(await said.next()).toBe("connected");
+  });
+
+  test("never greets is left after ten seconds", async () => {
+    const tracker = await badTracker();
+    const { session, said } = someSession(tracker.url);
+    const begin = performance.now();
+    void session.run();
+    const mute = await tracker.stream();
+    expect(await said.next()).toMatch(/^lost: The tracker did not welcome the agent within 10/);
+    const noticed = performance.now() - begin;
+    await mute.over;
+    await welcomed(tracker);
+    expect(await said.next()).toBe("connected");
+    record({
+      fault: "a tracker that never greets",
+      noticed,
+      whole: performance.now() - begin,
+      bytesLost: 0,
+      harmed: 0,
+    });
+    expect(noticed).toBeGreaterThanOrEqual(9_900);
+  });
+
+  test("never acknowledges costs a bounded memory, and the job waits", async () => {
+    const tracker = await badTracker();
+    const agent = someAgent(tracker.url, "head -c 200000000 /dev/zero; echo done", { spoolLimit: 4 << 20 });
+    const stream = await welcomed(tracker, 100);
+    let spooled = 0n;
+    let sent = 0;
+    for (let beats = 0; beats < 20; beats++) {
+      const beat = await stream.next("heartbeat");
+      spooled = beat.spoolMemoryBytes + beat.spoolDiskBytes;
+      stream.ack(0n, 0n);
+    }
+    for (const payload of stream.received) {
+      if (payload.case === "logBatch")
+        for (const { content } of payload.value.chunks) sent += content.case === "data" ? content.value.length : 0;
+    }
+    expect(Number(spooled)).toBeLessThan(6 << 20);
+    expect(sent).toBeLessThan(5 << 20);
+    expect(agent.output().length).toBeLessThan(16 << 20);
+    // Told to stop, it does not wait for ever for room in its spool.
+    agent.stop();
+    expect(await agent.outcome).toMatchObject({ delivered: false, result: { reason: EndReason.AGENT_STOPPED } });
+  });
+
+  test("takes a job away from an agent whose spool is full has it killed all the same", async () => {
+    const tracker = await badTracker();
+    const agent = someAgent(tracker.url, "echo $$; exec cat /dev/zero", { spoolLimit: 4 << 20 });
+    const stream = await welcomed(tracker, 100);
+    for (let beats = 0; beats < 5; beats++) {
+      await stream.next("heartbeat");
+      stream.ack(0n, 0n);
+    }
+    const value = create(GoodbyeSchema, { reason: GoodbyeReason.SUPERSEDED, message: "attempt 2 runs" });
+    stream.send({ case: "goodbye", value });
+    stream.end();
+    await expect(agent.outcome).rejects.toMatchObject({ code: "SUPERSEDED" });
+    expect(isAlive(Number(agent.output().split("\n", 1)[0]))).toBe(false);
+  });
+
+  test("acknowledges more than was ever sent is not believed beyond what there is", async () => {
+    const tracker = await badTracker();
+    const { session, report, said } = someSession(tracker.url);
+    void session.run();
+    const stream = await welcomed(tracker);
+    expect(await said.next()).toBe("connected");
+    stream.ack(1_000_000n, 1_000_000n);
+    report.output(LogStream.STDOUT, 1, Buffer.from("after\n"), 1n);
+    const batch = await stream.next("logBatch");
+    expect(batch.sequence).toBe(1n);
+    expect(session.state.kind).toBe("open");
+  });
+
+  test("goes back in what it acknowledges is not followed", async () => {
+    const tracker = await badTracker();
+    const { session, report, said } = someSession(tracker.url);
+    void session.run();
+    const stream = await welcomed(tracker);
+    expect(await said.next()).toBe("connected");
+    for (const text of ["a", "b", "c"]) report.state(3, text);
+    for (let i = 0; i < 3; i++) await stream.next("event");
+    stream.ack(3n, 0n);
+    stream.ack(1n, 0n);
+    report.state(3, "d");
+    expect((await stream.next("event")).sequence).toBe(4n);
+    stream.send({ case: "command", value: create(CommandSchema, { commandId: "after" }) });
+    expect(await said.next()).toBe("command after");
+    expect(report.spool.committed("events")).toBe(3);
+  });
+
+  test("sends fields, messages and commands that nobody knows is understood as far as it goes", async () => {
+    const good = await badTracker();
+    void good.serve();
+    const beaten = Promise.withResolvers<void>();
+    const server = await badCall(
+      good.url,
+      afterWelcome((stream) => {
+        // Field 99 of the response, varint 1: a payload of times to come. Then nothing at all.
+        stream.write(Buffer.from([0, 0, 0, 0, 3, 0x98, 0x06, 0x01]));
+        stream.write(Buffer.from([0, 0, 0, 0, 0]));
+        // An Ack (field 2) of two bytes with an unknown field 15.
+        stream.write(Buffer.from([0, 0, 0, 0, 4, 0x12, 0x02, 0x78, 0x01]));
+        stream.once("data", () => beaten.resolve());
+      }, 30),
+    );
+    const { session, said } = someSession(server.url);
+    void session.run();
+    await beaten.promise;
+    expect(await said.next()).toBe("connected");
+    expect(session.state.kind).toBe("open");
+  });
+
+  test("sends a command of a kind that nobody knows hears REJECTED", async () => {
+    const tracker = await badTracker();
+    const agent = someAgent(tracker.url, "echo ready; exec sleep 1000");
+    const stream = await welcomed(tracker);
+    await agent.prints("ready");
+    stream.send({ case: "command", value: create(CommandSchema, { commandId: "c1" }) });
+    for (;;) {
+      const { kind } = await stream.next("event");
+      if (kind.case !== "commandUpdate" || kind.value.state === 2) continue;
+      expect(kind.value).toMatchObject({ commandId: "c1", message: "This agent does not know this command" });
+      break;
+    }
+    agent.stop();
+  });
+
+  test("floods commands has each of them answered once, and the agent stays well", async () => {
+    const tracker = await badTracker();
+    const agent = someAgent(tracker.url, "trap : USR1; echo ready; while :; do sleep 0.1; done");
+    const stream = await welcomed(tracker, 200);
+    await agent.prints("ready");
+    const before = process.memoryUsage().heapUsed;
+    for (let i = 0; i < 2000; i++) {
+      const order = { case: "signal", value: { $typeName: "belay.v1.Signal", name: "SIGUSR1" } } as const;
+      // Each of 1000 ids comes twice.
+      stream.send({ case: "command", value: create(CommandSchema, { commandId: `c${i >> 1}`, order }) });
+    }
+    const answers = new Map<string, number>();
+    while (answers.size < 1000) {
+      const { kind } = await stream.next("event");
+      if (kind.case !== "commandUpdate" || kind.value.state < 3) continue;
+      answers.set(kind.value.commandId, (answers.get(kind.value.commandId) ?? 0) + 1);
+    }
+    expect([...answers.values()].every((count) => count === 1)).toBe(true);
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(200_000_000);
+    await stream.next("heartbeat");
+    agent.stop();
+  });
+
+  test("closes cleanly again and again is come back to, without a storm, and the job goes on", async () => {
+    const tracker = await badTracker();
+    const agent = someAgent(tracker.url, "echo ready; exec sleep 1000");
+    const begin = performance.now();
+    for (let i = 0; i < 10; i++) {
+      const stream = await welcomed(tracker);
+      await stream.next("heartbeat");
+      stream.end();
+    }
+    const stream = await welcomed(tracker);
+    await stream.next("heartbeat");
+    const each = (performance.now() - begin) / 10;
+    record({ fault: "a tracker that closes cleanly again and again", whole: each, bytesLost: 0, harmed: 0 });
+    await until(agent.said, /^connected again/);
+    // A second of back-off at most: a half on average, and never all of them at once.
+    expect(each).toBeLessThan(2000);
+    expect(each).toBeGreaterThan(20);
+    agent.stop();
+  });
+
+  test("reads nothing is left when it is silent, with all that was for it", async () => {
+    const tracker = await badTracker();
+    const { session, report, said } = someSession(tracker.url);
+    void session.run();
+    const stream = await welcomed(tracker, 100);
+    expect(await said.next()).toBe("connected");
+    stream.pause();
+    for (let i = 0; i < 64; i++) report.output(LogStream.STDOUT, 1, Buffer.alloc(65_536), 1n);
+    expect(await said.next()).toMatch(/^lost: Nothing came from the tracker/);
+    const next = await welcomed(tracker);
+    expect((await next.next("logBatch")).sequence).toBe(1n);
+  });
+
+  test("gives heartbeat intervals out of all reason does not hurt", async () => {
+    const tracker = await badTracker();
+    const { session, said } = someSession(tracker.url);
+    void session.run();
+    const stream = await welcomed(tracker, 0.001);
+    expect(await said.next()).toBe("connected");
+    stream.ack(0n, 0n);
+    await stream.next("heartbeat");
+    expect(session.state.kind).toBe("open");
+  });
+});
