@@ -6,11 +6,11 @@ export interface FaultRecord {
   /** From the fault until the agent knew. */
   readonly noticed?: number;
   /** From the fault's end (or the fault, if it has none) until a stream was open again. */
-  readonly whole: number;
-  /** Bytes of the log that the tracker did not get. */
-  readonly bytesLost: number;
-  /** Processes of the job that were harmed. */
-  readonly harmed: number;
+  readonly whole?: number;
+  /** Bytes of the log that the tracker did not get. Absent: there was no job, or its log was not compared. */
+  readonly bytesLost?: number;
+  /** Processes of the job that were harmed. Absent: as above. */
+  readonly harmed?: number;
   readonly remark?: string;
 }
 

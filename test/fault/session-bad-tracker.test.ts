@@ -50,8 +50,6 @@ describe("A tracker that", () => {
       fault: "a tracker that never greets",
       noticed,
       whole: performance.now() - begin,
-      bytesLost: 0,
-      harmed: 0,
     });
     expect(noticed).toBeGreaterThanOrEqual(9_900);
   });
@@ -196,7 +194,7 @@ describe("A tracker that", () => {
     const stream = await welcomed(tracker);
     await stream.next("heartbeat");
     const each = (performance.now() - begin) / 10;
-    record({ fault: "a tracker that closes cleanly again and again", whole: each, bytesLost: 0, harmed: 0 });
+    record({ fault: "a tracker that closes cleanly again and again", whole: each });
     await until(agent.said, /^connected again/);
     // A second of back-off at most: a half on average, and never all of them at once.
     expect(each).toBeLessThan(2000);

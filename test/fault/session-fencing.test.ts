@@ -72,8 +72,6 @@ describe("A job that is lost and taken over", () => {
     record({
       fault: "lost, taken over, and back: until its job is killed",
       whole: performance.now() - back,
-      bytesLost: 0,
-      harmed: 0,
     });
     expect(isAlive(pid)).toBe(false);
     expect(await readLog(jobs, { jobId: "j1", attempt: 1 })).toBe(taken);

@@ -61,7 +61,6 @@ describe("Two trackers on one data directory, in turn, under load", () => {
     const remark = `${AGENTS} agents; slowest stop of a tracker ${Math.round(slowest)} ms`;
     record({
       fault: `${ROLLS} rolling restarts of two trackers on one directory`,
-      whole: 0,
       bytesLost: 0,
       harmed: 0,
       remark,

@@ -125,7 +125,7 @@ describe("Before Welcome, the session dials again after", () => {
       expect(await said.next()).toBe("connected");
       expect(session.state.kind).toBe("open");
       const whole = performance.now() - struck;
-      record({ fault: `before Welcome: ${name}`, noticed, whole, bytesLost: 0, harmed: 0 });
+      record({ fault: `before Welcome: ${name}`, noticed, whole });
       expect(noticed).toBeLessThan(2000);
     },
   );
@@ -151,7 +151,7 @@ describe("After Welcome, the session dials again after", () => {
     expect(lost).toMatch(/^lost: ./);
     expect(lost).toMatch(why);
     expect(await said.next()).toBe("connected again");
-    record({ fault: name, noticed, whole: performance.now() - at, bytesLost: 0, harmed: 0 });
+    record({ fault: name, noticed, whole: performance.now() - at });
     expect(noticed).toBeLessThan(2000);
   });
 
@@ -261,7 +261,7 @@ describe("When it was away", () => {
     (await again.stream()).welcome();
     while ((await said.next()) !== "connected again");
     const whole = performance.now() - back;
-    record({ fault: "the tracker's machine was away for long, refusing", whole, bytesLost: 0, harmed: 0 });
+    record({ fault: "the tracker's machine was away for long, refusing", whole });
     expect(whole).toBeLessThan(2000);
   });
 });

@@ -53,8 +53,6 @@ describe("On a way of 1 Mbit/s with 20 MB of output waiting", () => {
     record({
       fault: "1 Mbit/s, 20 MB behind: until a cancel is effective",
       whole: effective,
-      bytesLost: 0,
-      harmed: 0,
       remark,
     });
     expect(effective).toBeLessThan(1000);

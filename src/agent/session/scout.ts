@@ -19,7 +19,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
  * tells only of an address that was shut and then open, once for each time; an address that was open all along has
  * another trouble, and back-off is the answer to that.
  *
- * What it costs: an agent without a tracker sends a packet of 60 bytes a second; 10,000 of them make 5 Mbit/s, and find
+ * What it costs: an agent without a tracker sends a packet of 60 bytes each 0.75 s; 10,000 of them make 6 Mbit/s, and find
  * the tracker within a second and a half of its return, spread evenly.
  */
 export class Scout {
