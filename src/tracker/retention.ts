@@ -3,6 +3,7 @@ import { messageOf } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import type { JobRegistry } from "./jobs/registry.ts";
 import type { RetentionOptions } from "./options.ts";
+import { isOpen } from "./jobs/states.ts";
 import type { EndedJob } from "./store/types.ts";
 
 /** Jobs that are looked at in one go; between two goes, calls get their turn. */
@@ -72,7 +73,8 @@ export class Retention {
   private async excess(): Promise<number> {
     if (this.options.bytes === 0) return 0;
     let bytes = await this.registry.store.endedBytes();
-    for (const live of this.registry.inMemory()) bytes += live.log?.committed.position ?? 0;
+    // One that is over may still be in memory; the store has counted it.
+    for (const live of this.registry.inMemory()) if (isOpen(live.job)) bytes += live.log?.committed.position ?? 0;
     return bytes - this.options.bytes;
   }
 
