@@ -50,6 +50,7 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
     logger,
     heartbeatInterval,
     trackerVersion: VERSION,
+    specBytes: config.limits.specBytes,
     callerOf,
   });
   const health = new HealthState();

@@ -1,6 +1,6 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { equals, toBinary } from "@bufbuild/protobuf";
+import { equals } from "@bufbuild/protobuf";
 import { idProblem, shortId } from "../../base/ids.ts";
 import type { Job } from "../../gen/belay/v1/job_pb.ts";
 import { JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
@@ -49,9 +49,7 @@ async function createJob({ registry, specBytes }: ControlContext, { jobId, spec 
   if (spec === undefined) throw invalid("spec is absent: expected what is to be run");
   const wrongId = jobId === "" ? undefined : idProblem(jobId);
   check(wrongId === undefined ? undefined : `job_id ${wrongId}`);
-  check(specProblem(spec));
-  const bytes = toBinary(JobSpecSchema, spec).byteLength;
-  check(bytes > specBytes ? `spec has ${bytes} bytes: expected at most ${specBytes}` : undefined);
+  check(specProblem(spec, specBytes));
   const [live, isNew] = await registry.create(jobId === "" ? shortId() : jobId, spec);
   if (!isNew && (live.job.spec === undefined || !equals(JobSpecSchema, live.job.spec, spec))) {
     throw new ConnectError(`Job "${live.id}" exists with another spec`, Code.AlreadyExists);

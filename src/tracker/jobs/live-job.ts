@@ -1,7 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { Attempt, CommandKind, Job, JobState, StatusReport } from "../../gen/belay/v1/job_pb.ts";
-import { AttemptSchema, CommandState, JobSchema } from "../../gen/belay/v1/job_pb.ts";
+import { looksSecret } from "../../base/secret-names.ts";
+import type { Attempt, CommandKind, Job, JobSpec, JobState, StatusReport } from "../../gen/belay/v1/job_pb.ts";
+import { AttemptSchema, CommandState, JobSchema, JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
 import type { Command, GoodbyeReason, Receipt } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
 import { streamTotals } from "../store/log/totals.ts";
@@ -137,7 +138,7 @@ export class LiveJob {
     return [...this.commands.values()].filter(({ record }) => record.state < CommandState.COMPLETED);
   }
 
-  /** The job as it is at this moment, for callers. Shares parts with this one: to be sent, not to be kept. */
+  /** The job as it is at this moment, for callers, without credentials of its environment. Shares parts with this one: to be sent, not to be kept. */
   snapshot(): Job {
     const { job, log } = this;
     const attempts = [...job.attempts];
@@ -153,11 +154,21 @@ export class LiveJob {
       );
     }
     const commands = [...this.commands.values()].slice(-SHOWN_COMMANDS).map(({ record }) => record);
-    return create(JobSchema, { ...job, attempts, commands });
+    return create(JobSchema, { ...job, ...(job.spec !== undefined && { spec: shown(job.spec) }), attempts, commands });
   }
 
   /** Whether it has to stay in memory. */
   get isBusy(): boolean {
     return this.stream !== undefined || isOpen(this.job) || this.probes.size > 0;
   }
+}
+
+/** The spec as callers see it: values of variables that hold credentials are replaced. Agents get it as it is. */
+function shown(spec: JobSpec): JobSpec {
+  const hidden = Object.keys(spec.environment).filter(
+    (name) => looksSecret(name) || spec.redactEnvironment.includes(name),
+  );
+  if (hidden.length === 0) return spec;
+  const environment = { ...spec.environment, ...Object.fromEntries(hidden.map((name) => [name, "***"])) };
+  return create(JobSpecSchema, { ...spec, environment });
 }

@@ -1,7 +1,8 @@
 import { constants } from "node:os";
+import { toBinary } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { Duration } from "@bufbuild/protobuf/wkt";
-import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
+import { type JobSpec, JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
 
 const MAX_NAME_BYTES = 256;
 const MAX_LABELS = 64;
@@ -13,10 +14,12 @@ const MAX_DURATION_MS = 100 * 365 * 24 * 3_600_000;
 /**
  * Checks a job spec against the rules in its comments.
  *
+ * @param maxBytes most bytes that it may have, encoded
  * @returns field, rule and what was found, for an error message; undefined if nothing is wrong
  */
-export function specProblem(spec: JobSpec): string | undefined {
+export function specProblem(spec: JobSpec, maxBytes: number): string | undefined {
   return (
+    sizeProblem(spec, maxBytes) ??
     nameProblem("spec.name", spec.name) ??
     labelsProblem(spec.labels) ??
     setupProblem(spec) ??
@@ -29,6 +32,11 @@ export function specProblem(spec: JobSpec): string | undefined {
     durationProblem("spec.metrics_interval", spec.metricsInterval) ??
     (spec.stopSignal === "" ? undefined : signalProblem("spec.stop_signal", spec.stopSignal))
   );
+}
+
+function sizeProblem(spec: JobSpec, maxBytes: number): string | undefined {
+  const bytes = toBinary(JobSpecSchema, spec).byteLength;
+  return bytes > maxBytes ? `spec has ${bytes} bytes: expected at most ${maxBytes}` : undefined;
 }
 
 /** Checks the name of a signal. */

@@ -35,6 +35,8 @@ export interface SessionContext extends StreamContext {
   /** Milliseconds. */
   readonly heartbeatInterval: number;
   readonly trackerVersion: string;
+  /** Most bytes of a spec. */
+  readonly specBytes: number;
   /** Says who calls, and how to cut their connection. */
   callerOf(context: HandlerContext): CallerFacts;
 }
@@ -99,7 +101,7 @@ export class SessionService {
         const found = payload === undefined ? "the end of the stream" : (payload.case ?? "an unknown message");
         throw new ConnectError(`Expected Hello as the first message, found ${found}`, Code.InvalidArgument);
       }
-      checkHello(payload.value);
+      checkHello(payload.value, this.context.specBytes);
       return payload.value;
     } finally {
       timer.cancel();
@@ -210,13 +212,13 @@ function checkScope({ jobId }: CallerFacts, hello: Hello): void {
   throw new ConnectError(`The token is for job "${jobId}", not for "${hello.jobId}"`, Code.PermissionDenied);
 }
 
-function checkHello(hello: Hello): void {
+function checkHello(hello: Hello, specBytes: number): void {
   const problem = idProblem(hello.jobId);
   if (problem !== undefined) throw new ConnectError(`Bad job_id ${problem}`, Code.InvalidArgument);
   const length = Buffer.byteLength(hello.sessionId);
   if (length === 0 || length > 128) {
     throw new ConnectError(`Bad session_id: it has ${length} bytes, expected 1 to 128`, Code.InvalidArgument);
   }
-  const wrong = hello.spec === undefined ? undefined : specProblem(hello.spec);
+  const wrong = hello.spec === undefined ? undefined : specProblem(hello.spec, specBytes);
   if (wrong !== undefined) throw new ConnectError(`Bad spec: ${wrong}`, Code.InvalidArgument);
 }

@@ -78,6 +78,12 @@ describe("Limits", () => {
     });
   });
 
+  test("on the spec that an agent brings: the same", async () => {
+    const { address } = await testTracker({ limits: { specBytes: 1000 } });
+    const hello = new ScriptedAgent(address, "j").hello({ spec: { ...someSpec, command: ["x".repeat(2000)] } });
+    await expect(hello).rejects.toThrow(/ended with 3 "Bad spec: spec has \d+ bytes: expected at most 1000/);
+  });
+
   test("on calls of one connection: what is beyond waits for the client, nobody else", async () => {
     const { address } = await testTracker({ limits: { streams: 3 } });
     const session = connectHttp2(address);

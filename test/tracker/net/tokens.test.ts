@@ -142,3 +142,20 @@ test("Nothing secret is in the tracker's log, nor in what it tells of a job", as
     expect(told).not.toContain(secret);
   }
 });
+
+test("Credentials in a job's environment are for its agent alone; whoever asks for the job sees that they are there", async () => {
+  const { address, jobs } = await testTracker();
+  const spec = {
+    command: ["true"],
+    environment: { API_TOKEN: "tok-123456", LANG: "C", MINE: "also-mine" },
+    redactEnvironment: ["MINE"],
+  };
+  const { job } = await jobs.createJob({ jobId: "j", spec });
+  const hidden = { API_TOKEN: "***", LANG: "C", MINE: "***" };
+  expect(job?.spec?.environment).toEqual(hidden);
+  expect((await jobs.listJobs({})).jobs[0]?.spec?.environment).toEqual(hidden);
+  // To repeat the call is still safe: what is compared is what was given.
+  expect((await jobs.createJob({ jobId: "j", spec })).job?.jobId).toBe("j");
+  const welcome = await new ScriptedAgent(address, "j").hello();
+  expect(welcome.spec?.environment).toEqual(spec.environment);
+});

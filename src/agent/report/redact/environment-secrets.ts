@@ -1,4 +1,4 @@
-import { isCommonplace, looksSecret, passwordsIn } from "./secret-names.ts";
+import { isCommonplace, looksSecret, passwordsIn } from "../../../base/secret-names.ts";
 import { SHORTEST_SECRET, type Secrets } from "./secrets.ts";
 
 /** A job's environment: what the agent has, with what the spec adds. */

@@ -73,7 +73,8 @@ export type JobSpec = Message<"belay.v1.JobSpec"> & {
   workingDirectory: string;
 
   /**
-   * Added to the environment that the agent passes on; wins over it.
+   * Added to the environment that the agent passes on; wins over it. JobService shows values of variables that hold
+   * credentials, by their names or by `redact_environment`, as "***".
    *
    * @generated from field: map<string, string> environment = 6;
    */
