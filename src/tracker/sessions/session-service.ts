@@ -2,6 +2,7 @@ import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { messageOf } from "../../base/errors.ts";
 import { idProblem } from "../../base/ids.ts";
 import { MiB } from "../../base/sizes.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
@@ -17,6 +18,7 @@ import { pendingFor } from "../jobs/commands.ts";
 import { isLogUndecided } from "../jobs/ending.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
 import { specProblem } from "../jobs/spec.ts";
+import { stateName } from "../jobs/states.ts";
 import type { CallerFacts } from "../net/caller.ts";
 import type { StreamContext } from "./session-stream.ts";
 import { SessionStream } from "./session-stream.ts";
@@ -73,9 +75,16 @@ export class SessionService {
     const live = await this.findJob(hello);
     if (this.draining) throw new ConnectError("The tracker stops", Code.Unavailable);
     const now = registry.clock.now();
-    const touched = admit(live, { hello, principal: caller.principal, now, leaseLeft: leases.left(live) });
+    const facts = { job: live.id, session: hello.sessionId };
+    let touched: ReturnType<typeof admit>;
+    try {
+      touched = admit(live, { hello, principal: caller.principal, now, leaseLeft: leases.left(live) });
+    } catch (error) {
+      logger.warn("Session refused", { ...facts, why: messageOf(error) });
+      throw error;
+    }
     const stream = await this.attach(live, hello, touched);
-    logger.info("Session opened", { job: live.id, session: hello.sessionId, attempt: live.attempt?.attempt });
+    logger.info("Session opened", { ...facts, attempt: live.attempt?.attempt });
     const end = this.watchOver(stream, context, caller);
     try {
       yield this.welcome(stream, live, hello);
@@ -86,6 +95,7 @@ export class SessionService {
       yield* stream.outbox.messages();
     } finally {
       end();
+      logger.info("Stream of a session ended", { ...facts, state: stateName(live.job.state) });
     }
   }
 
