@@ -8,7 +8,7 @@
  * - `JOB_TAKEN`: another session holds the job.
  * - `SUPERSEDED`: a higher attempt of the job exists.
  * - `STOPPED`: the agent was told to stop before the tracker gave it the job; nothing was run.
- * - `NOT_DELIVERED`: the job ended, but not everything it printed reached the tracker.
+ * - `NOT_DELIVERED`: what was waited for did not come in time.
  * - `NOT_FOUND`: the tracker knows no such job.
  * - `STORE`: the tracker's data directory cannot be used.
  * - `SPOOL`: an agent's spool directory cannot be used.
