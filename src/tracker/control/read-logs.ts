@@ -12,10 +12,10 @@ import { isEnded } from "../jobs/states.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
 import type { PlacedChunk } from "../store/log/format.ts";
 import type { ControlContext } from "./context.ts";
-import { currentOf, jobOf } from "./context.ts";
+import { FollowedJob } from "./followed-job.ts";
 import type { LogFilter, LogStart } from "./log-start.ts";
 import { filterOf, findStart, passes } from "./log-start.ts";
-import { CallScope, Wakeup } from "./wakeup.ts";
+import { CallScope } from "./wakeup.ts";
 
 /** Data in one answer; well below the 4 MiB that clients take by default. */
 const ANSWER_BYTES = 256 * KiB;
@@ -31,22 +31,12 @@ export async function* readLogs(
   const { registry } = context;
   using scope = new CallScope(signal);
   const filter = filterOf(request);
-  let live = await jobOf(registry, request.jobId);
-  const wakeup = new Wakeup();
-  let deleted = false;
-  scope.defer(() => wakeup.notify());
-  scope.defer(
-    registry.onChange((change) => {
-      if (change.jobId !== live.id || change.kind === "sampled") return;
-      deleted ||= change.kind === "deleted";
-      wakeup.notify();
-    }),
-  );
-  const attempt = await pickAttempt(live, request, wakeup, scope);
+  const job = await FollowedJob.of(registry, request.jobId, scope);
+  const attempt = await pickAttempt(job, request);
   if (attempt === undefined) return;
-  const handle = await registry.store.log(live.key, attempt);
+  const handle = await registry.store.log(job.live.key, attempt);
   scope.defer(() => void handle.release());
-  scope.defer(handle.log.onWrite(() => wakeup.notify()));
+  scope.defer(handle.log.onWrite(() => job.wakeup.notify()));
   const cursor = new LogCursor(
     handle.log,
     filter,
@@ -56,27 +46,20 @@ export async function* readLogs(
   );
   for (;;) {
     // Asked before reading: what is decided by then is all there is.
-    const last = !request.follow || isOver(live, attempt);
+    const last = !request.follow || isOver(job.live, attempt);
     for await (const answer of cursor.answers()) {
       yield answer;
       scope.check();
     }
     if (last || cursor.isFull) return;
-    await wakeup.wait();
-    scope.check();
-    if (deleted) throw new ConnectError(`Job "${live.id}" was deleted`, Code.NotFound);
-    live = await currentOf(registry, live);
+    await job.next();
   }
 }
 
 /** The attempt to read. Undefined: there is none, and none will come while we are asked to wait. */
-async function pickAttempt(
-  live: LiveJob,
-  request: ReadLogsRequest,
-  wakeup: Wakeup,
-  scope: CallScope,
-): Promise<number | undefined> {
+async function pickAttempt(job: FollowedJob, request: ReadLogsRequest): Promise<number | undefined> {
   for (;;) {
+    const { live } = job;
     const latest = live.attempt?.attempt ?? 0;
     if (request.attempt > latest) {
       throw new ConnectError(
@@ -86,8 +69,7 @@ async function pickAttempt(
     }
     if (latest > 0) return request.attempt === 0 ? latest : request.attempt;
     if (!request.follow || isEnded(live.job.state)) return undefined;
-    await wakeup.wait();
-    scope.check();
+    await job.next();
   }
 }
 

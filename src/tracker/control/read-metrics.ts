@@ -7,8 +7,8 @@ import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { isOpen } from "../jobs/states.ts";
 import type { MetricsQuery } from "../store/types.ts";
 import type { ControlContext } from "./context.ts";
-import { currentOf, jobOf } from "./context.ts";
-import { CallScope, Wakeup } from "./wakeup.ts";
+import { FollowedJob } from "./followed-job.ts";
+import { CallScope } from "./wakeup.ts";
 
 /** Records in one answer. */
 const PAGE = 500;
@@ -22,37 +22,28 @@ export async function* readMetrics(
 ): AsyncGenerator<ReadMetricsResponse, void> {
   const { registry } = context;
   using scope = new CallScope(signal);
-  let live = await jobOf(registry, request.jobId);
-  const latest = live.attempt?.attempt ?? 0;
+  const job = await FollowedJob.of(registry, request.jobId, scope, "samples");
+  const latest = job.live.attempt?.attempt ?? 0;
   if (request.attempt > latest) {
     throw new ConnectError(
-      `Job "${live.id}" has no attempt ${request.attempt}: the latest is ${latest}`,
+      `Job "${job.live.id}" has no attempt ${request.attempt}: the latest is ${latest}`,
       Code.NotFound,
     );
   }
-  const wakeup = new Wakeup();
-  scope.defer(() => wakeup.notify());
-  let deleted = false;
-  scope.defer(
-    registry.onChange((change) => {
-      if (change.jobId !== live.id) return;
-      deleted ||= change.kind === "deleted";
-      wakeup.notify();
-    }),
-  );
   const query = {
-    key: live.key,
+    key: job.live.key,
     fromNano: request.startTime === undefined ? 0n : nano(request.startTime),
     toNano: request.endTime === undefined ? END_OF_TIME : nano(request.endTime),
     afterSequence: 0,
     limit: PAGE,
   };
-  const attemptOf = (): number => (request.attempt === 0 ? (live.attempt?.attempt ?? 0) : request.attempt);
+  const attemptOf = (): number => (request.attempt === 0 ? (job.live.attempt?.attempt ?? 0) : request.attempt);
   let attempt = attemptOf();
   const stored = await registry.store.countMetrics({ ...query, attempt });
   const thin = thinner(stored, request.maxSamples);
   for (;;) {
-    const last = !request.follow || (attempt > 0 && (attempt < (live.attempt?.attempt ?? 0) || !isOpen(live.job)));
+    const last =
+      !request.follow || (attempt > 0 && (attempt < (job.live.attempt?.attempt ?? 0) || !isOpen(job.live.job)));
     if (attempt === 0) attempt = attemptOf();
     for (;;) {
       const page: MetricsQuery = { ...query, attempt };
@@ -63,11 +54,8 @@ export async function* readMetrics(
       if (events.length > 0) query.afterSequence = Number(events.at(-1)?.sequence);
       if (events.length < PAGE) break;
     }
-    if (last || (attempt === 0 && !isOpen(live.job))) return;
-    await wakeup.wait();
-    scope.check();
-    if (deleted) throw new ConnectError(`Job "${live.id}" was deleted`, Code.NotFound);
-    live = await currentOf(registry, live);
+    if (last || (attempt === 0 && !isOpen(job.live.job))) return;
+    await job.next();
   }
 }
 

@@ -10,7 +10,7 @@ import type {
 import { WatchJobResponseSchema, WatchJobsResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
 import { isOpen } from "../jobs/states.ts";
 import type { ControlContext } from "./context.ts";
-import { currentOf, jobOf } from "./context.ts";
+import { FollowedJob } from "./followed-job.ts";
 import { matches } from "./list-jobs.ts";
 import { CallScope, Wakeup } from "./wakeup.ts";
 
@@ -26,31 +26,18 @@ export async function* watchJob(
 ): AsyncGenerator<WatchJobResponse, void> {
   const { registry } = context;
   using scope = new CallScope(signal);
-  let live = await jobOf(registry, request.jobId);
-  const wakeup = new Wakeup();
-  let deleted = false;
-  scope.defer(() => wakeup.notify());
-  scope.defer(
-    registry.onChange((change) => {
-      if (change.jobId !== live.id || change.kind === "sampled") return;
-      deleted ||= change.kind === "deleted";
-      wakeup.notify();
-    }),
-  );
+  const followed = await FollowedJob.of(registry, request.jobId, scope);
   let seen = request.afterVersion;
   for (;;) {
-    const job = live.snapshot();
+    const job = followed.live.snapshot();
     if (job.version > seen) {
       seen = job.version;
       yield create(WatchJobResponseSchema, { job });
       scope.check();
       continue;
     }
-    if (!isOpen(live.job)) return;
-    await wakeup.wait();
-    scope.check();
-    if (deleted) throw new ConnectError(`Job "${live.id}" was deleted`, Code.NotFound);
-    live = await currentOf(registry, live);
+    if (!isOpen(followed.live.job)) return;
+    await followed.next();
   }
 }
 

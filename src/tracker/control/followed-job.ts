@@ -1,0 +1,63 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { LiveJob } from "../jobs/live-job.ts";
+import type { JobChange, JobRegistry } from "../jobs/registry.ts";
+import { currentOf, jobOf } from "./context.ts";
+import type { CallScope } from "./wakeup.ts";
+import { Wakeup } from "./wakeup.ts";
+
+/**
+ * One job, for as long as a streaming call follows it. Its law: a change that is announced while the call is awake
+ * ends its next sleep at once.
+ */
+export class FollowedJob {
+  /** Ends the sleep for what is no change of the job, such as a write to its log. */
+  readonly wakeup: Wakeup;
+  private readonly registry: JobRegistry;
+  private readonly scope: CallScope;
+  private job: LiveJob;
+  private deleted = false;
+
+  private constructor(registry: JobRegistry, scope: CallScope, job: LiveJob, kinds: readonly JobChange["kind"][]) {
+    this.registry = registry;
+    this.scope = scope;
+    this.job = job;
+    this.wakeup = new Wakeup();
+    scope.defer(() => this.wakeup.notify());
+    scope.defer(
+      registry.onChange(({ jobId, kind }) => {
+        if (jobId !== job.id || !kinds.includes(kind)) return;
+        this.deleted ||= kind === "deleted";
+        this.wakeup.notify();
+      }),
+    );
+  }
+
+  /**
+   * Follows a job until the call is over.
+   *
+   * @param samples whether new metrics end the sleep, too
+   * @throws ConnectError INVALID_ARGUMENT or NOT_FOUND
+   */
+  static async of(registry: JobRegistry, jobId: string, scope: CallScope, samples?: "samples"): Promise<FollowedJob> {
+    const job = await jobOf(registry, jobId);
+    const kinds = ["changed", "deleted", ...(samples === undefined ? [] : ["sampled" as const])] as const;
+    return new FollowedJob(registry, scope, job, kinds);
+  }
+
+  /** The job as it was when `next` last returned, and what has changed of it since. */
+  get live(): LiveJob {
+    return this.job;
+  }
+
+  /**
+   * Sleeps until something has happened since it last returned.
+   *
+   * @throws ConnectError NOT_FOUND if the job was deleted; the call's own reason if it is over
+   */
+  async next(): Promise<void> {
+    await this.wakeup.wait();
+    this.scope.check();
+    if (this.deleted) throw new ConnectError(`Job "${this.job.id}" was deleted`, Code.NotFound);
+    this.job = await currentOf(this.registry, this.job);
+  }
+}
