@@ -59,42 +59,38 @@ export async function signalJob(
   call: HandlerContext,
 ): Promise<Ordered> {
   check(signalProblem("signal", request.signal));
-  const live = await runningJob(context, request);
   const value = create(SignalSchema, { name: request.signal });
-  return order(context, live, { case: "signal", value }, { id: request.commandId, reason: "", call });
+  return orderRunning(context, request, call, { case: "signal", value });
 }
 
 /** Orders a pause. */
-export async function pauseJob(
-  context: ControlContext,
-  request: PauseJobRequest,
-  call: HandlerContext,
-): Promise<Ordered> {
-  const live = await runningJob(context, request);
-  return order(
-    context,
-    live,
-    { case: "pause", value: create(PauseSchema) },
-    { id: request.commandId, reason: "", call },
-  );
+export function pauseJob(context: ControlContext, request: PauseJobRequest, call: HandlerContext): Promise<Ordered> {
+  return orderRunning(context, request, call, { case: "pause", value: create(PauseSchema) });
 }
 
 /** Orders a job to go on. */
-export async function resumeJob(
-  context: ControlContext,
-  request: ResumeJobRequest,
-  call: HandlerContext,
-): Promise<Ordered> {
-  const live = await runningJob(context, request);
-  return order(
-    context,
-    live,
-    { case: "resume", value: create(ResumeSchema) },
-    { id: request.commandId, reason: "", call },
-  );
+export function resumeJob(context: ControlContext, request: ResumeJobRequest, call: HandlerContext): Promise<Ordered> {
+  return orderRunning(context, request, call, { case: "resume", value: create(ResumeSchema) });
 }
 
-async function runningJob(context: ControlContext, request: { jobId: string; commandId: string }): Promise<LiveJob> {
+/** What every order to a job's processes names. */
+interface RunningRequest {
+  readonly jobId: string;
+  readonly commandId: string;
+}
+
+/** Gives an order that only a job with processes can carry out. */
+async function orderRunning(
+  context: ControlContext,
+  request: RunningRequest,
+  call: HandlerContext,
+  wanted: Order,
+): Promise<Ordered> {
+  const live = await runningJob(context, request);
+  return order(context, live, wanted, { id: request.commandId, reason: "", call });
+}
+
+async function runningJob(context: ControlContext, request: RunningRequest): Promise<LiveJob> {
   check(commandIdProblem(request.commandId));
   const live = await jobOf(context.registry, request.jobId);
   const { state } = live.job;
