@@ -44,17 +44,6 @@ export function makeContainment(choice: ContainmentChoice): ContainmentFound {
   return group(cookie, "Process group was chosen");
 }
 
-/**
- * Says how a job would be held, without keeping anything.
- *
- * @throws BelayError `BAD_USAGE` when the chosen one cannot be had
- */
-export function detectContainment(choice: ContainmentChoice): { containment: Containment; message: string } {
-  const { containment, message, tree } = makeContainment(choice);
-  tree.close();
-  return { containment, message };
-}
-
 function group(cookie: string, why: string): ContainmentFound {
   const base = { containment: Containment.PROCESS_GROUP, cookie, cgroup: "", memoryCgroup: "" };
   if (!hasProc()) {

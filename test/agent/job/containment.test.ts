@@ -1,9 +1,10 @@
 import fs from "node:fs";
 import { describe, expect, it } from "vitest";
 import { cgroupNumber, ownCgroup } from "../../../src/agent/job/cgroup.ts";
-import { detectContainment, makeContainment } from "../../../src/agent/job/containment.ts";
+import { makeContainment } from "../../../src/agent/job/containment.ts";
 import { nothingReapsWarning } from "../../../src/agent/job/pid-one.ts";
 import { prepareJob } from "../../../src/agent/job/prepare.ts";
+import type { ContainmentChoice } from "../../../src/agent/options.ts";
 import { silentLogger } from "../../../src/base/logger.ts";
 import { Containment } from "../../../src/gen/belay/v1/job_pb.ts";
 import { MODES } from "./driver.ts";
@@ -11,9 +12,16 @@ import { eventually, isAlive } from "./facts.ts";
 
 const withoutCgroup = MODES.find(({ containment }) => containment === "cgroup")?.skip;
 
+/** How a job would be held. */
+function tried(choice: ContainmentChoice): { containment: Containment; message: string } {
+  const { containment, message, tree } = makeContainment(choice);
+  tree.close();
+  return { containment, message };
+}
+
 describe("The choice of a containment", () => {
   it.skipIf(withoutCgroup !== undefined)("takes a cgroup where one can be had", () => {
-    expect(detectContainment("auto")).toEqual({ containment: Containment.CGROUP, message: "" });
+    expect(tried("auto")).toEqual({ containment: Containment.CGROUP, message: "" });
   });
 
   it.skipIf(withoutCgroup !== undefined)("leaves no cgroup behind", () => {
@@ -25,17 +33,17 @@ describe("The choice of a containment", () => {
   });
 
   it.skipIf(withoutCgroup === undefined)("falls back on the process group, and says why", () => {
-    const { containment, message } = detectContainment("auto");
+    const { containment, message } = tried("auto");
     expect(containment).toBe(Containment.PROCESS_GROUP);
     expect(message).toMatch(/^No cgroup: ./);
   });
 
   it.skipIf(withoutCgroup === undefined)("refuses a cgroup that cannot be had, and says why", () => {
-    expect(() => detectContainment("cgroup")).toThrow(/^Cannot use --containment "cgroup": ./);
+    expect(() => makeContainment("cgroup")).toThrow(/^Cannot use --containment "cgroup": ./);
   });
 
   it("takes the process group where that was chosen", () => {
-    expect(detectContainment("process-group")).toEqual({
+    expect(tried("process-group")).toEqual({
       containment: Containment.PROCESS_GROUP,
       message: "Process group was chosen",
     });

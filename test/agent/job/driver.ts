@@ -5,7 +5,7 @@ import fs from "node:fs";
 import { fileURLToPath } from "node:url";
 import { createInterface } from "node:readline";
 import { create, type JsonObject, type MessageInitShape, toJson } from "@bufbuild/protobuf";
-import { detectContainment } from "../../../src/agent/job/containment.ts";
+import { makeContainment } from "../../../src/agent/job/containment.ts";
 import type { ContainmentChoice } from "../../../src/agent/options.ts";
 import { JobSpecSchema } from "../../../src/gen/belay/v1/job_pb.ts";
 import { eventually, processesWith } from "./facts.ts";
@@ -38,7 +38,7 @@ export const MODES: readonly Mode[] = [
 
 function cgroupSkip(): { skip?: string } {
   try {
-    detectContainment("cgroup");
+    makeContainment("cgroup").tree.close();
     return {};
   } catch (error) {
     return { skip: String(error) };
