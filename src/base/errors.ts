@@ -8,7 +8,7 @@
  * - `JOB_TAKEN`: another session holds the job.
  * - `SUPERSEDED`: a higher attempt of the job exists.
  * - `STOPPED`: the agent was told to stop before the tracker gave it the job; nothing was run.
- * - `NOT_DELIVERED`: what was waited for did not come in time.
+ * - `WAIT_TIMED_OUT`: what was waited for did not come in the time given; nothing was stopped by it.
  * - `NOT_FOUND`: the tracker knows no such job.
  * - `STORE`: the tracker's data directory cannot be used.
  * - `SPOOL`: an agent's spool directory cannot be used.
@@ -23,7 +23,7 @@ export type BelayErrorCode =
   | "JOB_TAKEN"
   | "SUPERSEDED"
   | "STOPPED"
-  | "NOT_DELIVERED"
+  | "WAIT_TIMED_OUT"
   | "NOT_FOUND"
   | "STORE"
   | "SPOOL"

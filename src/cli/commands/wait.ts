@@ -73,7 +73,7 @@ async function within<T>(promise: Promise<T>, ms: number | undefined, message: (
   if (ms === undefined || ms === 0) return promise;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new BelayError("NOT_DELIVERED", message())), Math.min(ms, 2 ** 31 - 1));
+    timer = setTimeout(() => reject(new BelayError("WAIT_TIMED_OUT", message())), Math.min(ms, 2 ** 31 - 1));
   });
   // The watch goes down with the client when the time is up.
   promise.catch(() => undefined);
