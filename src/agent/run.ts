@@ -12,6 +12,7 @@ import { agentInfo } from "./info.ts";
 import { startJob } from "./job/job.ts";
 import { nothingReapsWarning } from "./job/pid-one.ts";
 import { prepareJob, type PreparedJob } from "./job/prepare.ts";
+import { traceEnvironment } from "./job/trace-environment.ts";
 import type { Job } from "./job/types.ts";
 import type { AgentOptions, AgentOutcome } from "./options.ts";
 import { makeSpool } from "./report/make-spool.ts";
@@ -164,6 +165,7 @@ class Agent {
         attempt: welcome.attempt,
         spec,
         environment,
+        traceEnvironment: traceEnvironment(welcome.traceParent, spec),
         ownEnvironment: output.environment,
         containment: options.containment ?? "auto",
         logger: options.logger ?? silentLogger,

@@ -50,6 +50,7 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
     logger,
     heartbeatInterval,
     trackerVersion: VERSION,
+    exportsSpans: false,
     specBytes: config.limits.specBytes,
     callerOf,
   });

@@ -4,6 +4,8 @@ const COOKIE_NAME = "BELAY_COOKIE";
 /** What goes into the environment of one step. */
 export interface StepEnvironment {
   readonly base: Readonly<Record<string, string | undefined>>;
+  /** Where the job stands in a trace: `TRACEPARENT` and `TRACESTATE`, or nothing. */
+  readonly trace?: Readonly<Record<string, string>>;
   readonly spec: Readonly<Record<string, string>>;
   /** What the agent adds. */
   readonly own: Readonly<Record<string, string>>;
@@ -29,6 +31,7 @@ export function stepEnvironment(options: StepEnvironment): Record<string, string
   // Most runtimes hold output back when it is no terminal; Python is the one that can be told not to.
   result["PYTHONUNBUFFERED"] ??= "1";
   result["PWD"] = options.cwd;
+  putTrace(result, options);
   Object.assign(result, options.spec, options.own);
   result["BELAY_JOB_ID"] = options.jobId;
   result["BELAY_ATTEMPT"] = String(options.attempt);
@@ -36,6 +39,15 @@ export function stepEnvironment(options: StepEnvironment): Record<string, string
   const outer = options.base[COOKIE_NAME];
   result[COOKIE_NAME] = outer === undefined ? options.cookie : `${outer}:${options.cookie}`;
   return result;
+}
+
+/** The two belong together: whoever gives the first one decides on the second, too. */
+function putTrace(result: Record<string, string>, { trace = {}, spec }: StepEnvironment): void {
+  const chosen = Object.hasOwn(spec, "TRACEPARENT") ? {} : trace;
+  if (chosen === trace && trace["TRACEPARENT"] === undefined) return;
+  delete result["TRACEPARENT"];
+  delete result["TRACESTATE"];
+  Object.assign(result, chosen);
 }
 
 /** The environment of our own small helpers: no more than they need, and the outer job's cookie if there is one. */

@@ -39,6 +39,7 @@ export async function launchStep(
   }
   const environment = stepEnvironment({
     base: options.environment,
+    ...(options.traceEnvironment === undefined ? {} : { trace: options.traceEnvironment }),
     spec: spec.environment,
     own: options.ownEnvironment ?? {},
     cwd: spec.cwd,

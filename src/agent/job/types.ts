@@ -21,6 +21,8 @@ export interface JobOptions {
   readonly spec: JobSpec;
   /** Environment that the job starts from; credentials of the agent are removed here. */
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Where the job stands in a trace; the spec's own environment wins over it. */
+  readonly traceEnvironment?: Readonly<Record<string, string>>;
   /** What the agent lets the job know besides; wins over all else. */
   readonly ownEnvironment?: Readonly<Record<string, string>>;
   readonly containment: ContainmentChoice;

@@ -1,5 +1,6 @@
 import { formatDuration } from "../../base/durations.ts";
 import { formatSize } from "../../base/sizes.ts";
+import { parseTraceParent } from "../../base/trace-context.ts";
 import type { Attempt, CommandRecord, Job, JobSpec, MetricSample } from "../../gen/belay/v1/job_pb.ts";
 import type { Containment } from "../../gen/belay/v1/job_pb.ts";
 import { CommandKind, CommandState, LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
@@ -22,6 +23,7 @@ export function showText(job: Job, style: Style, now: number): string {
     ["Directory", clean(spec?.workingDirectory ?? "")],
     ["Labels", pairsText(spec?.labels ?? {})],
     ["Limits", spec === undefined ? "" : limitsText(spec)],
+    ["Trace", parseTraceParent(job.traceParent)?.traceId ?? ""],
     ["Created", timeText(job.createTime, now)],
     ["Started", timeText(job.startTime, now)],
     ["Ended", timeText(job.endTime, now)],

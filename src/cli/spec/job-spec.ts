@@ -9,6 +9,7 @@ import { readFlagFile } from "../flag-file.ts";
 import { flagName } from "../flags.ts";
 import type { JobFlags } from "./job-flags.ts";
 import { jobFlags } from "./job-flags.ts";
+import { takeTraceContext } from "./trace-context.ts";
 
 /**
  * The spec that flags, spec file and command line describe together. Flags win over the file; labels and environment
@@ -45,6 +46,7 @@ export async function specOf(call: Call<JobFlags>): Promise<JobSpec | undefined>
   if (flags.logLimit !== undefined) spec.logLimitBytes = BigInt(flags.logLimit);
   if (flags.memoryLimit !== undefined) spec.memoryLimitBytes = BigInt(flags.memoryLimit);
   spec.redactEnvironment.push(...flags.redactEnv);
+  await takeTraceContext(spec, io);
   return spec;
 }
 

@@ -1,8 +1,8 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { equals } from "@bufbuild/protobuf";
+import { create, equals } from "@bufbuild/protobuf";
 import { idProblem, shortId } from "../../base/ids.ts";
-import type { Job } from "../../gen/belay/v1/job_pb.ts";
+import type { Job, JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
 import type { CreateJobRequest, JobService } from "../../gen/belay/v1/job_service_pb.ts";
 import { specProblem } from "../jobs/spec.ts";
@@ -51,8 +51,15 @@ async function createJob({ registry, specBytes }: ControlContext, { jobId, spec 
   check(wrongId === undefined ? undefined : `job_id ${wrongId}`);
   check(specProblem(spec, specBytes));
   const [live, isNew] = await registry.create(jobId === "" ? shortId() : jobId, spec);
-  if (!isNew && (live.job.spec === undefined || !equals(JobSpecSchema, live.job.spec, spec))) {
+  if (!isNew && !isSame(live.job.spec, spec)) {
     throw new ConnectError(`Job "${live.id}" exists with another spec`, Code.AlreadyExists);
   }
   return live.snapshot();
+}
+
+/** A call that is repeated comes from another span: that of the first one counts. */
+function isSame(stored: JobSpec | undefined, spec: JobSpec): boolean {
+  if (stored === undefined) return false;
+  const { traceParent, traceState } = stored;
+  return equals(JobSpecSchema, stored, create(JobSpecSchema, { ...spec, traceParent, traceState }));
 }

@@ -9,6 +9,7 @@ import { GoodbyeReason } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { LiveJob } from "./live-job.ts";
 import type { Touched } from "./registry.ts";
 import { isEnded, isRunning, stateName } from "./states.ts";
+import { beginTrace } from "./trace.ts";
 
 /** Who says Hello, and when. */
 export interface Caller {
@@ -82,6 +83,8 @@ function assign(live: LiveJob, { hello, principal, now }: Caller): Touched {
   // The agent's own spec counts: it runs nothing else.
   const spec = hello.spec !== undefined;
   if (hello.spec !== undefined) job.spec = hello.spec;
+  // Stored by a tracker that knew of no traces.
+  if (job.traceParent === "") job.traceParent = beginTrace(job.spec);
   job.state = isRunning(hello.state) ? hello.state : JobState.SETTING_UP;
   delete job.startTime;
   job.step = 0;

@@ -10,6 +10,7 @@ import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { Store, StoredCommand } from "../store/types.ts";
 import { LiveJob } from "./live-job.ts";
 import { isOpen } from "./states.ts";
+import { beginTrace } from "./trace.ts";
 
 /** Ended jobs that stay in memory after the last look at them. */
 const KEPT_ENDED = 500;
@@ -106,7 +107,8 @@ export class JobRegistry {
     const other = there ?? this.jobs.get(jobId);
     if (other !== undefined) return [other, false];
     const createTime = timestampFromMs(this.clock.now());
-    const job = create(JobSchema, { jobId, spec, state: JobState.PENDING, createTime });
+    const traceParent = beginTrace(spec);
+    const job = create(JobSchema, { jobId, spec, state: JobState.PENDING, createTime, traceParent });
     const resumeState = JobState.SETTING_UP;
     const live = new LiveJob({ key: this.nextKey++, job, resumeState, events: new Map(), commands: [] });
     this.jobs.set(jobId, live);

@@ -2,6 +2,7 @@ import { constants } from "node:os";
 import { toBinary } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { Duration } from "@bufbuild/protobuf/wkt";
+import { MAX_TRACE_STATE_BYTES, isTraceState, parseTraceParent } from "../../base/trace-context.ts";
 import { type JobSpec, JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
 
 const MAX_NAME_BYTES = 256;
@@ -30,6 +31,7 @@ export function specProblem(spec: JobSpec, maxBytes: number): string | undefined
     durationProblem("spec.setup_timeout", spec.setupTimeout) ??
     durationProblem("spec.grace_period", spec.gracePeriod) ??
     durationProblem("spec.metrics_interval", spec.metricsInterval) ??
+    traceProblem(spec) ??
     (spec.stopSignal === "" ? undefined : signalProblem("spec.stop_signal", spec.stopSignal))
   );
 }
@@ -51,6 +53,14 @@ export function durationProblem(field: string, duration: Duration | undefined): 
   const ms = durationMs(duration);
   if (ms >= 0 && ms <= MAX_DURATION_MS) return undefined;
   return `${field} is ${ms / 1000} s: expected 0 or more, and less than a hundred years`;
+}
+
+function traceProblem({ traceParent, traceState }: JobSpec): string | undefined {
+  if (traceParent !== "" && parseTraceParent(traceParent) === undefined) {
+    return `spec.trace_parent "${shorten(traceParent)}": expected a W3C traceparent such as "00-<32 hex>-<16 hex>-01"`;
+  }
+  if (isTraceState(traceState)) return undefined;
+  return `spec.trace_state "${shorten(traceState)}": expected a W3C tracestate of at most ${MAX_TRACE_STATE_BYTES} bytes`;
 }
 
 function nameProblem(field: string, name: string): string | undefined {

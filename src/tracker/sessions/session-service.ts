@@ -19,6 +19,7 @@ import { isLogUndecided } from "../jobs/ending.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
 import { specProblem } from "../jobs/spec.ts";
 import { stateName } from "../jobs/states.ts";
+import { traceParentForJob } from "../jobs/trace.ts";
 import type { CallerFacts } from "../net/caller.ts";
 import type { StreamContext } from "./session-stream.ts";
 import { SessionStream } from "./session-stream.ts";
@@ -37,6 +38,8 @@ export interface SessionContext extends StreamContext {
   /** Milliseconds. */
   readonly heartbeatInterval: number;
   readonly trackerVersion: string;
+  /** Whether spans are exported: jobs then run under their attempts'. */
+  readonly exportsSpans: boolean;
   /** Most bytes of a spec. */
   readonly specBytes: number;
   /** Says who calls, and how to cut their connection. */
@@ -164,6 +167,7 @@ export class SessionService {
       trackerVersion,
       sendTime: timestampFromMs(registry.clock.now()),
       ...(spec === undefined ? {} : { spec }),
+      traceParent: traceParentForJob(live.job, live.attempt?.attempt ?? 0, this.context.exportsSpans),
     });
     return create(OpenSessionResponseSchema, { payload: { case: "welcome", value } });
   }

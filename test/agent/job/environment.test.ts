@@ -35,6 +35,21 @@ describe("A step's environment", () => {
     expect(made).toMatchObject({ A: "spec", PYTHONUNBUFFERED: "", BELAY_OWN: "allowed" });
   });
 
+  it("names the job's span, whatever the agent itself runs under", () => {
+    const base = { TRACEPARENT: "the agent's", TRACESTATE: "its state" };
+    const trace = { TRACEPARENT: "the job's" };
+    const made = stepEnvironment({ base, ...step, trace });
+    expect([made["TRACEPARENT"], made["TRACESTATE"]]).toEqual(["the job's", undefined]);
+    expect(stepEnvironment({ base, ...step, trace: {} })).toMatchObject(base);
+  });
+
+  it("names the span that the spec's own environment names, and no state of another one", () => {
+    const base = { TRACEPARENT: "the agent's", TRACESTATE: "its state" };
+    const trace = { TRACEPARENT: "the job's", TRACESTATE: "its state, too" };
+    const made = stepEnvironment({ base, ...step, trace, spec: { TRACEPARENT: "mine" } });
+    expect([made["TRACEPARENT"], made["TRACESTATE"]]).toEqual(["mine", undefined]);
+  });
+
   it("is the agent's own where it has something to add, whatever the spec says", () => {
     const made = stepEnvironment({ base: {}, ...step, spec: { BELAY_REDACT: "x" }, own: { BELAY_REDACT: "/tmp/f" } });
     expect(made["BELAY_REDACT"]).toBe("/tmp/f");

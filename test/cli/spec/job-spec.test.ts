@@ -25,6 +25,8 @@ const job: Command = command({
 });
 
 let directory = "";
+/** What the last call wrote. */
+let stderr = "";
 beforeAll(async () => {
   directory = await mkdtemp(path.join(tmpdir(), "belay-spec-"));
 });
@@ -37,9 +39,11 @@ async function spec(argv: string[], stdin = "", env: Record<string, string> = {}
     stdin: Readable.from([Buffer.from(stdin)]),
     env,
   };
+  stderr = "";
   const parsed = parseCommand(job, argv, env);
   if ("help" in parsed) throw new Error("help was asked for");
   const found = await specOf({ ...parsed, io } as unknown as Call<JobFlags>);
+  stderr = io.stderr.text;
   return found === undefined ? undefined : toJson(JobSpecSchema, found);
 }
 
@@ -92,6 +96,29 @@ describe("a job on the command line", () => {
     expect(await spec(["--env-file", file, "--env", "B", "--", "x"], "", { B: "here" })).toMatchObject({
       environment: { A: "file", B: "here" },
     });
+  });
+});
+
+describe("the trace in which a command runs", () => {
+  const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+  it("goes on with the job", async () => {
+    const env = { TRACEPARENT: parent, TRACESTATE: "v=1" };
+    expect(await spec(["--", "x"], "", env)).toMatchObject({ traceParent: parent, traceState: "v=1" });
+  });
+
+  it("is that of the spec file, if it names one", async () => {
+    const own = parent.replace("-01", "-00");
+    const file = `command: [x]\ntraceParent: ${own}\n`;
+    const env = { TRACEPARENT: parent, TRACESTATE: "v=1" };
+    expect(await spec(["--spec", "-"], file, env)).toEqual({ command: ["x"], traceParent: own });
+  });
+
+  it("is left out, with a word, if it cannot be used", async () => {
+    expect(await spec(["--", "x"], "", { TRACEPARENT: "nonsense" })).toEqual({ command: ["x"] });
+    expect(stderr).toContain('belay: Ignored TRACEPARENT "nonsense": expected a W3C traceparent\n');
+    const env = { TRACEPARENT: parent, TRACESTATE: "no state" };
+    expect(await spec(["--", "x"], "", env)).toEqual({ command: ["x"], traceParent: parent });
   });
 });
 

@@ -1018,7 +1018,7 @@ export const DeleteJobResponseSchema: GenMessage<DeleteJobResponse> =
 export const JobService: GenService<{
   /**
    * Records a job for an agent to come. With the id of a job that exists and has the same spec, returns that job; with
-   * another spec, ends with ALREADY_EXISTS.
+   * another spec, ends with ALREADY_EXISTS. `trace_parent` and `trace_state` may differ: the first ones count.
    *
    * @generated from rpc belay.v1.JobService.CreateJob
    */
