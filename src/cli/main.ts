@@ -23,5 +23,4 @@ process.noDeprecation = true;
 module.enableCompileCache();
 // Before anything is loaded: the heap does not shrink again.
 if (process.argv[2] === "run") keepHeapSmall();
-const { main } = await import("./program.ts");
-process.exit(await main(process.argv.slice(2)));
+void import("./program.ts").then(async ({ main }) => process.exit(await main(process.argv.slice(2))));
