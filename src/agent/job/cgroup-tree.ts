@@ -6,6 +6,7 @@ import { Containment } from "../../gen/belay/v1/job_pb.ts";
 import { cgroupNumber, cgroupPids, removeCgroup } from "./cgroup.ts";
 import { deliver } from "./deliver.ts";
 import { MemoryControl } from "./memory-control.ts";
+import { MoveAhead } from "./move-ahead.ts";
 import { isAlive, type ProcessEntry, readProcess } from "./proc.ts";
 import type { ProcessTree, TreeUsage } from "./tree.ts";
 
@@ -19,6 +20,7 @@ export class CgroupTree implements ProcessTree {
   readonly directory: string;
   private readonly parent: string;
   private readonly memory: MemoryControl | undefined;
+  private ahead: MoveAhead | undefined;
   private frozen = false;
   private peakMemory = 0;
   private lastCpuSeconds = 0;
@@ -33,12 +35,17 @@ export class CgroupTree implements ProcessTree {
     this.memory = MemoryControl.make(parent, directory);
   }
 
+  expectStart(): void {
+    this.ahead ??= new MoveAhead(this.parent);
+  }
+
   /**
    * The agent itself steps into the cgroup for the moment of the fork, and out again. So the job is in it from its first
    * instruction, its exec fails with its own error, and its environment is exactly ours; a shell in between, the usual
    * way, drops variables whose names are no shell identifiers and turns errors of exec into exit codes.
    */
   start<T>(spawn: () => T): T {
+    this.ahead?.stop();
     try {
       this.memory?.enter();
       this.enter(this.directory);
@@ -135,6 +142,7 @@ export class CgroupTree implements ProcessTree {
   }
 
   close(): boolean {
+    this.ahead?.stop();
     const gone = removeCgroup(this.directory);
     return (this.memory?.close() ?? true) && gone;
   }

@@ -53,6 +53,7 @@ export function prepareJob(options: PrepareOptions): PreparedJob {
     logger: options.logger,
   });
   pipes.provide(FIRST_PIPES);
+  found.tree.expectStart?.();
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     await pipes.close();

@@ -23,6 +23,8 @@ export interface TreeUsage {
  */
 export interface ProcessTree {
   readonly containment: Containment;
+  /** Says that `start` is near: what can be done for it beforehand is done, off the event loop. */
+  expectStart?(): void;
   /** Runs a function that starts a process, such that the process belongs to the tree from its first instruction. */
   start<T>(spawn: () => T): T;
   /** Takes note of a process that `start` has started, the leader of its own process group. */
