@@ -73,7 +73,7 @@ export function createHandler(
     // Errors of the connection end the call by way of its signal; here they only must not go unhandled.
     request.on("error", () => undefined);
     response.on("error", () => undefined);
-    response.once("finish", () => stopSending(request, response));
+    stopSending(request, response);
     if (cors.length > 0 && answerCors(cors, request, response)) return;
     answer(request, response).catch((error: unknown) => {
       const { code } = ConnectError.from(error);
@@ -99,14 +99,18 @@ function dropEndlessTimeout({ headers }: AnyRequest): void {
 }
 
 /**
- * Asks a client that is still sending to stop, once it has its answer (RFC 9113, section 8.1): what it sends is not
- * read any more and would only fill the connection's window.
+ * Asks a client that is still sending to stop, once its whole answer is on its way (RFC 9113, section 8.1): what it
+ * sends is not read any more and would only fill the connection's window. It also ends the call where the client is
+ * gone without a word; Node's own "finish" of a response comes only when the client has ended the call as well.
  */
 function stopSending(request: AnyRequest, response: AnyResponse): void {
-  if (request.complete || !("stream" in response)) return;
+  if (!("stream" in response)) return;
   const { stream } = response;
-  setImmediate(() => {
-    if (!stream.closed) stream.close(constants.NGHTTP2_NO_ERROR);
+  // Trailers are the last that is sent; without any, this tells that they would be.
+  stream.once("wantTrailers", () => {
+    setImmediate(() => {
+      if (!request.complete && !stream.closed) stream.close(constants.NGHTTP2_NO_ERROR);
+    });
   });
 }
 
