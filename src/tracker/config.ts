@@ -11,6 +11,9 @@ import type { StoreOptions } from "./store/sqlite-store.ts";
 const DEFAULT_LIMITS: TrackerLimits = {
   connections: 20_000,
   streams: 1024,
+  // A fleet may share one token or one address; some connections are left for others.
+  agentsPerClient: 16_384,
+  callsPerClient: 4096,
   callsPerSecond: 1000,
   specBytes: 1 * MiB,
   headersTimeout: 10_000,

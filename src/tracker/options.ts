@@ -24,7 +24,14 @@ export interface TrackerLimits {
   readonly connections: number;
   /** Calls under way on one connection. @default 1024 */
   readonly streams: number;
-  /** Calls of JobService by one caller in a second; twice as many at once. 0: no limit. @default 1000 */
+  /**
+   * Agents' streams of one client, on all its connections together; 64 for a token that is bound to one job. 0: no
+   * limit. A client is who a token or certificate names, else an address. @default 16_384
+   */
+  readonly agentsPerClient: number;
+  /** Other calls under way of one client, watches and followed logs among them. 0: no limit. @default 4096 */
+  readonly callsPerClient: number;
+  /** Calls of JobService by one client in a second; twice as many at once. 0: no limit. @default 1000 */
   readonly callsPerSecond: number;
   /** Bytes of an encoded job spec. @default 1 MiB */
   readonly specBytes: number;

@@ -55,7 +55,15 @@ const flagTable = {
   ),
   maxConnections: count({ default: 20_000, help: "connections open at one time; more are closed at once" }),
   maxStreams: count({ default: 1024, help: "calls under way on one connection" }),
-  maxCallRate: count({ default: 1000, help: "calls of JobService a second by one caller; 0: no limit" }),
+  maxClientAgents: count({
+    default: 16_384,
+    help: "agents' streams of one client, which is a token's or certificate's name, else an address; 0: no limit",
+  }),
+  maxClientCalls: count({
+    default: 4096,
+    help: "other calls of one client under way, watches and followed logs among them; 0: no limit",
+  }),
+  maxCallRate: count({ default: 1000, help: "calls of JobService a second by one client; 0: no limit" }),
   maxSpecSize: size({ default: "1MiB", help: "largest spec of a job that is submitted" }),
   headersTimeout: duration({ default: "10s", help: "time for a connection's first bytes and a request's headers" }),
   requestTimeout: duration({ default: "30s", help: "time for a whole request, and for a connection without any" }),
@@ -163,6 +171,8 @@ async function trackerOptions(flags: Values<typeof flagTable>): Promise<TrackerO
     limits: {
       connections: flags.maxConnections,
       streams: flags.maxStreams,
+      agentsPerClient: flags.maxClientAgents,
+      callsPerClient: flags.maxClientCalls,
       callsPerSecond: flags.maxCallRate,
       specBytes: flags.maxSpecSize,
       headersTimeout: flags.headersTimeout,

@@ -22,6 +22,12 @@ export interface CallerFacts {
 export const nodeRequestKey: ReturnType<typeof createContextKey<IncomingMessage | Http2ServerRequest | undefined>> =
   createContextKey<IncomingMessage | Http2ServerRequest | undefined>(undefined);
 
+/** Runs a function when a call is over, the part of its answer included that waits for its reader; now if it is. */
+export type WhenOver = (undo: () => void) => void;
+
+/** Tells of the end of a call. */
+export const whenOverKey: ReturnType<typeof createContextKey<WhenOver>> = createContextKey<WhenOver>(() => undefined);
+
 /** Who calls, as their token shows. */
 const tokenKey = createContextKey("");
 
@@ -128,8 +134,10 @@ export function callerOf(context: HandlerContext): CallerFacts {
   return { principal, jobId: context.values.get(jobKey), cut: () => cut(request) };
 }
 
-/** Where a call comes from, for a caller who shows no name. */
-export function addressOf(context: HandlerContext): string {
+/** Who a limit counts a call for: the name that token or certificate proves, else the address that it comes from. */
+export function clientOf(context: HandlerContext): string {
+  const { principal } = callerOf(context);
+  if (principal !== "") return principal;
   const request = context.values.get(nodeRequestKey);
   return request === undefined ? "" : (socketOf(request)?.remoteAddress ?? "a local socket");
 }

@@ -2,14 +2,23 @@ import type { HandlerContext } from "@connectrpc/connect";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Clock } from "../../base/clock.ts";
 import { JobService } from "../../gen/belay/v1/job_service_pb.ts";
+import { TrackerService } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { TrackerLimits } from "../options.ts";
+import { CallLimit } from "./call-limit.ts";
 import type { TokenGate } from "./caller.ts";
-import { addressOf, callerOf } from "./caller.ts";
+import { whenOverKey, callerOf, clientOf } from "./caller.ts";
 import { RateLimit } from "./rate-limit.ts";
 
 /**
- * What every call passes before a byte of its body is read: its token, then how often its caller calls. Agents'
- * streams are not counted: after an outage all of them come at once, and that is well.
+ * Streams that a token for one job may have open. One is enough for its agent; the others are what a bad network may
+ * leave behind until the tracker notices.
+ */
+const MAX_STREAMS_OF_JOB_TOKEN = 64;
+
+/**
+ * What every call passes before a byte of its body is read: its token, how often its client calls, and how many calls
+ * the client has under way. How often agents' streams come is not counted: after an outage all of them come at once,
+ * and that is well.
  *
  * @param refused is told why a call was refused
  */
@@ -20,18 +29,47 @@ export function callGate(
   refused: (method: string, error: unknown) => void,
 ): (context: HandlerContext) => Promise<void> {
   const rate = new RateLimit(clock, limits.callsPerSecond);
+  const agents = new CallLimit(limits.agentsPerClient);
+  const calls = new CallLimit(limits.callsPerClient);
+
   async function check(context: HandlerContext): Promise<void> {
     await tokens?.check(context);
-    if (context.service.typeName !== JobService.typeName) return;
-    const { principal } = callerOf(context);
-    const caller = principal === "" ? addressOf(context) : principal;
-    const wait = rate.take(caller);
-    if (wait === 0) return;
+    const client = clientOf(context);
+    if (context.service.typeName === TrackerService.typeName) {
+      takeAgent(context, client);
+      return;
+    }
+    if (context.service.typeName === JobService.typeName) takeTurn(client);
+    const most = calls.take(client, context.values.get(whenOverKey));
+    if (most === undefined) return;
     throw new ConnectError(
-      `More than ${limits.callsPerSecond} calls a second by ${caller}: try again in ${wait} ms`,
+      `More than ${most} calls under way by ${client}: end some, such as watches and followed logs, or raise the ` +
+        "tracker's --max-client-calls",
       Code.ResourceExhausted,
     );
   }
+
+  function takeAgent(context: HandlerContext, client: string): void {
+    const { jobId } = callerOf(context);
+    const ofJob = jobId === undefined ? undefined : MAX_STREAMS_OF_JOB_TOKEN;
+    const most = agents.take(client, context.values.get(whenOverKey), ofJob);
+    if (most === undefined) return;
+    const advice =
+      most === limits.agentsPerClient
+        ? "give some agents another token, or raise the tracker's --max-client-agents"
+        : "a token for one job is for one agent";
+    throw new ConnectError(`More than ${most} agents' streams open by ${client}: ${advice}`, Code.ResourceExhausted);
+  }
+
+  function takeTurn(client: string): void {
+    const wait = rate.take(client);
+    if (wait === 0) return;
+    throw new ConnectError(
+      `More than ${limits.callsPerSecond} calls a second by ${client}: try again in ${wait} ms`,
+      Code.ResourceExhausted,
+    );
+  }
+
   return async (context) => {
     try {
       await check(context);

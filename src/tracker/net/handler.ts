@@ -9,7 +9,7 @@ import type { Clock } from "../../base/clock.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
 import { answerCors } from "./cors.ts";
-import { nodeRequestKey } from "./caller.ts";
+import { nodeRequestKey, whenOverKey } from "./caller.ts";
 
 /** A request of either HTTP. */
 export type AnyRequest = IncomingMessage | Http2ServerRequest;
@@ -53,7 +53,9 @@ export function createHandler(
     }
     if (handler.method.methodKind !== "bidi_streaming") limitTime(request, response);
     dropEndlessTimeout(request);
-    const contextValues = createContextValues().set(nodeRequestKey, request);
+    const contextValues = createContextValues()
+      .set(nodeRequestKey, request)
+      .set(whenOverKey, (undo) => whenOver(response, undo));
     // The types know pairs only: a request of one HTTP goes with the response of the same.
     const call = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, contextValues);
     await universalResponseToNodeResponse(withReadableStatus(await handler(call)), response);
@@ -84,6 +86,12 @@ export function createHandler(
       else sendText(response, 400, "Bad request");
     });
   };
+}
+
+function whenOver(response: AnyResponse, undo: () => void): void {
+  const over = "stream" in response ? response.stream.destroyed : response.closed;
+  if (over) undo();
+  else response.once("close", undo);
 }
 
 /** Milliseconds of the units of `grpc-timeout`. */

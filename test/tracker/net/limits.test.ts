@@ -2,8 +2,14 @@ import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
 import type { Socket } from "node:net";
 import { connect } from "node:net";
+import { status } from "@grpc/grpc-js";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { verdictOn } from "../../../src/agent/session/verdict.ts";
+import { compileOptions } from "../../../src/tracker/config.ts";
+import { uuidv7 } from "../../../src/base/ids.ts";
 import { RateLimit } from "../../../src/tracker/net/rate-limit.ts";
+import { signToken } from "../../../src/tracker/net/signed-token.ts";
+import { TcpProxy } from "../../fault/tcp-proxy.ts";
 import { ManualClock } from "../../helpers/manual-clock.ts";
 import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
 import { jobClient, someSpec, testTracker } from "../../helpers/tracker.ts";
@@ -18,6 +24,23 @@ function open(address: string): Socket {
   socket.on("error", () => undefined);
   onTestFinished(() => void socket.destroy());
   return socket;
+}
+
+/** A watch of all jobs, on a connection of its own, that has shown what there is. */
+async function watchOf(address: string, token?: string): Promise<{ close(): Promise<void> }> {
+  const over = new AbortController();
+  const answers = jobClient(address, token).watchJobs({}, { signal: over.signal })[Symbol.asyncIterator]();
+  for (;;) {
+    const { value, done } = await answers.next();
+    if (done === true) throw new Error("The watch ended");
+    if (value.change.case === "synced") break;
+  }
+  return {
+    close: async () => {
+      over.abort();
+      await answers.next().catch(() => undefined);
+    },
+  };
 }
 
 describe("Limits", () => {
@@ -90,6 +113,123 @@ describe("Limits", () => {
     onTestFinished(() => session.destroy());
     await once(session, "remoteSettings");
     expect(session.remoteSettings.maxConcurrentStreams).toBe(3);
+  });
+
+  test("on a client's calls under way, over all its connections: what is beyond is told why; others go on", async () => {
+    const tokens = { agent: ["a"], operator: ["one", "two"] };
+    const { address } = await testTracker({ tokens, limits: { callsPerClient: 2 } });
+    const agent = new ScriptedAgent(address, "j", { token: "a" });
+    await agent.hello({ spec: someSpec });
+    const watches = await Promise.all([0, 1].map(() => watchOf(address, "one")));
+    const full = {
+      code: RESOURCE_EXHAUSTED,
+      rawMessage:
+        "More than 2 calls under way by operator-token-1: end some, such as watches and followed logs, or raise the tracker's --max-client-calls",
+    };
+    await expect(watchOf(address, "one")).rejects.toMatchObject(full);
+    await expect(jobClient(address, "one").getJob({ jobId: "j" })).rejects.toMatchObject(full);
+    await (await watchOf(address, "two")).close();
+    agent.heartbeat(1n);
+    expect((await agent.next("heartbeatReply")).value.nonce).toBe(1n);
+    // Room is given back.
+    await watches[0]?.close();
+    await expect.poll(() => jobClient(address, "one").getJob({ jobId: "j" })).toMatchObject({ job: { jobId: "j" } });
+    await watches[1]?.close();
+  });
+
+  test("on a client's calls: one without a name is known by its address", async () => {
+    const { address, jobs } = await testTracker({ limits: { callsPerClient: 1 } });
+    const watch = await watchOf(address);
+    await expect(jobs.listJobs({})).rejects.toThrow(/More than 1 calls under way by 127\.0\.0\.1: /);
+    await watch.close();
+  });
+
+  test("on a client's agents: RESOURCE_EXHAUSTED, which agents try again after; the place of one that went is free", async () => {
+    const tokens = { agent: ["a", "b"], operator: ["o"] };
+    const { address } = await testTracker({ tokens, limits: { agentsPerClient: 2, callsPerClient: 1 } });
+    const connected = ["j1", "j2"].map((job) => new ScriptedAgent(address, job, { token: "a" }));
+    for (const agent of connected) await agent.hello({ spec: someSpec });
+    const third = new ScriptedAgent(address, "j3", { token: "a" });
+    third.sayHello({ spec: someSpec });
+    expect(await third.ended).toEqual({
+      code: RESOURCE_EXHAUSTED,
+      details:
+        "More than 2 agents' streams open by agent-token-1: give some agents another token, " +
+        "or raise the tracker's --max-client-agents",
+    });
+    expect(verdictOn(status.RESOURCE_EXHAUSTED, false)).toBe("retry");
+    await new ScriptedAgent(address, "j4", { token: "b" }).hello({ spec: someSpec });
+    await jobClient(address, "o").listJobs({});
+    connected[0]?.vanish();
+    await expect
+      .poll(() => new ScriptedAgent(address, "j3", { token: "a" }).hello({ spec: someSpec }).catch(String))
+      .toMatchObject({ attempt: 1 });
+  });
+
+  test("on a client's agents: one that comes back over a new way frees the place of its old one, which is dead", async () => {
+    const { address } = await testTracker({ limits: { agentsPerClient: 2 } });
+    const sessionId = uuidv7();
+    for (let way = 1; way <= 4; way++) {
+      const proxy = await TcpProxy.start(address);
+      // The place is free a moment after the newer stream has been welcomed.
+      await expect
+        .poll(() => new ScriptedAgent(proxy.url, "j", { sessionId }).hello({ spec: someSpec }).catch(String))
+        .toMatchObject({ attempt: 1 });
+      proxy.blackHole();
+    }
+  });
+
+  test("on the streams of a token for one job are narrow, whatever others may have", async () => {
+    const key = "k".repeat(32);
+    const tokens = { agent: [], operator: ["o"], keys: [key] };
+    const { address } = await testTracker({ tokens, limits: { agentsPerClient: 0 } });
+    const token = await signToken(key, "j", 60_000);
+    const agents = Array.from({ length: 65 }, () => new ScriptedAgent(address, "j", { token }));
+    const refused = await Promise.race(agents.map(({ ended }) => ended));
+    expect(refused.code).toBe(RESOURCE_EXHAUSTED);
+    expect(refused.details).toMatch(
+      /^More than 64 agents' streams open by job-token-\S+: a token for one job is for one agent$/,
+    );
+    for (const agent of agents) agent.vanish();
+  });
+
+  test("leave room for ten thousand agents that share one token or one address", () => {
+    const { limits } = compileOptions({ dataDirectory: "d" });
+    expect(Math.min(limits.agentsPerClient, limits.connections)).toBeGreaterThan(10_000);
+    expect(limits.agentsPerClient).toBeLessThan(limits.connections);
+  });
+
+  test("on a message: the answer names the limit, for agents and on the control side", async () => {
+    const { address, jobs } = await testTracker();
+    const tooLarge = "x".repeat(5 * 1024 * 1024);
+    await expect(jobs.createJob({ spec: { command: [tooLarge] } })).rejects.toMatchObject({
+      code: RESOURCE_EXHAUSTED,
+      rawMessage: expect.stringMatching(/message size is larger than configured readMaxBytes 4194304/) as unknown,
+    });
+    const agent = new ScriptedAgent(address, "j");
+    await agent.hello({ spec: someSpec });
+    agent.print(tooLarge);
+    // The same message would come again, so this is one that agents do not try again after.
+    expect(await agent.ended).toMatchObject({
+      code: INVALID_ARGUMENT,
+      details: expect.stringMatching(/larger than configured readMaxBytes 4194304/) as unknown,
+    });
+  });
+
+  test.each<[string, Record<string, string>, RegExp]>([
+    [
+      "their number",
+      Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`k${i}`, ""])),
+      /has 65 entries: expected at most 64$/,
+    ],
+    ["a key", { "a b": "" }, /has the key "a b": expected 1 to 63 letters, digits/],
+    ["a value", { k: "x".repeat(257) }, /\["k"\] has 257 bytes: expected at most 256$/],
+  ])("on labels: %s", async (_, labels, message) => {
+    const { jobs } = await testTracker();
+    await expect(jobs.createJob({ spec: { ...someSpec, labels } })).rejects.toMatchObject({
+      code: INVALID_ARGUMENT,
+      rawMessage: expect.stringMatching(message) as unknown,
+    });
   });
 });
 

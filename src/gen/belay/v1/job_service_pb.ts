@@ -1010,8 +1010,9 @@ export const DeleteJobResponseSchema: GenMessage<DeleteJobResponse> =
  *
  * Errors that every call may end with: UNAUTHENTICATED (no or a bad token: get a new one), PERMISSION_DENIED (the token
  * does not allow it), UNAVAILABLE (the tracker stops or is overloaded: try again), INVALID_ARGUMENT (a field breaks a
- * rule that its comment states; the message names field and rule: mend the call). Calls that name a job end with
- * NOT_FOUND when the tracker does not know it.
+ * rule that its comment states; the message names field and rule: mend the call), RESOURCE_EXHAUSTED (a limit of the
+ * tracker, such as calls a second or under way of one client, or its disk is full; the message says which: try again
+ * later). Calls that name a job end with NOT_FOUND when the tracker does not know it.
  *
  * @generated from service belay.v1.JobService
  */
