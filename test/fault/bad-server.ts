@@ -1,18 +1,13 @@
 import { once } from "node:events";
-import { createServer as createHttp2Server, constants } from "node:http2";
-import type { Http2Server, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import { createServer as createHttp2Server } from "node:http2";
+import type { Http2Server, ServerHttp2Session } from "node:http2";
 import { connect, createServer } from "node:net";
 import type { AddressInfo, Socket } from "node:net";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { onTestFinished } from "vitest";
 import { OpenSessionResponseSchema, WelcomeSchema } from "../../src/gen/belay/v1/tracker_service_pb.ts";
-
-/** What is done to a connection by its bytes. */
-export type SocketVice = (socket: Socket) => void;
-
-/** What is done to a call by HTTP/2, or to the connection that it is on. */
-export type CallVice = (stream: ServerHttp2Stream, session: ServerHttp2Session, socket: Socket) => void;
+import { type CallVice, GRPC_HEADERS, type SocketVice } from "./vices.ts";
 
 /** A port whose first connection meets a vice, and all later ones a good tracker. */
 export interface BadServer {
@@ -21,12 +16,23 @@ export interface BadServer {
   readonly struck: Promise<number>;
 }
 
-/** A vice of bytes. */
-export async function badSocket(good: string, vice: SocketVice): Promise<BadServer> {
+/** A vice of bytes, as soon as there is a connection. */
+export async function badConnection(good: string, vice: SocketVice): Promise<BadServer> {
   const struck = Promise.withResolvers<number>();
   return serve(good, struck.promise, (socket) => {
     vice(socket);
     struck.resolve(performance.now());
+  });
+}
+
+/** A vice of bytes, when something was said. */
+export async function badSocket(good: string, vice: SocketVice): Promise<BadServer> {
+  const struck = Promise.withResolvers<number>();
+  return serve(good, struck.promise, (socket) => {
+    socket.once("data", () => {
+      vice(socket);
+      struck.resolve(performance.now());
+    });
   });
 }
 
@@ -78,12 +84,6 @@ async function serve(good: string, struck: Promise<number>, first: SocketVice): 
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, struck };
 }
 
-/** Headers of a good answer. */
-export const GRPC_HEADERS: Record<string, string | number> = {
-  ":status": 200,
-  "content-type": "application/grpc+proto",
-};
-
 /** A Welcome, as it is on the wire. */
 export function welcomeFrame(heartbeatInterval: number): Buffer {
   const value = create(WelcomeSchema, { attempt: 1, heartbeatInterval: durationFromMs(heartbeatInterval) });
@@ -95,12 +95,10 @@ export function welcomeFrame(heartbeatInterval: number): Buffer {
 }
 
 /** Welcomes the call; then strikes, once the agent has sent something more. */
-export function afterWelcome(vice: CallVice, interval = 10_000): CallVice {
+export function onceWelcomed(vice: CallVice, interval = 10_000): CallVice {
   return (stream, session, socket) => {
     stream.respond(GRPC_HEADERS, { waitForTrailers: true });
     stream.write(welcomeFrame(interval));
     stream.once("data", () => vice(stream, session, socket));
   };
 }
-
-export { constants };

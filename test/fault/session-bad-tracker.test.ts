@@ -7,8 +7,7 @@ import { ScriptedTracker } from "../helpers/scripted-tracker.ts";
 import type { ScriptedStream } from "../helpers/scripted-tracker.ts";
 import { someAgent, until } from "./an-agent.ts";
 import { someSession } from "./a-session.ts";
-import { afterWelcome, badCall } from "./bad-server.ts";
-import { record } from "./record.ts";
+import { badCall, onceWelcomed } from "./bad-server.ts";
 
 async function badTracker(): Promise<ScriptedTracker> {
   const tracker = await ScriptedTracker.start();
@@ -46,11 +45,6 @@ describe("A tracker that", () => {
     await mute.over;
     await welcomed(tracker);
     expect(await said.next()).toBe("connected");
-    record({
-      fault: "a tracker that never greets",
-      noticed,
-      whole: performance.now() - begin,
-    });
     expect(noticed).toBeGreaterThanOrEqual(9_900);
   });
 
@@ -128,7 +122,7 @@ describe("A tracker that", () => {
     const beaten = Promise.withResolvers<void>();
     const server = await badCall(
       good.url,
-      afterWelcome((stream) => {
+      onceWelcomed((stream) => {
         // Field 99 of the response, varint 1: a payload of times to come. Then nothing at all.
         stream.write(Buffer.from([0, 0, 0, 0, 3, 0x98, 0x06, 0x01]));
         stream.write(Buffer.from([0, 0, 0, 0, 0]));
@@ -194,7 +188,6 @@ describe("A tracker that", () => {
     const stream = await welcomed(tracker);
     await stream.next("heartbeat");
     const each = (performance.now() - begin) / 10;
-    record({ fault: "a tracker that closes cleanly again and again", whole: each });
     await until(agent.said, /^connected again/);
     // A second of back-off at most: a half on average, and never all of them at once.
     expect(each).toBeLessThan(2000);

@@ -1,0 +1,160 @@
+import { once } from "node:events";
+import { connect as connectHttp2, constants, performServerHandshake } from "node:http2";
+import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import { createServer } from "node:net";
+import type { AddressInfo, Server, Socket } from "node:net";
+import { onTestFinished } from "vitest";
+import type { CallVice, SocketVice } from "./vices.ts";
+
+/** What new connections, or the calls on them, are to meet. */
+export type Armed =
+  | { readonly meets: "connection" | "first bytes"; readonly does: SocketVice }
+  | { readonly meets: "call"; readonly does: CallVice };
+
+/** A call that is passed on, from the answer's headers to its end. */
+interface LiveCall {
+  readonly stream: ServerHttp2Stream;
+  readonly session: ServerHttp2Session;
+  readonly socket: Socket;
+  /** Has nothing more passed on in either direction; the tracker's side stays as it is. */
+  readonly letGo: () => void;
+}
+
+/**
+ * Stands before a good tracker and passes calls on, message by message, as a proxy of HTTP/2 does; and breaks what it
+ * is told to break: calls in the midst of their life, or whatever comes next.
+ */
+export class Front {
+  readonly url: string;
+  private readonly server: Server;
+  private readonly good: string;
+  private readonly sockets = new Set<Socket>();
+  private armed: Armed | undefined;
+  private met: () => void = () => undefined;
+  private live: LiveCall | undefined;
+
+  private constructor(server: Server, good: string) {
+    const { address, port } = server.address() as AddressInfo;
+    this.url = `http://${address}:${port}`;
+    this.server = server;
+    this.good = good;
+    server.on("connection", (socket) => this.take(socket));
+  }
+
+  static async open(good: string): Promise<Front> {
+    const server = createServer({ noDelay: true });
+    // An address of its own: nobody is given the port while nobody listens.
+    server.listen(0, "127.42.0.1");
+    await once(server, "listening");
+    const front = new Front(server, good);
+    onTestFinished(() => {
+      server.close();
+      front.cut();
+    });
+    return front;
+  }
+
+  /** From now on, every connection or call meets this, until `disarm`. @param met called for each that did */
+  arm(armed: Armed, met: () => void): void {
+    this.armed = armed;
+    this.met = met;
+  }
+
+  disarm(): void {
+    this.armed = undefined;
+  }
+
+  /** Resets all connections. */
+  cut(): void {
+    for (const socket of this.sockets) socket.resetAndDestroy();
+  }
+
+  /** Does something to the call that is being passed on. */
+  strike(does: CallVice): void {
+    const { live } = this;
+    if (live === undefined) throw new Error("No call is being passed on");
+    this.live = undefined;
+    live.letGo();
+    does(live.stream, live.session, live.socket);
+  }
+
+  /** As when the tracker's process is away: connections are reset, and new ones refused. */
+  goAway(): void {
+    this.server.close();
+    this.cut();
+  }
+
+  comeBack(): void {
+    const { hostname, port } = new URL(this.url);
+    this.server.listen(Number(port), hostname);
+  }
+
+  private take(socket: Socket): void {
+    this.sockets.add(socket.on("error", () => undefined));
+    socket.once("close", () => this.sockets.delete(socket));
+    const { armed } = this;
+    if (armed?.meets === "connection") {
+      armed.does(socket);
+      this.met();
+    } else if (armed?.meets === "first bytes") {
+      socket.once("data", () => {
+        armed.does(socket);
+        this.met();
+      });
+    } else {
+      const session: ServerHttp2Session = performServerHandshake(socket);
+      session.on("error", () => undefined);
+      session.on("stream", (stream, headers) => this.call({ stream, session, socket }, headers));
+    }
+  }
+
+  private call(call: Omit<LiveCall, "letGo">, headers: IncomingHttpHeaders): void {
+    const { stream, session, socket } = call;
+    stream.on("error", () => undefined);
+    const { armed } = this;
+    if (armed?.meets !== "call") {
+      this.passOn(call, headers);
+      return;
+    }
+    // The call has said Hello.
+    stream.once("data", () => {
+      armed.does(stream, session, socket);
+      this.met();
+      stream.resume();
+    });
+  }
+
+  private passOn(call: Omit<LiveCall, "letGo">, headers: IncomingHttpHeaders): void {
+    const { stream, socket } = call;
+    const onward = connectHttp2(this.good);
+    onward.on("error", () => socket.destroy());
+    socket.once("close", () => onward.destroy());
+    const up = onward.request({ ...headers });
+    up.on("error", () => undefined);
+    let trailers: IncomingHttpHeaders = {};
+    const sendTrailers = (): void => stream.sendTrailers(trailers);
+    up.on("trailers", (sent) => (trailers = sent));
+    up.once("response", (answer, flags) => {
+      const over = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
+      stream.respond(answer, over ? { endStream: true } : { waitForTrailers: true });
+      if (over) return;
+      stream.once("wantTrailers", sendTrailers);
+      up.pipe(stream);
+      this.live = {
+        ...call,
+        letGo: () => {
+          stream.off("wantTrailers", sendTrailers);
+          stream.unpipe(up);
+          up.unpipe(stream);
+          stream.resume();
+          up.resume();
+        },
+      };
+    });
+    stream.pipe(up);
+    stream.once("close", () => {
+      if (this.live?.stream === stream) this.live = undefined;
+      up.close(constants.NGHTTP2_CANCEL);
+    });
+  }
+}

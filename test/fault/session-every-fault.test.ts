@@ -1,0 +1,219 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { expect, test } from "vitest";
+import { isAlive, readProcess } from "../../src/agent/job/proc.ts";
+import { JobState, LogCompleteness, LogStream } from "../../src/gen/belay/v1/job_pb.ts";
+import { GoodbyeReason, GoodbyeSchema, OpenSessionResponseSchema } from "../../src/gen/belay/v1/tracker_service_pb.ts";
+import { readLog, testDirectory, testTracker } from "../helpers/tracker.ts";
+import type { TestTracker } from "../helpers/tracker.ts";
+import { type SomeAgent, someAgent } from "./an-agent.ts";
+import { type Armed, Front } from "./front.ts";
+import { record } from "./record.ts";
+import { afterWelcome, beforeWelcome, endWith, endWithoutTrailers, onConnect, onFirstBytes } from "./vices.ts";
+import type { CallVice } from "./vices.ts";
+
+/**
+ * How one fault is brought about.
+ *
+ * - `live`: something is done to the stream that is open.
+ * - `next`: the agent is sent away, to come back at once, and what it does next meets something.
+ * - `away`: the open stream is cut, and nobody listens until the agent has found that out.
+ */
+type Fault = { readonly name: string } & (
+  | { readonly how: "live"; readonly does: CallVice }
+  | { readonly how: "next"; readonly armed: Armed }
+  | { readonly how: "away" }
+);
+
+const faults: readonly Fault[] = [
+  ...afterWelcome.map(([name, does]): Fault => ({ name, how: "live", does })),
+  { name: "END_STREAM without trailers, which only silence tells", how: "live", does: endWithoutTrailers },
+  ...onConnect.map(([name, does]) => next(name, { meets: "connection", does })),
+  ...onFirstBytes.map(([name, does]) => next(name, { meets: "first bytes", does })),
+  ...beforeWelcome.map(([name, does]) => next(name, { meets: "call", does })),
+  next("a tracker that never greets", { meets: "call", does: () => undefined }),
+  { name: "nobody listens", how: "away" },
+];
+
+function next(name: string, armed: Armed): Fault {
+  return { name: `before Welcome: ${name}`, how: "next", armed };
+}
+
+/** Ends a stream as a tracker that stops does, which costs the agent no time. */
+function sendAway(stream: Parameters<CallVice>[0]): void {
+  const value = create(GoodbyeSchema, { reason: GoodbyeReason.DRAINING, retryDelay: durationFromMs(0) });
+  const body = toBinary(
+    OpenSessionResponseSchema,
+    create(OpenSessionResponseSchema, { payload: { case: "goodbye", value } }),
+  );
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(body.length, 1);
+  stream.write(Buffer.concat([head, body]));
+  endWith(stream, "0");
+}
+
+/** Two processes that count aloud, each its own lines, until a file is there. */
+function twoCounters(end: string): string {
+  const count = `count() { i=0; while [ ! -e ${end} ]; do i=$((i+1)); echo $1 $i; sleep $2; done; echo $1 counted $i; }`;
+  return `${count}; count child 0.1 & echo pids $$ $!; count main 0.03; wait`;
+}
+
+/**
+ * What agent and tracker know, counted as they say it: the agent runs in this process, so that what is seen of it here
+ * is never late, and no fault is taken for another.
+ */
+class Witness {
+  /** Whether the agent has a stream that was welcomed. */
+  open = false;
+  /** Called within each loss of a stream, welcomed or not, before the agent can do anything about it. */
+  onLost: () => void = () => undefined;
+  /** What a follower has had from the tracker. */
+  followed = "";
+  private broken: unknown;
+  private wake: () => void = () => undefined;
+
+  readonly onProgress = (line: string): void => {
+    this.open = line.startsWith("connected");
+    if (line.startsWith("no tracker: ")) this.onLost();
+    this.wake();
+  };
+
+  /** Follows the log of a job, at the tracker itself. */
+  follow({ jobs }: TestTracker, jobId: string): void {
+    const read = async (): Promise<void> => {
+      for await (const { chunks } of jobs.readLogs({ jobId, streams: [LogStream.STDOUT], follow: true })) {
+        for (const { content } of chunks) {
+          if (content.case === "data") this.followed += Buffer.from(content.value).toString("latin1");
+        }
+        this.wake();
+      }
+    };
+    read().catch((error: unknown) => {
+      this.broken = error;
+      this.wake();
+    });
+  }
+
+  /** Waits until something is so; looked at after each thing that happens. */
+  async until(holds: () => boolean): Promise<void> {
+    while (!holds()) {
+      if (this.broken !== undefined) throw this.broken;
+      await new Promise<void>((resolve) => (this.wake = resolve));
+    }
+  }
+}
+
+/** Bytes that a follower got otherwise than they were printed, from the first that differs on. */
+function wrong(followed: string, printed: string): number {
+  let same = 0;
+  while (same < followed.length && followed[same] === printed[same]) same++;
+  return followed.length - same;
+}
+
+/** When a process was started, in the kernel's ticks; a process that has ended has no time, or another's. */
+function startTimeOf(pid: number): number | undefined {
+  const entry = readProcess(pid);
+  return entry === undefined || !isAlive(entry) ? undefined : entry.startTime;
+}
+
+/** The numbers that one of the counters printed. */
+function numbers(log: string, who: string): number[] {
+  return [...log.matchAll(new RegExp(`^${who} (\\d+)$`, "gm"))].map(([, number]) => Number(number));
+}
+
+/** Milliseconds of `performance.now()`. */
+interface Times {
+  struck: number;
+  noticed: number;
+  /** When the fault was over, if it lasts; else when it struck. */
+  over: number;
+  whole: number;
+}
+
+/** Brings a fault about, and waits until all is whole again. */
+async function befall(fault: Fault, front: Front, witness: Witness, agent: SomeAgent): Promise<Times> {
+  await witness.until(() => witness.open);
+  const now = performance.now();
+  const times: Times = { struck: now, noticed: Number.NaN, over: now, whole: Number.NaN };
+  // A stream is open by the agent's own account, so what comes next is the loss of that stream. For faults that the
+  // next stream is to meet, that loss is our doing; the one after it is the fault's.
+  let losses = fault.how === "live" ? 1 : 2;
+  witness.onLost = () => {
+    losses--;
+    if (losses === 1 && fault.how === "away") times.noticed = performance.now();
+    if (losses !== 0) return;
+    if (fault.how === "away") {
+      times.over = performance.now();
+      front.comeBack();
+    } else {
+      times.noticed = performance.now();
+      front.disarm();
+    }
+  };
+  let met = false;
+  switch (fault.how) {
+    case "live":
+      front.strike(fault.does);
+      break;
+    case "next":
+      front.arm(fault.armed, () => {
+        if (!met) times.struck = times.over = performance.now();
+        met = true;
+      });
+      front.strike(sendAway);
+      break;
+    case "away":
+      front.goAway();
+      break;
+  }
+  await witness.until(() => losses <= 0 && witness.open);
+  const printed = agent.output().length;
+  await witness.until(() => witness.followed.length >= printed);
+  times.whole = performance.now();
+  return times;
+}
+
+/**
+ * What shows that a fault was got over: a stream is open again, and a follower at the tracker has every byte that was
+ * printed until then, as it was printed.
+ */
+test("One job lives through every way in which a stream can end: not a byte is lost, and no process harmed", {
+  timeout: 180_000,
+}, async () => {
+  const tracker = await testTracker({ heartbeatInterval: 500 });
+  const front = await Front.open(tracker.address);
+  const end = join(await testDirectory(), "end");
+  const witness = new Witness();
+  const agent = someAgent(front.url, twoCounters(end), { onProgress: witness.onProgress });
+  await agent.prints("child 1\n");
+  const [, main, child] = /^pids (\d+) (\d+)$/m.exec(agent.output()) ?? [];
+  const processes = [Number(main), Number(child)].map((pid) => ({ pid, startTime: startTimeOf(pid) }));
+  witness.follow(tracker, agent.jobId);
+
+  for (const fault of faults) {
+    const { struck, noticed, over, whole } = await befall(fault, front, witness, agent);
+    const bytesLost = wrong(witness.followed, agent.output());
+    const harmed = processes.filter(({ pid, startTime }) => startTimeOf(pid) !== startTime).length;
+    expect({ bytesLost, harmed }, fault.name).toEqual({ bytesLost: 0, harmed: 0 });
+    record({ fault: fault.name, noticed: noticed - struck, whole: whole - over, bytesLost, harmed });
+  }
+
+  writeFileSync(end, "");
+  const { delivered, undelivered, result } = await agent.outcome;
+  expect({ delivered, undelivered, exitCode: result.exitCode }).toEqual({
+    delivered: true,
+    undelivered: "",
+    exitCode: 0,
+  });
+  const { job } = await tracker.jobs.getJob({ jobId: agent.jobId });
+  expect(job?.state).toBe(JobState.SUCCEEDED);
+  expect(job?.attempts.map(({ logCompleteness }) => logCompleteness)).toEqual([LogCompleteness.COMPLETE]);
+  const stored = await readLog(tracker.jobs, { jobId: agent.jobId, streams: [LogStream.STDOUT] });
+  expect(stored).toBe(agent.output());
+  for (const who of ["main", "child"]) {
+    const counted = Number(new RegExp(`^${who} counted (\\d+)$`, "m").exec(stored)?.[1]);
+    expect(numbers(stored, who)).toEqual(Array.from({ length: counted }, (_, i) => i + 1));
+  }
+});

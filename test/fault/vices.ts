@@ -1,0 +1,123 @@
+import { constants } from "node:http2";
+import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import type { Socket } from "node:net";
+
+/** What is done to a connection by its bytes. */
+export type SocketVice = (socket: Socket) => void;
+
+/** What is done to a call by HTTP/2, or to the connection that it is on. */
+export type CallVice = (stream: ServerHttp2Stream, session: ServerHttp2Session, socket: Socket) => void;
+
+/** Headers of a good answer. */
+export const GRPC_HEADERS: Record<string, string | number> = {
+  ":status": 200,
+  "content-type": "application/grpc+proto",
+};
+
+/** Its name, what does it, and what the agent must say of it. */
+export type Vice<Does> = readonly [name: string, does: Does, why: RegExp];
+
+/** Every way in which a stream can end. The first ones: to a connection as soon as it is there. */
+export const onConnect: readonly Vice<SocketVice>[] = [
+  ["FIN at once", (socket) => socket.end(), /./],
+  ["RST at once", (socket) => socket.resetAndDestroy(), /./],
+];
+
+const html = "<html><body>Sign in to the network</body></html>";
+
+/** To a connection on which something was said. */
+export const onFirstBytes: readonly Vice<SocketVice>[] = [
+  ["RST after the first bytes", (socket) => socket.resetAndDestroy(), /./],
+  ["FIN after the first bytes", (socket) => socket.end(), /./],
+  ["a server of HTTP/1.1 only", (socket) => socket.end("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), /./],
+  [
+    "a proxy of HTTP/1.1 that answers 200 text/html",
+    (socket) =>
+      socket.end(`HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: ${html.length}\r\n\r\n${html}`),
+    /./,
+  ],
+  // A fatal alert, unexpected_message.
+  ["a server of TLS only", (socket) => socket.end(Buffer.from([0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x0a])), /./],
+  ["random bytes", (socket) => socket.end(Buffer.alloc(4096, 0xa5)), /./],
+];
+
+/** To a call that has said Hello, before any answer. */
+export const beforeWelcome: readonly Vice<CallVice>[] = [
+  ["END_STREAM without headers of gRPC", (stream) => stream.respond({ ":status": 200 }, { endStream: true }), /./],
+  ["a proxy's 502", (stream) => stream.respond({ ":status": 502 }, { endStream: true }), /502/],
+  ["a proxy's 429", (stream) => stream.respond({ ":status": 429 }, { endStream: true }), /429/],
+  [
+    "a proxy's 200 text/html",
+    (stream) => {
+      stream.respond({ ":status": 200, "content-type": "text/html" });
+      stream.end(html);
+    },
+    /./,
+  ],
+  ["RST_STREAM without headers", (stream) => stream.close(constants.NGHTTP2_INTERNAL_ERROR), /./],
+  ["RST_STREAM REFUSED_STREAM", (stream) => stream.close(constants.NGHTTP2_REFUSED_STREAM), /./],
+  [
+    "headers, then RST_STREAM",
+    (stream) => {
+      stream.respond(GRPC_HEADERS);
+      setImmediate(() => stream.close(constants.NGHTTP2_CANCEL));
+    },
+    /./,
+  ],
+  [
+    "GOAWAY before the answer",
+    (_, session) => {
+      session.goaway(constants.NGHTTP2_NO_ERROR);
+      setImmediate(() => session.destroy());
+    },
+    /./,
+  ],
+  [
+    "GOAWAY too_many_pings",
+    (_, session) => session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM, 0, Buffer.from("too_many_pings")),
+    /./,
+  ],
+];
+
+/** To a call that was welcomed; its answer was begun with `waitForTrailers`. */
+export const afterWelcome: readonly Vice<CallVice>[] = [
+  ["RST_STREAM NO_ERROR", (stream) => stream.close(constants.NGHTTP2_NO_ERROR), /./],
+  ["trailers with OK", (stream) => endWith(stream, "0"), /^lost: The tracker ended the stream$/],
+  ["trailers with UNAVAILABLE", (stream) => endWith(stream, "14"), /./],
+  ["trailers with INTERNAL", (stream) => endWith(stream, "13"), /./],
+  ["trailers with UNAUTHENTICATED", (stream) => endWith(stream, "16"), /./],
+  ["trailers with PERMISSION_DENIED", (stream) => endWith(stream, "7"), /./],
+  ["trailers with NOT_FOUND", (stream) => endWith(stream, "5"), /./],
+  ["trailers with UNIMPLEMENTED", (stream) => endWith(stream, "12"), /./],
+  ["trailers with OUT_OF_RANGE", (stream) => endWith(stream, "11"), /./],
+  ["trailers with a code that nobody knows", (stream) => endWith(stream, "77"), /./],
+  ["RST_STREAM CANCEL", (stream) => stream.close(constants.NGHTTP2_CANCEL), /./],
+  ["RST_STREAM INTERNAL_ERROR", (stream) => stream.close(constants.NGHTTP2_INTERNAL_ERROR), /./],
+  ["RST_STREAM ENHANCE_YOUR_CALM", (stream) => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM), /./],
+  ["a message that is no protobuf", (stream) => stream.write(Buffer.from([0, 0, 0, 0, 3, 0xff, 0xff, 0xff])), /./],
+  ["a message of 4 GiB, as its head says", (stream) => stream.write(Buffer.from([0, 0xff, 0xff, 0xff, 0xff])), /./],
+  [
+    "GOAWAY that cuts the live stream",
+    (_, session) => {
+      session.goaway(constants.NGHTTP2_INTERNAL_ERROR, 0);
+      session.destroy();
+    },
+    /./,
+  ],
+  ["FIN", (_stream, _session, socket) => socket.end(), /./],
+  ["RST", (_stream, _session, socket) => socket.resetAndDestroy(), /./],
+  ["the session's destruction", (_, session) => session.destroy(), /./],
+];
+
+/** Told by silence alone: grpc-js says nothing of it while our own side is open. */
+export function endWithoutTrailers(stream: ServerHttp2Stream): void {
+  // No trailers make an empty DATA frame with END_STREAM.
+  stream.once("wantTrailers", () => stream.sendTrailers({}));
+  stream.end();
+}
+
+/** Ends a call with a status. */
+export function endWith(stream: ServerHttp2Stream, code: string): void {
+  stream.once("wantTrailers", () => stream.sendTrailers({ "grpc-status": code, "grpc-message": "because" }));
+  stream.end();
+}
