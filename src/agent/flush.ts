@@ -4,13 +4,13 @@ import { systemClock as clock } from "../base/clock.ts";
 import { formatDuration } from "../base/durations.ts";
 import { messageOf } from "../base/errors.ts";
 import { type Logger, silentLogger } from "../base/logger.ts";
+import { parseTrackerAddresses } from "../base/tracker-address.ts";
 import { formatSize } from "../base/sizes.ts";
 import { EndReason, JobResultSchema, JobState, LogCompleteness, Outcome } from "../gen/belay/v1/job_pb.ts";
 import { EventSchema, OpenSessionRequestSchema } from "../gen/belay/v1/tracker_service_pb.ts";
 import type { TransportSecurity } from "./options.ts";
 import { sessionsIn } from "./report/disk/left-behind.ts";
 import { type RecoveredSpool, recoverSpool } from "./report/disk/recover.ts";
-import { parseAddresses } from "./session/address.ts";
 import { Session, type SessionEnd } from "./session/session.ts";
 
 /** How long it tries for each session, unless told otherwise. Milliseconds. */
@@ -73,7 +73,7 @@ export interface FlushOutcome {
  * @throws BelayError `BAD_USAGE` if the address cannot be parsed
  */
 export async function flushSpool(options: FlushOptions): Promise<FlushOutcome> {
-  parseAddresses(options.tracker);
+  parseTrackerAddresses(options.tracker);
   const sessions: FlushedSession[] = [];
   for (const path of sessionsIn(options.directory, options.except)) {
     if (options.signal?.aborted === true) break;
@@ -148,7 +148,7 @@ async function deliver(
   const timeout = options.timeout ?? DEFAULT_TIMEOUT;
   const session = new Session({
     identity: { sessionId, jobId, attempt, agent, spec: undefined, nextAttemptFollows },
-    addresses: parseAddresses(options.tracker),
+    addresses: parseTrackerAddresses(options.tracker),
     security: options.security ?? {},
     connectTimeout: timeout,
     spool,

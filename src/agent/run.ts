@@ -5,6 +5,7 @@ import { formatDuration } from "../base/durations.ts";
 import { BelayError } from "../base/errors.ts";
 import { idProblem, uuidv7 } from "../base/ids.ts";
 import { silentLogger } from "../base/logger.ts";
+import { parseTrackerAddresses } from "../base/tracker-address.ts";
 import { EndReason, JobState, LogCompleteness, StatusReportSchema } from "../gen/belay/v1/job_pb.ts";
 import type { JobResult, JobSpec, ProcessInfo, StatusReport } from "../gen/belay/v1/job_pb.ts";
 import type { Welcome } from "../gen/belay/v1/tracker_service_pb.ts";
@@ -19,7 +20,6 @@ import { makeSpool } from "./report/make-spool.ts";
 import { MetricsLoop } from "./report/metrics-loop.ts";
 import { OutputPath } from "./report/output-path.ts";
 import { Report } from "./report/report.ts";
-import { parseAddresses } from "./session/address.ts";
 import { CommandDesk } from "./session/command-desk.ts";
 import { Session, type SessionEnd } from "./session/session.ts";
 
@@ -61,7 +61,7 @@ class Agent {
 
   constructor(options: AgentOptions) {
     this.options = options;
-    const addresses = parseAddresses(options.tracker);
+    const addresses = parseTrackerAddresses(options.tracker);
     // The machine is made ready for the job while the tracker is dialed.
     this.prepared = prepareJob({
       containment: options.containment ?? "auto",

@@ -2,10 +2,10 @@ import { create } from "@bufbuild/protobuf";
 import { onTestFinished } from "vitest";
 import { Report } from "../../src/agent/report/report.ts";
 import type { TransportSecurity } from "../../src/agent/options.ts";
-import { parseAddresses } from "../../src/agent/session/address.ts";
 import { Session } from "../../src/agent/session/session.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLogger } from "../../src/base/logger.ts";
+import { parseTrackerAddresses } from "../../src/base/tracker-address.ts";
 import { AgentInfoSchema, JobSpecSchema, JobState } from "../../src/gen/belay/v1/job_pb.ts";
 import { Queue } from "../helpers/queue.ts";
 
@@ -31,7 +31,7 @@ export function someSession(
       agent: create(AgentInfoSchema, { version: "test" }),
       spec: create(JobSpecSchema, { command: ["true"] }),
     },
-    addresses: parseAddresses(address),
+    addresses: parseTrackerAddresses(address),
     security: options.security ?? {},
     connectTimeout: options.connectTimeout ?? 20_000,
     spool: report.spool,

@@ -3,13 +3,13 @@ import { Client, type ClientDuplexStream, credentials, type ChannelCredentials, 
 import { BelayError, messageOf } from "../../base/errors.ts";
 import { grpcMethod, type Sendable } from "../../base/grpc-service.ts";
 import { MiB } from "../../base/sizes.ts";
+import { hostAndPort, type TrackerAddress } from "../../base/tracker-address.ts";
 import {
   type OpenSessionRequest,
   type OpenSessionResponse,
   TrackerService,
 } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { TransportSecurity } from "../options.ts";
-import type { Address } from "./address.ts";
 
 /** Largest message that the agent takes. */
 export const MAX_MESSAGE_BYTES: number = 4 * MiB;
@@ -34,7 +34,7 @@ const METHOD = grpcMethod(TrackerService.method.openSession);
  *
  * @throws BelayError `BAD_USAGE` when the token may not be sent or read
  */
-export async function dial(address: Address, security: TransportSecurity, version: string): Promise<Dialed> {
+export async function dial(address: TrackerAddress, security: TransportSecurity, version: string): Promise<Dialed> {
   const metadata = new Metadata();
   if (security.tokenFile !== undefined) {
     if (!address.tls && !address.local && security.insecure !== true) {
@@ -45,7 +45,7 @@ export async function dial(address: Address, security: TransportSecurity, versio
     }
     metadata.set("authorization", `Bearer ${await readToken(security.tokenFile)}`);
   }
-  const client = new Client(address.target, channelCredentials(address, security), {
+  const client = new Client(targetOf(address), channelCredentials(address, security), {
     "grpc.enable_retries": 0,
     // Its default confirms writes a mebibyte early.
     "grpc.per_rpc_retry_buffer_size": 0,
@@ -87,7 +87,12 @@ export async function readToken(path: string): Promise<string> {
   return token;
 }
 
-function channelCredentials(address: Address, security: TransportSecurity): ChannelCredentials {
+/** In grpc-js's words. */
+function targetOf(address: TrackerAddress): string {
+  return address.kind === "unix" ? `unix:${address.path}` : `dns:${hostAndPort(address)}`;
+}
+
+function channelCredentials(address: TrackerAddress, security: TransportSecurity): ChannelCredentials {
   if (!address.tls) return credentials.createInsecure();
   return credentials.createSsl(security.ca ?? null, security.key ?? null, security.cert ?? null);
 }

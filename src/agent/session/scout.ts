@@ -1,7 +1,7 @@
 import { connect } from "node:net";
 import { lookup } from "node:dns/promises";
 import type { Clock, Timer } from "../../base/clock.ts";
-import type { Address } from "./address.ts";
+import type { TrackerAddress } from "../../base/tracker-address.ts";
 
 /** Longest time between two looks at an address, in milliseconds. Each waits for half of it at least. */
 const LOOK_EVERY = 1000;
@@ -23,17 +23,17 @@ type Environment = Readonly<Record<string, string | undefined>>;
  * the tracker within a second and a half of its return, spread evenly.
  */
 export class Scout {
-  private readonly addresses: readonly Address[];
+  private readonly addresses: readonly TrackerAddress[];
   private readonly clock: Clock;
-  private readonly onOpen: (address: Address) => void;
-  private readonly shut = new Set<Address>();
+  private readonly onOpen: (address: TrackerAddress) => void;
+  private readonly shut = new Set<TrackerAddress>();
   private readonly timers = new Set<Timer>();
   private looking: AbortController | undefined;
 
   constructor(
-    addresses: readonly Address[],
+    addresses: readonly TrackerAddress[],
     clock: Clock,
-    onOpen: (address: Address) => void,
+    onOpen: (address: TrackerAddress) => void,
     environment: Environment = process.env,
   ) {
     // Behind a proxy, a look of our own would say nothing.
@@ -50,7 +50,7 @@ export class Scout {
   }
 
   /** Tells it that an address was found shut. */
-  foundShut(address: Address): void {
+  foundShut(address: TrackerAddress): void {
     this.shut.add(address);
   }
 
@@ -62,7 +62,7 @@ export class Scout {
     this.timers.clear();
   }
 
-  private lookSoon(address: Address, signal: AbortSignal): void {
+  private lookSoon(address: TrackerAddress, signal: AbortSignal): void {
     const timer = this.clock.after(LOOK_EVERY * (0.5 + Math.random() / 2), () => {
       this.timers.delete(timer);
       void this.look(address, signal);
@@ -71,7 +71,7 @@ export class Scout {
   }
 
   /** Never rejects. One at a time for each address, its name look-up included: those block threads of the process. */
-  private async look(address: Address, signal: AbortSignal): Promise<void> {
+  private async look(address: TrackerAddress, signal: AbortSignal): Promise<void> {
     const open = await isOpen(address, this.clock, signal);
     if (signal.aborted) return;
     this.lookSoon(address, signal);
@@ -81,10 +81,10 @@ export class Scout {
 }
 
 /** Whether a connection can be made. */
-async function isOpen({ target }: Address, clock: Clock, signal: AbortSignal): Promise<boolean> {
+async function isOpen(address: TrackerAddress, clock: Clock, signal: AbortSignal): Promise<boolean> {
   let where: { path: string } | { host: string; port: number };
   try {
-    where = await socketAddress(target);
+    where = await socketAddress(address);
   } catch {
     return false;
   }
@@ -107,18 +107,15 @@ async function isOpen({ target }: Address, clock: Clock, signal: AbortSignal): P
   });
 }
 
-async function socketAddress(target: string): Promise<{ path: string } | { host: string; port: number }> {
-  if (target.startsWith("unix:")) return { path: target.slice("unix:".length) };
-  const match = /^dns:(?:\[(.+)\]|(.+)):(\d+)$/.exec(target);
-  const { address: host } = await lookup(match?.[1] ?? match?.[2] ?? "");
-  return { host, port: Number(match?.[3]) };
+async function socketAddress(address: TrackerAddress): Promise<{ path: string } | { host: string; port: number }> {
+  if (address.kind === "unix") return { path: address.path };
+  return { host: (await lookup(address.host)).address, port: address.port };
 }
 
 /** Whether grpc-js goes through a proxy to an address. */
-function isProxied({ target }: Address, environment: Environment): boolean {
+function isProxied(address: TrackerAddress, environment: Environment): boolean {
   const proxy = environment["grpc_proxy"] || environment["https_proxy"] || environment["http_proxy"];
-  if (!proxy || target.startsWith("unix:")) return false;
-  const host = target.replace(/^dns:/, "").replace(/:\d+$/, "");
+  if (!proxy || address.kind === "unix") return false;
   const direct = (environment["no_grpc_proxy"] || environment["no_proxy"] || "").split(",").map((name) => name.trim());
-  return !direct.some((name) => name !== "" && host.endsWith(name));
+  return !direct.some((name) => name !== "" && address.host.endsWith(name));
 }

@@ -6,6 +6,7 @@ import { type Clock, sleep } from "../../base/clock.ts";
 import { formatDuration } from "../../base/durations.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
+import type { TrackerAddress } from "../../base/tracker-address.ts";
 import {
   type AgentInfo,
   CommandKind,
@@ -24,7 +25,6 @@ import {
 } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { TransportSecurity } from "../options.ts";
 import { LANES, type Spool } from "../report/spool.ts";
-import type { Address } from "./address.ts";
 import { dial, type Dialed, MAX_MESSAGE_BYTES } from "./dial.ts";
 import { StallMeter } from "./stall-meter.ts";
 import { Scout } from "./scout.ts";
@@ -101,7 +101,7 @@ export interface SessionHandlers {
 /** Options of a session. */
 export interface SessionOptions {
   readonly identity: SessionIdentity;
-  readonly addresses: readonly Address[];
+  readonly addresses: readonly TrackerAddress[];
   readonly security: TransportSecurity;
   /** Milliseconds to the first Welcome. 0: no bound. */
   readonly connectTimeout: number;
@@ -129,7 +129,7 @@ export class Session {
   private attempt: number;
   private turn = 0;
   /** An address that the scout has found open; where to dial next. */
-  private opened: Address | undefined;
+  private opened: TrackerAddress | undefined;
   /** Ends the wait between two streams. */
   private waiting = new AbortController();
   private streams = 0;
@@ -228,15 +228,15 @@ export class Session {
   }
 
   /** The addresses in turn, but first the one that was found open. */
-  private nextAddress(): Address {
+  private nextAddress(): TrackerAddress {
     const { addresses } = this.options;
     const found = this.opened;
     this.opened = undefined;
     if (found !== undefined) this.turn = addresses.indexOf(found);
-    return addresses[this.turn++ % addresses.length] as Address;
+    return addresses[this.turn++ % addresses.length] as TrackerAddress;
   }
 
-  private async oneStream(address: Address): Promise<StreamEnd> {
+  private async oneStream(address: TrackerAddress): Promise<StreamEnd> {
     const { spool, clock, identity, security, handlers } = this.options;
     this.streams++;
     let dialed: Dialed;
@@ -323,7 +323,7 @@ export class Session {
     this.stream?.halfClose();
   }
 
-  private judge(end: StreamEnd, address: Address): SessionEnd | undefined {
+  private judge(end: StreamEnd, address: TrackerAddress): SessionEnd | undefined {
     const { identity } = this.options;
     if (this.delivered) return { kind: "delivered", receipt: this.receipt };
     if (this.closing.signal.aborted) return this.closed();
@@ -345,12 +345,12 @@ export class Session {
     }
   }
 
-  private refusal(end: StreamEnd, address: Address): string {
+  private refusal(end: StreamEnd, address: TrackerAddress): string {
     const what = `The tracker at "${address.text}" refused job "${this.options.identity.jobId}"`;
     return `${what}: ${end.message} (${status[end.code]})`;
   }
 
-  private async waitAfter(end: StreamEnd, address: Address): Promise<void> {
+  private async waitAfter(end: StreamEnd, address: TrackerAddress): Promise<void> {
     const { clock, handlers, addresses } = this.options;
     if (end.welcomed)
       this.failures = end.openFor >= HEALTHY_AFTER ? 0 : Math.min(this.failures, FAILURES_AFTER_WELCOME);
@@ -372,7 +372,7 @@ export class Session {
   }
 
   /** There was no way to an address, and now there is one. */
-  private wayIsOpen(address: Address): void {
+  private wayIsOpen(address: TrackerAddress): void {
     const { kind } = this.current;
     if (kind !== "waiting" && kind !== "dialing") return;
     this.options.logger.debug("The way to the tracker is open again", { address: address.text });

@@ -6,10 +6,9 @@ import { sleep } from "../../base/clock.ts";
 import { formatDuration } from "../../base/durations.ts";
 import { BelayError } from "../../base/errors.ts";
 import { MiB } from "../../base/sizes.ts";
+import { parseTrackerAddresses, type TrackerAddress } from "../../base/tracker-address.ts";
 import { JobService } from "../../gen/belay/v1/job_service_pb.ts";
 import { readFlagFile } from "../flag-file.ts";
-import type { Address } from "./address.ts";
-import { parseAddresses } from "./address.ts";
 import { translate } from "./errors.ts";
 import type { ClientTls } from "./session.ts";
 import { ORIGIN, TrackerSession } from "./session.ts";
@@ -57,7 +56,7 @@ export interface JobClient {
 
 /** @throws BelayError `BAD_USAGE` for an address or file that cannot be used */
 export async function openClient(options: ClientOptions): Promise<JobClient> {
-  const addresses = parseAddresses(options.tracker);
+  const addresses = parseTrackerAddresses(options.tracker);
   const session = new TrackerSession(addresses, await readTls(options));
   const transport = createGrpcTransport({
     baseUrl: ORIGIN,
@@ -139,9 +138,9 @@ async function readTls(options: ClientOptions): Promise<ClientTls> {
   };
 }
 
-async function tokenInterceptors(options: ClientOptions, addresses: readonly Address[]): Promise<Interceptor[]> {
+async function tokenInterceptors(options: ClientOptions, addresses: readonly TrackerAddress[]): Promise<Interceptor[]> {
   if (options.tokenFile === undefined) return [];
-  const open = addresses.find((address) => !address.tls && !isLocal(address));
+  const open = addresses.find((address) => !address.tls && !address.local);
   if (open !== undefined && options.insecure !== true) {
     throw new BelayError(
       "BAD_USAGE",
@@ -156,8 +155,4 @@ async function tokenInterceptors(options: ClientOptions, addresses: readonly Add
       return next(request);
     },
   ];
-}
-
-function isLocal(address: Address): boolean {
-  return address.socketPath !== undefined || address.host === "localhost" || /^(127\.|::1$)/.test(address.host);
 }

@@ -1,7 +1,7 @@
 import net from "node:net";
 import tls from "node:tls";
 import { errnoOf, messageOf } from "../../base/errors.ts";
-import type { Address } from "./address.ts";
+import { hostAndPort, type TrackerAddress } from "../../base/tracker-address.ts";
 
 /** Longest wait for an unknown server's first words. */
 const PROBE_TIMEOUT_MS = 2_000;
@@ -16,7 +16,7 @@ export interface Diagnosis {
  * Finds out why no HTTP/2 connection came about, by asking the server in other ways. Called on the way to an error
  * message only.
  */
-export async function diagnose(address: Address, error: unknown): Promise<Diagnosis> {
+export async function diagnose(address: TrackerAddress, error: unknown): Promise<Diagnosis> {
   const errno = errnoOf(error);
   const waiting = errno === undefined ? undefined : WAITING[errno];
   if (waiting !== undefined) return { message: waiting, retry: true };
@@ -57,7 +57,7 @@ function diagnoseTls(error: unknown, errno: string | undefined): Diagnosis {
   return { message, retry: true };
 }
 
-async function diagnosePlain(address: Address, error: unknown): Promise<Diagnosis> {
+async function diagnosePlain(address: TrackerAddress, error: unknown): Promise<Diagnosis> {
   const answer = await ask(address);
   const head = answer.toString("latin1");
   const http = /^HTTP\/1\.\d (\d{3})/.exec(head);
@@ -78,15 +78,15 @@ async function diagnosePlain(address: Address, error: unknown): Promise<Diagnosi
 }
 
 /** First bytes that a server answers to a plain HTTP/1.1 request. Empty: none. */
-function ask(address: Address): Promise<Buffer> {
+function ask(address: TrackerAddress): Promise<Buffer> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
-    const socket =
-      address.socketPath === undefined
-        ? net.connect({ host: address.host, port: address.port })
-        : net.connect({ path: address.socketPath });
+    const socket = net.connect(
+      address.kind === "unix" ? { path: address.path } : { host: address.host, port: address.port },
+    );
+    const host = address.kind === "unix" ? "localhost" : hostAndPort(address);
     socket.setTimeout(PROBE_TIMEOUT_MS, () => socket.destroy());
-    socket.on("connect", () => socket.write(`GET / HTTP/1.1\r\nHost: ${address.host}\r\nConnection: close\r\n\r\n`));
+    socket.on("connect", () => socket.write(`GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`));
     socket.on("data", (chunk) => {
       chunks.push(chunk);
       if (Buffer.concat(chunks).length >= 1024) socket.destroy();
@@ -96,8 +96,8 @@ function ask(address: Address): Promise<Buffer> {
   });
 }
 
-function speaksTls(address: Address): Promise<boolean> {
-  if (address.socketPath !== undefined) return Promise.resolve(false);
+function speaksTls(address: TrackerAddress): Promise<boolean> {
+  if (address.kind === "unix") return Promise.resolve(false);
   return new Promise((resolve) => {
     // Nothing is sent over it: only whether a handshake works is of interest.
     const socket = tls.connect({ host: address.host, port: address.port, rejectUnauthorized: false });

@@ -1,7 +1,6 @@
 import { formatDuration } from "../../base/durations.ts";
 import { BelayError } from "../../base/errors.ts";
-import type { Address } from "./address.ts";
-import { parseAddresses } from "./address.ts";
+import { parseTrackerAddresses, type TrackerAddress } from "../../base/tracker-address.ts";
 import { translate } from "./errors.ts";
 import type { ClientTls } from "./session.ts";
 import { TrackerSession } from "./session.ts";
@@ -19,9 +18,9 @@ export async function explainUnreachable(
   tls: ClientTls,
   waited: number,
 ): Promise<BelayError> {
-  let addresses: readonly Address[];
+  let addresses: readonly TrackerAddress[];
   try {
-    addresses = parseAddresses(tracker);
+    addresses = parseTrackerAddresses(tracker);
   } catch {
     return error;
   }

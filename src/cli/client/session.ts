@@ -2,7 +2,7 @@ import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from 
 import http2 from "node:http2";
 import net from "node:net";
 import { MiB } from "../../base/sizes.ts";
-import type { Address } from "./address.ts";
+import { hostAndPort, type TrackerAddress } from "../../base/tracker-address.ts";
 
 /** Origin that requests are made to, whichever address they go to in the end. */
 export const ORIGIN = "http://tracker";
@@ -25,9 +25,9 @@ export interface ClientTls {
 /** No connection came about. */
 export class DialError extends Error {
   override readonly name = "DialError";
-  readonly address: Address;
+  readonly address: TrackerAddress;
 
-  constructor(address: Address, cause: unknown) {
+  constructor(address: TrackerAddress, cause: unknown) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
     this.address = address;
   }
@@ -39,13 +39,13 @@ export class DialError extends Error {
  */
 export class TrackerSession {
   readonly authority: string = ORIGIN;
-  private readonly addresses: readonly Address[];
+  private readonly addresses: readonly TrackerAddress[];
   private readonly tls: ClientTls;
   private session: ClientHttp2Session | undefined;
   private dialing: Promise<ClientHttp2Session> | undefined;
   private openStreams = 0;
 
-  constructor(addresses: readonly Address[], tls: ClientTls = {}) {
+  constructor(addresses: readonly TrackerAddress[], tls: ClientTls = {}) {
     this.addresses = addresses;
     this.tls = tls;
   }
@@ -114,13 +114,17 @@ export class TrackerSession {
   }
 }
 
-function dial(address: Address, tls: ClientTls): Promise<ClientHttp2Session> {
+function originOf(address: TrackerAddress): string {
+  if (address.kind === "unix") return "http://localhost";
+  return `${address.tls ? "https" : "http"}://${hostAndPort(address)}`;
+}
+
+function dial(address: TrackerAddress, tls: ClientTls): Promise<ClientHttp2Session> {
   return new Promise((resolve, reject) => {
-    const socketPath = address.socketPath;
-    const session = http2.connect(address.origin, {
+    const session = http2.connect(originOf(address), {
       settings: { initialWindowSize: STREAM_WINDOW, enablePush: false },
       ...(address.tls ? tls : {}),
-      ...(socketPath === undefined ? {} : { createConnection: () => net.connect({ path: socketPath }) }),
+      ...(address.kind === "unix" && { createConnection: () => net.connect({ path: address.path }) }),
     });
     let failure: unknown;
     // Not left to "close": a session whose handshake was refused (no client certificate) may never say it.

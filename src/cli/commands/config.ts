@@ -1,5 +1,6 @@
 import path from "node:path";
 import { BelayError } from "../../base/errors.ts";
+import { parseTrackerAddresses } from "../../base/tracker-address.ts";
 import type { Command } from "../command.ts";
 import { command } from "../command.ts";
 import { connectionFlags } from "../connection-flags.ts";
@@ -7,7 +8,6 @@ import { contextPath, readContext, writeContext } from "../context.ts";
 import { didYouMean } from "../did-you-mean.ts";
 import { EXIT_OK } from "../exit-codes.ts";
 import { flagName } from "../flags.ts";
-import { parseAddresses } from "../client/address.ts";
 
 /** Settings that are paths: kept whole, since they will be read from other directories. */
 const PATHS = new Set(["tokenFile", "ca", "cert", "key"]);
@@ -44,7 +44,7 @@ export const config: Command = command({
     }
     const key = keyOf(name ?? "");
     if (action === "set" && value !== undefined) {
-      if (key === "tracker") parseAddresses(value, "tracker");
+      if (key === "tracker") parseTrackerAddresses(value, "tracker");
       else if (!PATHS.has(key)) connectionFlags.insecure.read([value], "insecure");
       writeContext(io.env, { ...kept, [key]: PATHS.has(key) ? path.resolve(value) : value });
     } else if (action === "unset" && value === undefined) {

@@ -1,5 +1,5 @@
-import { isIPv4, isIPv6 } from "node:net";
 import { BelayError } from "../../base/errors.ts";
+import { isLoopback } from "../../base/loopback.ts";
 import type { TrackerOptions } from "../options.ts";
 
 /** Where to listen. */
@@ -47,10 +47,4 @@ export function checkExposure(address: ListenAddress, options: TrackerOptions): 
     `Refusing to listen on "${address.host}" without ${missing.join(" and ")}: anybody who reaches it could run commands ` +
       "on your workers. Listen on 127.0.0.1, set TLS and tokens, or allow it with --insecure",
   );
-}
-
-function isLoopback(host: string): boolean {
-  if (isIPv4(host)) return host.startsWith("127.");
-  if (isIPv6(host)) return host === "::1";
-  return host.toLowerCase() === "localhost";
 }

@@ -2,9 +2,9 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import type { AddressInfo, Server } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
-import { parseAddresses } from "../../../src/agent/session/address.ts";
 import { Scout } from "../../../src/agent/session/scout.ts";
 import { systemClock } from "../../../src/base/clock.ts";
+import { parseTrackerAddresses } from "../../../src/base/tracker-address.ts";
 import { Queue } from "../../helpers/queue.ts";
 
 async function listen(port = 0): Promise<Server> {
@@ -24,7 +24,7 @@ test("A scout tells of an address that was shut and opens, and of no other", asy
   const port = portOf(late);
   late.close();
   const found = new Queue<string>();
-  const addresses = parseAddresses(`http://127.0.0.1:${portOf(always)},http://127.0.0.1:${port}`);
+  const addresses = parseTrackerAddresses(`http://127.0.0.1:${portOf(always)},http://127.0.0.1:${port}`);
   const scout = new Scout(addresses, systemClock, ({ text }) => found.push(text), {});
   onTestFinished(() => scout.stop());
   scout.start();
@@ -44,11 +44,21 @@ test("A scout that is stopped looks no more", async () => {
   const server = await listen();
   let looks = 0;
   server.on("connection", () => looks++);
-  const scout = new Scout(parseAddresses(`http://127.0.0.1:${portOf(server)}`), systemClock, () => undefined, {});
+  const scout = new Scout(
+    parseTrackerAddresses(`http://127.0.0.1:${portOf(server)}`),
+    systemClock,
+    () => undefined,
+    {},
+  );
   scout.start();
   await once(server, "connection");
   scout.stop();
-  const other = new Scout(parseAddresses(`http://127.0.0.1:${portOf(server)}`), systemClock, () => undefined, {});
+  const other = new Scout(
+    parseTrackerAddresses(`http://127.0.0.1:${portOf(server)}`),
+    systemClock,
+    () => undefined,
+    {},
+  );
   onTestFinished(() => other.stop());
   other.start();
   await once(server, "connection");
@@ -65,8 +75,8 @@ test.each([
   const address = `http://127.0.0.1:${portOf(server)}`;
   let looks = 0;
   server.on("connection", () => looks++);
-  const scout = new Scout(parseAddresses(address), systemClock, () => undefined, environment);
-  const witness = new Scout(parseAddresses(address), systemClock, () => undefined, {});
+  const scout = new Scout(parseTrackerAddresses(address), systemClock, () => undefined, environment);
+  const witness = new Scout(parseTrackerAddresses(address), systemClock, () => undefined, {});
   onTestFinished(() => [scout, witness].forEach((one) => one.stop()));
   scout.start();
   witness.start();

@@ -2,9 +2,9 @@ import { create } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { afterEach, describe, expect, test } from "vitest";
 import { Report } from "../../../src/agent/report/report.ts";
-import { parseAddresses } from "../../../src/agent/session/address.ts";
 import { Session, type SessionHandlers } from "../../../src/agent/session/session.ts";
 import { systemClock } from "../../../src/base/clock.ts";
+import { parseTrackerAddresses } from "../../../src/base/tracker-address.ts";
 import { silentLogger } from "../../../src/base/logger.ts";
 import {
   AgentInfoSchema,
@@ -53,7 +53,7 @@ async function setUp(options: { connectTimeout?: number; address?: string } = {}
       agent: create(AgentInfoSchema, { version: "test" }),
       spec: create(JobSpecSchema, { command: ["true"] }),
     },
-    addresses: parseAddresses(options.address ?? tracker.url),
+    addresses: parseTrackerAddresses(options.address ?? tracker.url),
     security: {},
     connectTimeout: options.connectTimeout ?? 10_000,
     spool: report.spool,

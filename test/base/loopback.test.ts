@@ -1,0 +1,13 @@
+import { expect, test } from "vitest";
+import { isLoopback } from "../../src/base/loopback.ts";
+
+test.each(["localhost", "LOCALHOST", "127.0.0.1", "127.42.0.9", "::1"])("%s is this machine", (host) => {
+  expect(isLoopback(host)).toBe(true);
+});
+
+test.each(["127.example.org", "localhost.example.org", "0.0.0.0", "::", "10.0.0.1", "128.0.0.1", ""])(
+  "%j may be another one",
+  (host) => {
+    expect(isLoopback(host)).toBe(false);
+  },
+);
