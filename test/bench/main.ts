@@ -1,77 +1,111 @@
-// `npm run bench [-- NAME …] [--json]`: measures, each row beside its reference in the same run, and prints a table.
-import { cpus } from "node:os";
-import { parseArgs } from "node:util";
-import { type Bench, median, type Row, Stage } from "./bench.ts";
-import { capacity } from "./rows/capacity.ts";
-import { latency } from "./rows/latency.ts";
-import { memory } from "./rows/memory.ts";
-import { start } from "./rows/start.ts";
-import { throughput } from "./rows/throughput.ts";
+// `npm run bench`: measures, each row beside its reference in the same run, and prints a table. See HELP.
+import { readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { choose, readArguments, type Request } from "./arguments.ts";
+import { type Bench, BENCH_MS, perform, WHOLE_MS } from "./bench.ts";
+import { BENCHES } from "./benches.ts";
+import { describeVerdict, guard, record, type Recorded } from "./guard.ts";
+import { describeMachine, thisMachine } from "./machine.ts";
+import { openProbes } from "./probes.ts";
+import { type Summary, summarize } from "./row.ts";
+import { Stage } from "./stage.ts";
+import { markdownTable, plainTable } from "./table.ts";
 
-const BENCHES: readonly Bench[] = [start, memory, latency, throughput];
-/** Those that take minutes: only by name. */
-const LONG: readonly Bench[] = [capacity];
+/** What the guard holds against. */
+const RECORDED = path.join(import.meta.dirname, "recorded.json");
+/** Time after which the guard measures nothing again, so that it takes a minute at most. Milliseconds. */
+const PATIENCE_MS = 35_000;
+/** Rounds of `--record`. */
+const RECORD_ROUNDS = 3;
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { json: { type: "boolean", default: false }, help: { type: "boolean", default: false } },
-});
+const HELP = `Usage: npm run bench [-- [options] [NAME…]]
 
-if (values.help) {
-  console.log(
-    `npm run bench [-- NAME …] [--json]\n\n${[...BENCHES, ...LONG].map(({ name, about }) => `  ${name}: ${about}`).join("\n")}`,
-  );
-  process.exit(0);
-}
-const unknown = positionals.filter((name) => ![...BENCHES, ...LONG].some((bench) => bench.name === name));
-if (unknown.length > 0) {
-  console.error(
-    `No benchmark "${unknown[0]}": expected one of ${[...BENCHES, ...LONG].map(({ name }) => name).join(", ")}`,
-  );
-  process.exit(64);
-}
+Measures Belay as built, each row beside a reference that runs in turn with it, and prints a table. Without NAME all of
+it, within 10 minutes; each NAME takes at most one. A part of a name before a "-" stands for all that begin with it.
 
-const rows: Row[] = [];
-const chosen = [...BENCHES, ...LONG].filter(({ name }) => positionals.includes(name));
-for (const bench of positionals.length === 0 ? BENCHES : chosen) {
-  console.error(`${bench.name}: ${bench.about} …`);
-  await using stage = await Stage.open();
-  rows.push(...(await bench.run(stage)));
-}
+Options:
+  --runs N    rounds of each benchmark; default: its own number
+  --list      print the benchmarks' names
+  --json      print one object a row, and nothing else, to standard output
+  --markdown  print the table as Markdown, for docs/performance.md
+  --guard     measure a few ratios shortly and hold them against test/bench/recorded.json; 1 if one is a third worse
+  --record    measure the same ratios several times and write them to test/bench/recorded.json
+  --help      show this help`;
 
-if (values.json) {
-  for (const row of rows) console.log(JSON.stringify({ ...row, median: median(row.ours) }));
-} else {
-  console.log(
-    `\n${cpus().length} cores, ${cpus()[0]?.model ?? "?"}, Node ${process.versions.node}, ${process.platform}\n`,
-  );
-  const head = ["what", "ours", "spread", "reference", "ratio", "to reach"];
-  const body = rows.map(cells);
-  const widths = head.map((title, column) => Math.max(title.length, ...body.map((row) => row[column]?.length ?? 0)));
-  for (const row of [head, ...body]) {
-    console.log(
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join("  ")
-        .trimEnd(),
-    );
+process.exitCode = await main(process.argv.slice(2));
+
+/** @returns exit code: 0, 1 if something could not be measured or is worse than it may be, 64 for a wrong call */
+async function main(args: readonly string[]): Promise<number> {
+  let request: Request;
+  let chosen: Bench[];
+  try {
+    request = readArguments(args);
+    chosen = choose(BENCHES, request.names);
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    return 64;
+  }
+  switch (request.action) {
+    case "help":
+      console.log(HELP);
+      return 0;
+    case "list":
+      for (const { name, about } of chosen) console.log(`${name}: ${about}`);
+      return 0;
+    case "table":
+    case "json":
+    case "markdown":
+      return measure(request, chosen);
+    case "guard":
+      return compare();
+    case "record":
+      return remember(request.runs ?? RECORD_ROUNDS);
   }
 }
 
-function cells(row: Row): string[] {
-  const ours = median(row.ours);
-  const spread = row.ours.length > 1 ? `${round(Math.min(...row.ours))}–${round(Math.max(...row.ours))}` : "";
-  const reference = row.reference === undefined ? undefined : median(row.reference.values);
-  return [
-    row.what,
-    `${round(ours)} ${row.unit}`,
-    spread,
-    reference === undefined ? "" : `${round(reference)} ${row.unit} (${row.reference?.what})`,
-    reference === undefined ? "" : (ours / reference).toFixed(2),
-    row.reach,
-  ];
+/** Measures the guarded ratios shortly, and says which are worse than they may be. */
+async function compare(): Promise<number> {
+  const recorded = JSON.parse(readFileSync(RECORDED, "utf8")) as Recorded;
+  console.log(describeMachine(thisMachine()));
+  await using stage = await Stage.open();
+  const verdicts = await guard(await openProbes(stage), recorded, PATIENCE_MS);
+  for (const verdict of verdicts) console.log(describeVerdict(verdict));
+  return verdicts.every(({ passed }) => passed) ? 0 : 1;
 }
 
-function round(value: number): string {
-  return value >= 100 ? value.toFixed(0) : value.toFixed(1);
+/** Measures the guarded ratios, and writes the file that later measurements are held against. */
+async function remember(times: number): Promise<number> {
+  const machine = thisMachine();
+  console.log(describeMachine(machine));
+  await using stage = await Stage.open();
+  const how = `npm run bench -- --record, ${times} rounds; "ratio" is the median of all pairs of ours and the reference`;
+  const date = new Date().toISOString().slice(0, 10);
+  const recorded = await record(await openProbes(stage), times, { how, date, machine });
+  writeFileSync(RECORDED, `${JSON.stringify(recorded, undefined, 2)}\n`);
+  for (const [name, { ratio, rounds }] of Object.entries(recorded.ratios)) {
+    console.log(`${name}: ${ratio} (rounds: ${rounds.join(", ")})`);
+  }
+  return 0;
+}
+
+async function measure({ action, runs }: Request, chosen: readonly Bench[]): Promise<number> {
+  const machine = thisMachine();
+  console.error(describeMachine(machine));
+  const end = performance.now() + WHOLE_MS;
+  const rows: Summary[] = [];
+  let failed = 0;
+  for (const bench of chosen) {
+    console.error(`${bench.name}: ${bench.about} …`);
+    try {
+      const found = await perform(bench, runs, Math.min(BENCH_MS, end - performance.now()));
+      rows.push(...found.map(summarize));
+    } catch (error) {
+      failed++;
+      console.error(`${bench.name} failed: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    if (action === "json") for (const row of rows.splice(0)) console.log(JSON.stringify({ ...row, machine }));
+  }
+  if (action === "markdown") console.log(`${describeMachine(machine)}\n\n${markdownTable(rows)}`);
+  if (action === "table") console.log(`\n${describeMachine(machine)}\n\n${plainTable(rows)}`);
+  return failed > 0 ? 1 : 0;
 }

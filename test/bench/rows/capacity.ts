@@ -1,93 +1,126 @@
-import { setTimeout as sleep } from "node:timers/promises";
-import type { Bench, Row, Stage } from "../bench.ts";
-import { cpuOf, memoryOf, percentile } from "../bench.ts";
-import { LoadAgent } from "./capacity-agent.ts";
+import { setTimeout as wait } from "node:timers/promises";
+import type { Bench } from "../bench.ts";
+import { Fleet } from "../load/fleet.ts";
+import type { Measured } from "../load/protocol.ts";
+import { Scrape } from "../load/scrape.ts";
+import type { Plan } from "../plan.ts";
+import { cpuOf, memoryOf } from "../processes.ts";
+import type { Row } from "../row.ts";
+import type { Stage } from "../stage.ts";
 
-/** Agents that are connected while some of them log. */
-const CONNECTED = Number(process.env["BELAY_BENCH_CONNECTED"] ?? 2_000);
-const LOGGING = 50;
-const LOG_BYTES_PER_SECOND = 1_000_000;
+/** A number that an experiment may set. */
+const setting = (name: string, usual: number): number => Number(process.env[`BELAY_BENCH_${name}`] ?? usual);
+
 /** Agents that only send heartbeats. */
-const IDLE = Number(process.env["BELAY_BENCH_IDLE"] ?? 10_000);
+const IDLE = setting("IDLE", 10_000);
+/** Agents that are connected while some of them log, how many those are, and what each of them prints a second. */
+const CONNECTED = setting("CONNECTED", 2_000);
+const LOGGING = setting("LOGGING", 200);
+const BYTES_PER_SECOND = setting("RATE", 250_000);
+/** Processes that play the agents, and how much they give way to the tracker. */
+const GENERATORS = setting("GENERATORS", 2);
+const NICE = setting("NICE", 10);
 const CANCELS = 200;
-const MEASURE_MS = 20_000;
-/** Connections that are opened at one time. */
-const OPENING = 50;
+/** Longer than a heartbeat's interval, so that every agent has its turn. */
+const MEASURE_MS = 15_000;
+const SETTLE_MS = 3_000;
 
-/** How much one tracker bears: the load comes from this process, on the same cores. */
-export const capacity: Bench = {
-  name: "capacity",
-  about: `${CONNECTED} agents, ${LOGGING} of them logging 1 MB/s each; then ${IDLE} idle ones`,
-  run: async (stage) => {
-    const agents: LoadAgent[] = [];
-    try {
-      await connect(stage, agents, CONNECTED);
-      const rows = await underLoad(stage, agents);
-      await connect(stage, agents, IDLE);
-      return [...rows, ...(await atRest(stage, agents.length))];
-    } finally {
-      for (const agent of agents) agent.close();
-    }
+/** How much one tracker bears; those who play the agents share its cores. */
+export const capacities: readonly Bench[] = [
+  {
+    name: "capacity-idle",
+    about: `one tracker with ${IDLE} idle agents: memory, CPU, cancel latency`,
+    run: (stage, plan) => under(stage, plan, { name: "idle", agents: IDLE, logging: 0 }),
   },
-};
+  {
+    name: "capacity-logging",
+    about: `one tracker with ${CONNECTED} agents, ${LOGGING} of them logging ${BYTES_PER_SECOND / 1e6} MB/s each`,
+    run: (stage, plan) => under(stage, plan, { name: "logging", agents: CONNECTED, logging: LOGGING }),
+  },
+];
 
-async function connect(stage: Stage, agents: LoadAgent[], count: number): Promise<void> {
-  const opening = Array.from({ length: OPENING }, async () => {
-    while (agents.length < count) {
-      const agent = new LoadAgent(stage.address, `load-${agents.length}`);
-      agents.push(agent);
-      await agent.welcomed;
-    }
-  });
-  await Promise.all(opening);
+interface Load {
+  readonly name: "idle" | "logging";
+  readonly agents: number;
+  readonly logging: number;
 }
 
-async function underLoad(stage: Stage, agents: readonly LoadAgent[]): Promise<Row[]> {
-  const over = new AbortController();
-  const logging = agents.slice(0, LOGGING).map((agent) => agent.log(LOG_BYTES_PER_SECOND, over.signal));
-  await sleep(3_000);
-  for (const agent of agents) agent.lags.length = 0;
+async function under(stage: Stage, plan: Plan, load: Load): Promise<Row[]> {
+  await using fleet = new Fleet(stage.address, GENERATORS, NICE);
+  await fleet.connect(load.agents);
+  if (load.logging > 0) await fleet.log(load.logging, BYTES_PER_SECOND);
+  await wait(SETTLE_MS);
+  const span = Math.min(MEASURE_MS, plan.deadline - performance.now());
+  if (span < MEASURE_MS) plan.note(`Measured for ${(span / 1000).toFixed(0)} s only: opening the agents took long`);
+
+  await fleet.reset();
+  const before = await Scrape.of(stage.address);
   const cpu = cpuOf(stage.trackerPid);
   const start = performance.now();
-  // Spread over the time, over agents that log and that do not.
   const cancels: number[] = [];
+  // One after the other, spread over the time and over agents that log and that do not.
   for (let i = 0; i < CANCELS; i++) {
-    const agent = agents[Math.floor((i / CANCELS) * agents.length)] as LoadAgent;
-    const asked = performance.now();
-    const seen = agent.commanded();
-    await stage.client.cancelJob({ jobId: agent.jobId });
-    cancels.push((await seen) - asked);
-    await sleep(Math.max(0, start + ((i + 1) * MEASURE_MS) / CANCELS - performance.now()));
+    const jobId = fleet.jobId(Math.floor((i / CANCELS) * load.agents));
+    const seen = fleet.commanded(jobId);
+    await stage.client.cancelJob({ jobId });
+    cancels.push(await seen);
+    await wait(Math.max(0, start + ((i + 1) * span) / CANCELS - performance.now()));
   }
   const seconds = (performance.now() - start) / 1000;
   const cores = (cpuOf(stage.trackerPid) - cpu) / seconds;
-  const lags = agents.flatMap(({ lags }) => lags);
-  const bytes = lags.length * LoadAgent.batchBytes;
-  const rss = memoryOf(stage.trackerPid, "VmRSS");
-  over.abort();
-  await Promise.all(logging);
-  const what = `${CONNECTED} agents, ${LOGGING} at 1 MB/s: `;
+  const after = await Scrape.of(stage.address);
+  const measured = await fleet.measure();
+  const rss = memoryOf(stage.trackerPid, "VmRSS") / 1e6;
+  return rowsOf(load, { cancels, seconds, cores, rss, before, after, measured });
+}
+
+interface Found {
+  readonly cancels: readonly number[];
+  readonly seconds: number;
+  readonly cores: number;
+  readonly rss: number;
+  readonly before: Scrape;
+  readonly after: Scrape;
+  readonly measured: readonly Measured[];
+}
+
+function rowsOf(load: Load, { cancels, seconds, cores, rss, before, after, measured }: Found): Row[] {
+  const title = load.logging > 0 ? `${load.agents} agents, ${load.logging} logging` : `${load.agents} idle agents`;
+  const row = (key: string, what: string, unit: string, ours: readonly number[], more: Partial<Row> = {}): Row => ({
+    key: `capacity-${load.name}.${key}`,
+    what: `${title}: ${what}`,
+    unit,
+    better: "less",
+    ours,
+    ...more,
+  });
+  const idle = load.logging === 0;
+  const lags = measured.flatMap(({ lags }) => lags);
+  const bytes = after.value("belay_log_bytes_total") - before.value("belay_log_bytes_total");
+  // A bucket's upper bound, so that it is true even where it is coarse.
+  const inside = (name: string): number[] => [after.percentile(name, 0.99, before) * 1000];
+  const logs: Row[] = idle
+    ? []
+    : [
+        row("committed", "log committed", "MB/s", [bytes / seconds / 1e6], { better: "more" }),
+        row("ack-p50", "batch sent → acked, p50", "ms", lags, { share: 0.5 }),
+        row("ack-p99", "batch sent → acked, p99", "ms", lags, { share: 0.99, reach: { value: 1000 } }),
+        row("commit-p99", "of it in the tracker, p99 at most", "ms", inside("belay_log_commit_lag_seconds")),
+        row("write-p99", "one write to a log, p99 at most", "ms", inside("belay_log_write_seconds")),
+      ];
   return [
-    { what: `${what}cancel call → agent, p50`, ours: [percentile(cancels, 0.5)], unit: "ms", reach: "" },
-    { what: `${what}cancel call → agent, p99`, ours: [percentile(cancels, 0.99)], unit: "ms", reach: "≤ 100" },
-    { what: `${what}batch sent → acked, p50`, ours: [percentile(lags, 0.5)], unit: "ms", reach: "" },
-    { what: `${what}batch sent → acked, p99`, ours: [percentile(lags, 0.99)], unit: "ms", reach: "≤ 1000" },
-    { what: `${what}log committed`, ours: [bytes / seconds / 1e6], unit: "MB/s", reach: `${LOGGING}` },
-    { what: `${what}tracker's RSS`, ours: [rss / 1e6], unit: "MB", reach: "" },
-    { what: `${what}tracker's CPU`, ours: [cores], unit: "cores", reach: "" },
+    row("rss", "tracker's RSS", "MB", [rss], idle ? { reach: { value: 1500 } } : {}),
+    row("cores", "tracker's CPU", "cores", [cores], idle ? { reach: { value: 0.5 } } : {}),
+    row("cancel-p50", "cancel call → agent, p50", "ms", cancels, { share: 0.5 }),
+    row("cancel-p99", "cancel call → agent, p99", "ms", cancels, { share: 0.99, reach: { value: 100 } }),
+    ...logs,
+    row("loop", "tracker's longest loop delay", "ms", [after.value("belay_loop_delay_seconds") * 1000]),
+    row("load-cores", "CPU of those who play the agents", "cores", [sum(measured.map(({ cpu }) => cpu)) / seconds]),
+    row("load-loop-p99", "their loop delay, p99", "ms", [Math.max(...measured.map(({ loop }) => loop.p99))]),
+    row("load-loop-max", "their longest loop delay", "ms", [Math.max(...measured.map(({ loop }) => loop.max))]),
   ];
 }
 
-async function atRest(stage: Stage, count: number): Promise<Row[]> {
-  // Longer than a heartbeat interval, so that every one has had its turn.
-  await sleep(5_000);
-  const cpu = cpuOf(stage.trackerPid);
-  const start = performance.now();
-  await sleep(MEASURE_MS);
-  const cores = (cpuOf(stage.trackerPid) - cpu) / ((performance.now() - start) / 1000);
-  const rss = memoryOf(stage.trackerPid, "VmRSS");
-  return [
-    { what: `${count} idle agents: tracker's RSS`, ours: [rss / 1e6], unit: "MB", reach: "≤ 1500" },
-    { what: `${count} idle agents: tracker's CPU`, ours: [cores], unit: "cores", reach: "≤ 0.5" },
-  ];
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }

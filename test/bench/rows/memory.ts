@@ -1,42 +1,181 @@
+import { writeFileSync } from "node:fs";
+import path from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { JobState } from "../../../src/gen/belay/v1/job_pb.ts";
-import { type Bench, memoryOf, type Row, type Stage } from "../bench.ts";
+import type { Bench } from "../bench.ts";
+import { Fifo } from "../fifo.ts";
+import { rounds } from "../plan.ts";
+import { cpuOf, memoryOf, privateMemoryOf } from "../processes.ts";
+import type { Row } from "../row.ts";
+import type { Stage, Started } from "../stage.ts";
 
-/** Time after the start until an agent counts as idle. Milliseconds. */
-const SETTLE = 3000;
-/** Time for which the tracker stands still. Milliseconds. */
-const STALL = 5000;
+const RUNS = 3;
+/** Output of a burst. */
+const BYTES = 1_000_000_000;
+/** Prints them as fast as can be. */
+const FLOOD = `yes ${"x".repeat(99)} | head -c ${BYTES}`;
+/** Time after the start until a process counts as idle, and time for which it is watched then. Milliseconds. */
+const SETTLE_MS = 1_500;
+/** Longest wait for a job that floods a tracker that stands still; one that is made to wait never ends. Milliseconds. */
+const STALL_MS = 4_000;
+/** Time between two looks at private memory, of which the kernel keeps no peak. Milliseconds. */
+const LOOK_MS = 50;
 
-/** Memory of an agent whose job does nothing. */
+/** What an agent costs: at rest, in a burst of output, and in one while the tracker stands still. */
 export const memory: Bench = {
   name: "memory",
-  about: "memory of an agent whose job is idle or floods a tracker that stands still, and of the tracker",
-  async run(stage: Stage): Promise<Row[]> {
-    const agent = stage.agent("memory", ["sleep", "1000"]);
-    await stage.until("memory", JobState.RUNNING);
-    await wait(SETTLE);
-    const rows = [
-      { what: "idle agent, RSS", ours: [memoryOf(agent.pid, "VmRSS") / 1e6], unit: "MB", reach: "<= 75" },
-      { what: "idle agent, private", ours: [memoryOf(agent.pid, "RssAnon") / 1e6], unit: "MB", reach: "<= 32" },
-      { what: "tracker, RSS", ours: [memoryOf(stage.trackerPid, "VmRSS") / 1e6], unit: "MB", reach: "" },
+  about: "agent's memory and CPU: job idle, 1 GB burst, 1 GB flood while the tracker stands still (block, drop)",
+  async run(stage, plan): Promise<Row[]> {
+    const idle: Cost[] = [];
+    const bare: Cost[] = [];
+    const burst: Cost[] = [];
+    const block: Cost[] = [];
+    const drop: Cost[] = [];
+    await rounds(plan, RUNS, async (run) => {
+      bare.push(await bareNode(stage));
+      idle.push(await idleAgent(stage, `memory-idle-${run}`));
+      burst.push(await burstAgent(stage, `memory-burst-${run}`));
+      block.push(await stalledAgent(stage, `memory-block-${run}`, "block"));
+      drop.push(await stalledAgent(stage, `memory-drop-${run}`, "drop"));
+    });
+    const node = "node, doing nothing";
+    return [
+      resident("idle", "agent RSS, job idle", idle, 75, { what: node, costs: bare }),
+      own("idle", "of it private", idle, 32, { what: node, costs: bare }),
+      cpu("idle", "agent CPU, job idle", "ms/s", idle, undefined),
+      resident("burst", "agent peak RSS, 1 GB burst", burst, 128),
+      own("burst", "of it private", burst, undefined),
+      cpu("burst", "agent CPU, 1 GB burst", "s/GB", burst, 3),
+      resident("block", "agent peak RSS, 1 GB flood and the tracker stands still, block", block, 128),
+      own("block", "of it private", block, undefined),
+      resident("drop", "agent peak RSS, 1 GB flood and the tracker stands still, drop", drop, 128),
+      own("drop", "of it private", drop, undefined),
+      cpu("drop", "agent CPU, 1 GB flood and the tracker stands still, drop", "s/GB", drop, 3),
     ];
-    await stage.client.cancelJob({ jobId: "memory" });
-    await agent.ended;
-    return [...rows, await stalled(stage, "block"), await stalled(stage, "drop")];
   },
 };
 
-/** An agent whose job floods it while the tracker stands still. */
-async function stalled(stage: Stage, policy: string): Promise<Row> {
-  const jobId = `stalled-${policy}`;
-  const agent = stage.agent(jobId, ["cat", "/dev/zero"], ["--on-spool-full", policy]);
+/** What one process cost. */
+interface Cost {
+  /** Most resident memory, in MB. */
+  readonly rss: number;
+  /** Most memory that is only its own, as sampled, in MB. */
+  readonly own: number;
+  /** Processor time: milliseconds a second at rest, seconds a GB in a flood. */
+  readonly cpu: number;
+}
+
+async function bareNode(stage: Stage): Promise<Cost> {
+  const node = stage.start(process.execPath, ["-e", "setInterval(() => {}, 1e9)"]);
+  const cost = await atRest(node.pid);
+  node.child.kill("SIGKILL");
+  await node.ended;
+  return cost;
+}
+
+async function idleAgent(stage: Stage, jobId: string): Promise<Cost> {
+  const agent = stage.agent(jobId, ["sleep", "1000"]);
+  await stage.until(jobId, JobState.RUNNING);
+  const cost = await atRest(agent.pid);
+  await stage.clear(jobId, agent);
+  return cost;
+}
+
+async function atRest(pid: number): Promise<Cost> {
+  await wait(SETTLE_MS);
+  const before = cpuOf(pid);
+  await wait(SETTLE_MS);
+  const cpu = ((cpuOf(pid) - before) * 1000) / (SETTLE_MS / 1000);
+  return { rss: memoryOf(pid, "VmRSS") / 1e6, own: privateMemoryOf(pid) / 1e6, cpu };
+}
+
+async function burstAgent(stage: Stage, jobId: string): Promise<Cost> {
+  const agent = stage.agent(jobId, ["sh", "-c", `${FLOOD}; exec sleep 1000`]);
+  const cost = await watched(agent, async () => {
+    await stage.until(jobId, JobState.RUNNING);
+    await stage.committed(jobId, BigInt(BYTES));
+  });
+  await stage.clear(jobId, agent);
+  return cost;
+}
+
+async function stalledAgent(stage: Stage, jobId: string, policy: "block" | "drop"): Promise<Cost> {
+  const printing = new Fifo(stage.directory, jobId);
+  // Nothing is printed before the tracker stands still.
+  const still = path.join(stage.directory, `${jobId}.still`);
+  const script = `${printing.hold}; until [ -e ${still} ]; do sleep 0.05; done; ${FLOOD}; exec 9>&-; exec sleep 1000`;
+  const agent = stage.agent(jobId, ["sh", "-c", script], ["--on-spool-full", policy]);
   await stage.until(jobId, JobState.RUNNING);
   process.kill(stage.trackerPid, "SIGSTOP");
-  await wait(STALL);
-  const peak = memoryOf(agent.pid, "VmHWM") / 1e6;
+  const cost = await watched(agent, async () => {
+    writeFileSync(still, "");
+    await Promise.race([printing.closed, wait(STALL_MS)]);
+  });
   process.kill(stage.trackerPid, "SIGCONT");
-  await stage.client.cancelJob({ jobId, gracePeriod: { seconds: 0n, nanos: 0 } });
-  await agent.ended;
-  await stage.until(jobId, JobState.CANCELED);
-  return { what: `agent, tracker stalled in a flood, ${policy}`, ours: [peak], unit: "MB", reach: "<= 128" };
+  await stage.clear(jobId, agent);
+  return cost;
+}
+
+/** Looks at an agent while something goes on. Its CPU is counted for a whole burst. */
+async function watched(agent: Started, during: () => Promise<void>): Promise<Cost> {
+  const over = new AbortController();
+  let own = 0;
+  const looking = (async (): Promise<void> => {
+    while (!over.signal.aborted) {
+      own = Math.max(own, privateMemoryOf(agent.pid) / 1e6);
+      await wait(LOOK_MS);
+    }
+  })();
+  const before = cpuOf(agent.pid);
+  await during();
+  over.abort();
+  await looking;
+  return { rss: memoryOf(agent.pid, "VmHWM") / 1e6, own, cpu: ((cpuOf(agent.pid) - before) / BYTES) * 1e9 };
+}
+
+function resident(
+  name: string,
+  what: string,
+  costs: readonly Cost[],
+  reach: number,
+  reference?: { readonly what: string; readonly costs: readonly Cost[] },
+): Row {
+  return {
+    key: `memory.${name}-rss`,
+    what,
+    unit: "MB",
+    better: "less",
+    ours: costs.map(({ rss }) => rss),
+    ...(reference && { reference: { what: reference.what, values: reference.costs.map(({ rss }) => rss) } }),
+    reach: { value: reach },
+  };
+}
+
+function own(
+  name: string,
+  what: string,
+  costs: readonly Cost[],
+  reach: number | undefined,
+  reference?: { readonly what: string; readonly costs: readonly Cost[] },
+): Row {
+  return {
+    key: `memory.${name}-private`,
+    what,
+    unit: "MB",
+    better: "less",
+    ours: costs.map(({ own }) => own),
+    ...(reference && { reference: { what: reference.what, values: reference.costs.map(({ own }) => own) } }),
+    ...(reach !== undefined && { reach: { value: reach } }),
+  };
+}
+
+function cpu(name: string, what: string, unit: string, costs: readonly Cost[], reach: number | undefined): Row {
+  return {
+    key: `memory.${name}-cpu`,
+    what,
+    unit,
+    better: "less",
+    ours: costs.map(({ cpu }) => cpu),
+    ...(reach !== undefined && { reach: { value: reach } }),
+  };
 }

@@ -12,12 +12,15 @@ import {
 
 const FRAME_HEADER_BYTES = 5;
 const HEARTBEAT_MS = 10_000;
+/** How long an agent's batch stays open, and its most bytes. */
+const BATCH_MS = 50;
+const MOST_BATCH_BYTES = 65_536;
+/** Output that may be under way without an ack. */
+const WINDOW_BYTES = 4 << 20;
 const COMMANDS = [CommandKind.CANCEL, CommandKind.STATUS];
 
 /** One agent as a tracker sees it, on a connection of its own; as light as can be, since thousands share a process. */
 export class LoadAgent {
-  /** Bytes of output in one batch. */
-  static readonly batchBytes: number = 62_500;
   readonly jobId: string;
   readonly welcomed: Promise<void>;
   /** Milliseconds from the write of a batch to its ack. */
@@ -27,14 +30,17 @@ export class LoadAgent {
   private readonly sentAt = new Map<number, number>();
   private unread: Buffer = Buffer.alloc(0);
   private sequence = 0;
+  private offset = 0n;
   private acked = 0;
   private welcome: () => void = () => undefined;
-  private command: (at: number) => void = () => undefined;
+  private readonly command: () => void;
   private timer: NodeJS.Timeout | undefined;
   private closed = false;
 
-  constructor(address: string, jobId: string) {
+  /** @param command is called when a command comes */
+  constructor(address: string, jobId: string, command: () => void) {
     this.jobId = jobId;
+    this.command = command;
     this.session = connect(address);
     this.stream = this.session.request({
       ":method": "POST",
@@ -64,30 +70,26 @@ export class LoadAgent {
     });
   }
 
-  /** Resolves with the time of the next command. */
-  commanded(): Promise<number> {
-    return new Promise((resolve) => {
-      this.command = resolve;
-    });
-  }
-
-  /** Sends output at a rate, at most 4 MiB ahead of the acks. */
+  /** Sends output at a rate, in batches as an agent makes them, at most 4 MiB ahead of the acks. */
   async log(bytesPerSecond: number, signal: AbortSignal): Promise<void> {
-    const data = Buffer.alloc(LoadAgent.batchBytes, "0123456789abcdef 0123456789abcdef 0123456789\n");
-    const start = performance.now();
-    let sent = 0;
+    const size = Math.min(MOST_BATCH_BYTES, Math.ceil((bytesPerSecond * BATCH_MS) / 1000));
+    const window = Math.ceil(WINDOW_BYTES / size);
+    const period = (size / bytesPerSecond) * 1000;
+    const data = Buffer.alloc(size, "0123456789abcdef 0123456789abcdef 0123456789\n");
+    // Agents do not print in step: each begins somewhere in the first period.
+    let due = performance.now() + Math.random() * period;
     while (!signal.aborted) {
-      const due = start + (sent / bytesPerSecond) * 1000;
       await sleep(Math.max(1, due - performance.now()));
-      if (this.sequence - this.acked > 64) continue;
-      const offset = BigInt(this.sequence * data.byteLength);
+      // A job that was made to wait does not print the faster afterwards.
+      due = Math.max(due + period, performance.now() - period);
+      if (this.sequence - this.acked > window) continue;
       this.sequence++;
       this.sentAt.set(this.sequence, performance.now());
       const readUnixNano = BigInt(Date.now()) * 1_000_000n;
-      const chunk = { stream: LogStream.STDOUT, step: 1, offset, readUnixNano };
+      const chunk = { stream: LogStream.STDOUT, step: 1, offset: this.offset, readUnixNano };
+      this.offset += BigInt(size);
       const chunks = [{ ...chunk, content: { case: "data" as const, value: data } }];
       this.send({ case: "logBatch", value: { sequence: BigInt(this.sequence), chunks } });
-      sent += data.byteLength;
     }
   }
 
@@ -117,7 +119,7 @@ export class LoadAgent {
         this.welcome();
         // Spread over the interval, as agents that were started one after the other are.
         this.timer = setTimeout(() => this.beat(), Math.random() * HEARTBEAT_MS);
-      } else if (payload.case === "command") this.command(performance.now());
+      } else if (payload.case === "command") this.command();
       else if (payload.case === "ack") this.confirm(Number(payload.value.logs));
     }
   }

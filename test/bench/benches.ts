@@ -1,0 +1,10 @@
+import type { Bench } from "./bench.ts";
+import { cancels } from "./rows/cancel.ts";
+import { capacities } from "./rows/capacity.ts";
+import { follow } from "./rows/follow.ts";
+import { memory } from "./rows/memory.ts";
+import { start } from "./rows/start.ts";
+import { throughputs } from "./rows/throughput.ts";
+
+/** All benchmarks, in the order in which they are run and shown. */
+export const BENCHES: readonly Bench[] = [...throughputs, memory, start, follow, ...cancels, ...capacities];

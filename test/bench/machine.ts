@@ -1,0 +1,38 @@
+import { cpus, loadavg, release, totalmem } from "node:os";
+
+/** What the figures were measured on. */
+export interface Machine {
+  /** The processor's model. */
+  readonly processor: string;
+  readonly cores: number;
+  readonly memoryBytes: number;
+  readonly node: string;
+  readonly kernel: string;
+  /** Processes that wanted a core, on average over the last minute, when the benchmark began. */
+  readonly load: number;
+}
+
+/** Share of the cores that may be busy before figures are called doubtful. */
+const BUSY = 0.25;
+
+/** Looks at the machine as it is now. */
+export function thisMachine(): Machine {
+  return {
+    processor: cpus()[0]?.model ?? "unknown",
+    cores: cpus().length,
+    memoryBytes: totalmem(),
+    node: process.versions.node,
+    kernel: release(),
+    load: loadavg()[0] ?? 0,
+  };
+}
+
+/** One line about a machine, and one more if it was busy. */
+export function describeMachine({ processor, cores, memoryBytes, node, kernel, load }: Machine): string {
+  const facts = [processor, `${cores} cores`, `${(memoryBytes / 2 ** 30).toFixed(0)} GiB`];
+  facts.push(`Node ${node}`, `Linux ${kernel}`, `load ${load.toFixed(2)}`);
+  const busy = load > BUSY * cores;
+  return (
+    facts.join(", ") + (busy ? "\nThe machine is busy with other work: figures will be worse and spread wider" : "")
+  );
+}

@@ -1,0 +1,32 @@
+import { setTimeout as wait } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { type Plan, rounds } from "./plan.ts";
+
+function planOf(limit: number, runs?: number): Plan & { notes: string[] } {
+  const notes: string[] = [];
+  return { runs, deadline: performance.now() + limit, notes, note: (message) => notes.push(message) };
+}
+
+test("as many rounds are done as were asked for, else the usual number", async () => {
+  const done: number[] = [];
+  await rounds(planOf(60_000), 3, async (index) => void done.push(index));
+  await rounds(planOf(60_000, 2), 3, async (index) => void done.push(index));
+  expect(done).toEqual([0, 1, 2, 0, 1]);
+});
+
+test("no round is begun that would pass the deadline, and that is said", async () => {
+  const plan = planOf(2_000);
+  let done = 0;
+  await rounds(plan, 5, async () => {
+    done++;
+    await wait(1_200);
+  });
+  expect(done).toBe(1);
+  expect(plan.notes).toEqual(["1 of 5 rounds: the time is over"]);
+});
+
+test("the first round is done, however late it is", async () => {
+  let done = 0;
+  await rounds(planOf(-1), 5, async () => void done++);
+  expect(done).toBe(1);
+});

@@ -1,0 +1,46 @@
+import type { Probe } from "./guard.ts";
+import { bareNode, launch } from "./rows/start.ts";
+import { Course, type Load } from "./rows/throughput.ts";
+import type { Stage } from "./stage.ts";
+
+/** Output of one run: enough that its start and end do not count, little enough for a few pairs in some seconds. */
+const LOAD: Load = { name: "guard", what: "100-byte lines", lineBytes: 100, bytes: 150_000_000, generates: false };
+const THROUGHPUT_PAIRS = 5;
+const START_PAIRS = 9;
+
+/** The ratios that are guarded: those that hold still on a machine where other work goes on. Each takes seconds. */
+export async function openProbes(stage: Stage): Promise<Probe[]> {
+  const course = await Course.prepare(stage, LOAD);
+  let run = 0;
+  return [
+    {
+      ratios: {
+        throughput: { what: "committed log throughput to that of `cat file | cat > file`", better: "more" },
+        cpu: { what: "agent's CPU a byte to that of `cat > file`", better: "less" },
+      },
+      async measure() {
+        const pairs = await inTurn(THROUGHPUT_PAIRS, () => course.pair(run++));
+        return {
+          throughput: pairs.map(({ ours, reference }) => ours.rate / reference.rate),
+          cpu: pairs.map(({ ours, reference }) => ours.cpu / reference.cpu),
+        };
+      },
+    },
+    {
+      ratios: { start: { what: "agent start to the job's first instruction to `node -e 0`", better: "less" } },
+      async measure() {
+        const pair = async (): Promise<number> => {
+          const reference = await bareNode(stage);
+          return (await launch(stage, `guard-start-${run++}`)).first / reference;
+        };
+        return { start: await inTurn(START_PAIRS, pair) };
+      },
+    },
+  ];
+}
+
+async function inTurn<T>(count: number, each: () => Promise<T>): Promise<T[]> {
+  const all: T[] = [];
+  while (all.length < count) all.push(await each());
+  return all;
+}

@@ -1,0 +1,44 @@
+import { readFileSync } from "node:fs";
+
+/** Ticks of a second in /proc/PID/stat. */
+const TICKS = 100;
+
+/** A field of /proc/PID/status that is in kB, in bytes. */
+export function memoryOf(pid: number, field: "VmHWM" | "VmRSS" | "RssAnon"): number {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? Number.NaN) * 1024;
+}
+
+/** Resident memory that no other process shares, in bytes: what one more such process costs. */
+export function privateMemoryOf(pid: number): number {
+  const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
+  const kilobytes = [...rollup.matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB/gm)].map(([, value]) => Number(value));
+  return kilobytes.reduce((sum, value) => sum + value, 0) * 1024;
+}
+
+/** Processor seconds that a process has used, its children not included. */
+export function cpuOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / TICKS;
+}
+
+/** Whether a process runs; one that only waits to be reaped does not. */
+export function isRunning(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return !["Z", "X"].includes(stat.slice(stat.lastIndexOf(")") + 2).charAt(0));
+  } catch {
+    return false;
+  }
+}
+
+/** Now, in milliseconds since the Unix epoch, finer than `Date.now()`. */
+export function wallClock(): number {
+  return performance.timeOrigin + performance.now();
+}
+
+/** Milliseconds since the Unix epoch, from what `date +%s%N` prints. */
+export function stampOf(nanoseconds: string): number {
+  return Number(BigInt(nanoseconds.trim()) / 1000n) / 1000;
+}

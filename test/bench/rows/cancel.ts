@@ -1,0 +1,101 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { JobState } from "../../../src/gen/belay/v1/job_pb.ts";
+import type { Bench } from "../bench.ts";
+import { Fifo } from "../fifo.ts";
+import { rounds } from "../plan.ts";
+import { wallClock } from "../processes.ts";
+import type { Row } from "../row.ts";
+import type { Stage } from "../stage.ts";
+
+const RUNS = 60;
+/** Output after which a log runs at full rate. */
+const RUNNING_BYTES = 20_000_000n;
+
+/** How soon a cancel has emptied the job's process tree: of an idle job, and of one that prints as fast as it can. */
+export const cancels: readonly Bench[] = [
+  {
+    name: "cancel-idle",
+    about: "cancel call to empty process tree, job idle, against a bare kill of the same process",
+    async run(stage, plan): Promise<Row[]> {
+      const bare: number[] = [];
+      const ours: Cancel[] = [];
+      await rounds(plan, RUNS, async (run) => {
+        bare.push(await bareKill(stage, `bare-${run}`));
+        ours.push(await cancel(stage, `cancel-${run}`, "sleep 1000", 0n));
+      });
+      return rowsOf("idle", "job idle", ours, bare, { p50: 5, p99: 25 });
+    },
+  },
+  {
+    name: "cancel-loaded",
+    about: "cancel call to empty process tree, while the job's log runs at full rate",
+    async run(stage, plan): Promise<Row[]> {
+      const ours: Cancel[] = [];
+      await rounds(plan, RUNS, async (run) => {
+        ours.push(await cancel(stage, `cancel-${run}`, `yes ${"x".repeat(99)}`, RUNNING_BYTES));
+      });
+      return rowsOf("loaded", "log at full rate", ours, undefined, { p99: 100 });
+    },
+  },
+];
+
+/** Milliseconds from the call to the empty tree. */
+export interface Cancel {
+  /** By the agent's evidence, to the millisecond. */
+  readonly stated: number;
+  /** By the kernel: what the tree had open was closed. */
+  readonly seen: number;
+}
+
+/** Runs a job, cancels it when it has printed so many bytes, and waits for its end. */
+export async function cancel(stage: Stage, jobId: string, command: string, bytes: bigint): Promise<Cancel> {
+  const held = new Fifo(stage.directory, jobId);
+  const agent = stage.agent(jobId, ["sh", "-c", `${held.hold}; exec ${command}`]);
+  await stage.until(jobId, JobState.RUNNING);
+  if (bytes > 0n) await stage.committed(jobId, bytes);
+  else await held.opened;
+  const asked = wallClock();
+  await stage.client.cancelJob({ jobId });
+  const seen = (await held.closed) - asked;
+  const { result } = await stage.until(jobId, JobState.CANCELED);
+  const empty = result?.evidence?.treeEmptyTime;
+  if (empty === undefined) throw new Error(`The result of "${jobId}" has no time at which its tree was empty`);
+  await agent.ended;
+  await stage.client.deleteJob({ jobId });
+  return { stated: timestampMs(empty) - asked, seen };
+}
+
+/** Milliseconds from a kill of a process to its end: what a cancel costs at least. */
+export async function bareKill(stage: Stage, name: string): Promise<number> {
+  const held = new Fifo(stage.directory, name);
+  const { child } = stage.start("sh", ["-c", `${held.hold}; exec sleep 1000`]);
+  await held.opened;
+  const asked = wallClock();
+  child.kill("SIGTERM");
+  return (await held.closed) - asked;
+}
+
+function rowsOf(
+  name: string,
+  when: string,
+  cancels: readonly Cancel[],
+  bare: readonly number[] | undefined,
+  reach: { readonly p50?: number; readonly p99: number },
+): Row[] {
+  const row = (by: "stated" | "seen", share: number, reach: number | undefined): Row => ({
+    key: `cancel-${name}.${by}-p${share * 100}`,
+    what: `cancel to empty tree ${by === "stated" ? "by the evidence" : "as seen"}, ${when}, p${share * 100}`,
+    unit: "ms",
+    better: "less",
+    share,
+    ours: cancels.map((each) => each[by]),
+    ...(bare !== undefined && by === "seen" ? { reference: { what: "kill -TERM", values: bare } } : {}),
+    ...(reach === undefined ? {} : { reach: { value: reach } }),
+  });
+  return [
+    row("stated", 0.5, reach.p50),
+    row("stated", 0.99, reach.p99),
+    row("seen", 0.5, reach.p50),
+    row("seen", 0.99, reach.p99),
+  ];
+}

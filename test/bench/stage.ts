@@ -1,0 +1,160 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { type Client, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { type Job, type JobState, LogStream, type StreamTotals } from "../../src/gen/belay/v1/job_pb.ts";
+import { JobService } from "../../src/gen/belay/v1/job_service_pb.ts";
+
+/** The built command. */
+const MAIN = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
+/** Time between two looks at what the tracker has stored. Milliseconds. */
+const LOOK_MS = 5;
+/** Time that a process gets to end when it is asked to. Milliseconds. */
+const GRACE_MS = 3_000;
+
+/** A process that a benchmark started. */
+export interface Started {
+  readonly child: ChildProcess;
+  readonly pid: number;
+  /** Exit code, when it has ended. */
+  readonly ended: Promise<number | null>;
+}
+
+/** What benchmarks stand on: a tracker process of their own and a directory; all gone when it is closed. */
+export class Stage {
+  /** For the benchmark's own files; on the file system that the tracker writes to. */
+  readonly directory: string;
+  private readonly data: string;
+  private readonly children = new Set<ChildProcess>();
+  private tracker: Started | undefined;
+  private url = "";
+  private jobs: Client<typeof JobService> | undefined;
+
+  private constructor() {
+    this.directory = mkdtempSync(path.join(tmpdir(), "belay-bench-"));
+    this.data = path.join(this.directory, "data");
+  }
+
+  static async open(): Promise<Stage> {
+    const stage = new Stage();
+    await stage.startTracker();
+    return stage;
+  }
+
+  /** Where the tracker is. */
+  get address(): string {
+    return this.url;
+  }
+
+  get trackerPid(): number {
+    return this.tracker?.pid ?? 0;
+  }
+
+  get client(): Client<typeof JobService> {
+    if (this.jobs === undefined) throw new Error("The tracker was not started");
+    return this.jobs;
+  }
+
+  /** Starts the tracker; after `killTracker` again, with its data and at its address. */
+  async startTracker(): Promise<void> {
+    const listen = this.url === "" ? "127.0.0.1:0" : new URL(this.url).host;
+    const args = [MAIN, "tracker", "--listen", listen, "--data", this.data];
+    this.tracker = this.start(process.execPath, args, "stderr");
+    let said = "";
+    for await (const chunk of this.tracker.child.stderr ?? []) {
+      said += String(chunk);
+      const url = /listening on (\S+?),/.exec(said)?.[1];
+      if (url === undefined) continue;
+      this.url = url;
+      this.jobs = createClient(JobService, createGrpcTransport({ baseUrl: url }));
+      return;
+    }
+    throw new Error(`The tracker did not start: ${said}`);
+  }
+
+  /** Kills the tracker with SIGKILL, and waits for its end. */
+  async killTracker(): Promise<void> {
+    this.tracker?.child.kill("SIGKILL");
+    await this.tracker?.ended;
+  }
+
+  /** Starts an agent. @param flags more flags of `belay run`; a `--tracker` among them counts */
+  agent(jobId: string, command: readonly string[], flags: readonly string[] = []): Started {
+    return this.belay(["run", "--tracker", this.url, "--quiet", "--job", jobId, ...flags, "--", ...command]);
+  }
+
+  /** Starts the built command. */
+  belay(args: readonly string[], pipe?: "stdout" | "stderr"): Started {
+    return this.start(process.execPath, [MAIN, ...args], pipe);
+  }
+
+  /** Starts any process. @param pipe which of its outputs can be read; the others go nowhere */
+  start(file: string, args: readonly string[], pipe?: "stdout" | "stderr"): Started {
+    const stdio = ["stdin", "stdout", "stderr"].map((name) => (name === pipe ? "pipe" : "ignore"));
+    const child = spawn(file, args, { stdio });
+    this.children.add(child);
+    const ended = once(child, "exit").then(([code]) => {
+      this.children.delete(child);
+      return code as number | null;
+    });
+    return { child, pid: child.pid ?? 0, ended };
+  }
+
+  /** Runs a command to its end. @returns milliseconds that it took */
+  async time(file: string, args: readonly string[]): Promise<number> {
+    const start = performance.now();
+    const code = await this.start(file, args).ended;
+    const taken = performance.now() - start;
+    if (code !== 0) throw new Error(`"${file}" ended with ${code}: expected 0`);
+    return taken;
+  }
+
+  /** Waits until a job is in a state. */
+  async until(jobId: string, state: JobState): Promise<Job> {
+    for (;;) {
+      try {
+        for await (const { job } of this.client.watchJob({ jobId })) {
+          if (job?.state === state) return job;
+        }
+        throw new Error(`Job "${jobId}" ended and was never in state ${state}`);
+      } catch (error) {
+        if (!String(error).includes("not_found")) throw error;
+        await wait(LOOK_MS);
+      }
+    }
+  }
+
+  /** Waits until the tracker has so many bytes of a job's standard output. @returns what it has */
+  async committed(jobId: string, bytes: bigint): Promise<StreamTotals> {
+    for (;;) {
+      const { job } = await this.client.getJob({ jobId });
+      const stored = job?.attempts.at(-1)?.stored.find(({ stream }) => stream === LogStream.STDOUT);
+      if (stored !== undefined && stored.bytes >= bytes) return stored;
+      await wait(LOOK_MS);
+    }
+  }
+
+  /** Ends a job at once, waits for its agent, and removes what the tracker has of it. */
+  async clear(jobId: string, agent: Started): Promise<void> {
+    await this.client.cancelJob({ jobId, gracePeriod: { seconds: 0n, nanos: 0 } });
+    await agent.ended;
+    await this.client.deleteJob({ jobId });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const children = [...this.children];
+    const gone = Promise.all(children.map((child) => once(child, "exit")));
+    // One that stands still cannot end.
+    for (const signal of ["SIGTERM", "SIGCONT"] as const) for (const child of children) child.kill(signal);
+    const late = new AbortController();
+    await Promise.race([gone, wait(GRACE_MS, undefined, { signal: late.signal }).catch(() => undefined)]);
+    late.abort();
+    for (const child of children) child.kill("SIGKILL");
+    await gone;
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
