@@ -7,7 +7,7 @@ import { idProblem, uuidv7 } from "../base/ids.ts";
 import { silentLogger } from "../base/logger.ts";
 import { parseTrackerAddresses } from "../base/tracker-address.ts";
 import { EndReason, JobState, LogCompleteness, StatusReportSchema } from "../gen/belay/v1/job_pb.ts";
-import type { JobResult, JobSpec, ProcessInfo, StatusReport } from "../gen/belay/v1/job_pb.ts";
+import type { JobMetrics, JobResult, JobSpec, ProcessInfo, StatusReport } from "../gen/belay/v1/job_pb.ts";
 import type { Welcome } from "../gen/belay/v1/tracker_service_pb.ts";
 import { agentInfo } from "./info.ts";
 import { startJob } from "./job/job.ts";
@@ -20,6 +20,7 @@ import { makeSpool } from "./report/make-spool.ts";
 import { MetricsLoop } from "./report/metrics-loop.ts";
 import { OutputPath } from "./report/output-path.ts";
 import { Report } from "./report/report.ts";
+import { Said } from "./said/said.ts";
 import { CommandDesk } from "./session/command-desk.ts";
 import { Session, type SessionEnd } from "./session/session.ts";
 
@@ -49,6 +50,7 @@ class Agent {
   private readonly session: Session;
   private readonly desk: CommandDesk;
   private readonly prepared: PreparedJob;
+  private readonly said: Said;
   private readonly sessionId: string;
   private readonly over = new AbortController();
   private readonly leaving = new AbortController();
@@ -68,6 +70,7 @@ class Agent {
       environment: options.environment ?? process.env,
       logger: options.logger ?? silentLogger,
     });
+    this.said = new Said(this.prepared.directory);
     const logger = options.logger ?? silentLogger;
     const sessionId = uuidv7();
     const agent = agentInfo(options.labels ?? {}, this.prepared);
@@ -139,6 +142,7 @@ class Agent {
       await ended;
       this.leaving.abort();
       await leftBehind;
+      await this.said.end();
       await this.prepared.close();
       await this.report.spool.close();
     }
@@ -152,12 +156,20 @@ class Agent {
       spec,
       environment,
       // The job's watcher removes it when we cannot.
-      directory: this.prepared.pipes.directory,
+      directory: this.prepared.directory,
       report,
       onOutput: options.onOutput,
       onRoom: () => this.readOn(),
     });
     this.output = output;
+    const said = {
+      metrics: (value: JobMetrics) => report.event({ case: "jobMetrics", value }),
+      notice: (message: string) => report.notice(0, message),
+      text: (value: string) => output.text(value),
+      waiting: () => report.eventsWaiting,
+      clock,
+      environment,
+    };
     let main = 0;
     const job = startJob(
       {
@@ -166,7 +178,7 @@ class Agent {
         spec,
         environment,
         traceEnvironment: traceEnvironment(welcome.traceParent, spec),
-        ownEnvironment: output.environment,
+        ownEnvironment: { ...output.environment, ...this.said.environment },
         containment: options.containment ?? "auto",
         logger: options.logger ?? silentLogger,
         prepared: this.prepared,
@@ -175,6 +187,7 @@ class Agent {
         state: (state, message) => report.state(state, message),
         stepStarted: (step) => {
           output.flush();
+          this.said.begin(said);
           step.argv = step.argv.map((arg) => output.text(arg));
           report.event({ case: "stepStarted", value: step });
           if (step.main) main = step.step;
@@ -189,7 +202,11 @@ class Agent {
           this.discarded += data.length;
           return true;
         },
-        outputEnded: () => output.end(),
+        stepOver: () => this.said.settle(),
+        outputEnded: async () => {
+          await this.said.end();
+          output.end();
+        },
       },
     );
     if (options.stop?.aborted === true) this.stopJob(job);

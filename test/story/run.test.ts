@@ -166,6 +166,7 @@ describe("a job's surroundings", () => {
     expect(own.filter((name) => name !== "BELAY_COOKIE").sort()).toEqual([
       "BELAY_ATTEMPT",
       "BELAY_JOB_ID",
+      "BELAY_METRICS",
       "BELAY_REDACT",
       "BELAY_STEP",
     ]);

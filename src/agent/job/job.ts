@@ -193,7 +193,7 @@ class JobRun implements Job {
       this.sampler.stop();
       this.running = undefined;
       this.output.close();
-      this.handlers.outputEnded?.();
+      await this.handlers.outputEnded?.();
       await this.prepared.close();
       this.current = finalState(verdict.outcome);
     }
@@ -212,6 +212,7 @@ class JobRun implements Job {
       if (step.main || exit.code !== 0) return (this.natural = this.naturalVerdict(step, exit));
       // All of a step's output comes before the next step's.
       await this.output.drain(this.ending.signal);
+      await this.handlers.stepOver?.();
     }
     if (this.ordered === undefined) throw new BelayError("INTERNAL", "Job came to no end");
     await this.ordered.tree;

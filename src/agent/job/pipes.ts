@@ -1,6 +1,5 @@
 import { spawn } from "node:child_process";
 import fs from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BelayError, messageOf } from "../../base/errors.ts";
 
@@ -17,9 +16,11 @@ export class Pipes {
   private making: Promise<void> = Promise.resolve();
   private readonly environment: Record<string, string>;
 
-  constructor(environment: Record<string, string>) {
+  /** @param parent where the directory is made */
+  constructor(environment: Record<string, string>, parent: string) {
     this.environment = environment;
-    this.directory = makeDirectory();
+    this.directory = join(parent, "pipes");
+    fs.mkdirSync(this.directory, { mode: 0o700 });
   }
 
   /** Sees to it that there are so many pipes in all. */
@@ -63,22 +64,6 @@ export class Pipes {
   private name(index: number): string {
     return join(this.directory, `pipe-${index}`);
   }
-}
-
-function makeDirectory(): string {
-  const places = [tmpdir(), "/dev/shm", "/run"];
-  const problems: string[] = [];
-  for (const place of places) {
-    try {
-      return fs.mkdtempSync(join(place, "belay-"));
-    } catch (error) {
-      problems.push(messageOf(error));
-    }
-  }
-  throw new BelayError(
-    "BAD_USAGE",
-    `Cannot make a temporary directory: expected one of ${places.map((place) => `"${place}"`).join(", ")} to be writable: ${problems.join("; ")}`,
-  );
 }
 
 function makeFifos(names: readonly string[], environment: Record<string, string>): Promise<void> {

@@ -1,6 +1,8 @@
+import fs from "node:fs";
 import type { Logger } from "../../base/logger.ts";
 import type { ContainmentChoice } from "../options.ts";
 import { type ContainmentFound, makeContainment } from "./containment.ts";
+import { makeJobDirectory } from "./directory.ts";
 import { helperEnvironment } from "./environment.ts";
 import { Pipes } from "./pipes.ts";
 import { Watcher } from "./watcher.ts";
@@ -23,6 +25,8 @@ export interface PrepareOptions {
  * Whoever makes one passes it to `startJob`, which closes it, or closes it.
  */
 export interface PreparedJob extends ContainmentFound {
+  /** For files that are there only while the job runs; everybody may pass through, nobody else list it. */
+  readonly directory: string;
   readonly pipes: Pipes;
   readonly watcher: Watcher;
   /** Gives everything back, the tree with it, except while processes survive: then the watcher stays. */
@@ -37,9 +41,11 @@ export interface PreparedJob extends ContainmentFound {
 export function prepareJob(options: PrepareOptions): PreparedJob {
   const found = makeContainment(options.containment);
   const environment = helperEnvironment(options.environment);
+  let directory: string;
   let pipes: Pipes;
   try {
-    pipes = new Pipes(environment);
+    directory = makeJobDirectory();
+    pipes = new Pipes(environment, directory);
   } catch (error) {
     found.tree.close();
     throw error;
@@ -48,7 +54,7 @@ export function prepareJob(options: PrepareOptions): PreparedJob {
     cookie: found.cookie,
     cgroup: found.cgroup,
     memoryCgroup: found.memoryCgroup,
-    directory: pipes.directory,
+    directory,
     environment,
     logger: options.logger,
   });
@@ -57,9 +63,10 @@ export function prepareJob(options: PrepareOptions): PreparedJob {
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     await pipes.close();
+    fs.rmSync(directory, { recursive: true, force: true });
     // A process that cannot be killed keeps its cgroup. The watcher then goes on when the agent is gone.
     if (found.tree.close()) await watcher.close();
     else options.logger.warn("Processes of the job survived", { cgroup: found.cgroup });
   };
-  return { ...found, pipes, watcher, close: () => (closing ??= close()) };
+  return { ...found, directory, pipes, watcher, close: () => (closing ??= close()) };
 }

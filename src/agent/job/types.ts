@@ -42,8 +42,10 @@ export interface JobHandlers {
    * @returns false when no more can be taken: reading of both streams stops until `Job.resumeOutput`
    */
   output(stream: LogStream, step: number, data: Uint8Array, readUnixNano: bigint): boolean;
-  /** All output has been taken. What was prepared for the job, its directory among it, is about to be given back. */
-  outputEnded?(): void;
+  /** A step that is not the last has ended, and its output was taken. The next one waits for this. */
+  stepOver?(): Promise<void> | undefined;
+  /** All output has been taken. What was prepared for the job, its directory among it, is given back after this. */
+  outputEnded?(): Promise<void> | void;
   /** Takes a remark about the job that belongs into its log. */
   notice(step: number, message: string): void;
 }

@@ -6,6 +6,8 @@ import type { Spool } from "./spool.ts";
 
 /** Events that may wait for delivery before samples are left out: hours of them at the usual interval. */
 const SAMPLES_LIMIT = 5000;
+/** The same for what the job says about itself, which comes less often the more is waiting: see said/pace.ts. */
+const JOB_METRICS_LIMIT = 10_000;
 
 /** Makes the lane of events: numbers and encodes each as it happens. */
 export class EventLane {
@@ -17,9 +19,11 @@ export class EventLane {
     this.clock = clock;
   }
 
-  push(kind: Event["kind"]): void {
+  /** @returns false when it is left out */
+  push(kind: Event["kind"]): boolean {
     // What the job uses is a gauge, not history: while the tracker is away for days, samples must not push out the rest.
-    if (kind.case === "metricSample" && this.waiting > SAMPLES_LIMIT) return;
+    if (kind.case === "metricSample" && this.waiting > SAMPLES_LIMIT) return false;
+    if (kind.case === "jobMetrics" && this.waiting > JOB_METRICS_LIMIT) return false;
     const event = create(EventSchema, {
       sequence: BigInt(this.spool.nextSequence("events")),
       eventTime: timestampFromMs(this.clock.now()),
@@ -29,9 +33,11 @@ export class EventLane {
     this.spool.push("events", Buffer.from(toBinary(OpenSessionRequestSchema, request)), {
       result: kind.case === "result",
     });
+    return true;
   }
 
-  private get waiting(): number {
+  /** Events that the tracker has not committed. */
+  get waiting(): number {
     return this.spool.nextSequence("events") - 1 - this.spool.committed("events");
   }
 }

@@ -46,8 +46,14 @@ export class Report {
     this.logs.append(LogStream.AGENT, step, Buffer.from(`${message}\n`), this.clock.unixNano());
   }
 
-  event(kind: Event["kind"]): void {
-    this.events.push(kind);
+  /** @returns false when it is left out, as what is measured is when too much waits */
+  event(kind: Event["kind"]): boolean {
+    return this.events.push(kind);
+  }
+
+  /** Events that the tracker has not committed. */
+  get eventsWaiting(): number {
+    return this.events.waiting;
   }
 
   state(state: JobState, message: string): void {

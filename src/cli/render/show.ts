@@ -1,7 +1,8 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { formatDuration } from "../../base/durations.ts";
 import { formatSize } from "../../base/sizes.ts";
 import { parseTraceParent } from "../../base/trace-context.ts";
-import type { Attempt, CommandRecord, Job, JobSpec, MetricSample } from "../../gen/belay/v1/job_pb.ts";
+import type { Attempt, CommandRecord, Job, JobSpec, MetricSample, Progress } from "../../gen/belay/v1/job_pb.ts";
 import type { Containment } from "../../gen/belay/v1/job_pb.ts";
 import { CommandKind, CommandState, LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
 import { clean } from "./clean.ts";
@@ -50,6 +51,13 @@ export function metricsText(sample: MetricSample): string {
   return `${cpu}, memory ${formatSize(sample.memoryBytes)}${memoryLimit}, ${processes}`;
 }
 
+/** `42 %, epoch 3/10 (12s ago)`. */
+function progressText({ fraction, note, readUnixNano }: Progress, now: number): string {
+  const said = ago(timestampFromMs(Number(readUnixNano / 1_000_000n)), now);
+  const percent = (fraction * 100).toFixed(1).replace(/\.0$/, "");
+  return `${percent} %${note === "" ? "" : `, ${clean(note)}`} (${said})`;
+}
+
 function stateDetail(job: Job): string {
   if (job.result !== undefined) return resultDetail(job.result);
   if (job.step === 0) return "";
@@ -82,6 +90,7 @@ function attemptText(attempt: Attempt, job: Job, style: Style, now: number): str
           ? ""
           : `${usage.cpuSeconds.toFixed(2)} s of processor, ${formatSize(usage.peakMemoryBytes)} at most${usage.exact ? "" : " (sampled)"}`,
       ],
+      ["Progress", attempt.progress === undefined ? "" : progressText(attempt.progress, now)],
       ["Now", over || attempt.metrics === undefined ? "" : metricsText(attempt.metrics)],
       [
         "Waiting",

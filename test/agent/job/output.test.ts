@@ -1,16 +1,24 @@
 import { spawn } from "node:child_process";
 import fs from "node:fs";
-import { describe, expect, it } from "vitest";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Output } from "../../../src/agent/job/output.ts";
 import { Pipes } from "../../../src/agent/job/pipes.ts";
 import { LogStream } from "../../../src/gen/belay/v1/job_pb.ts";
 import { eventually } from "./facts.ts";
 
+let parent: string;
+beforeEach(() => {
+  parent = fs.mkdtempSync(join(tmpdir(), "belay-test-"));
+});
+afterEach(() => fs.rmSync(parent, { recursive: true, force: true }));
+
 const environment = { PATH: process.env["PATH"] ?? "" };
 
 describe("Pipes", () => {
   it("are private, have no name once taken, and leave nothing", async () => {
-    const pipes = new Pipes(environment);
+    const pipes = new Pipes(environment, parent);
     expect(fs.statSync(pipes.directory).mode & 0o777).toBe(0o700);
     pipes.provide(2);
     pipes.provide(3);
@@ -27,7 +35,7 @@ describe("Pipes", () => {
   });
 
   it("that cannot be made are an error that says so", async () => {
-    const pipes = new Pipes({ PATH: "/nowhere" });
+    const pipes = new Pipes({ PATH: "/nowhere" }, parent);
     await expect(pipes.take()).rejects.toThrow('Cannot make pipes for the job with "mkfifo": spawn mkfifo ENOENT');
     await pipes.close();
   });
@@ -35,7 +43,7 @@ describe("Pipes", () => {
 
 describe("Output", () => {
   it("drains what a pipe holds without waiting for its end", async () => {
-    const pipes = new Pipes(environment);
+    const pipes = new Pipes(environment, parent);
     const { readEnd, writeEnd } = await pipes.take();
     let text = "";
     const output = new Output({
@@ -56,7 +64,7 @@ describe("Output", () => {
   });
 
   it("holds all streams when one is full, and goes on with all", async () => {
-    const pipes = new Pipes(environment);
+    const pipes = new Pipes(environment, parent);
     const seen: number[] = [];
     const output = new Output({
       output: (stream, _step, data) => {
