@@ -77,7 +77,10 @@ export const run: Command = command({
     ["belay run --spec job.yaml", "a spec file (the JobSpec of the contract)"],
     ["belay run --job train-18", "a job that was recorded with belay submit"],
   ],
-  notes: EXIT_CODES_HELP,
+  notes: `The job knows BELAY_JOB_ID, BELAY_ATTEMPT and BELAY_STEP. What it appends to the file $BELAY_METRICS are its own
+metrics: "loss=0.31 step=10", 'progress=0.42 note="epoch 3/10"'.
+
+${EXIT_CODES_HELP}`,
   run: async (call) => {
     const { flags, io } = call;
     const spec = await specOf(call);

@@ -85,6 +85,27 @@ const canceled = create(JobSchema, {
   ],
 });
 
+describe("a job that tells its progress", () => {
+  it("shows it with its note, and when it was said", () => {
+    const job = create(JobSchema, {
+      jobId: "train-18",
+      state: JobState.RUNNING,
+      attempts: [
+        {
+          attempt: 1,
+          progress: {
+            fraction: 0.425,
+            note: "epoch\u001b[2J 3/10",
+            readUnixNano: BigInt(START) * 1_000_000n,
+          },
+        },
+      ],
+    });
+    expect(showText(job, plain, START + 3000)).toMatch(/^ +Progress +42\.5 %, epoch.* 3\/10 \(3\.0s ago\)$/m);
+    expect(showText(job, plain, START + 3000)).not.toContain("\u001b");
+  });
+});
+
 describe("belay show", () => {
   it("tells all of a canceled job, evidence included, and lets no name reach the terminal's controls", () => {
     expect(showText(canceled, plain, START + 69_000)).toMatchInlineSnapshot(`
