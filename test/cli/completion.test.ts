@@ -49,7 +49,7 @@ COMP_WORDS=(belay show "") COMP_CWORD=2; _belay; echo; echo "\${COMPREPLY[1]}"`;
 
 test("zsh and fish have scripts, other shells a clear word", async () => {
   expect((await runInProcess(["completion", "zsh"])).stdout).toMatch(/^compdef _belay belay$/m);
-  expect((await runInProcess(["completion", "fish"])).stdout).toMatch(/^complete -c belay/);
+  expect((await runInProcess(["completion", "fish"])).stdout).toMatch(/^complete -c belay/m);
   expect((await runInProcess(["completion", "tcsh"])).stderr).toMatch(
     /Cannot complete for "tcsh": expected bash, zsh, fish/,
   );

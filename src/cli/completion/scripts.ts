@@ -1,4 +1,7 @@
-/** What each shell is told. All of them ask `belay completion words` with what was typed, the unfinished word last. */
+/**
+ * What each shell is told. All of them ask `belay completion words` with what was typed, the unfinished word last, and
+ * offer files where that has no answer.
+ */
 export const SCRIPTS: Readonly<Record<string, string>> = {
   bash: `_belay() {
   local IFS=$'\\n'
@@ -9,10 +12,18 @@ complete -o default -F _belay belay
   zsh: `_belay() {
   local -a candidates
   candidates=("\${(@f)$(belay completion words -- "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
-  if [[ -n $candidates[1] ]]; then compadd -- $candidates; else _files; fi
+  if [[ -n $candidates[1] ]]; then compadd -V belay -- $candidates; else _files; fi
 }
 compdef _belay belay
 `,
-  fish: `complete -c belay -a '(belay completion words -- (commandline -opc)[2..] (commandline -ct) 2>/dev/null)'
+  fish: `function _belay
+  set -l candidates (belay completion words -- (commandline -opc)[2..] (commandline -ct) 2>/dev/null)
+  if set -q candidates[1]
+    printf '%s\\n' $candidates
+  else
+    __fish_complete_path (commandline -ct)
+  end
+end
+complete -c belay -f -k -a '(_belay)'
 `,
 };
