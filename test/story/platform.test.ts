@@ -1,8 +1,10 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
-import { describe, expect, test } from "vitest";
-import { TrackerProcess } from "../helpers/cli.ts";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { TrackerProcess, tempDirectory } from "../helpers/cli.ts";
 
 const root = path.resolve(import.meta.dirname, "../..");
 const belay = [process.execPath, path.join(root, "dist/cli/main.js")];
@@ -27,5 +29,46 @@ describe("A platform that knows the contract alone submits a job, launches its a
     const program = path.join(root, "docs/platform/platform.sh");
     const { stdout } = await run("sh", [program, tracker.url, ...belay], { env });
     expect(stdout).toBe('ready\n"outcome":"OUTCOME_CANCELED"\n"state":"JOB_STATE_CANCELED"\n');
+  });
+});
+
+const buf = path.join(root, "node_modules/.bin/buf");
+
+describe("buf curl", () => {
+  test.each([
+    ["connect", []],
+    ["grpc", ["--http2-prior-knowledge"]],
+    ["grpcweb", []],
+  ])("calls and follows a stream with a token, by the protocol %s", async (protocol, more) => {
+    const directory = await tempDirectory();
+    const tokens = path.join(directory, "tokens");
+    await writeFile(tokens, "the-operators\n");
+    const tracker = await TrackerProcess.start({ args: ["--operator-tokens", tokens] });
+    const token = ["-H", "authorization: Bearer the-operators"];
+    const common = ["curl", "--schema", path.join(root, "proto"), "--protocol", protocol, ...more];
+    const curl = (method: string, message: object, flags: string[]): [string[], { env: NodeJS.ProcessEnv }] => [
+      [...common, ...flags, "--data", JSON.stringify(message), `${tracker.url}/belay.v1.JobService/${method}`],
+      { env: { ...env, HOME: directory, BUF_CACHE_DIR: directory } },
+    ];
+
+    await expect(run(buf, ...curl("GetJob", { jobId: "j" }, []))).rejects.toMatchObject({
+      stderr: expect.stringContaining('"code": "unauthenticated"') as unknown,
+    });
+    const created = await run(buf, ...curl("CreateJob", { jobId: "j", spec: { command: ["true"] } }, token));
+    expect(created.stdout).toContain('"state": "JOB_STATE_PENDING"');
+
+    const watch = spawn(buf, ...curl("WatchJob", { jobId: "j" }, token));
+    onTestFinished(() => void watch.kill("SIGKILL"));
+    const closed = once(watch, "close");
+    let seen = "";
+    const pending = Promise.withResolvers<void>();
+    watch.stdout.on("data", (data) => {
+      seen += String(data);
+      if (seen.includes("JOB_STATE_PENDING")) pending.resolve();
+    });
+    await pending.promise;
+    await run(buf, ...curl("CancelJob", { jobId: "j", reason: "seen enough" }, token));
+    expect(await closed).toEqual([0, null]);
+    expect(seen).toContain("JOB_STATE_CANCELED");
   });
 });
