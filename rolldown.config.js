@@ -5,6 +5,7 @@
 // loads what those get lazily (streams, workers, promises), and each file goes through the asynchronous loader. That is
 // 20 of the 100 ms in which an agent starts.
 import { defineConfig } from "rolldown";
+import { readyDescriptors } from "./src/cli/bundle/ready-descriptors.ts";
 
 export default defineConfig({
   input: { main: "src/cli/main.ts" },
@@ -14,10 +15,12 @@ export default defineConfig({
   transform: { target: "node22" },
   preserveEntrySignatures: false,
   plugins: [
+    readyDescriptors(),
     {
       name: "commonjs-here",
       // The package itself is made of ES modules; the nearest package.json says what a .js file is.
-      generateBundle() {
+      generateBundle(_options, bundle) {
+        failOnCycles(bundle);
         this.emitFile({ type: "asset", fileName: "package.json", source: '{ "type": "commonjs" }\n' });
       },
     },
@@ -32,10 +35,16 @@ export default defineConfig({
       includeDependenciesRecursively: false,
       groups: [
         // What every call needs, --version too.
-        { name: "program", test: /src\/base\/(errors|version)|src\/cli\/(program|commands|did-you-mean|io)\.ts/ },
-        // What every command needs, and what an agent does not. Reading a contract's descriptors takes milliseconds.
+        {
+          name: "program",
+          test: /src\/base\/(errors|version)|src\/cli\/(program|commands|did-you-mean|io|context)\.ts/,
+        },
+        // What agent and tracker speak. Reading a contract's descriptors takes milliseconds, so the other service is apart.
+        {
+          name: "contract",
+          test: /src\/gen\/belay\/v1\/(job|tracker_service)_pb|@bufbuild\/protobuf|src\/cli\/bundle/,
+        },
         { name: "job-service", test: /src\/gen\/.*job_service/ },
-        { name: "contract", test: /src\/gen\/belay|@bufbuild\/protobuf/ },
         // What commands that call JobService need.
         { name: "client", test: /src\/cli\/client\/|@connectrpc\/connect/, minShareCount: 2 },
         { name: "common", test: /src\/(cli|base)\//, minShareCount: 5 },
@@ -43,3 +52,16 @@ export default defineConfig({
     },
   },
 });
+
+/** Files that require each other, which ES modules may do, would find each other half made. */
+function failOnCycles(bundle) {
+  const done = new Set();
+  const visit = (name, path) => {
+    if (path.includes(name))
+      throw new Error(`Chunks require each other: ${[...path, name].join(" > ")}; put what they share into a group`);
+    if (done.has(name)) return;
+    for (const next of bundle[name]?.imports ?? []) visit(next, [...path, name]);
+    done.add(name);
+  };
+  for (const name of Object.keys(bundle)) visit(name, []);
+}

@@ -1,0 +1,45 @@
+import { createFileRegistry } from "@bufbuild/protobuf";
+import type { GenFile } from "@bufbuild/protobuf/codegenv2";
+import type { FileDescriptorProto } from "@bufbuild/protobuf/wkt";
+
+/** What an empty message of descriptor.proto looks like, and which of its fields hold messages. */
+export interface Shape {
+  /** Defaults of fields: on the prototype, where "is it set" does not look. */
+  readonly inherited: Readonly<Record<string, unknown>>;
+  readonly lists: readonly string[];
+  /** Names of the types of messages, by field. */
+  readonly messages: Readonly<Record<string, string>>;
+}
+
+/** A descriptor with only the fields that are set. */
+export type Dry = Readonly<Record<string, unknown>>;
+
+/** What `fileDesc` of Protobuf-ES does, with a descriptor that was decoded when the command line was bundled. */
+export function readyFileDesc(
+  dry: Dry,
+  shapes: Readonly<Record<string, Shape>>,
+  dependencies: readonly GenFile[],
+): GenFile {
+  const proto = hydrate(dry, "google.protobuf.FileDescriptorProto", shapes) as unknown as FileDescriptorProto;
+  proto.dependency = dependencies.map((file) => file.proto.name);
+  const registry = createFileRegistry(proto, (name) => dependencies.find((file) => file.proto.name === name));
+  return registry.getFile(proto.name) as GenFile;
+}
+
+/** Makes the message again. */
+export function hydrate(dry: Dry, type: string, shapes: Readonly<Record<string, Shape>>): Record<string, unknown> {
+  const shape = shapes[type];
+  if (shape === undefined) throw new Error(`No shape of "${type}"`);
+  const message: Record<string, unknown> = Object.create(shape.inherited) as Record<string, unknown>;
+  message["$typeName"] = type;
+  for (const name of shape.lists) message[name] = [];
+  Object.assign(message, dry);
+  for (const [name, inner] of Object.entries(shape.messages)) {
+    const value = dry[name];
+    if (value === undefined) continue;
+    message[name] = Array.isArray(value)
+      ? value.map((item: Dry) => hydrate(item, inner, shapes))
+      : hydrate(value as Dry, inner, shapes);
+  }
+  return message;
+}

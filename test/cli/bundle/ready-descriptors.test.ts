@@ -1,0 +1,88 @@
+import fs from "node:fs";
+import type { DescFile, DescMessage, MessageInitShape } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
+import { nestedTypes } from "@bufbuild/protobuf/reflect";
+import { describe, expect, test } from "vitest";
+import { readyFileDesc } from "../../../src/cli/bundle/hydrate.ts";
+import { dryFile, readyDescriptors, SHAPES } from "../../../src/cli/bundle/ready-descriptors.ts";
+import { file_belay_v1_job, JobSchema, JobState } from "../../../src/gen/belay/v1/job_pb.ts";
+import { file_belay_v1_job_service } from "../../../src/gen/belay/v1/job_service_pb.ts";
+import { file_belay_v1_tracker_service } from "../../../src/gen/belay/v1/tracker_service_pb.ts";
+
+const GENERATED = "src/gen/belay/v1";
+const FILES: readonly [string, DescFile][] = [
+  ["job", file_belay_v1_job],
+  ["tracker_service", file_belay_v1_tracker_service],
+  ["job_service", file_belay_v1_job_service],
+];
+
+describe("A descriptor that is decoded when the command line is bundled", () => {
+  test.each(FILES)("of %s says the same as the one that is decoded at each start", (name, wanted) => {
+    const made = ready(name, wanted);
+    expect(summary(made)).toEqual(summary(wanted));
+    expect(summary(made).length).toBeGreaterThan(5);
+  });
+
+  test("reads and writes the same messages, binary and JSON", () => {
+    const schema = messageOf(ready("job", file_belay_v1_job), JobSchema.typeName);
+    const init: MessageInitShape<typeof JobSchema> = {
+      jobId: "j",
+      state: JobState.RUNNING,
+      spec: { command: ["true"], labels: { team: "ml" }, timeout: { seconds: 3n, nanos: 5 } },
+      attempts: [{ attempt: 1, metrics: { cpuCores: 0, gpus: [{ uuid: "GPU-1" }] } }],
+      createTime: { seconds: 1n, nanos: 0 },
+      version: 2n ** 60n,
+    };
+    const bytes = toBinary(JobSchema, create(JobSchema, init));
+    const read = fromBinary(schema, bytes);
+    expect(toBinary(schema, read)).toEqual(bytes);
+    expect(toJson(schema, read)).toEqual(toJson(JobSchema, create(JobSchema, init)));
+  });
+
+  test("takes the place of every descriptor in generated code", () => {
+    for (const [name] of FILES) {
+      const code = fs.readFileSync(`${GENERATED}/${name}_pb.ts`, "utf8");
+      const transformed = readyDescriptors().transform(code);
+      expect(transformed).toContain("readyFileDesc({");
+      expect(transformed).not.toMatch(/\bfileDesc\(/);
+    }
+  });
+
+  test("leaves other code alone", () => {
+    expect(readyDescriptors().transform("export const fileDesc = (x) => x; fileDesc(x);")).toBeUndefined();
+  });
+});
+
+function ready(name: string, { dependencies }: DescFile): DescFile {
+  const code = fs.readFileSync(`${GENERATED}/${name}_pb.ts`, "utf8");
+  const base64 = /fileDesc\(\s*"([^"]+)"/.exec(code)?.[1] ?? "";
+  const dry = JSON.parse(JSON.stringify(dryFile(base64))) as ReturnType<typeof dryFile>;
+  return readyFileDesc(dry, SHAPES, dependencies);
+}
+
+function messageOf(file: DescFile, typeName: string): DescMessage {
+  for (const type of nestedTypes(file)) if (type.kind === "message" && type.typeName === typeName) return type;
+  throw new Error(`No message "${typeName}"`);
+}
+
+/** All that decides how messages are read and written. */
+function summary(file: DescFile): unknown[] {
+  return [...nestedTypes(file)].map((type) => {
+    if (type.kind === "message") {
+      const fields = type.fields.map((field) => Object.entries(field).map(([key, value]) => [key, plain(value)]));
+      return { type: type.typeName, fields, oneofs: type.oneofs.map((oneof) => oneof.localName) };
+    }
+    if (type.kind === "enum") return { type: type.typeName, open: type.open, values: type.values.map(String) };
+    if (type.kind === "service") {
+      const methods = type.methods.map((method) => [String(method), method.methodKind, method.localName]);
+      return { type: type.typeName, methods };
+    }
+    return { type: type.typeName };
+  });
+}
+
+/** What refers to another descriptor is told by its name; functions by what they return. */
+function plain(value: unknown): unknown {
+  if (typeof value === "function") return String(Reflect.apply(value, { toString: () => "" }, []));
+  return typeof value === "object" && value !== null ? Reflect.apply(Object(value).toString, value, []) : value;
+}
