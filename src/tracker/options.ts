@@ -48,7 +48,7 @@ export interface TrackerLimits {
 export interface RetentionOptions {
   /** Time since the end of a job after which it is removed. 0: never. @default 0 */
   readonly age?: number;
-  /** Bytes of output of all jobs together, above which those that ended first are removed. 0: no limit. @default 0 */
+  /** Bytes of output and metrics of all jobs together, above which those that ended first are removed. 0: no limit. @default 0 */
   readonly bytes?: number;
   /** Time between two looks. @default 60_000 */
   readonly interval?: number;

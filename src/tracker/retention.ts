@@ -62,14 +62,14 @@ export class Retention {
       for (const job of page) {
         const old = this.isOld(job);
         if (this.closed || (!old && excess <= 0)) return;
-        excess -= job.logBytes;
-        await this.remove(job, old ? "it ended too long ago" : "all logs together are too large");
+        excess -= job.bytes;
+        await this.remove(job, old ? "it ended too long ago" : "all jobs together are too large");
       }
       if (page.length < PAGE) return;
     }
   }
 
-  /** Bytes of output above the limit. */
+  /** Bytes of output and metrics above the limit. */
   private async excess(): Promise<number> {
     if (this.options.bytes === 0) return 0;
     let bytes = await this.registry.store.endedBytes();
@@ -86,6 +86,6 @@ export class Retention {
     const live = await this.registry.find(job.jobId);
     if (live === undefined) return;
     await this.registry.remove(live);
-    this.logger.info("Removed a job", { job: job.jobId, why, bytes: job.logBytes });
+    this.logger.info("Removed a job", { job: job.jobId, why, bytes: job.bytes });
   }
 }

@@ -1,3 +1,4 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
@@ -5,16 +6,25 @@ import type { ReadMetricsRequest, ReadMetricsResponse } from "../../gen/belay/v1
 import { ReadMetricsResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
 import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { isOpen } from "../jobs/states.ts";
-import type { MetricsQuery } from "../store/types.ts";
+import { unpackEvent } from "../store/points/body.ts";
+import type { Points } from "../store/points/points-table.ts";
+import { Thinner } from "../store/points/thinner.ts";
 import type { ControlContext } from "./context.ts";
 import { FollowedJob } from "./followed-job.ts";
 import { CallScope } from "./wakeup.ts";
 
-/** Records in one answer. */
-const PAGE = 500;
+/** Points of each kind that are decoded for one answer. */
+const PAGE = 250;
 const END_OF_TIME = 2n ** 63n - 1n;
 
-/** Sends the metrics of an attempt. */
+/**
+ * Sends the metrics of an attempt.
+ *
+ * Law: each sample is in one of the points that are sent, and they come in order. What is stored at first is read at
+ * one moment. A follower then goes on at the newest sequence; points are merged under it, but only the oldest of a
+ * thousand, so it notices only if it falls so far behind: what it has not had comes merged, and the first of those
+ * points may stand for some that it has had as well.
+ */
 export async function* readMetrics(
   context: ControlContext,
   request: ReadMetricsRequest,
@@ -35,45 +45,52 @@ export async function* readMetrics(
     fromNano: request.startTime === undefined ? 0n : nano(request.startTime),
     toNano: request.endTime === undefined ? END_OF_TIME : nano(request.endTime),
     afterSequence: 0,
-    limit: PAGE,
   };
   const attemptOf = (): number => (request.attempt === 0 ? (job.live.attempt?.attempt ?? 0) : request.attempt);
   let attempt = attemptOf();
-  const stored = await registry.store.countMetrics({ ...query, attempt });
-  const thin = thinner(stored, request.maxSamples);
+  let wanted = request.maxSamples;
   for (;;) {
     const last =
       !request.follow || (attempt > 0 && (attempt < (job.live.attempt?.attempt ?? 0) || !isOpen(job.live.job)));
     if (attempt === 0) attempt = attemptOf();
-    for (;;) {
-      const page: MetricsQuery = { ...query, attempt };
-      const events = await registry.store.metrics(page);
-      const kept = events.filter(thin);
-      if (kept.length > 0) yield answer(kept);
+    const first = query.afterSequence === 0;
+    const points = await registry.store.metrics({ ...query, attempt });
+    for (const answer of answers(points, wanted, first)) {
+      yield answer;
       scope.check();
-      if (events.length > 0) query.afterSequence = Number(events.at(-1)?.sequence);
-      if (events.length < PAGE) break;
     }
+    if (points.lastSequence > 0) wanted = 0;
+    query.afterSequence = points.lastSequence;
     if (last || (attempt === 0 && !isOpen(job.live.job))) return;
     await job.next();
   }
 }
 
-/** Lets so many of the first `stored` records through, evenly, the last among them; and all that come later. */
-function thinner(stored: number, wanted: number): () => boolean {
-  let seen = 0;
-  return () => {
-    const i = seen++;
-    if (wanted === 0 || stored <= wanted || i >= stored) return true;
-    return Math.floor(((i + 1) * wanted) / stored) > Math.floor((i * wanted) / stored);
-  };
+/** @param wanted most points of each kind. 0: all */
+function* answers(points: Points, wanted: number, first: boolean): Generator<ReadMetricsResponse, void> {
+  const usage = new Thinner(points.usage.length, wanted, endsOf(points.usage));
+  const said = new Thinner(points.said.length, wanted, endsOf(points.said));
+  let unkeptValues = first ? BigInt(points.unkeptValues) : 0n;
+  const longest = Math.max(points.usage.length, points.said.length);
+  for (let at = 0; at < longest; at += PAGE) {
+    const isLast = at + PAGE >= longest;
+    const take = (bodies: readonly Uint8Array[], thinner: Thinner): Event[] => [
+      ...bodies.slice(at, at + PAGE).flatMap((body) => thinner.push(unpackEvent(body))),
+      ...(isLast ? thinner.end() : []),
+    ];
+    const answer = {
+      samples: take(points.usage, usage).flatMap(({ kind }) => (kind.case === "metricSample" ? [kind.value] : [])),
+      jobMetrics: take(points.said, said).flatMap(({ kind }) => (kind.case === "jobMetrics" ? [kind.value] : [])),
+      unkeptValues,
+    } satisfies MessageInitShape<typeof ReadMetricsResponseSchema>;
+    if (answer.samples.length + answer.jobMetrics.length === 0) continue;
+    unkeptValues = 0n;
+    yield create(ReadMetricsResponseSchema, answer);
+  }
 }
 
-function answer(events: readonly Event[]): ReadMetricsResponse {
-  return create(ReadMetricsResponseSchema, {
-    samples: events.flatMap(({ kind }) => (kind.case === "metricSample" ? [kind.value] : [])),
-    jobMetrics: events.flatMap(({ kind }) => (kind.case === "jobMetrics" ? [kind.value] : [])),
-  });
+function endsOf(bodies: readonly Uint8Array[]): readonly Event[] {
+  return [bodies[0], bodies.at(-1)].flatMap((body) => (body === undefined ? [] : [unpackEvent(body)]));
 }
 
 function nano(time: Timestamp): bigint {

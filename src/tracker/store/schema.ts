@@ -2,7 +2,11 @@ import type { DatabaseSync } from "node:sqlite";
 import { fromBinary } from "@bufbuild/protobuf";
 import { BelayError } from "../../base/errors.ts";
 import { AttemptSchema, JobSchema } from "../../gen/belay/v1/job_pb.ts";
+import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
+import { EventSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
+import { POINTS_SCHEMA, PointsTable } from "./points/points-table.ts";
 import { endMs, storedBytes } from "./rows.ts";
+import { Statements } from "./statements.ts";
 
 /**
  * What turns each version of the database into the next, the empty one first. Never changed once released: a change
@@ -70,6 +74,7 @@ const MIGRATIONS: readonly (string | ((database: DatabaseSync) => void))[] = [
   ) STRICT;
   `,
   addEndings,
+  boundMetrics,
 ];
 
 /** What retention goes by: when a job ended, and how much of its output is stored. */
@@ -87,6 +92,32 @@ function addEndings(database: DatabaseSync): void {
     const job = fromBinary(JobSchema, row["body"] as Uint8Array);
     const of = attempts.all(key).map(({ body }) => fromBinary(AttemptSchema, body as Uint8Array));
     put.run(endMs(job), storedBytes(of), key);
+  }
+}
+
+/** Metrics in tiers. What an older tracker kept, every event, is merged as if it arrived now. */
+function boundMetrics(database: DatabaseSync): void {
+  database.exec(POINTS_SCHEMA);
+  database.exec("ALTER TABLE jobs ADD COLUMN metric_bytes INTEGER NOT NULL DEFAULT 0");
+  const points = new PointsTable(new Statements(database));
+  const rows = database.prepare("SELECT job_key, attempt, body FROM metrics ORDER BY job_key, attempt, sequence");
+  for (const row of rows.iterate()) {
+    const event = readable(row["body"] as Uint8Array);
+    if (event !== undefined) points.put(Number(row["job_key"]), Number(row["attempt"]), event);
+  }
+  database.exec(`
+    DROP TABLE metrics;
+    UPDATE jobs SET metric_bytes = (SELECT coalesce(sum(length(body)), 0) FROM points WHERE job_key = key)
+    WHERE end_ms IS NOT NULL;
+  `);
+}
+
+/** Undefined: it is damaged, which is no reason not to start. */
+function readable(body: Uint8Array): Event | undefined {
+  try {
+    return fromBinary(EventSchema, body);
+  } catch {
+    return undefined;
   }
 }
 

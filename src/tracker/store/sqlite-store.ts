@@ -1,4 +1,4 @@
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { toBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -11,6 +11,10 @@ import { CommandRecordSchema, CommandState, JobSpecSchema } from "../../gen/bela
 import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { CommandSchema, EventSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { StoreObserver } from "../metrics/metrics.ts";
+import { seriesOf } from "./points/merge.ts";
+import { MAX_NAMES } from "./points/names.ts";
+import type { Points, PointsQuery } from "./points/points-table.ts";
+import { PointsTable } from "./points/points-table.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { lockDirectory } from "./lock.ts";
 import { LogFiles } from "./log-files.ts";
@@ -18,13 +22,12 @@ import type { Row } from "./rows.ts";
 import { attemptBody, endMs, filterSql, jobBody, readCommand, readJob, storedBytes } from "./rows.ts";
 import { migrate } from "./schema.ts";
 import { Statements } from "./statements.ts";
-import type { Change, EndedJob, JobPage, LogHandle, MetricsQuery, Store, StoredCommand, StoredJob } from "./types.ts";
+import type { Change, EndedJob, JobPage, LogHandle, Store, StoredCommand, StoredJob } from "./types.ts";
 
 /** Commands of a job that are shown: the latest of them. */
 export const SHOWN_COMMANDS = 100;
 /** Deleted jobs that watchers can still learn of. */
 const KEPT_DELETIONS = 10_000;
-const MAX_INT64 = 2n ** 63n - 1n;
 
 /** How a store keeps what it is given. */
 export interface StoreOptions {
@@ -71,7 +74,7 @@ export function openStore(directory: string, logger: Logger, options: StoreOptio
             failed: () => observer.failed(),
           }),
     });
-    return new SqliteStore(database, logs, unlock, observer);
+    return new SqliteStore(database, logs, unlock, logger, observer);
   } catch (error) {
     database?.close();
     unlock();
@@ -88,15 +91,30 @@ class SqliteStore implements Store {
   private readonly group: GroupCommit;
   private readonly observer: StoreObserver | undefined;
   private readonly sql: Statements;
+  private readonly points: PointsTable;
   private closed = false;
 
-  constructor(database: DatabaseSync, logs: LogFiles, unlock: () => void, observer: StoreObserver | undefined) {
+  constructor(
+    database: DatabaseSync,
+    logs: LogFiles,
+    unlock: () => void,
+    logger: Logger,
+    observer: StoreObserver | undefined,
+  ) {
     this.database = database;
     this.logs = logs;
     this.unlock = unlock;
     this.observer = observer;
     this.group = new GroupCommit(database, observer);
     this.sql = new Statements(database);
+    this.points = new PointsTable(this.sql, (key, attempt) => {
+      const job = String(this.sql.get("SELECT job_id FROM jobs WHERE key = ?", key)?.["job_id"]);
+      logger.warn("A job uses too many names of metrics: values of further names are not kept", {
+        job,
+        attempt,
+        kept: MAX_NAMES,
+      });
+    });
     const row = this.sql.get(
       `SELECT (SELECT coalesce(max(key), 0) FROM jobs) AS key,
               max((SELECT coalesce(max(version), 0) FROM jobs), (SELECT coalesce(max(version), 0) FROM deletions)) AS version`,
@@ -121,7 +139,13 @@ class SqliteStore implements Store {
   }
 
   commit(change: Change): Promise<void> {
-    return this.group.add(() => this.apply(change), change.failed);
+    return this.group.add(
+      () => this.apply(change),
+      () => {
+        this.points.forget();
+        change.failed?.();
+      },
+    );
   }
 
   async list(page: JobPage): Promise<{ jobId: string; key: number }[]> {
@@ -153,25 +177,9 @@ class SqliteStore implements Store {
     }));
   }
 
-  async metrics(query: MetricsQuery): Promise<Event[]> {
+  async metrics(query: PointsQuery): Promise<Points> {
     this.group.commit();
-    const rows = this.sql.all(
-      `SELECT body FROM metrics WHERE job_key = ? AND attempt = ? AND sequence > ? AND time_nano >= ? AND time_nano < ?
-       ORDER BY sequence LIMIT ?`,
-      ...metricsValues(query),
-      query.limit,
-    );
-    return rows.map((row) => fromBinary(EventSchema, row["body"] as Uint8Array));
-  }
-
-  async countMetrics(query: MetricsQuery): Promise<number> {
-    this.group.commit();
-    const row = this.sql.get(
-      `SELECT count(*) AS count FROM metrics
-       WHERE job_key = ? AND attempt = ? AND sequence > ? AND time_nano >= ? AND time_nano < ?`,
-      ...metricsValues(query),
-    );
-    return Number(row?.["count"]);
+    return this.points.read(query);
   }
 
   log(key: number, attempt: number): Promise<LogHandle> {
@@ -194,21 +202,24 @@ class SqliteStore implements Store {
     this.group.commit();
     return this.sql
       .all(
-        "SELECT key, job_id, end_ms, log_bytes FROM jobs WHERE end_ms IS NOT NULL AND open = 0 ORDER BY end_ms LIMIT ?",
+        `SELECT key, job_id, end_ms, log_bytes + metric_bytes AS bytes FROM jobs
+         WHERE end_ms IS NOT NULL AND open = 0 ORDER BY end_ms LIMIT ?`,
         limit,
       )
       .map((row) => ({
         key: Number(row["key"]),
         jobId: String(row["job_id"]),
         endTime: Number(row["end_ms"]),
-        logBytes: Number(row["log_bytes"]),
+        bytes: Number(row["bytes"]),
       }));
   }
 
   async endedBytes(): Promise<number> {
     this.group.commit();
     return Number(
-      this.sql.get("SELECT sum(log_bytes) AS sum FROM jobs WHERE end_ms IS NOT NULL AND open = 0")?.["sum"] ?? 0,
+      this.sql.get("SELECT sum(log_bytes + metric_bytes) AS sum FROM jobs WHERE end_ms IS NOT NULL AND open = 0")?.[
+        "sum"
+      ] ?? 0,
     );
   }
 
@@ -272,6 +283,12 @@ class SqliteStore implements Store {
         jobBody(job),
         key,
       );
+      if (job.endTime !== undefined) {
+        this.sql.run(
+          "UPDATE jobs SET metric_bytes = (SELECT coalesce(sum(length(body)), 0) FROM points WHERE job_key = ?1) WHERE key = ?1",
+          key,
+        );
+      }
       return;
     }
     if (job.spec === undefined) throw new BelayError("INTERNAL", `Job "${job.jobId}" has no spec`);
@@ -298,27 +315,17 @@ class SqliteStore implements Store {
   }
 
   private putEvent(key: number, attempt: number, event: Event): void {
-    const { case: kind, value } = event.kind;
-    const body = toBinary(EventSchema, event);
-    const sequence = Number(event.sequence);
-    if (kind === "metricSample" || kind === "jobMetrics") {
-      const time = kind === "metricSample" ? value.sampleUnixNano : value.readUnixNano;
-      this.sql.run(
-        "INSERT OR IGNORE INTO metrics (job_key, attempt, sequence, time_nano, body) VALUES (?, ?, ?, ?, ?)",
-        key,
-        attempt,
-        sequence,
-        int64(time),
-        body,
-      );
-    } else if (kind !== undefined) {
+    if (seriesOf(event) !== undefined) {
+      this.points.put(key, attempt, event);
+    } else if (event.kind.case !== undefined) {
       this.sql.run(
         "INSERT OR IGNORE INTO events (job_key, attempt, sequence, body) VALUES (?, ?, ?, ?)",
         key,
         attempt,
-        sequence,
-        body,
+        Number(event.sequence),
+        toBinary(EventSchema, event),
       );
+      if (event.kind.case === "result") this.points.ended(key, attempt);
     }
   }
 
@@ -337,13 +344,4 @@ class SqliteStore implements Store {
       commands: commands.filter(({ record }, i) => i >= shownFrom || record.state < CommandState.COMPLETED),
     };
   }
-}
-
-function metricsValues(query: MetricsQuery): SQLInputValue[] {
-  return [query.key, query.attempt, query.afterSequence, int64(query.fromNano), int64(query.toNano)];
-}
-
-/** SQLite's integers have 63 bits and a sign. */
-function int64(value: bigint): bigint {
-  return value > MAX_INT64 ? MAX_INT64 : value;
 }

@@ -2,6 +2,7 @@ import type { Attempt, CommandRecord, Job, JobState } from "../../gen/belay/v1/j
 import type { JobFilter } from "../../gen/belay/v1/job_service_pb.ts";
 import type { Command, Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { AttemptLog } from "./log/attempt-log.ts";
+import type { Points, PointsQuery } from "./points/points-table.ts";
 
 /** A job as it is stored. */
 export interface StoredJob {
@@ -43,8 +44,8 @@ export interface EndedJob {
   readonly jobId: string;
   /** Milliseconds since the Unix epoch. */
   readonly endTime: number;
-  /** Bytes of output that are stored. */
-  readonly logBytes: number;
+  /** Bytes of output and of metrics that are stored. */
+  readonly bytes: number;
 }
 
 /** Which page of jobs. */
@@ -52,17 +53,6 @@ export interface JobPage {
   readonly filter: JobFilter | undefined;
   /** Only keys below it. Undefined: from the newest on. */
   readonly below: number | undefined;
-  readonly limit: number;
-}
-
-/** Which metrics. */
-export interface MetricsQuery {
-  readonly key: number;
-  readonly attempt: number;
-  readonly fromNano: bigint;
-  readonly toNano: bigint;
-  /** Only records with a higher sequence. */
-  readonly afterSequence: number;
   readonly limit: number;
 }
 
@@ -94,13 +84,12 @@ export interface Store {
   ): Promise<{ version: number; jobId: string; deleted: boolean }[] | undefined>;
   /** Jobs that have ended and whose log is decided, those that ended first at the front. */
   endedJobs(limit: number): Promise<EndedJob[]>;
-  /** Bytes of output that are stored of all jobs that have ended. */
+  /** Bytes of output and of metrics that are stored of all jobs that have ended. */
   endedBytes(): Promise<number>;
   /** Writes and reads something. @throws if that cannot be done */
   probe(): Promise<void>;
-  /** Events with metrics, in order of sequence. */
-  metrics(query: MetricsQuery): Promise<Event[]>;
-  countMetrics(query: MetricsQuery): Promise<number>;
+  /** What is kept of an attempt's metrics: see `points/tiers.ts`. All of it is of one moment. */
+  metrics(query: PointsQuery): Promise<Points>;
   log(key: number, attempt: number): Promise<LogHandle>;
   remove(key: number, jobId: string, version: number): Promise<void>;
   close(): Promise<void>;

@@ -3,6 +3,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import type { MetricSample } from "../../../src/gen/belay/v1/job_pb.ts";
 import {
   AttemptSchema,
   JobSchema,
@@ -12,6 +13,7 @@ import {
   LogStream,
   Outcome,
 } from "../../../src/gen/belay/v1/job_pb.ts";
+import { EventSchema } from "../../../src/gen/belay/v1/tracker_service_pb.ts";
 import { checkDirectory } from "../../../src/tracker/store/check/check.ts";
 import { openStore } from "../../../src/tracker/store/sqlite-store.ts";
 import { silentLogger } from "../../../src/base/logger.ts";
@@ -86,13 +88,46 @@ test("A data directory of version 1 is converted: its jobs are there, one that r
   await tracker.close();
   expect((await checkDirectory(directory)).findings).toEqual([]);
   const store = openStore(directory, silentLogger, { durability: "process", logLimit: 0 });
-  expect(await store.endedJobs(10)).toEqual([{ key: 1, jobId: "old", endTime: END_MS, logBytes: 0 }]);
+  expect(await store.endedJobs(10)).toEqual([{ key: 1, jobId: "old", endTime: END_MS, bytes: 0 }]);
   await store.close();
 });
 
 test("A check of an older data directory says what to do", async () => {
   await expect(checkDirectory(await directoryOfVersion1())).rejects.toMatchObject({
     code: "STORE",
-    message: expect.stringMatching(/version 1, expected 2: start the tracker once/) as unknown,
+    message: expect.stringMatching(/version 1, expected 3: start the tracker once/) as unknown,
   });
+});
+
+test("Metrics of version 1, every event of a long job, are merged as if they arrived now; a damaged one is left out", async () => {
+  const directory = await directoryOfVersion1();
+  const count = 5000;
+  const database = new DatabaseSync(join(directory, "belay.db"));
+  const insert = database.prepare("INSERT INTO metrics VALUES (?, 1, ?, ?, ?)");
+  database.exec("BEGIN");
+  for (let i = 1; i <= count; i++) {
+    const value = {
+      sampleUnixNano: BigInt(i) * 1_000_000_000n,
+      memoryBytes: BigInt(i === 77 ? 1e9 : i),
+      cpuSeconds: i,
+    };
+    const event = create(EventSchema, { sequence: BigInt(i), kind: { case: "metricSample", value } });
+    insert.run(1, i, i * 1e9, toBinary(EventSchema, event));
+  }
+  insert.run(1, count + 1, 0, Buffer.from([0xff]));
+  database.exec("COMMIT");
+  database.close();
+  const { jobs, tracker } = await testTracker({ dataDirectory: directory });
+  const samples: MetricSample[] = [];
+  for await (const answer of jobs.readMetrics({ jobId: "old" })) samples.push(...answer.samples);
+  expect(samples.length).toBeLessThan(2 * 1088);
+  expect(samples.reduce((sum, { merged }) => sum + Number(merged?.samples ?? 1), 0)).toBe(count);
+  expect(samples.some(({ memoryBytes }) => memoryBytes === 1_000_000_000n)).toBe(true);
+  expect(samples.at(-1)?.cpuSeconds).toBe(count);
+  await tracker.close();
+  expect((await checkDirectory(directory)).findings).toEqual([]);
+  const store = openStore(directory, silentLogger, { durability: "process", logLimit: 0 });
+  const bytes = await store.endedBytes();
+  expect(bytes).toBeGreaterThan(samples.length * 20);
+  await store.close();
 });

@@ -9,6 +9,7 @@ import { AttemptSchema, CommandRecordSchema } from "../../../gen/belay/v1/job_pb
 import { CommandSchema, EventSchema } from "../../../gen/belay/v1/tracker_service_pb.ts";
 import { lockDirectory } from "../lock.ts";
 import { streamName } from "../log/totals.ts";
+import { unpackEvent } from "../points/body.ts";
 import { readJob } from "../rows.ts";
 import { SCHEMA_VERSION } from "../schema.ts";
 import { checkLog, rewriteLog } from "./check-log.ts";
@@ -116,7 +117,8 @@ class Check {
       }
     }
     this.checkBodies("events", "body", (bytes) => fromBinary(EventSchema, bytes));
-    this.checkBodies("metrics", "body", (bytes) => fromBinary(EventSchema, bytes));
+    this.checkBodies("points", "body", unpackEvent);
+    this.checkTiers();
     this.checkBodies("commands", "record", (bytes) => fromBinary(CommandRecordSchema, bytes));
     this.checkBodies("commands", "command", (bytes) => fromBinary(CommandSchema, bytes));
     return found;
@@ -128,6 +130,25 @@ class Check {
     );
     for (const row of rows.iterate()) {
       this.reads(String(row["job_id"]), `a row of ${table}`, () => read(row["bytes"] as Uint8Array));
+    }
+  }
+
+  /** A tier's points are all older than those of the finer one. */
+  private checkTiers(): void {
+    const rows = this.database.prepare(
+      `SELECT job_id, coarse.attempt, coarse.tier
+       FROM (SELECT job_key, attempt, kind, tier, max(sequence) AS newest FROM points GROUP BY 1, 2, 3, 4) AS coarse
+       JOIN (SELECT job_key, attempt, kind, tier, min(sequence) AS oldest FROM points GROUP BY 1, 2, 3, 4) AS fine
+         ON fine.job_key = coarse.job_key AND fine.attempt = coarse.attempt AND fine.kind = coarse.kind
+       JOIN jobs ON jobs.key = coarse.job_key
+       WHERE fine.tier < coarse.tier AND coarse.newest >= fine.oldest`,
+    );
+    for (const row of rows.iterate()) {
+      const tier = Number(row["tier"]);
+      this.problem(
+        `${String(row["job_id"])}, attempt ${Number(row["attempt"])}`,
+        `metrics of tier ${tier} are too new`,
+      );
     }
   }
 

@@ -1,0 +1,23 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import type { Event } from "../../../gen/belay/v1/tracker_service_pb.ts";
+import { EventSchema } from "../../../gen/belay/v1/tracker_service_pb.ts";
+
+/**
+ * Bytes above which a body is compressed. SQLite keeps up to 1002 in the row's own page; what is longer takes a page of
+ * 4 KiB for its tail alone.
+ */
+const COMPRESS_ABOVE = 960;
+/** First byte of a frame of zstd. An encoded event begins with its sequence, 0x08. */
+const ZSTD = 0x28;
+
+/** An event as it is stored. */
+export function packEvent(event: Event): Uint8Array {
+  const bytes = toBinary(EventSchema, event);
+  return bytes.length <= COMPRESS_ABOVE ? bytes : zstdCompressSync(bytes);
+}
+
+/** @throws if these are no bytes of `packEvent` */
+export function unpackEvent(body: Uint8Array): Event {
+  return fromBinary(EventSchema, body[0] === ZSTD ? zstdDecompressSync(body) : body);
+}

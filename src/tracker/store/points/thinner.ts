@@ -1,0 +1,52 @@
+import type { Event } from "../../../gen/belay/v1/tracker_service_pb.ts";
+import { mergeEvents, timeOf } from "./merge.ts";
+
+/**
+ * Makes at most `wanted` points of `stored` ones: those of each of `wanted` equal stretches of time are merged into
+ * one. If there are no more than that, they come as they are.
+ */
+export class Thinner {
+  private readonly wanted: number;
+  private readonly from: bigint;
+  private readonly span: bigint;
+  private group: Event[] = [];
+  private stretch = 0;
+  private before: Event | undefined;
+
+  /**
+   * @param wanted 0: all
+   * @param ends the first and the last of them
+   */
+  constructor(stored: number, wanted: number, ends: readonly Event[]) {
+    const [first, last] = [ends[0], ends.at(-1)];
+    this.wanted = stored > wanted ? wanted : 0;
+    this.from = first === undefined ? 0n : timeOf(first);
+    this.span = last === undefined ? 1n : timeOf(last) - this.from + 1n;
+  }
+
+  /** @returns what is complete by now */
+  push(event: Event): Event[] {
+    if (this.wanted === 0) return [event];
+    const stretch = this.stretchOf(event);
+    const complete = stretch > this.stretch ? this.end() : [];
+    this.stretch = stretch;
+    this.group.push(event);
+    return complete;
+  }
+
+  /** @returns what is left */
+  end(): Event[] {
+    if (this.group.length === 0) return [];
+    const merged = mergeEvents(this.group, this.before);
+    this.before = merged;
+    this.group = [];
+    return [merged];
+  }
+
+  /** It never goes back, whatever the clock did. */
+  private stretchOf(event: Event): number {
+    if (this.span <= 0n) return this.stretch;
+    const at = Number(((timeOf(event) - this.from) * BigInt(this.wanted)) / this.span);
+    return Math.min(this.wanted - 1, Math.max(this.stretch, at));
+  }
+}
