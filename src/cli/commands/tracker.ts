@@ -76,7 +76,10 @@ const flagTable = {
     help: "what an ack promises: process survives kill -9 of the tracker, disk a power cut as well (slower)",
   }),
   retainAge: duration({ default: "0", help: "remove jobs that ended this long ago; 0: never" }),
-  retainSize: size({ default: "0", help: "remove those that ended first while all logs are larger; 0: never" }),
+  retainSize: size({
+    default: "0",
+    help: "remove those that ended first while all logs and metrics are larger; 0: never",
+  }),
   logLimit: size({
     variable: "BELAY_TRACKER_LOG_LIMIT",
     default: "0",
