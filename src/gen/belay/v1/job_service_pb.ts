@@ -961,7 +961,7 @@ export type ReadMetricsResponse = Message<"belay.v1.ReadMetricsResponse"> & {
   jobMetrics: JobMetrics[];
 
   /**
-   * Values of the job's own metrics that are not kept, since the attempt has used more than 200 names. Set in the first
+   * Values of the job's own metrics that are not kept, since the attempt has used more than 256 names. Set in the first
    * answer that there is.
    *
    * @generated from field: uint64 unkept_values = 3;

@@ -4,7 +4,7 @@ import { JobMetricsSchema } from "../../../gen/belay/v1/job_pb.ts";
 import { telling } from "./merge-said.ts";
 
 /** Names of its own metrics that an attempt may have. Values of further ones are not kept, but counted. */
-export const MAX_NAMES = 200;
+export const MAX_NAMES = 256;
 /** Values of one record that are kept as they are; of more, only those that tell most. */
 const MAX_VALUES = 1024;
 

@@ -184,7 +184,7 @@ describe("A job's own metrics", () => {
     await store.close();
   });
 
-  test("of 100,000 names are kept for the first 200; the rest is counted, and said once, across a restart", async () => {
+  test("of 100,000 names are kept for the first 256; the rest is counted, and said once, across a restart", async () => {
     const directory = await testDirectory();
     const first = await opened(directory);
     const flood = (from: number): Event[] =>
@@ -197,9 +197,9 @@ describe("A job's own metrics", () => {
     await put(store, flood(501));
     await put(store, [said(1001, { name: "n5", value: 2 }, { name: "another", value: 3 })]);
     const points = await store.metrics(QUERY);
-    expect(points.unkeptValues).toBe(100_000 - 200 + 1);
+    expect(points.unkeptValues).toBe(100_000 - 256 + 1);
     const names = new Set((await recordsOf(store)).flatMap(({ metrics }) => metrics.map(({ name }) => name)));
-    expect(names.size).toBe(200);
+    expect(names.size).toBe(256);
     expect((await recordsOf(store)).at(-1)?.metrics).toMatchObject([{ name: "n5", value: 2 }]);
     expect(first.said.filter((line) => line.includes("too many names"))).toHaveLength(1);
     expect(first.said[0]).toMatch(/job=j/);
