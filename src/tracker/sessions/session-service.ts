@@ -21,6 +21,7 @@ import { specProblem } from "../jobs/spec.ts";
 import { stateName } from "../jobs/states.ts";
 import { traceParentForJob } from "../jobs/trace.ts";
 import type { CallerFacts } from "../net/caller.ts";
+import { asRefusal } from "./refusal.ts";
 import type { StreamContext } from "./session-stream.ts";
 import { SessionStream } from "./session-stream.ts";
 
@@ -116,6 +117,8 @@ export class SessionService {
       }
       checkHello(payload.value, this.context.specBytes);
       return payload.value;
+    } catch (error) {
+      throw asRefusal(error);
     } finally {
       timer.cancel();
     }

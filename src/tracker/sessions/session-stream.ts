@@ -21,6 +21,7 @@ import type { AgentStream, EventLane, LiveJob } from "../jobs/live-job.ts";
 import type { JobRegistry } from "../jobs/registry.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
 import { Outbox } from "./outbox.ts";
+import { asRefusal } from "./refusal.ts";
 
 /** Events that may wait for the store before the next message is read. */
 const MAX_WAITING_EVENTS = 256;
@@ -238,14 +239,4 @@ export class SessionStream implements AgentStream {
 
 function skipped(lane: string, expected: number, found: number): ConnectError {
   return new ConnectError(`Lane of ${lane}: expected sequence ${expected}, found ${found}`, Code.OutOfRange);
-}
-
-/** What an agent is told when its stream cannot go on. */
-function asRefusal(error: unknown): ConnectError {
-  const refusal = ConnectError.from(error);
-  // The limit on messages: sending the same again would fail again, so it is the agent's mistake, not a shortage.
-  if (refusal.code === Code.ResourceExhausted && refusal.rawMessage.startsWith("message size")) {
-    return new ConnectError(`Message over the limit: ${refusal.rawMessage}`, Code.InvalidArgument);
-  }
-  return refusal;
 }

@@ -44,6 +44,18 @@ describe("The lane of logs", () => {
     expect(await readLog(jobs, { jobId: "j" })).toBe("a");
   });
 
+  test("a message that cannot be decoded ends the stream with INVALID_ARGUMENT; what came before is stored", async () => {
+    const { agent, jobs } = await openSession();
+    agent.print("a");
+    await agent.acked(0n, 1n);
+    agent.sendBytes(Buffer.from([0x12, 0xff]));
+    expect(await agent.ended).toEqual({
+      code: Code.InvalidArgument,
+      details: "Message cannot be decoded: premature EOF",
+    });
+    expect(await readLog(jobs, { jobId: "j" })).toBe("a");
+  });
+
   test("a batch as large as the limit allows is stored", async () => {
     const { agent, jobs } = await openSession();
     const text = "x".repeat(4 * 1024 * 1024 - 100);

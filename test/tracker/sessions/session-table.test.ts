@@ -179,6 +179,11 @@ describe("A job that is lost", () => {
 describe("A first message", () => {
   const cases: [string, (agent: ScriptedAgent) => void, RegExp][] = [
     ["that is no Hello", (agent) => agent.heartbeat(1n), /^Expected Hello as the first message, found heartbeat$/],
+    [
+      "that cannot be decoded",
+      (agent) => agent.sendBytes(Buffer.from([0x0a, 0xff])),
+      /^Message cannot be decoded: premature EOF$/,
+    ],
     ["that never comes", (agent) => agent.end(), /found the end of the stream$/],
     ["with a job id that breaks the rule", (agent) => agent.sayHello({ jobId: "a/b" }), /^Bad job_id "a\/b": expected/],
     ["with a job id of 300 characters", (agent) => agent.sayHello({ jobId: "a".repeat(300) }), /has 300 characters/],
