@@ -9,26 +9,71 @@ import { status } from "@grpc/grpc-js";
  */
 export type Verdict = "retry" | "refused" | "fenced";
 
+/** What is done about a status code, and why. */
+export interface Ruling {
+  /** Before the session was welcomed for the first time: nothing runs yet, and somebody may be looking on. */
+  readonly first: Verdict;
+  /** From the first Welcome on: a job may run, and a code of a proxy or of a bad moment must not kill it. */
+  readonly later: Verdict;
+  readonly because: string;
+}
+
+const again = { first: "retry", later: "retry" } as const;
+const atFirst = { first: "refused", later: "retry" } as const;
+
 /**
- * Which status codes end a session. One table, with reasons; codes that it does not name are retried, because a code
- * of a proxy or of a tracker's bad moment must not kill a healthy job.
+ * Which status codes end a session and which are retried: one table, which docs/errors.md repeats. Most codes can come
+ * from a proxy, or from grpc-js itself, as well as from a tracker; those are retried.
  */
-const ENDING: Partial<Record<status, { first: Verdict; later: Verdict }>> = {
-  // A message of ours broke the contract; the same message would be sent again.
-  [status.INVALID_ARGUMENT]: { first: "refused", later: "refused" },
-  // The job is unknown and we have no spec for it. Later: a tracker that lost its data, or the wrong one at the address;
-  // a running job cannot be deleted, so it may be found again.
-  [status.NOT_FOUND]: { first: "refused", later: "retry" },
-  // The job has ended or was taken over.
-  [status.FAILED_PRECONDITION]: { first: "refused", later: "fenced" },
-  // A wrong token will not get better before anything runs; later it may be in rotation.
-  [status.UNAUTHENTICATED]: { first: "refused", later: "retry" },
-  [status.PERMISSION_DENIED]: { first: "refused", later: "retry" },
-  // Something that speaks gRPC but is no Belay tracker; later: a deployment behind a proxy in a half-way state.
-  [status.UNIMPLEMENTED]: { first: "refused", later: "retry" },
+export const RULINGS: Readonly<Record<keyof typeof status, Ruling>> = {
+  OK: { ...again, because: "a stream that ends cleanly before its time is a disconnect like any other" },
+  CANCELLED: { ...again, because: "the stream was reset, by a proxy mostly" },
+  UNKNOWN: { ...again, because: "an answer that is no gRPC, such as a proxy's page while the tracker is away" },
+  INVALID_ARGUMENT: {
+    first: "refused",
+    later: "refused",
+    because: "a message of ours broke the contract; the same message would be sent again",
+  },
+  DEADLINE_EXCEEDED: { ...again, because: "silence" },
+  NOT_FOUND: {
+    ...atFirst,
+    because:
+      "the job is unknown and we have no spec for it; later: a tracker that lost its data, or the wrong one at the " +
+      "address. A running job cannot be deleted, so it may be found again",
+  },
+  ALREADY_EXISTS: {
+    ...again,
+    because: "another session has the job; its lease may run out. `JOB_TAKEN` when the connect timeout is over",
+  },
+  PERMISSION_DENIED: { ...atFirst, because: "as UNAUTHENTICATED" },
+  RESOURCE_EXHAUSTED: { ...again, because: "a tracker or proxy that is overloaded, or whose disk is full" },
+  FAILED_PRECONDITION: { first: "refused", later: "fenced", because: "the job has ended or was taken over" },
+  ABORTED: { ...again, because: "a conflict of the moment" },
+  OUT_OF_RANGE: { ...again, because: "a sequence was skipped; the next Welcome says where to go on" },
+  UNIMPLEMENTED: {
+    ...atFirst,
+    because: "no Belay tracker, or a web server's 404; later: a deployment behind a proxy in a half-way state",
+  },
+  INTERNAL: {
+    ...again,
+    because:
+      "a fault of the tracker or a proxy. Trackers on grpc-js or grpcio say it of a message that they cannot decode, " +
+      "too: that cannot be told apart, and the job comes first",
+  },
+  UNAVAILABLE: { ...again, because: "no connection, or a tracker that stops" },
+  DATA_LOSS: {
+    ...again,
+    because: "the tracker was set back behind what it had confirmed; another may be behind the address",
+  },
+  UNAUTHENTICATED: {
+    ...atFirst,
+    because: "a wrong token does not get better before anything runs; later it may be in rotation",
+  },
 };
 
 /** @param welcomed whether the session has ever been welcomed */
-export function verdictOn(code: status, welcomed: boolean): Verdict {
-  return ENDING[code]?.[welcomed ? "later" : "first"] ?? "retry";
+export function verdictOn(code: number, welcomed: boolean): Verdict {
+  // A code that nobody knows comes from times to come; see UNKNOWN.
+  const ruling = RULINGS[status[code] as keyof typeof status] ?? RULINGS.UNKNOWN;
+  return welcomed ? ruling.later : ruling.first;
 }

@@ -1177,15 +1177,20 @@ export const TrackerService: GenService<{
    *
    * - UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL, UNKNOWN, ABORTED, RESOURCE_EXHAUSTED, CANCELLED: tries again, with
    *   back-off.
-   * - ALREADY_EXISTS: another session has the job and its lease is alive. Tries again until that lease would have run
-   *   out, then gives up.
-   * - INVALID_ARGUMENT: a message broke a rule of this contract. Gives up: sending it again would fail again.
+   * - ALREADY_EXISTS: another session has the job and its lease is alive. Tries again, since that lease may run out; a
+   *   session that was never welcomed, for as long as it waits for a tracker at all.
+   * - INVALID_ARGUMENT: a message broke a rule of this contract, or cannot be decoded. Gives up: sending it again would
+   *   fail again.
    * - OUT_OF_RANGE: a sequence was skipped. Dials again and resends after what Welcome says is committed.
-   * - NOT_FOUND: the job is unknown and Hello had no spec. Gives up.
+   * - NOT_FOUND: the job is unknown and Hello had no spec. Gives up if its session was never welcomed; later, tries
+   *   again.
    * - FAILED_PRECONDITION: the job has ended or was taken over by a higher attempt. Kills its job, gives up.
-   * - UNAUTHENTICATED, PERMISSION_DENIED: the token or certificate is not accepted. Gives up if this was the first
-   *   stream; later, tries again, since a token may just be in rotation.
-   * - UNIMPLEMENTED: not a Belay tracker. Gives up.
+   * - UNAUTHENTICATED, PERMISSION_DENIED: the token or certificate is not accepted. Gives up if its session was never
+   *   welcomed; later, tries again, since a token may just be in rotation.
+   * - UNIMPLEMENTED: not a Belay tracker. Gives up if its session was never welcomed; later, tries again, since a proxy
+   *   may be in a half-way state.
+   *
+   * docs/errors.md has all codes, with reasons.
    *
    * @generated from rpc belay.v1.TrackerService.OpenSession
    */

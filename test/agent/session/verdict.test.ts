@@ -1,0 +1,27 @@
+import { readFileSync } from "node:fs";
+import { status } from "@grpc/grpc-js";
+import { expect, test } from "vitest";
+import { RULINGS, verdictOn } from "../../../src/agent/session/verdict.ts";
+
+const codes = Object.values(status).filter((code) => typeof code === "number");
+
+test("The table in docs/errors.md is the one that agents go by", () => {
+  const page = readFileSync(new URL("../../../docs/errors.md", import.meta.url), "utf8");
+  const documented = [...page.matchAll(/^\| `(\w+)` \((\d+)\) \| (\w+) \| (\w+) \| (.*) \|$/gm)].map(
+    ([, name, code, first, later, because]) => ({ name, code: Number(code), first, later, because }),
+  );
+  const ruled = codes.map((code) => {
+    const name = status[code] as keyof typeof status;
+    return { name, code, ...RULINGS[name] };
+  });
+  expect(documented).toEqual(ruled);
+});
+
+test("A code that nobody knows is retried", () => {
+  expect([verdictOn(77, false), verdictOn(77, true)]).toEqual(["retry", "retry"]);
+});
+
+test("No code but these kills a job or gives its log up", () => {
+  const ending = codes.filter((code) => verdictOn(code, true) !== "retry").map((code) => status[code]);
+  expect(ending).toEqual(["INVALID_ARGUMENT", "FAILED_PRECONDITION"]);
+});
