@@ -29,21 +29,29 @@ const html = "<html><body>Sign in to the network</body></html>";
 export const onFirstBytes: readonly Vice<SocketVice>[] = [
   ["RST after the first bytes", (socket) => socket.resetAndDestroy(), /./],
   ["FIN after the first bytes", (socket) => socket.end(), /./],
-  ["a server of HTTP/1.1 only", (socket) => socket.end("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), /./],
+  [
+    "a server of HTTP/1.1 only",
+    (socket) => socket.end("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+    /does not speak HTTP\/2/,
+  ],
   [
     "a proxy of HTTP/1.1 that answers 200 text/html",
     (socket) =>
       socket.end(`HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: ${html.length}\r\n\r\n${html}`),
-    /./,
+    /does not speak HTTP\/2/,
   ],
   // A fatal alert, unexpected_message.
   ["a server of TLS only", (socket) => socket.end(Buffer.from([0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x0a])), /./],
-  ["random bytes", (socket) => socket.end(Buffer.alloc(4096, 0xa5)), /./],
+  ["random bytes", (socket) => socket.end(Buffer.alloc(4096, 0xa5)), /does not speak HTTP\/2/],
 ];
 
 /** To a call that has said Hello, before any answer. */
 export const beforeWelcome: readonly Vice<CallVice>[] = [
-  ["END_STREAM without headers of gRPC", (stream) => stream.respond({ ":status": 200 }, { endStream: true }), /./],
+  [
+    "END_STREAM without headers of gRPC",
+    (stream) => stream.respond({ ":status": 200 }, { endStream: true }),
+    /answered with HTTP status 200/,
+  ],
   ["a proxy's 502", (stream) => stream.respond({ ":status": 502 }, { endStream: true }), /502/],
   ["a proxy's 429", (stream) => stream.respond({ ":status": 429 }, { endStream: true }), /429/],
   [
@@ -52,17 +60,17 @@ export const beforeWelcome: readonly Vice<CallVice>[] = [
       stream.respond({ ":status": 200, "content-type": "text/html" });
       stream.end(html);
     },
-    /./,
+    /answered with text\/html: is there a tracker behind it\?/,
   ],
-  ["RST_STREAM without headers", (stream) => stream.close(constants.NGHTTP2_INTERNAL_ERROR), /./],
-  ["RST_STREAM REFUSED_STREAM", (stream) => stream.close(constants.NGHTTP2_REFUSED_STREAM), /./],
+  ["RST_STREAM without headers", (stream) => stream.close(constants.NGHTTP2_INTERNAL_ERROR), /INTERNAL_ERROR/],
+  ["RST_STREAM REFUSED_STREAM", (stream) => stream.close(constants.NGHTTP2_REFUSED_STREAM), /REFUSED_STREAM/],
   [
     "headers, then RST_STREAM",
     (stream) => {
       stream.respond(GRPC_HEADERS);
       setImmediate(() => stream.close(constants.NGHTTP2_CANCEL));
     },
-    /./,
+    /CANCEL/,
   ],
   [
     "GOAWAY before the answer",
@@ -75,7 +83,7 @@ export const beforeWelcome: readonly Vice<CallVice>[] = [
   [
     "GOAWAY too_many_pings",
     (_, session) => session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM, 0, Buffer.from("too_many_pings")),
-    /./,
+    /ENHANCE_YOUR_CALM/,
   ],
 ];
 
@@ -83,19 +91,27 @@ export const beforeWelcome: readonly Vice<CallVice>[] = [
 export const afterWelcome: readonly Vice<CallVice>[] = [
   ["RST_STREAM NO_ERROR", (stream) => stream.close(constants.NGHTTP2_NO_ERROR), /./],
   ["trailers with OK", (stream) => endWith(stream, "0"), /^lost: The tracker ended the stream$/],
-  ["trailers with UNAVAILABLE", (stream) => endWith(stream, "14"), /./],
-  ["trailers with INTERNAL", (stream) => endWith(stream, "13"), /./],
-  ["trailers with UNAUTHENTICATED", (stream) => endWith(stream, "16"), /./],
-  ["trailers with PERMISSION_DENIED", (stream) => endWith(stream, "7"), /./],
-  ["trailers with NOT_FOUND", (stream) => endWith(stream, "5"), /./],
-  ["trailers with UNIMPLEMENTED", (stream) => endWith(stream, "12"), /./],
-  ["trailers with OUT_OF_RANGE", (stream) => endWith(stream, "11"), /./],
-  ["trailers with a code that nobody knows", (stream) => endWith(stream, "77"), /./],
-  ["RST_STREAM CANCEL", (stream) => stream.close(constants.NGHTTP2_CANCEL), /./],
-  ["RST_STREAM INTERNAL_ERROR", (stream) => stream.close(constants.NGHTTP2_INTERNAL_ERROR), /./],
-  ["RST_STREAM ENHANCE_YOUR_CALM", (stream) => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM), /./],
-  ["a message that is no protobuf", (stream) => stream.write(Buffer.from([0, 0, 0, 0, 3, 0xff, 0xff, 0xff])), /./],
-  ["a message of 4 GiB, as its head says", (stream) => stream.write(Buffer.from([0, 0xff, 0xff, 0xff, 0xff])), /./],
+  ["trailers with UNAVAILABLE", (stream) => endWith(stream, "14"), /because/],
+  ["trailers with INTERNAL", (stream) => endWith(stream, "13"), /because/],
+  ["trailers with UNAUTHENTICATED", (stream) => endWith(stream, "16"), /because/],
+  ["trailers with PERMISSION_DENIED", (stream) => endWith(stream, "7"), /because/],
+  ["trailers with NOT_FOUND", (stream) => endWith(stream, "5"), /because/],
+  ["trailers with UNIMPLEMENTED", (stream) => endWith(stream, "12"), /because/],
+  ["trailers with OUT_OF_RANGE", (stream) => endWith(stream, "11"), /because/],
+  ["trailers with a code that nobody knows", (stream) => endWith(stream, "77"), /because/],
+  ["RST_STREAM CANCEL", (stream) => stream.close(constants.NGHTTP2_CANCEL), /CANCEL/],
+  ["RST_STREAM INTERNAL_ERROR", (stream) => stream.close(constants.NGHTTP2_INTERNAL_ERROR), /INTERNAL_ERROR/],
+  ["RST_STREAM ENHANCE_YOUR_CALM", (stream) => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM), /ENHANCE_YOUR_CALM/],
+  [
+    "a message that is no protobuf",
+    (stream) => stream.write(Buffer.from([0, 0, 0, 0, 3, 0xff, 0xff, 0xff])),
+    /parsing error/,
+  ],
+  [
+    "a message of 4 GiB, as its head says",
+    (stream) => stream.write(Buffer.from([0, 0xff, 0xff, 0xff, 0xff])),
+    /4294967295/,
+  ],
   [
     "GOAWAY that cuts the live stream",
     (_, session) => {

@@ -42,6 +42,8 @@ const SHUT = /\b(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOENT|ENOTFOUN
 const HEALTHY_AFTER = 60_000;
 /** Failures that count on after a stream that was welcomed: the tracker is there, so the next try comes soon. */
 const FAILURES_AFTER_WELCOME = 1;
+/** Codes that say no more than the message with them. */
+const QUIET_CODES: ReadonlySet<status> = new Set([status.UNAVAILABLE, status.UNKNOWN, status.DEADLINE_EXCEEDED]);
 /** A tracker that has committed everything but sends no Receipt within this time will not send one. Milliseconds. */
 const RECEIPT_PATIENCE = 5000;
 
@@ -136,7 +138,8 @@ export class Session {
   private failures = 0;
   private welcomed = false;
   private finishing = false;
-  private timedOut = false;
+  /** What the session was doing when its time to be admitted was over. */
+  private timedOutIn: SessionState["kind"] | undefined;
   /** Everything is committed, and the tracker has confirmed it or will not. */
   private delivered = false;
   private receipt: Receipt | undefined;
@@ -346,8 +349,9 @@ export class Session {
   }
 
   private refusal(end: StreamEnd, address: TrackerAddress): string {
-    const what = `The tracker at "${address.text}" refused job "${this.options.identity.jobId}"`;
-    return `${what}: ${end.message} (${status[end.code]})`;
+    const why = `${end.message} (${status[end.code]})`;
+    if (end.code === status.UNIMPLEMENTED) return `No tracker is at "${address.text}": ${why}`;
+    return `The tracker at "${address.text}" refused job "${this.options.identity.jobId}": ${why}`;
   }
 
   private async waitAfter(end: StreamEnd, address: TrackerAddress): Promise<void> {
@@ -384,13 +388,13 @@ export class Session {
 
   private timeOut(): void {
     if (this.welcomed) return;
-    this.timedOut = true;
+    this.timedOutIn = this.current.kind;
     this.close(`not admitted within ${formatDuration(this.options.connectTimeout)}`);
   }
 
   private closed(): SessionEnd {
     const why = String(this.closing.signal.reason);
-    if (!this.timedOut) return { kind: "abandoned", why };
+    if (this.timedOutIn === undefined) return { kind: "abandoned", why };
     const { addresses, identity, connectTimeout } = this.options;
     const last = this.lastRefusal;
     const within = `within ${formatDuration(connectTimeout)}`;
@@ -399,8 +403,16 @@ export class Session {
       return { kind: "unreachable", error: new BelayError("JOB_TAKEN", message) };
     }
     const where = addresses.map((address) => `"${address.text}"`).join(", ");
-    const message = `No tracker answered at ${where} ${within}: ${last?.message ?? "nothing was heard"}`;
+    // Somebody was there who is no tracker, or not a healthy one.
+    const head = last?.connected === true || this.timedOutIn === "greeting" ? "let the agent in" : "answered";
+    const message = `No tracker ${head} at ${where} ${within}: ${this.lastWords()}`;
     return { kind: "unreachable", error: new BelayError("TRACKER_UNREACHABLE", message) };
+  }
+
+  private lastWords(): string {
+    const { lastRefusal: last } = this;
+    if (last === undefined) return this.timedOutIn === "greeting" ? "Hello was not answered" : "nothing was heard";
+    return QUIET_CODES.has(last.code) ? last.message : `${last.message} (${status[last.code]})`;
   }
 
   private setState(state: SessionState): void {

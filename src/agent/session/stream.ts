@@ -1,6 +1,6 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
-import { status, type StatusObject } from "@grpc/grpc-js";
+import { type Metadata, status, type StatusObject } from "@grpc/grpc-js";
 import type { Clock, Timer } from "../../base/clock.ts";
 import { messageOf } from "../../base/errors.ts";
 import { formatDuration } from "../../base/durations.ts";
@@ -17,6 +17,7 @@ import {
 } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { Spool } from "../report/spool.ts";
 import type { Call, Dialed } from "./dial.ts";
+import { plainWords } from "./plain-words.ts";
 import { SendLoop } from "./send-loop.ts";
 import { MAX_WINDOW } from "./window.ts";
 
@@ -72,6 +73,8 @@ export class Stream {
   private lastHeard = 0;
   private openedAt: number | undefined;
   private goodbye: Goodbye | undefined;
+  /** Content type of an answer that is not gRPC. */
+  private wrongType: string | undefined;
   private connected = false;
   private ended = false;
 
@@ -91,9 +94,11 @@ export class Stream {
     this.call.on("data", (response: OpenSessionResponse) => {
       if (!this.ended) this.receive(response);
     });
-    this.call.on("status", ({ code, details }: StatusObject) => {
-      this.finish(code, code === status.OK ? "The tracker ended the stream" : plainDetails(details));
+    this.call.on("metadata", (headers: Metadata) => {
+      const type = String(headers.get("content-type")[0] ?? "");
+      if (!type.startsWith("application/grpc")) this.wrongType = type.split(";", 1)[0];
     });
+    this.call.on("status", ({ code, details }: StatusObject) => this.over(code, details));
     this.call.write(encode({ case: "hello", value: this.handlers.hello() }));
     this.dialed.connected(CONNECT_DEADLINE).then(
       () => {
@@ -122,6 +127,14 @@ export class Stream {
   /** Gives the stream up. */
   destroy(message: string): void {
     this.finish(status.CANCELLED, message);
+  }
+
+  private over(code: status, details: string): void {
+    if (code === status.OK) this.finish(code, "The tracker ended the stream");
+    // grpc-js takes the first letters of a page for the length of a message, which is then too long.
+    else if (this.wrongType !== undefined && code === status.RESOURCE_EXHAUSTED) {
+      this.finish(status.UNKNOWN, plainWords("", this.wrongType));
+    } else this.finish(code, plainWords(details, this.wrongType));
   }
 
   private receive({ payload }: OpenSessionResponse): void {
@@ -196,8 +209,8 @@ export class Stream {
 
   private expectWelcome(): void {
     this.timer = this.clock.after(WELCOME_DEADLINE, () => {
-      const waited = formatDuration(WELCOME_DEADLINE);
-      this.finish(status.DEADLINE_EXCEEDED, `The tracker did not welcome the agent within ${waited}`);
+      const waited = `The tracker did not welcome the agent within ${formatDuration(WELCOME_DEADLINE)}`;
+      this.finish(status.DEADLINE_EXCEEDED, this.wrongType === undefined ? waited : plainWords("", this.wrongType));
     });
   }
 
@@ -218,16 +231,6 @@ export class Stream {
     const { connected, goodbye } = this;
     this.end({ code, message, connected, welcomed: this.openedAt !== undefined, openFor, goodbye });
   }
-}
-
-/** grpc-js wraps what the system said: "No connection established. Last error: Error: … . Resolution note: ". */
-function plainDetails(details: string): string {
-  const wrapped = /Last error: (?:Error: )?(.*?)\.? ?Resolution note: ?(.*)$/s.exec(details);
-  // OpenSSL's own words come with numbers and places around them.
-  const tls = /error:[0-9A-F]+:SSL routines:[^:]*:([^:]+):/.exec(details);
-  if (tls !== null) return `TLS: ${tls[1]}`;
-  if (wrapped === null) return details;
-  return wrapped[2] === "" ? `${wrapped[1]}` : `${wrapped[1]} (${wrapped[2]})`;
 }
 
 function encode(payload: OpenSessionRequest["payload"]): Buffer {

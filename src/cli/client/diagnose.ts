@@ -2,6 +2,7 @@ import net from "node:net";
 import tls from "node:tls";
 import { errnoOf, messageOf } from "../../base/errors.ts";
 import { hostAndPort, type TrackerAddress } from "../../base/tracker-address.ts";
+import { HUNG_UP } from "./session.ts";
 
 /** Longest wait for an unknown server's first words. */
 const PROBE_TIMEOUT_MS = 2_000;
@@ -74,7 +75,9 @@ async function diagnosePlain(address: TrackerAddress, error: unknown): Promise<D
     return { message: "it speaks TLS: use https:// instead of http://", retry: false };
   }
   if (answer.length > 0) return { message: "something that is no Belay tracker answers there", retry: false };
-  return { message: `it closed the connection (${messageOf(error)})`, retry: true };
+  const said = messageOf(error);
+  const message = said === HUNG_UP ? "it closed the connection" : `it closed the connection (${said})`;
+  return { message, retry: true };
 }
 
 /** First bytes that a server answers to a plain HTTP/1.1 request. Empty: none. */

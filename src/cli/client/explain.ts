@@ -1,9 +1,13 @@
+import { sleep } from "../../base/clock.ts";
 import { formatDuration } from "../../base/durations.ts";
 import { BelayError } from "../../base/errors.ts";
 import { parseTrackerAddresses, type TrackerAddress } from "../../base/tracker-address.ts";
 import { translate } from "./errors.ts";
 import type { ClientTls } from "./session.ts";
 import { TrackerSession } from "./session.ts";
+
+/** Longest second look: the first one has taken its time. */
+const PATIENCE_MS = 2_000;
 
 /**
  * Says why an agent found no tracker: gRPC's own words for a web server, or for a port that speaks TLS, help nobody.
@@ -26,13 +30,23 @@ export async function explainUnreachable(
   }
   const session = new TrackerSession(addresses, tls);
   try {
-    await session.ready();
-    // It is there now, or it was something else that the agent did not like.
+    await lookAgain(session);
+    // It is there now, or it was something else that the agent did not like, or it says nothing at all.
     return error;
   } catch (failure) {
     const { error: found } = await translate(failure, tracker);
     return new BelayError(error.code, `${found.message}; gave up after ${formatDuration(waited)}`, { cause: error });
   } finally {
     session.close();
+  }
+}
+
+/** Resolves when there is a connection, or nobody has said anything for a while. */
+async function lookAgain(session: TrackerSession): Promise<void> {
+  const patience = new AbortController();
+  try {
+    await Promise.race([session.ready(), sleep(PATIENCE_MS, patience.signal)]);
+  } finally {
+    patience.abort();
   }
 }

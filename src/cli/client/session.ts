@@ -15,6 +15,9 @@ const PING_INTERVAL_MS = 20_000;
 const STREAM_WINDOW = 1 * MiB;
 const CONNECTION_WINDOW = 4 * MiB;
 
+/** What a connection fails with that was closed without a reason. */
+export const HUNG_UP = "the connection was closed";
+
 /** Certificates, contents of PEM files. */
 export interface ClientTls {
   readonly ca?: Buffer;
@@ -142,7 +145,7 @@ function dial(address: TrackerAddress, tls: ClientTls): Promise<ClientHttp2Sessi
     session.once("close", () => {
       clearTimeout(timer);
       // Without effect if it had been ready.
-      reject(failure instanceof Error ? failure : new Error("the connection was closed"));
+      reject(failure instanceof Error ? failure : new Error(HUNG_UP));
     });
     // An open socket proves nothing; the server's SETTINGS do.
     session.once("remoteSettings", () => {
