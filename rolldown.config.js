@@ -17,6 +17,13 @@ export default defineConfig({
   plugins: [
     readyDescriptors(),
     {
+      name: "no-proto-loader",
+      // grpc-js loads it for channelz and ORCA services, which need a server; a third of what an agent reads.
+      resolveId: (id) => (id === "@grpc/proto-loader" ? `\0${id}` : undefined),
+      load: (id) =>
+        id === "\0@grpc/proto-loader" ? `throw new Error("Not part of the command line: ${id}");` : undefined,
+    },
+    {
       name: "commonjs-here",
       // The package itself is made of ES modules; the nearest package.json says what a .js file is.
       generateBundle(_options, bundle) {
