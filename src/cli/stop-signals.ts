@@ -7,6 +7,8 @@ export interface StopSignals {
   readonly stop: AbortSignal;
   /** Aborted with the second. */
   readonly stopNow: AbortSignal;
+  /** Does as if this one had come. */
+  take(signal: NodeJS.Signals): void;
   /** Gives the signals back to Node. */
   release(): void;
 }
@@ -33,6 +35,7 @@ export function takeStopSignals(
   return {
     stop: stop.signal,
     stopNow: stopNow.signal,
+    take,
     release: () => {
       for (const signal of signals) process.off(signal, take);
     },

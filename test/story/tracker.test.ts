@@ -1,7 +1,9 @@
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
+import { ScriptedAgent } from "../helpers/scripted-agent.ts";
 import { belay, belayEnds, tempDirectory } from "../helpers/cli.ts";
+import { AtTerminal, noTerminal } from "../helpers/terminal.ts";
 
 describe("Whoever runs a tracker", () => {
   test("writes its flags into a file, and changes tokens with SIGHUP while it runs", async () => {
@@ -31,6 +33,44 @@ describe("Whoever runs a tracker", () => {
 
     const checked = await belayEnds(["tracker", "check", file("data")]);
     expect(checked).toMatchObject({ code: 0, stdout: "0 jobs, 0 logs of 0 B: nothing is missing\n" });
+  });
+
+  test.skipIf(noTerminal)(
+    "at a terminal has it read tokens again with SIGHUP, and stop in order when the terminal is closed",
+    async () => {
+      const directory = await tempDirectory();
+      const file = (name: string): string => path.join(directory, name);
+      await writeFile(file("agents"), "first-token\n");
+      const flags = ["--listen", "127.0.0.1:0", "--data", file("data"), "--agent-tokens", file("agents")];
+      await using tracker = new AtTerminal(["tracker", ...flags]);
+      const [, url = ""] = await tracker.says(/listening on (\S+), data in /);
+      await writeFile(file("agents"), "second-token\n");
+      process.kill(tracker.pid, "SIGHUP");
+      await tracker.says(/Read certificates and tokens again/);
+      const agent = new ScriptedAgent(url, "j", { token: "second-token" });
+      await agent.hello({ spec: { command: ["true"] } });
+      tracker.closeTerminal();
+      expect((await agent.next("goodbye")).value.message).toBe("The tracker stops");
+      expect(await tracker.ended).toBe(0);
+      expect(await belayEnds(["tracker", "check", file("data")])).toMatchObject({ code: 0 });
+    },
+  );
+
+  test.skipIf(noTerminal)("under nohup goes on when the terminal is closed", async () => {
+    const directory = await tempDirectory();
+    const flags = ["--listen", `unix:${directory}/socket`, "--data", path.join(directory, "data")];
+    await using tracker = new AtTerminal(["tracker", ...flags], { nohup: directory });
+    const jobs = (): ReturnType<typeof belayEnds> => belayEnds(["jobs", "--tracker", `unix:${directory}/socket`]);
+    const said = (text: string): Promise<void> =>
+      expect
+        .poll(() => readFile(path.join(directory, "nohup.out"), "utf8").catch(String), { timeout: 20_000 })
+        .toContain(text);
+    await said("listening on");
+    tracker.closeTerminal();
+    await said("Read certificates and tokens again");
+    expect(await jobs()).toMatchObject({ code: 0 });
+    process.kill(tracker.pid, "SIGTERM");
+    expect(await tracker.ended).toBe(0);
   });
 
   test.each([

@@ -14,6 +14,7 @@ import { choice, count, duration, many, size, text, toggle, wanted } from "../fl
 import { logFlags, loggerOf } from "../log-flags.ts";
 import { linesOf } from "../token-file.ts";
 import { takeStopSignals } from "../stop-signals.ts";
+import { watchTerminal } from "../terminal-gone.ts";
 
 const flagTable = {
   config: text({
@@ -114,7 +115,8 @@ export const tracker: Command = command({
   notes: `Pages: /healthz (it runs), /readyz (it can take work: the store takes a write, the event loop turns), /metrics
 (for Prometheus; with tokens, an operator's is needed). grpc.health.v1 answers, too.
 
-SIGHUP has it read certificates and tokens again; where it writes to a terminal, it stops it.`,
+SIGHUP has it read certificates and tokens again, in a terminal as well as under a supervisor. When the terminal that
+it runs in is closed, it stops in order, as with SIGTERM; under nohup it goes on.`,
   run: async ({ flags: typed, given, args, io }) => {
     const config = typed.config === undefined ? {} : await readConfigFile(typed.config, flagTable, given);
     const flags: Values<typeof flagTable> = { ...typed, ...config };
@@ -130,11 +132,17 @@ SIGHUP has it read certificates and tokens again; where it writes to a terminal,
           `belay: ${signal}: ${insisting ? "stopping at once" : "stopping; once more stops at once"}\n`,
         );
       },
-      // A terminal that closes ends what runs in it.
-      io.stderr.isTerminal ? ["SIGTERM", "SIGINT", "SIGHUP"] : ["SIGTERM", "SIGINT"],
+      ["SIGTERM", "SIGINT"],
     );
-    const server = await startTracker({ ...options, logger });
-    if (!io.stderr.isTerminal) process.on("SIGHUP", () => void reload(server, flags, logger));
+    const terminalGone = watchTerminal();
+    const starting = startTracker({ ...options, logger });
+    process.on("SIGHUP", () => {
+      // The kernel sends it when a terminal goes, and people when files have changed: only the terminal tells which.
+      if (terminalGone()) signals.take("SIGHUP");
+      // A start that fails is told below.
+      else void starting.then((started) => reload(started, flags, logger)).catch(() => undefined);
+    });
+    const server = await starting;
     await io.stderr.write(`listening on ${server.address}, data in ${flags.data}\n${nextSteps(server.address, flags)}`);
     await aborted(signals.stop);
     await Promise.race([server.close(), aborted(signals.stopNow)]);
