@@ -50,6 +50,11 @@ export interface AgentOptions {
   readonly spoolLimit?: number;
   /** `block`: the job waits. `drop`: the oldest output goes, recorded as a gap. @default "block" */
   readonly onSpoolFull?: "block" | "drop";
+  /**
+   * Where the agent serves its own pages, `/healthz`, `/readyz` and `/metrics`, over HTTP: `host:port` or `unix:/path`.
+   * Beyond this machine only with `security.insecure`. Absent: nowhere.
+   */
+  readonly admin?: string;
   /** @default "auto" */
   readonly containment?: ContainmentChoice;
   /**

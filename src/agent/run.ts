@@ -9,6 +9,7 @@ import { parseTrackerAddresses } from "../base/tracker-address.ts";
 import { EndReason, JobState, LogCompleteness, StatusReportSchema } from "../gen/belay/v1/job_pb.ts";
 import type { JobMetrics, JobResult, JobSpec, ProcessInfo, StatusReport } from "../gen/belay/v1/job_pb.ts";
 import type { Welcome } from "../gen/belay/v1/tracker_service_pb.ts";
+import type { Admin } from "./admin/admin.ts";
 import { agentInfo } from "./info.ts";
 import { startJob } from "./job/job.ts";
 import { nothingReapsWarning } from "./job/pid-one.ts";
@@ -36,7 +37,7 @@ const DEFAULTS = {
  * ended.
  *
  * @throws BelayError `BAD_USAGE`, `BAD_SPEC`, `TRACKER_UNREACHABLE`, `TRACKER_REFUSED`, `NOT_FOUND`, `JOB_TAKEN`,
- *   `STOPPED` before the job is started; `SUPERSEDED` when it was taken over while it ran, and was killed
+ *   `ADDRESS_IN_USE`, `STOPPED` before the job is started; `SUPERSEDED` when it was taken over while it ran, and was killed
  */
 export async function runAgent(options: AgentOptions): Promise<AgentOutcome> {
   const problem = idProblem(options.jobId);
@@ -110,6 +111,7 @@ class Agent {
   async run(): Promise<AgentOutcome> {
     const warning = nothingReapsWarning();
     if (warning !== undefined) this.options.logger?.warn(warning);
+    const admin = await this.serveAdmin();
     const unlisten = this.obeyStop();
     const ended = this.deliverOwnPast().then(() => this.session.run());
     // Nothing is acknowledged any more: a spool that is full would hold the job, and then us, for ever.
@@ -142,10 +144,37 @@ class Agent {
       await ended;
       this.leaving.abort();
       await leftBehind;
-      await this.said.end();
-      await this.prepared.close();
-      await this.report.spool.close();
+      await admin?.close();
+      await this.giveBack();
     }
+  }
+
+  private async serveAdmin(): Promise<Admin | undefined> {
+    const { admin, jobId, security, onProgress, logger } = this.options;
+    if (admin === undefined) return undefined;
+    try {
+      const { serveAdmin } = await import("./admin/admin.ts");
+      const served = await serveAdmin(admin, security?.insecure === true, {
+        jobId,
+        spool: this.report.spool,
+        jobState: () => this.job?.state ?? JobState.PENDING,
+        session: () => this.session.health,
+        streams: () => this.report.totals(),
+      });
+      onProgress?.(`pages of this agent at ${served.address}`);
+      logger?.info("Serving the agent's pages", { pages: served.address });
+      return served;
+    } catch (error) {
+      await this.giveBack();
+      throw error;
+    }
+  }
+
+  /** The last of all. */
+  private async giveBack(): Promise<void> {
+    await this.said.end();
+    await this.prepared.close();
+    await this.report.spool.close();
   }
 
   private start(welcome: Welcome): Job {

@@ -1,8 +1,9 @@
 import { BelayError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import { silentLogger } from "../base/logger.ts";
-import type { ListenAddress } from "./net/address.ts";
-import { checkExposure, parseListen } from "./net/address.ts";
+import type { ListenAddress } from "../base/listen.ts";
+import { parseListen } from "../base/listen.ts";
+import { checkExposure } from "./net/address.ts";
 import { MiB } from "../base/sizes.ts";
 import { checkKey } from "./net/signed-token.ts";
 import type { RetentionOptions, TrackerLimits, TrackerOptions, TrackerTls, TrackerTokens } from "./options.ts";

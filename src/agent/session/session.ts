@@ -100,6 +100,19 @@ export interface SessionHandlers {
   fenced(message: string): void;
 }
 
+/** How a session fares, for whoever asks. */
+export interface SessionHealth {
+  readonly state: SessionState;
+  /** Whether a tracker has welcomed the stream that is open. */
+  readonly connected: boolean;
+  /** 0: none yet. */
+  readonly attempt: number;
+  /** Dialed so far, the current one included. */
+  readonly streams: number;
+  /** Longest time for which the event loop stood still within about two heartbeats. Milliseconds. */
+  readonly loopDelay: number;
+}
+
 /** Options of a session. */
 export interface SessionOptions {
   readonly identity: SessionIdentity;
@@ -160,6 +173,13 @@ export class Session {
 
   get state(): SessionState {
     return this.current;
+  }
+
+  /** For whoever asks. */
+  get health(): SessionHealth {
+    const { current: state, attempt, streams } = this;
+    const connected = state.kind === "open" || state.kind === "draining";
+    return { state, connected, attempt, streams, loopDelay: this.stalls.recent };
   }
 
   /** Makes streams until the session is closed. Never rejects. */

@@ -10,6 +10,8 @@ const LOOK_EVERY = 1000;
 export class StallMeter {
   private readonly clock: Clock;
   private longest = 0;
+  /** What `take` gave last. */
+  private before = 0;
   private timer: NodeJS.Timeout | undefined;
   private due = 0;
 
@@ -29,9 +31,19 @@ export class StallMeter {
 
   /** The longest stall since the last call, in milliseconds. */
   take(): number {
-    const longest = Math.max(this.longest, this.clock.monotonic() - this.due);
+    this.before = this.now;
     this.longest = 0;
-    return Math.max(0, longest);
+    return this.before;
+  }
+
+  /** The longest stall since the call of `take` before the last, in milliseconds. */
+  get recent(): number {
+    return Math.max(this.before, this.now);
+  }
+
+  /** The longest stall since the last call of `take`. */
+  private get now(): number {
+    return Math.max(0, this.longest, this.clock.monotonic() - this.due);
   }
 
   private look(): void {

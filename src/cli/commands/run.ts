@@ -58,6 +58,10 @@ const flagTable = {
     default: "auto",
     help: "how the job's processes are held together: auto, cgroup or process-group",
   }),
+  admin: text({
+    value: "ADDRESS",
+    help: "serve /healthz, /readyz and /metrics of this agent at host:port or unix:/path; beyond this machine with --insecure",
+  }),
   quiet: toggle({ short: "q", help: "do not pass the job's output through" }),
   ...logFlags,
 };
@@ -140,6 +144,7 @@ function agentOptions(flags: Values<typeof flagTable>): Omit<AgentOptions, "jobI
     onSpoolFull: flags.onSpoolFull,
     labels: Object.fromEntries(flags.agentLabel),
     containment: flags.containment,
+    ...(flags.admin === undefined ? {} : { admin: flags.admin }),
   };
 }
 

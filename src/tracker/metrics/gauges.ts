@@ -2,7 +2,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { JobRegistry } from "../jobs/registry.ts";
 import { isEnded, stateName } from "../jobs/states.ts";
 import { VERSION } from "../../base/version.ts";
-import type { MetricsRegistry } from "./registry.ts";
+import type { MetricsRegistry } from "../../base/prometheus.ts";
 
 /** Seconds between two looks of Node at its own loop. */
 const RESOLUTION_MS = 20;

@@ -3,8 +3,8 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { CommandRecord } from "../../gen/belay/v1/job_pb.ts";
 import { CommandState } from "../../gen/belay/v1/job_pb.ts";
-import type { Counter, Histogram } from "./registry.ts";
-import { MetricsRegistry } from "./registry.ts";
+import type { Counter, Histogram } from "../../base/prometheus.ts";
+import { MetricsRegistry } from "../../base/prometheus.ts";
 
 /** Seconds: from what memory takes to what nobody waits for. */
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];

@@ -1,18 +1,18 @@
-import { existsSync, statSync, unlinkSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
 import type { Http2SecureServer, Http2Server, ServerHttp2Session, Settings } from "node:http2";
 import { createSecureServer, createServer as createHttp2Server } from "node:http2";
-import type { AddressInfo, Server, Socket } from "node:net";
-import { connect, createServer } from "node:net";
+import type { Server, Socket } from "node:net";
+import { createServer } from "node:net";
 import type { SecureContextOptions } from "node:tls";
 import type { Clock } from "../../base/clock.ts";
 import { sleep } from "../../base/clock.ts";
-import { BelayError, errnoOf, messageOf } from "../../base/errors.ts";
+import { BelayError, messageOf } from "../../base/errors.ts";
+import type { ListenAddress } from "../../base/listen.ts";
+import { bind, hostAndPortOf } from "../../base/listen.ts";
 import { MiB } from "../../base/sizes.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { TrackerLimits, TrackerTls } from "../options.ts";
 import { closeWhenIdle } from "./idle.ts";
-import type { ListenAddress } from "./address.ts";
 import type { AnyRequest, AnyResponse } from "./handler.ts";
 import { peekProtocol } from "./protocol.ts";
 
@@ -69,7 +69,6 @@ export async function listen(
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.once("close", () => sockets.delete(socket));
   });
-  if (address.kind === "unix") await removeStale(address.path);
   await bind(port.server, address);
   return {
     address: shown(port.server, address, tls !== undefined),
@@ -194,37 +193,7 @@ function keepSessions(
   });
 }
 
-function bind(server: Port["server"], address: ListenAddress): Promise<void> {
-  const where = address.kind === "unix" ? `unix:${address.path}` : `${address.host}:${address.port}`;
-  return new Promise((resolve, reject) => {
-    server.on("error", (error: Error) => {
-      const taken = errnoOf(error) === "EADDRINUSE";
-      const message = taken
-        ? `Cannot listen on ${where}: another program is listening there`
-        : `Cannot listen on ${where}: ${messageOf(error)}`;
-      reject(new BelayError(taken ? "ADDRESS_IN_USE" : "BAD_USAGE", message, { cause: error }));
-    });
-    if (address.kind === "unix") server.listen(address.path, resolve);
-    else server.listen(address.port, address.host, resolve);
-  });
-}
-
 function shown(server: Port["server"], address: ListenAddress, tls: boolean): string {
   if (address.kind === "unix") return `unix:${address.path}`;
-  const { port } = server.address() as AddressInfo;
-  const host = address.host.includes(":") ? `[${address.host}]` : address.host;
-  return `${tls ? "https" : "http"}://${host}:${port}`;
-}
-
-/** A socket file that nobody answers at was left by a process that was killed. */
-async function removeStale(path: string): Promise<void> {
-  if (!existsSync(path) || !statSync(path).isSocket()) return;
-  const alive = await new Promise<boolean>((resolve) => {
-    const probe = connect(path);
-    probe.once("connect", () => resolve(true));
-    probe.once("error", () => resolve(false));
-    probe.once("close", () => probe.destroy());
-    probe.once("connect", () => probe.destroy());
-  });
-  if (!alive) unlinkSync(path);
+  return `${tls ? "https" : "http"}://${hostAndPortOf(server, address.host)}`;
 }

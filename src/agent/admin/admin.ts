@@ -1,0 +1,57 @@
+import { createServer } from "node:http";
+import { BelayError } from "../../base/errors.ts";
+import { bind, hostAndPortOf, parseListen } from "../../base/listen.ts";
+import { isLoopback } from "../../base/loopback.ts";
+import { addNumbers } from "./numbers.ts";
+import { answer } from "./pages.ts";
+import type { AgentFacts } from "./facts.ts";
+import { MetricsRegistry } from "../../base/prometheus.ts";
+
+/** Whoever asks says so within this time. Milliseconds. */
+const REQUEST_TIMEOUT = 5000;
+/** Who asks: a probe, a scraper, a person. */
+const MOST_CONNECTIONS = 64;
+
+/** The agent's own pages, being served. */
+export interface Admin {
+  /** `http://host:port` or `unix:/path`. */
+  readonly address: string;
+  /** Ends it, what is being answered included. */
+  close(): Promise<void>;
+}
+
+/**
+ * Serves the agent's own pages: see `answer`. They show numbers, the job's id and its state, and change nothing.
+ *
+ * @param text `host:port`, `[v6]:port` or `unix:/path`; port 0 takes a free one
+ * @param insecure allows an address that other machines reach: whoever asks proves nothing
+ * @throws BelayError `BAD_USAGE`, `ADDRESS_IN_USE`
+ */
+export async function serveAdmin(text: string, insecure: boolean, facts: AgentFacts): Promise<Admin> {
+  const address = parseListen(text);
+  if (address.kind === "tcp" && !insecure && !isLoopback(address.host)) {
+    throw new BelayError(
+      "BAD_USAGE",
+      `Refusing to serve the agent's pages on "${text}": other machines could read them. ` +
+        "Use 127.0.0.1 or unix:/path, or allow it with --insecure",
+    );
+  }
+  const numbers = new MetricsRegistry();
+  addNumbers(numbers, facts);
+  const server = createServer(
+    { headersTimeout: REQUEST_TIMEOUT, requestTimeout: REQUEST_TIMEOUT, keepAliveTimeout: REQUEST_TIMEOUT },
+    (request, response) => answer(request, response, facts, numbers),
+  );
+  server.maxConnections = MOST_CONNECTIONS;
+  await bind(server, address);
+  // It does not keep the agent from ending.
+  server.unref();
+  return {
+    address: address.kind === "unix" ? `unix:${address.path}` : `http://${hostAndPortOf(server, address.host)}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}

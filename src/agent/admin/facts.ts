@@ -1,0 +1,13 @@
+import type { JobState, StreamTotals } from "../../gen/belay/v1/job_pb.ts";
+import type { Spool } from "../report/spool.ts";
+import type { SessionHealth } from "../session/session.ts";
+
+/** What an agent's pages show: asked for when somebody looks, it costs nothing else. */
+export interface AgentFacts {
+  readonly jobId: string;
+  readonly spool: Pick<Spool, "nextSequence" | "committed" | "memoryBytes" | "diskBytes" | "full">;
+  jobState(): JobState;
+  session(): SessionHealth;
+  /** What the job has printed so far. */
+  streams(): StreamTotals[];
+}

@@ -1,0 +1,87 @@
+import type { MetricsRegistry } from "../../base/prometheus.ts";
+import { VERSION } from "../../base/version.ts";
+import { JobState, JobStateSchema, LogStreamSchema, type StreamTotals } from "../../gen/belay/v1/job_pb.ts";
+import { LANES } from "../report/spool.ts";
+import type { AgentFacts } from "./facts.ts";
+
+/** Adds all that an agent can count. The names are part of the contract: they do not change. */
+export function addNumbers(metrics: MetricsRegistry, facts: AgentFacts): void {
+  const { spool } = facts;
+  metrics.gauge("belay_agent_info", "The agent's version, its job and attempt.", () => [
+    [{ version: VERSION, job: facts.jobId, attempt: String(facts.session().attempt) }, 1],
+  ]);
+  metrics.gauge("belay_agent_job_state", "1 for the state that the job is in.", () =>
+    STATES.map(([state, name]) => [{ state: name }, facts.jobState() === state ? 1 : 0]),
+  );
+  addSession(metrics, facts);
+  const lanes = (read: (lane: (typeof LANES)[number]) => number) => () =>
+    LANES.map((lane) => [{ lane }, read(lane)] as const);
+  metrics.gauge(
+    "belay_agent_records_produced_total",
+    "Records made, by lane.",
+    lanes((lane) => spool.nextSequence(lane) - 1),
+    "counter",
+  );
+  metrics.gauge(
+    "belay_agent_records_committed_total",
+    "Records that the tracker has confirmed, by lane.",
+    lanes((lane) => spool.committed(lane)),
+    "counter",
+  );
+  metrics.gauge("belay_agent_spool_bytes", "Bytes that wait for the tracker.", () => [
+    [{ place: "memory" }, spool.memoryBytes],
+    [{ place: "disk" }, spool.diskBytes],
+  ]);
+  metrics.gauge("belay_agent_spool_full", "1 while the spool is full.", () => (spool.full ? 1 : 0));
+  const streams = (read: (totals: StreamTotals) => bigint) => () =>
+    facts.streams().map((totals) => [{ stream: streamName(totals) }, Number(read(totals))] as const);
+  const counters: [string, string, (totals: StreamTotals) => bigint][] = [
+    ["belay_agent_log_bytes_total", "Bytes of output, dropped ones included.", ({ bytes }) => bytes],
+    ["belay_agent_log_lines_total", "Lines of output that were kept.", ({ lines }) => lines],
+    ["belay_agent_log_dropped_bytes_total", "Bytes of output that were dropped.", ({ droppedBytes }) => droppedBytes],
+  ];
+  for (const [name, help, read] of counters) metrics.gauge(name, help, streams(read), "counter");
+  addProcess(metrics);
+}
+
+function addSession(metrics: MetricsRegistry, facts: AgentFacts): void {
+  metrics.gauge("belay_agent_connected", "1 while a tracker has the agent.", () => (facts.session().connected ? 1 : 0));
+  metrics.gauge(
+    "belay_agent_streams_total",
+    "Streams dialed: one, and one for each time the agent dialed again.",
+    () => facts.session().streams,
+    "counter",
+  );
+  metrics.gauge(
+    "belay_agent_loop_delay_seconds",
+    "Longest time for which the event loop stood still, within two heartbeats.",
+    () => facts.session().loopDelay / 1000,
+  );
+}
+
+function addProcess(metrics: MetricsRegistry): void {
+  metrics.gauge("process_resident_memory_bytes", "Resident memory.", () => process.memoryUsage.rss());
+  const cpu = (): number => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1e6;
+  };
+  metrics.gauge("process_cpu_seconds_total", "Processor time.", cpu, "counter");
+  const started = Math.floor(performance.timeOrigin / 1000);
+  metrics.gauge("process_start_time_seconds", "Start, since the Unix epoch.", () => started);
+}
+
+/** The states that an agent can see. */
+const STATES: readonly (readonly [JobState, string])[] = [
+  JobState.PENDING,
+  JobState.SETTING_UP,
+  JobState.RUNNING,
+  JobState.PAUSED,
+  JobState.CANCELING,
+  JobState.SUCCEEDED,
+  JobState.FAILED,
+  JobState.CANCELED,
+].map((state) => [state, (JobStateSchema.value[state]?.localName ?? "").toLowerCase()] as const);
+
+function streamName({ stream }: StreamTotals): string {
+  return (LogStreamSchema.value[stream]?.localName ?? String(stream)).toLowerCase();
+}
