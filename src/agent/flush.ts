@@ -11,7 +11,8 @@ import { EventSchema, OpenSessionRequestSchema } from "../gen/belay/v1/tracker_s
 import type { TransportSecurity } from "./options.ts";
 import { sessionsIn } from "./report/disk/left-behind.ts";
 import { type RecoveredSpool, recoverSpool } from "./report/disk/recover.ts";
-import { Session, type SessionEnd } from "./session/session.ts";
+import { Session } from "./session/session.ts";
+import type { SessionEnd } from "./session/session-end.ts";
 
 /** How long it tries for each session, unless told otherwise. Milliseconds. */
 const DEFAULT_TIMEOUT = 300_000;

@@ -23,7 +23,8 @@ import { OutputPath } from "./report/output-path.ts";
 import { Report } from "./report/report.ts";
 import { Said } from "./said/said.ts";
 import { CommandDesk } from "./session/command-desk.ts";
-import { Session, type SessionEnd } from "./session/session.ts";
+import { Session } from "./session/session.ts";
+import type { SessionEnd } from "./session/session-end.ts";
 
 const DEFAULTS = {
   connectTimeout: 60_000,

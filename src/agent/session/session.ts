@@ -1,8 +1,7 @@
 import { create } from "@bufbuild/protobuf";
-import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { status } from "@grpc/grpc-js";
-import { backoffDelay } from "../../base/backoff.ts";
-import { type Clock, sleep } from "../../base/clock.ts";
+import type { Clock } from "../../base/clock.ts";
 import { formatDuration } from "../../base/durations.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
@@ -17,7 +16,6 @@ import {
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import {
   type Command,
-  GoodbyeReason,
   type Hello,
   HelloSchema,
   type Receipt,
@@ -26,24 +24,11 @@ import {
 import type { TransportSecurity } from "../options.ts";
 import { LANES, type Spool } from "../report/spool.ts";
 import { dial, type Dialed, MAX_MESSAGE_BYTES } from "./dial.ts";
+import { endAfter, endUnadmitted, type SessionEnd } from "./session-end.ts";
 import { StallMeter } from "./stall-meter.ts";
-import { Scout } from "./scout.ts";
 import { Stream, type StreamEnd } from "./stream.ts";
-import { verdictOn } from "./verdict.ts";
+import { Way } from "./way.ts";
 
-const BACKOFF = { base: 500, cap: 30_000 };
-/** A transport that is not up after this time makes the scout look whether it ever could be. Milliseconds. */
-const SLOW_DIAL = 1000;
-/** Agents that find the way open again in the same second are spread over this time, in milliseconds. */
-const SPREAD = 500;
-/** What the system says when there was no connection at all; anything else came later. */
-const SHUT = /\b(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOENT|ENOTFOUND|EAI_AGAIN)\b/;
-/** A stream that was open for this long shows that all is well: back-off starts anew. Milliseconds. */
-const HEALTHY_AFTER = 60_000;
-/** Failures that count on after a stream that was welcomed: the tracker is there, so the next try comes soon. */
-const FAILURES_AFTER_WELCOME = 1;
-/** Codes that say no more than the message with them. */
-const QUIET_CODES: ReadonlySet<status> = new Set([status.UNAVAILABLE, status.UNKNOWN, status.DEADLINE_EXCEEDED]);
 /** A tracker that has committed everything but sends no Receipt within this time will not send one. Milliseconds. */
 const RECEIPT_PATIENCE = 5000;
 
@@ -63,17 +48,6 @@ export type SessionState =
   | { readonly kind: "waiting"; readonly until: number; readonly why: string }
   /** Never left. */
   | { readonly kind: "closed"; readonly end: SessionEnd };
-
-/** How a session ended. */
-export type SessionEnd =
-  /** Everything is committed. Without a Receipt if the tracker never sent one. */
-  | { readonly kind: "delivered"; readonly receipt: Receipt | undefined }
-  /** The tracker will not have us. */
-  | { readonly kind: "refused" | "fenced"; readonly error: BelayError }
-  /** Nobody let us in in time. */
-  | { readonly kind: "unreachable"; readonly error: BelayError }
-  /** `close` was called. */
-  | { readonly kind: "abandoned"; readonly why: string };
 
 /** Who a session is. */
 export interface SessionIdentity {
@@ -137,18 +111,12 @@ export class Session {
   private readonly admit: PromiseWithResolvers<Welcome>;
   private readonly options: SessionOptions;
   private readonly stalls: StallMeter;
-  private readonly scout: Scout;
+  private readonly way: Way;
   private readonly closing = new AbortController();
   private current: SessionState;
   private stream: Stream | undefined;
   private attempt: number;
-  private turn = 0;
-  /** An address that the scout has found open; where to dial next. */
-  private opened: TrackerAddress | undefined;
-  /** Ends the wait between two streams. */
-  private waiting = new AbortController();
   private streams = 0;
-  private failures = 0;
   private welcomed = false;
   private finishing = false;
   /** What the session was doing when its time to be admitted was over. */
@@ -157,7 +125,8 @@ export class Session {
   private delivered = false;
   private receipt: Receipt | undefined;
   private receiptTimer: { cancel(): void } | undefined;
-  private lastRefusal: StreamEnd | undefined;
+  /** How the latest stream ended. */
+  private last: StreamEnd | undefined;
 
   constructor(options: SessionOptions) {
     this.options = options;
@@ -166,7 +135,10 @@ export class Session {
     this.admitted = this.admit.promise;
     this.admitted.catch(() => undefined);
     this.stalls = new StallMeter(options.clock);
-    this.scout = new Scout(options.addresses, options.clock, (address) => this.wayIsOpen(address));
+    this.way = new Way(options.addresses, options.clock, ({ text }) => {
+      // What is being dialed waits for the kernel to repeat its SYN, which may take longer than starting anew.
+      this.stream?.destroy(`The way to "${text}" is open again`);
+    });
     this.current = { kind: "dialing", address: options.addresses[0]?.text ?? "" };
     options.spool.onPush = () => this.stream?.pump();
   }
@@ -197,7 +169,7 @@ export class Session {
     deadline?.cancel();
     this.receiptTimer?.cancel();
     this.stalls.stop();
-    this.scout.stop();
+    this.way.stop();
     this.setState({ kind: "closed", end });
     this.admit.reject("error" in end ? end.error : new BelayError("STOPPED", "why" in end ? end.why : "It has ended"));
     if (end.kind === "fenced") this.options.handlers.fenced(end.error.message);
@@ -240,7 +212,7 @@ export class Session {
 
   private async makeStreams(): Promise<SessionEnd> {
     for (;;) {
-      const address = this.nextAddress();
+      const address = this.way.next();
       this.setState({ kind: "dialing", address: address.text });
       const end = await this.oneStream(address);
       const over = this.judge(end, address);
@@ -248,15 +220,6 @@ export class Session {
       await this.waitAfter(end, address);
       if (this.closing.signal.aborted) return this.closed();
     }
-  }
-
-  /** The addresses in turn, but first the one that was found open. */
-  private nextAddress(): TrackerAddress {
-    const { addresses } = this.options;
-    const found = this.opened;
-    this.opened = undefined;
-    if (found !== undefined) this.turn = addresses.indexOf(found);
-    return addresses[this.turn++ % addresses.length] as TrackerAddress;
   }
 
   private async oneStream(address: TrackerAddress): Promise<StreamEnd> {
@@ -282,8 +245,7 @@ export class Session {
       hello: () => this.hello(),
       heartbeat: (nonce) => this.heartbeat(nonce),
       connected: () => {
-        slow.cancel();
-        this.scout.stop();
+        this.way.connected();
         if (this.current.kind === "dialing") this.setState({ kind: "greeting", address: address.text });
       },
       welcome: (welcome) => this.welcome(welcome, address.text),
@@ -294,11 +256,9 @@ export class Session {
       },
       progress: () => this.progress(),
     });
-    const slow = clock.after(SLOW_DIAL, () => this.scout.start());
     this.stream.start();
     if (this.closing.signal.aborted) this.stream.destroy("The session was closed");
     const end = await this.stream.done;
-    slow.cancel();
     this.stream = undefined;
     return end;
   }
@@ -347,63 +307,19 @@ export class Session {
   }
 
   private judge(end: StreamEnd, address: TrackerAddress): SessionEnd | undefined {
-    const { identity } = this.options;
     if (this.delivered) return { kind: "delivered", receipt: this.receipt };
     if (this.closing.signal.aborted) return this.closed();
-    this.lastRefusal = end;
+    this.last = end;
     this.options.logger.debug("The stream ended", { address: address.text, code: status[end.code], why: end.message });
-    const fenced = end.goodbye?.reason === GoodbyeReason.SUPERSEDED;
-    const verdict = fenced ? "fenced" : verdictOn(end.code, this.welcomed);
-    switch (verdict) {
-      case "retry":
-        return undefined;
-      case "fenced": {
-        const why = end.goodbye?.message || end.message;
-        return { kind: "fenced", error: new BelayError("SUPERSEDED", `Job "${identity.jobId}" is not ours: ${why}`) };
-      }
-      case "refused": {
-        const code = end.code === status.NOT_FOUND ? "NOT_FOUND" : "TRACKER_REFUSED";
-        return { kind: "refused", error: new BelayError(code, this.refusal(end, address)) };
-      }
-    }
-  }
-
-  private refusal(end: StreamEnd, address: TrackerAddress): string {
-    const why = `${end.message} (${status[end.code]})`;
-    if (end.code === status.UNIMPLEMENTED) return `No tracker is at "${address.text}": ${why}`;
-    return `The tracker at "${address.text}" refused job "${this.options.identity.jobId}": ${why}`;
+    return endAfter(end, address, this.options.identity.jobId, this.welcomed);
   }
 
   private async waitAfter(end: StreamEnd, address: TrackerAddress): Promise<void> {
-    const { clock, handlers, addresses } = this.options;
-    if (end.welcomed)
-      this.failures = end.openFor >= HEALTHY_AFTER ? 0 : Math.min(this.failures, FAILURES_AFTER_WELCOME);
-    this.failures++;
-    const asked = end.goodbye?.retryDelay;
-    if (!end.connected) {
-      if (SHUT.test(end.message)) this.scout.foundShut(address);
-      this.scout.start();
-    }
-    // Another address gets its chance at once; back-off counts whole rounds.
-    const round = Math.ceil(this.failures / addresses.length);
-    const delay =
-      this.opened !== undefined ? 0 : asked === undefined ? backoffDelay(round, BACKOFF) : durationMs(asked);
-    if (this.welcomed || this.failures === 1) handlers.lost(end.message, delay);
+    const { clock, handlers } = this.options;
+    const delay = this.way.failed(end, address);
+    if (this.welcomed || this.streams === 1) handlers.lost(end.message, delay);
     this.setState({ kind: "waiting", until: clock.now() + delay, why: end.message });
-    this.waiting = new AbortController();
-    await sleep(delay, AbortSignal.any([this.closing.signal, this.waiting.signal]));
-    if (this.opened !== undefined) await sleep(Math.random() * SPREAD, this.closing.signal);
-  }
-
-  /** There was no way to an address, and now there is one. */
-  private wayIsOpen(address: TrackerAddress): void {
-    const { kind } = this.current;
-    if (kind !== "waiting" && kind !== "dialing") return;
-    this.options.logger.debug("The way to the tracker is open again", { address: address.text });
-    this.opened = address;
-    // What is being dialed waits for the kernel to repeat its SYN, which may take longer than starting anew.
-    if (kind === "waiting") this.waiting.abort();
-    else this.stream?.destroy("The way to the tracker is open again");
+    await this.way.wait(delay, this.closing.signal);
   }
 
   private timeOut(): void {
@@ -413,26 +329,10 @@ export class Session {
   }
 
   private closed(): SessionEnd {
-    const why = String(this.closing.signal.reason);
-    if (this.timedOutIn === undefined) return { kind: "abandoned", why };
-    const { addresses, identity, connectTimeout } = this.options;
-    const last = this.lastRefusal;
-    const within = `within ${formatDuration(connectTimeout)}`;
-    if (last?.code === status.ALREADY_EXISTS) {
-      const message = `Job "${identity.jobId}" was not free ${within}: ${last.message}`;
-      return { kind: "unreachable", error: new BelayError("JOB_TAKEN", message) };
-    }
-    const where = addresses.map((address) => `"${address.text}"`).join(", ");
-    // Somebody was there who is no tracker, or not a healthy one.
-    const head = last?.connected === true || this.timedOutIn === "greeting" ? "let the agent in" : "answered";
-    const message = `No tracker ${head} at ${where} ${within}: ${this.lastWords()}`;
-    return { kind: "unreachable", error: new BelayError("TRACKER_UNREACHABLE", message) };
-  }
-
-  private lastWords(): string {
-    const { lastRefusal: last } = this;
-    if (last === undefined) return this.timedOutIn === "greeting" ? "Hello was not answered" : "nothing was heard";
-    return QUIET_CODES.has(last.code) ? last.message : `${last.message} (${status[last.code]})`;
+    const { timedOutIn, last } = this;
+    if (timedOutIn === undefined) return { kind: "abandoned", why: String(this.closing.signal.reason) };
+    const { addresses, identity, connectTimeout: within } = this.options;
+    return endUnadmitted({ jobId: identity.jobId, addresses, within, greeting: timedOutIn === "greeting", last });
   }
 
   private setState(state: SessionState): void {

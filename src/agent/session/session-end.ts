@@ -1,0 +1,85 @@
+import { status } from "@grpc/grpc-js";
+import { formatDuration } from "../../base/durations.ts";
+import { BelayError } from "../../base/errors.ts";
+import type { TrackerAddress } from "../../base/tracker-address.ts";
+import { GoodbyeReason, type Receipt } from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { StreamEnd } from "./stream.ts";
+import { verdictOn } from "./verdict.ts";
+
+/** How a session ended. */
+export type SessionEnd =
+  /** Everything is committed. Without a Receipt if the tracker never sent one. */
+  | { readonly kind: "delivered"; readonly receipt: Receipt | undefined }
+  /** The tracker will not have us. */
+  | { readonly kind: "refused" | "fenced"; readonly error: BelayError }
+  /** Nobody let us in in time. */
+  | { readonly kind: "unreachable"; readonly error: BelayError }
+  /** `close` was called. */
+  | { readonly kind: "abandoned"; readonly why: string };
+
+/** Codes that say no more than the message with them. */
+const QUIET_CODES: ReadonlySet<status> = new Set([status.UNAVAILABLE, status.UNKNOWN, status.DEADLINE_EXCEEDED]);
+
+/**
+ * What the end of a stream makes of its session.
+ *
+ * @param welcomed whether the session has ever been welcomed
+ * @returns nothing if the session goes on
+ */
+export function endAfter(
+  end: StreamEnd,
+  address: TrackerAddress,
+  jobId: string,
+  welcomed: boolean,
+): SessionEnd | undefined {
+  const superseded = end.goodbye?.reason === GoodbyeReason.SUPERSEDED;
+  switch (superseded ? "fenced" : verdictOn(end.code, welcomed)) {
+    case "retry":
+      return undefined;
+    case "fenced": {
+      const why = end.goodbye?.message || end.message;
+      return { kind: "fenced", error: new BelayError("SUPERSEDED", `Job "${jobId}" is not ours: ${why}`) };
+    }
+    case "refused": {
+      const code = end.code === status.NOT_FOUND ? "NOT_FOUND" : "TRACKER_REFUSED";
+      return { kind: "refused", error: new BelayError(code, refusal(end, address, jobId)) };
+    }
+  }
+}
+
+function refusal(end: StreamEnd, address: TrackerAddress, jobId: string): string {
+  const why = `${end.message} (${status[end.code]})`;
+  if (end.code === status.UNIMPLEMENTED) return `No tracker is at "${address.text}": ${why}`;
+  return `The tracker at "${address.text}" refused job "${jobId}": ${why}`;
+}
+
+/** What is known when the time to be admitted is over. */
+export interface NotAdmitted {
+  readonly jobId: string;
+  readonly addresses: readonly TrackerAddress[];
+  /** Milliseconds that there were. */
+  readonly within: number;
+  /** Whether Hello was sent on the stream that was open then. */
+  readonly greeting: boolean;
+  /** The stream before it. */
+  readonly last: StreamEnd | undefined;
+}
+
+/** Nobody let the session in in time: says who has the job, or what was found instead of a tracker. */
+export function endUnadmitted({ jobId, addresses, within, greeting, last }: NotAdmitted): SessionEnd {
+  const time = `within ${formatDuration(within)}`;
+  if (last?.code === status.ALREADY_EXISTS) {
+    const message = `Job "${jobId}" was not free ${time}: ${last.message}`;
+    return { kind: "unreachable", error: new BelayError("JOB_TAKEN", message) };
+  }
+  const where = addresses.map(({ text }) => `"${text}"`).join(", ");
+  // Somebody was there who is no tracker, or not a healthy one.
+  const what = last?.connected === true || greeting ? "let the agent in" : "answered";
+  const message = `No tracker ${what} at ${where} ${time}: ${lastWords(greeting, last)}`;
+  return { kind: "unreachable", error: new BelayError("TRACKER_UNREACHABLE", message) };
+}
+
+function lastWords(greeting: boolean, last: StreamEnd | undefined): string {
+  if (last === undefined) return greeting ? "Hello was not answered" : "nothing was heard";
+  return QUIET_CODES.has(last.code) ? last.message : `${last.message} (${status[last.code]})`;
+}
