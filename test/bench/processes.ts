@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 const TICKS = 100;
 
 /** A field of /proc/PID/status that is in kB, in bytes. */
-export function memoryOf(pid: number, field: "VmHWM" | "VmRSS" | "RssAnon"): number {
+export function memoryOf(pid: number, field: "VmHWM" | "VmRSS"): number {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
   return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? Number.NaN) * 1024;
 }
@@ -23,14 +23,9 @@ export function cpuOf(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / TICKS;
 }
 
-/** Whether a process runs; one that only waits to be reaped does not. */
-export function isRunning(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    return !["Z", "X"].includes(stat.slice(stat.lastIndexOf(")") + 2).charAt(0));
-  } catch {
-    return false;
-  }
+/** Seconds for which a process's main thread could have run, but had to wait for a core. */
+export function waitedForCoreOf(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, "utf8").split(" ")[1]) / 1e9;
 }
 
 /** Now, in milliseconds since the Unix epoch, finer than `Date.now()`. */

@@ -49,10 +49,22 @@ async function obey(order: Order): Promise<void> {
 async function open(count: number): Promise<void> {
   while (agents.length < count) {
     const jobId = `${prefix}-${agents.length}`;
-    const agent = new LoadAgent(address, jobId, () => report({ order: "command", jobId, at: sharedClock() }));
+    const agent = new LoadAgent(
+      address,
+      jobId,
+      () => report({ order: "command", jobId, at: sharedClock() }),
+      // What is measured without it would be of fewer agents than it says.
+      (why) => process.exit(say(`The stream of "${jobId}" broke: ${why}`)),
+    );
     agents.push(agent);
     await agent.welcomed;
   }
+}
+
+/** @returns exit code */
+function say(message: string): number {
+  console.error(message);
+  return 1;
 }
 
 function report(report: Report): void {

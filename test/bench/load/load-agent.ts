@@ -36,9 +36,13 @@ export class LoadAgent {
   private readonly command: () => void;
   private timer: NodeJS.Timeout | undefined;
   private closed = false;
+  private ending = "it ended";
 
-  /** @param command is called when a command comes */
-  constructor(address: string, jobId: string, command: () => void) {
+  /**
+   * @param command is called when a command comes
+   * @param lost is called when the stream has ended without having been closed, with the reason
+   */
+  constructor(address: string, jobId: string, command: () => void, lost: (why: string) => void) {
     this.jobId = jobId;
     this.command = command;
     this.session = connect(address);
@@ -51,10 +55,16 @@ export class LoadAgent {
     this.welcomed = new Promise((resolve, reject) => {
       this.welcome = resolve;
       const broken = (error?: Error): void => {
-        if (!this.closed) reject(error ?? new Error(`The stream of ${jobId} ended`));
+        if (this.closed) return;
+        this.close();
+        reject(error ?? new Error(`The stream of "${jobId}" ended`));
+        lost(error?.message ?? this.ending);
       };
       this.session.on("error", broken);
       this.stream.on("error", broken);
+      this.stream.once("trailers", (trailers) => {
+        this.ending = `status ${trailers["grpc-status"]}: ${trailers["grpc-message"]}`;
+      });
       this.stream.once("close", broken);
     });
     this.stream.on("data", (chunk: Buffer) => this.take(chunk));

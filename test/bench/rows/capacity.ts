@@ -4,7 +4,7 @@ import { Fleet } from "../load/fleet.ts";
 import type { Measured } from "../load/protocol.ts";
 import { Scrape } from "../load/scrape.ts";
 import type { Plan } from "../plan.ts";
-import { cpuOf, memoryOf } from "../processes.ts";
+import { cpuOf, memoryOf, waitedForCoreOf } from "../processes.ts";
 import type { Row } from "../row.ts";
 import type { Stage } from "../stage.ts";
 
@@ -56,6 +56,7 @@ async function under(stage: Stage, plan: Plan, load: Load): Promise<Row[]> {
   await fleet.reset();
   const before = await Scrape.of(stage.address);
   const cpu = cpuOf(stage.trackerPid);
+  const waited = waitedForCoreOf(stage.trackerPid);
   const start = performance.now();
   const cancels: number[] = [];
   // One after the other, spread over the time and over agents that log and that do not.
@@ -68,23 +69,26 @@ async function under(stage: Stage, plan: Plan, load: Load): Promise<Row[]> {
   }
   const seconds = (performance.now() - start) / 1000;
   const cores = (cpuOf(stage.trackerPid) - cpu) / seconds;
+  const waiting = (waitedForCoreOf(stage.trackerPid) - waited) / seconds;
   const after = await Scrape.of(stage.address);
   const measured = await fleet.measure();
   const rss = memoryOf(stage.trackerPid, "VmRSS") / 1e6;
-  return rowsOf(load, { cancels, seconds, cores, rss, before, after, measured });
+  return rowsOf(load, { cancels, seconds, cores, waiting, rss, before, after, measured });
 }
 
 interface Found {
   readonly cancels: readonly number[];
   readonly seconds: number;
   readonly cores: number;
+  /** Share of the time for which the tracker's main thread waited for a core. */
+  readonly waiting: number;
   readonly rss: number;
   readonly before: Scrape;
   readonly after: Scrape;
   readonly measured: readonly Measured[];
 }
 
-function rowsOf(load: Load, { cancels, seconds, cores, rss, before, after, measured }: Found): Row[] {
+function rowsOf(load: Load, { cancels, seconds, cores, waiting, rss, before, after, measured }: Found): Row[] {
   const title = load.logging > 0 ? `${load.agents} agents, ${load.logging} logging` : `${load.agents} idle agents`;
   const row = (key: string, what: string, unit: string, ours: readonly number[], more: Partial<Row> = {}): Row => ({
     key: `capacity-${load.name}.${key}`,
@@ -115,6 +119,7 @@ function rowsOf(load: Load, { cancels, seconds, cores, rss, before, after, measu
     row("cancel-p99", "cancel call → agent, p99", "ms", cancels, { share: 0.99, reach: { value: 100 } }),
     ...logs,
     row("loop", "tracker's longest loop delay", "ms", [after.value("belay_loop_delay_seconds") * 1000]),
+    row("waiting", "tracker's main thread waited for a core", "% of the time", [waiting * 100]),
     row("load-cores", "CPU of those who play the agents", "cores", [sum(measured.map(({ cpu }) => cpu)) / seconds]),
     row("load-loop-p99", "their loop delay, p99", "ms", [Math.max(...measured.map(({ loop }) => loop.p99))]),
     row("load-loop-max", "their longest loop delay", "ms", [Math.max(...measured.map(({ loop }) => loop.max))]),
