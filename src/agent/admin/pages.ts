@@ -37,12 +37,12 @@ export function answer(
   }
 }
 
-function healthText({ jobId, jobState, session }: AgentFacts): string {
-  const { state, connected, attempt, streams, loopDelay } = session();
+function healthText(facts: AgentFacts): string {
+  const { state, connected, attempt, streams, loopDelay } = facts.session();
   return JSON.stringify({
-    job: jobId,
+    job: facts.jobId,
     attempt,
-    state: JobStateSchema.value[jobState()]?.localName ?? "",
+    state: JobStateSchema.value[facts.jobState()]?.localName ?? "",
     session: state.kind,
     connected,
     ...("address" in state && { tracker: state.address }),
