@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { TrackerProcess } from "../helpers/cli.ts";
+import { Frozen, noFreezer } from "../helpers/freezer.ts";
 import { isAlive } from "../helpers/processes.ts";
 
 describe("belay cancel", () => {
@@ -29,6 +30,25 @@ describe("belay cancel", () => {
     expect(cancel.stdout).toMatch(/SIGKILL sent to/);
     expect(await run.ended).toBe(137);
     expect(isAlive(Number(child))).toBe(false);
+  });
+
+  it.skipIf(noFreezer !== undefined)("says what outlived SIGKILL, and exits with 125", async () => {
+    const tracker = await TrackerProcess.start();
+    const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", "echo $$; exec sleep 1000");
+    const pid = Number((await run.says(/^(\d+)$/m))[1]);
+    await using frozen = await Frozen.freeze(pid);
+    const cancel = await tracker.ends("cancel", "--wait", "--grace", "0s", "j1");
+    expect(cancel.code).toBe(125);
+    expect(cancel.stdout).toMatch(/^j1 is CANCELED /);
+    expect(cancel.stdout).toMatch(/SIGKILL sent to 1 process, \d+ times until \+\S+$/m);
+    expect(cancel.stdout).not.toMatch(/SIGTERM/);
+    expect(cancel.stdout).toMatch(new RegExp(`survived: pid ${pid}, D, sleep 1000$`, "m"));
+    expect(cancel.stdout).not.toMatch(/no process left/);
+    expect((await tracker.ends("show", "j1")).stdout).toContain("1 process outlived SIGKILL");
+    // It was not asked to end, and has no exit code.
+    expect(await run.ended).toBe(143);
+    frozen.thaw();
+    await expect.poll(() => isAlive(pid), { timeout: 10_000 }).toBe(false);
   });
 
   it("of a pending job means that no agent ever runs it", async () => {

@@ -21,7 +21,7 @@ import { type Launched, launchStep } from "./launch.ts";
 import { countOomKillsAround } from "./memory-control.ts";
 import { Output } from "./output.ts";
 import { prepareJob, type PreparedJob } from "./prepare.ts";
-import { describeProcesses } from "./process-info.ts";
+import { countProcesses, describeProcesses, listProcesses } from "./process-info.ts";
 import { makeEvidence, makeResult } from "./result.ts";
 import { Sampler } from "./sampler.ts";
 import { parseSignal } from "./signals.ts";
@@ -311,6 +311,7 @@ class JobRun implements Job {
     const forced = this.ordered !== undefined || end.rounds.length > 0 || outputCut;
     return makeResult({
       verdict,
+      survivors: end.survivors,
       startTime: this.startTime,
       endTime: end.emptyTime ?? Date.now(),
       usage,
@@ -346,15 +347,10 @@ class JobRun implements Job {
   private noticeLeftovers(): void {
     const { running } = this;
     if (this.ordered !== undefined || running === undefined) return;
-    const left = describeProcesses(this.prepared.tree.members());
+    const left = this.prepared.tree.members();
     if (left.length === 0) return;
-    const names = left.map((entry) => `${entry.pid} ${entry.command}`);
-    const what = left.length === 1 ? "1 process" : `${left.length} processes`;
-    const list = names.length > 5 ? `${names.slice(0, 5).join("; ")}; …` : names.join("; ");
-    this.handlers.notice(
-      running.step.number,
-      `${describeStep(running.step)} left ${what} behind, which the agent ends: ${list}`,
-    );
+    const what = `${countProcesses(left)} behind, which the agent ends: ${listProcesses(left)}`;
+    this.handlers.notice(running.step.number, `${describeStep(running.step)} left ${what}`);
   }
 
   private setState(state: JobState, message: string): void {

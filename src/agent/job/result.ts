@@ -9,12 +9,15 @@ import {
   type ResourceUsage,
 } from "../../gen/belay/v1/job_pb.ts";
 import type { TreeEnd } from "./ladder.ts";
-import { describeProcesses } from "./process-info.ts";
+import type { ProcessEntry } from "./proc.ts";
+import { countProcesses, describeProcesses, listProcesses } from "./process-info.ts";
 import type { Verdict } from "./verdict.ts";
 
 /** What a result is made of. Times are milliseconds since the Unix epoch. */
 export interface ResultParts {
   readonly verdict: Verdict;
+  /** What is left of the job, in spite of SIGKILL. */
+  readonly survivors: readonly ProcessEntry[];
   /** Undefined: no step was started. */
   readonly startTime: number | undefined;
   readonly endTime: number;
@@ -24,12 +27,15 @@ export interface ResultParts {
 }
 
 /** Puts the result together; what was printed is for whoever counts it. */
-export function makeResult({ verdict, startTime, endTime, usage, evidence, pausedMs }: ResultParts): JobResult {
+export function makeResult(parts: ResultParts): JobResult {
+  const { verdict, survivors, startTime, endTime, usage, evidence, pausedMs } = parts;
   const { exit, problem } = verdict;
+  const outlived =
+    survivors.length === 0 ? "" : `; ${countProcesses(survivors)} outlived SIGKILL: ${listProcesses(survivors)}`;
   return create(JobResultSchema, {
     outcome: verdict.outcome,
     reason: verdict.reason,
-    message: verdict.message,
+    message: `${verdict.message}${outlived}`,
     step: verdict.step,
     ...(exit?.code === undefined ? {} : { exitCode: exit.code }),
     signal: exit?.signal ?? "",
