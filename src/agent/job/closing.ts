@@ -56,7 +56,9 @@ export class Closing {
   /** Finds processes by the pipes that they hold, where nothing else found them, and ends them, too. */
   async endHolders(before: TreeEnd, onForce: () => void): Promise<TreeEnd> {
     if (this.output.ended || (await this.endedWithin(HOLDER_MS))) return before;
-    const holders = pipeHolders(this.pipes);
+    // What outlived SIGKILL would only outlive it again.
+    const survivors = new Set(before.survivors.map(({ pid }) => pid));
+    const holders = pipeHolders(this.pipes).filter(({ pid }) => !survivors.has(pid));
     if (holders.length === 0) return before;
     this.tree.claim(holders);
     onForce();
