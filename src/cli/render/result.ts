@@ -1,7 +1,7 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { formatDuration } from "../../base/durations.ts";
 import { formatSize } from "../../base/sizes.ts";
-import type { EndEvidence, JobResult, StreamTotals } from "../../gen/belay/v1/job_pb.ts";
+import type { EndEvidence, JobResult, SignalRound, StreamTotals } from "../../gen/belay/v1/job_pb.ts";
 import { EndReason, Outcome } from "../../gen/belay/v1/job_pb.ts";
 import { clean } from "./clean.ts";
 import { containmentName, reasonName, streamName } from "./state.ts";
@@ -41,9 +41,10 @@ export function evidenceLines(evidence: EndEvidence): string[] {
   };
   const by = evidence.commandId === "" ? "" : ` by command ${clean(evidence.commandId)}`;
   const lines = [`${at(evidence.askTime)}  end asked for${by}`];
-  for (const round of evidence.signals) {
-    const processes = round.processes === 1 ? "1 process" : `${round.processes} processes`;
-    lines.push(`${at(round.sendTime)}  ${clean(round.signal)} sent to ${processes}`);
+  for (const { first, last, count } of alike(evidence.signals)) {
+    const processes = first.processes === 1 ? "1 process" : `${first.processes} processes`;
+    const times = count === 1 ? "" : `, ${count} times until ${at(last.sendTime).trim()}`;
+    lines.push(`${at(first.sendTime)}  ${clean(first.signal)} sent to ${processes}${times}`);
   }
   if (evidence.treeEmptyTime !== undefined) {
     lines.push(`${at(evidence.treeEmptyTime)}  no process left (${containmentName(evidence.containment)})`);
@@ -53,6 +54,27 @@ export function evidenceLines(evidence: EndEvidence): string[] {
   }
   if (evidence.outputCut) lines.push(`${"".padStart(8)}  a pipe was still open; output after that is not in the log`);
   return lines;
+}
+
+interface Rounds {
+  readonly first: SignalRound;
+  last: SignalRound;
+  count: number;
+}
+
+/** Rounds of the same signal to as many processes are one line: SIGKILL is repeated for as long as one outlives it. */
+function alike(rounds: readonly SignalRound[]): Rounds[] {
+  const found: Rounds[] = [];
+  for (const round of rounds) {
+    const before = found.at(-1);
+    if (before !== undefined && before.first.signal === round.signal && before.first.processes === round.processes) {
+      before.last = round;
+      before.count++;
+    } else {
+      found.push({ first: round, last: round, count: 1 });
+    }
+  }
+  return found;
 }
 
 /** `stdout 34.1 MiB, 5000000 lines`. */

@@ -65,6 +65,8 @@ const canceled = create(JobSchema, {
           signals: [
             { signal: "SIGTERM", sendTime: at(5_001), processes: 3 },
             { signal: "SIGKILL", sendTime: at(8_001), processes: 1 },
+            { signal: "SIGKILL", sendTime: at(8_002), processes: 1 },
+            { signal: "SIGKILL", sendTime: at(8_901), processes: 1 },
           ],
           survivors: [{ pid: 99, state: "D", command: "stuck" }],
           outputCut: true,
@@ -131,7 +133,7 @@ describe("belay show", () => {
         Evidence
             +0ms  end asked for by command c1
             +1ms  SIGTERM sent to 3 processes
-           +3.0s  SIGKILL sent to 1 process
+           +3.0s  SIGKILL sent to 1 process, 3 times until +3.9s
                   survived: pid 99, D, stuck
                   a pipe was still open; output after that is not in the log
 
