@@ -52,6 +52,8 @@ export default defineConfig({
           test: /src\/gen\/belay\/v1\/(job|tracker_service)_pb|@bufbuild\/protobuf|src\/cli\/bundle/,
         },
         { name: "job-service", test: /src\/gen\/.*job_service/ },
+        // What a tracker needs that exports spans and metrics.
+        { name: "opentelemetry", test: /@opentelemetry\/|src\/tracker\/otel\// },
         // What commands that call JobService need.
         { name: "client", test: /src\/cli\/client\/|@connectrpc\/connect/, minShareCount: 2 },
         { name: "common", test: /src\/(cli|base)\//, minShareCount: 5 },

@@ -31,5 +31,5 @@ export { createLogger, silentLogger } from "./base/logger.ts";
 export * from "./gen/belay/v1/job_pb.ts";
 export * from "./gen/belay/v1/job_service_pb.ts";
 export * from "./gen/belay/v1/tracker_service_pb.ts";
-export type { Tracker, TrackerOptions, TrackerTls } from "./tracker/options.ts";
+export type { OtlpOptions, Tracker, TrackerOptions, TrackerTls } from "./tracker/options.ts";
 export { startTracker } from "./tracker/server.ts";

@@ -6,7 +6,14 @@ import { parseListen } from "../base/listen.ts";
 import { checkExposure } from "./net/address.ts";
 import { MiB } from "../base/sizes.ts";
 import { checkKey } from "./net/signed-token.ts";
-import type { RetentionOptions, TrackerLimits, TrackerOptions, TrackerTls, TrackerTokens } from "./options.ts";
+import type {
+  OtlpOptions,
+  RetentionOptions,
+  TrackerLimits,
+  TrackerOptions,
+  TrackerTls,
+  TrackerTokens,
+} from "./options.ts";
 import type { StoreOptions } from "./store/sqlite-store.ts";
 
 const DEFAULT_LIMITS: TrackerLimits = {
@@ -34,6 +41,7 @@ export interface TrackerConfig {
   readonly drainTimeout: number;
   readonly store: StoreOptions;
   readonly retention: Required<RetentionOptions>;
+  readonly otlp: OtlpOptions | undefined;
   readonly logger: Logger;
 }
 
@@ -59,6 +67,7 @@ export function compileOptions(options: TrackerOptions): TrackerConfig {
   }
   if (options.dataDirectory === "") throw new BelayError("BAD_USAGE", "Cannot use an empty data directory");
   checkTokens(options.tokens);
+  if (options.otlp !== undefined) checkOtlp(options.otlp);
   const listen = parseListen(options.listen ?? "127.0.0.1:7070");
   checkExposure(listen, options);
   return Object.freeze({
@@ -73,8 +82,21 @@ export function compileOptions(options: TrackerOptions): TrackerConfig {
     drainTimeout: options.drainTimeout ?? 5_000,
     store: { durability: options.durability ?? "process", logLimit: options.logLimit ?? 0 },
     retention: { age: 0, bytes: 0, interval: 60_000, ...options.retention },
+    otlp: options.otlp,
     logger: options.logger ?? silentLogger,
   });
+}
+
+function checkOtlp({ endpoint, metricsInterval = 0, timeout = 10_000 }: OtlpOptions): void {
+  if (!URL.canParse(endpoint) || !["http:", "https:"].includes(new URL(endpoint).protocol)) {
+    throw new BelayError(
+      "BAD_USAGE",
+      `Cannot use the OTLP endpoint "${endpoint}": expected a URL such as "http://127.0.0.1:4318"`,
+    );
+  }
+  if (!(timeout >= 10)) throw new BelayError("BAD_USAGE", `Cannot export within ${timeout} ms: expected 10 ms or more`);
+  if (metricsInterval === 0 || metricsInterval >= 10) return;
+  throw new BelayError("BAD_USAGE", `Cannot export metrics every ${metricsInterval} ms: expected 10 ms or more, or 0`);
 }
 
 /** Checks tokens, those that replace others included. @throws BelayError `BAD_USAGE` */

@@ -54,6 +54,18 @@ export interface RetentionOptions {
   readonly interval?: number;
 }
 
+/** Where spans of jobs and what they use are exported to, by OTLP over HTTP with protobuf. */
+export interface OtlpOptions {
+  /** Base of the collector's addresses, such as `http://127.0.0.1:4318`: `/v1/traces` and `/v1/metrics` are added. */
+  readonly endpoint: string;
+  /** Sent with each request. @default those of `OTEL_EXPORTER_OTLP_HEADERS` */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Longest time for one export, what is tried again within it included. @default 10_000 */
+  readonly timeout?: number;
+  /** Time between two exports of what running jobs use. 0: that is not exported. @default 10_000 */
+  readonly metricsInterval?: number;
+}
+
 /** Options of a tracker. Times are milliseconds, sizes bytes. */
 export interface TrackerOptions {
   /** `host:port` or `unix:/path`; port 0 takes a free one. @default "127.0.0.1:7070" */
@@ -80,6 +92,8 @@ export interface TrackerOptions {
   readonly retention?: RetentionOptions;
   /** Bytes of output that are stored of one attempt; what comes beyond them is noted as a gap. 0: all. @default 0 */
   readonly logLimit?: number;
+  /** Exports spans and usage. Absent: nothing is exported, and nothing is loaded for it. */
+  readonly otlp?: OtlpOptions;
   /** Allows listening beyond loopback without TLS and tokens. @default false */
   readonly insecure?: boolean;
   /** Time that `close` gives to open streams. @default 5_000 */

@@ -17,10 +17,11 @@ import { addGauges, LoopDelay } from "./metrics/gauges.ts";
 import { TrackerMetrics, codeOf } from "./metrics/metrics.ts";
 import { pages } from "./pages.ts";
 import { listen } from "./net/listener.ts";
-import type { Tracker, TrackerOptions } from "./options.ts";
+import type { OtlpOptions, Tracker, TrackerOptions } from "./options.ts";
 import { MAX_MESSAGE_BYTES, SessionService } from "./sessions/session-service.ts";
 import { Retention } from "./retention.ts";
 import { openStore } from "./store/sqlite-store.ts";
+import type { Export, ExportContext } from "./otel/export.ts";
 
 /** Longest timeout that `setTimeout` takes; a call with a longer one would be aborted at once. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
@@ -50,7 +51,7 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
     logger,
     heartbeatInterval,
     trackerVersion: VERSION,
-    exportsSpans: false,
+    exportsSpans: config.otlp !== undefined,
     specBytes: config.limits.specBytes,
     callerOf,
   });
@@ -75,16 +76,22 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
     { logger, clock, cors: config.cors, requestTimeout: config.limits.requestTimeout },
   );
 
+  let exports: Export | undefined;
+
   async function stop(): Promise<void> {
     leases.close();
     loop.close();
     await retention.close();
     for (const live of registry.inMemory()) await live.releaseLog();
+    await exports?.close(config.drainTimeout);
     await store.close();
   }
 
   try {
-    for (const live of await registry.open()) if (live.attempt !== undefined) leases.grant(live);
+    exports = await exportTo(config.otlp, { registry, metrics: metrics.registry, logger });
+    const open = await registry.open();
+    exports?.adopt(open);
+    for (const live of open) if (live.attempt !== undefined) leases.grant(live);
     retention.start();
     const listener = await listen(config.listen, handle, {
       tls: config.tls,
@@ -118,4 +125,14 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
     await stop();
     throw error;
   }
+}
+
+/** OpenTelemetry's SDK is as large as the tracker: only those who want it load it. */
+async function exportTo(
+  options: OtlpOptions | undefined,
+  context: Omit<ExportContext, "options">,
+): Promise<Export | undefined> {
+  if (options === undefined) return undefined;
+  const { startExport } = await import("./otel/export.ts");
+  return startExport({ ...context, options });
 }

@@ -1,9 +1,11 @@
 import { startTracker } from "../../src/tracker/server.ts";
 
-// A tracker in a process of its own, for tests that kill it. Arguments: data directory, listen address.
+// A tracker in a process of its own, for tests that kill it. Arguments: data directory, listen address, OTLP endpoint.
+const [, , dataDirectory = "", listen = "127.0.0.1:0", endpoint] = process.argv;
 const tracker = await startTracker({
-  dataDirectory: process.argv[2] ?? "",
-  listen: process.argv[3] ?? "127.0.0.1:0",
+  dataDirectory,
+  listen,
   heartbeatInterval: 1000,
+  ...(endpoint === undefined ? {} : { otlp: { endpoint } }),
 });
 process.stdout.write(`${tracker.address}\n`);

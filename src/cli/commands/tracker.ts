@@ -86,6 +86,12 @@ const flagTable = {
     default: "0",
     help: "keep this much output of one job's attempt; what comes beyond shows as a gap; 0: all",
   }),
+  otlpEndpoint: text({
+    variable: "OTEL_EXPORTER_OTLP_ENDPOINT",
+    value: "URL",
+    help: "export jobs as spans and what they use as metrics, by OTLP over HTTP, such as http://127.0.0.1:4318",
+  }),
+  otlpMetricsInterval: duration({ default: "10s", help: "time between two exports of what jobs use; 0: none" }),
   repair: toggle({ help: "with check: mend what can be mended" }),
   drainTimeout: duration({ default: "5s", help: "time given to open streams when stopping" }),
   ...logFlags,
@@ -112,7 +118,9 @@ export const tracker: Command = command({
     ["belay tracker --retain-age 30d --retain-size 50GiB", "old jobs make room; never one that runs"],
     ["belay tracker check ./belay-data", "every checksum; exits with 1 if something is missing; --repair mends"],
   ],
-  notes: `Pages: /healthz (it runs), /readyz (it can take work: the store takes a write, the event loop turns), /metrics
+  notes: `OpenTelemetry: OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES count; see docs/metrics.md.
+
+Pages: /healthz (it runs), /readyz (it can take work: the store takes a write, the event loop turns), /metrics
 (for Prometheus; with tokens, an operator's is needed). grpc.health.v1 answers, too.
 
 SIGHUP has it read certificates and tokens again, in a terminal as well as under a supervisor. When the terminal that
@@ -177,6 +185,9 @@ async function trackerOptions(flags: Values<typeof flagTable>): Promise<TrackerO
     retention: { age: flags.retainAge, bytes: flags.retainSize },
     logLimit: flags.logLimit,
     insecure: flags.insecure,
+    ...(flags.otlpEndpoint === undefined
+      ? {}
+      : { otlp: { endpoint: flags.otlpEndpoint, metricsInterval: flags.otlpMetricsInterval } }),
     ...(tls === undefined ? {} : { tls }),
     cors: flags.cors,
     limits: {

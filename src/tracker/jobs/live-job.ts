@@ -55,6 +55,8 @@ export class LiveJob {
   /** By id, oldest first. */
   readonly commands: Map<string, StoredCommand>;
   readonly probes: Map<string, Probe> = new Map();
+  /** What tracing had noted when it was loaded. */
+  readonly traceNotes: string;
   /** Open stream of the latest attempt. */
   stream: AgentStream | undefined;
   /** When the latest attempt's agent was last heard, in milliseconds since the Unix epoch. 0: not in this life. */
@@ -74,6 +76,7 @@ export class LiveJob {
     this.key = stored.key;
     this.job = stored.job;
     this.resumeState = stored.resumeState;
+    this.traceNotes = stored.traceNotes;
     this.commands = new Map(stored.commands.map((command) => [command.record.commandId, command]));
     this.lanes = new Map(
       [...stored.events].map(([attempt, events]) => [attempt, { committed: events, taken: events }]),

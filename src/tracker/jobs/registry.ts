@@ -7,7 +7,7 @@ import type { Logger } from "../../base/logger.ts";
 import type { Attempt, JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { JobSchema, JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
-import type { Store, StoredCommand } from "../store/types.ts";
+import type { Store, StoredCommand, TraceChange } from "../store/types.ts";
 import { LiveJob } from "./live-job.ts";
 import { isOpen } from "./states.ts";
 import { beginTrace } from "./trace.ts";
@@ -34,6 +34,9 @@ export interface JobChange {
   readonly kind: "changed" | "sampled" | "deleted";
 }
 
+/** Told of each change before it is stored, at once after it was made; adds what is to be stored with it. */
+export type Recorder = (live: LiveJob, touched: Touched) => TraceChange | undefined;
+
 /** Told of each change, once it is stored. */
 export type ChangeListener = (change: JobChange) => void;
 
@@ -41,6 +44,8 @@ export type ChangeListener = (change: JobChange) => void;
 export class JobRegistry {
   readonly store: Store;
   readonly clock: Clock;
+  /** Makes spans of what happens. Undefined: nobody wants any. */
+  recorder: Recorder | undefined;
   private readonly logger: Logger;
   private readonly jobs = new Map<string, LiveJob>();
   private readonly loading = new Map<string, Promise<LiveJob | undefined>>();
@@ -110,7 +115,14 @@ export class JobRegistry {
     const traceParent = beginTrace(spec);
     const job = create(JobSchema, { jobId, spec, state: JobState.PENDING, createTime, traceParent });
     const resumeState = JobState.SETTING_UP;
-    const live = new LiveJob({ key: this.nextKey++, job, resumeState, events: new Map(), commands: [] });
+    const live = new LiveJob({
+      key: this.nextKey++,
+      job,
+      resumeState,
+      events: new Map(),
+      commands: [],
+      traceNotes: "",
+    });
     this.jobs.set(jobId, live);
     await this.commit(live, { spec: true });
     return [live, true];
@@ -127,6 +139,7 @@ export class JobRegistry {
       attempt === undefined ? undefined : { attempt, events: live.lane(attempt.attempt).taken };
     const attempt = stored(touched.attempt);
     const otherAttempt = stored(touched.otherAttempt);
+    const trace = this.recorder?.(live, touched);
     const change = {
       key,
       ...(quiet ? {} : { job: { job, resumeState: live.resumeState, open: isOpen(job), spec: touched.spec === true } }),
@@ -134,6 +147,7 @@ export class JobRegistry {
       ...(otherAttempt === undefined ? {} : { otherAttempt }),
       ...(touched.commands === undefined ? {} : { commands: touched.commands }),
       ...(touched.event === undefined ? {} : { event: touched.event }),
+      ...(trace === undefined ? {} : { trace }),
       failed: () => void (live.abandoned = true),
     };
     try {

@@ -75,6 +75,16 @@ const MIGRATIONS: readonly (string | ((database: DatabaseSync) => void))[] = [
   `,
   addEndings,
   boundMetrics,
+  `
+  CREATE TABLE traces (
+    job_key INTEGER PRIMARY KEY REFERENCES jobs ON DELETE CASCADE,
+    notes TEXT NOT NULL                  -- on spans that are not over
+  ) STRICT;
+  CREATE TABLE spans (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order in which they ended
+    body BLOB NOT NULL                   -- a span that is over and waits for its export, as JSON
+  ) STRICT;
+  `,
 ];
 
 /** What retention goes by: when a job ended, and how much of its output is stored. */

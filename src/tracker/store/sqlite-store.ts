@@ -21,6 +21,7 @@ import { LogFiles } from "./log-files.ts";
 import type { Row } from "./rows.ts";
 import { attemptBody, endMs, filterSql, jobBody, readCommand, readJob, storedBytes } from "./rows.ts";
 import { migrate } from "./schema.ts";
+import { SpanQueue } from "./span-queue.ts";
 import { Statements } from "./statements.ts";
 import type { Change, EndedJob, JobPage, LogHandle, Store, StoredCommand, StoredJob } from "./types.ts";
 
@@ -85,6 +86,7 @@ export function openStore(directory: string, logger: Logger, options: StoreOptio
 
 class SqliteStore implements Store {
   readonly highest: { readonly key: number; readonly version: number };
+  readonly spans: SpanQueue;
   private readonly database: DatabaseSync;
   private readonly logs: LogFiles;
   private readonly unlock: () => void;
@@ -115,6 +117,7 @@ class SqliteStore implements Store {
         kept: MAX_NAMES,
       });
     });
+    this.spans = new SpanQueue(this.group, this.sql);
     const row = this.sql.get(
       `SELECT (SELECT coalesce(max(key), 0) FROM jobs) AS key,
               max((SELECT coalesce(max(version), 0) FROM jobs), (SELECT coalesce(max(version), 0) FROM deletions)) AS version`,
@@ -143,6 +146,7 @@ class SqliteStore implements Store {
       () => this.apply(change),
       () => {
         this.points.forget();
+        this.spans.recount();
         change.failed?.();
       },
     );
@@ -239,7 +243,7 @@ class SqliteStore implements Store {
   }
 
   private apply(change: Change): void {
-    const { key, job, attempt, otherAttempt, commands, event } = change;
+    const { key, job, attempt, otherAttempt, commands, event, trace } = change;
     if (job !== undefined) this.putJob(key, job);
     for (const put of [attempt, otherAttempt]) {
       if (put === undefined) continue;
@@ -266,6 +270,7 @@ class SqliteStore implements Store {
       );
     }
     if (event !== undefined) this.putEvent(key, event.attempt, event.event);
+    if (trace !== undefined) this.spans.put(key, trace);
   }
 
   private putJob(key: number, put: NonNullable<Change["job"]>): void {
@@ -342,6 +347,7 @@ class SqliteStore implements Store {
       resumeState: Number(row["resume_state"]) as JobState,
       events: new Map(attempts.map((attempt) => [Number(attempt["attempt"]), Number(attempt["events"])])),
       commands: commands.filter(({ record }, i) => i >= shownFrom || record.state < CommandState.COMPLETED),
+      traceNotes: this.spans.notes(key),
     };
   }
 }

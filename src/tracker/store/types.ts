@@ -3,6 +3,7 @@ import type { JobFilter } from "../../gen/belay/v1/job_service_pb.ts";
 import type { Command, Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { AttemptLog } from "./log/attempt-log.ts";
 import type { Points, PointsQuery } from "./points/points-table.ts";
+import type { SpanQueue } from "./span-queue.ts";
 
 /** A job as it is stored. */
 export interface StoredJob {
@@ -16,6 +17,16 @@ export interface StoredJob {
   readonly events: ReadonlyMap<number, number>;
   /** Oldest first: the latest 100, and every one that is not done. */
   readonly commands: readonly StoredCommand[];
+  /** What tracing noted last. Empty: nothing. */
+  readonly traceNotes: string;
+}
+
+/** What tracing stores with a change. */
+export interface TraceChange {
+  /** Notes on the job's spans that are not over, in the place of those before. Empty: none are needed any more. */
+  readonly notes: string;
+  /** Spans that are over with it. */
+  readonly ended: readonly string[];
 }
 
 /** A command with its order. */
@@ -34,6 +45,7 @@ export interface Change {
   readonly otherAttempt?: { readonly attempt: Attempt; readonly events: number };
   readonly commands?: readonly StoredCommand[];
   readonly event?: { readonly attempt: number; readonly event: Event };
+  readonly trace?: TraceChange;
   /** Called if it cannot be stored, before anything else can run: no later change may build on this one. */
   readonly failed?: () => void;
 }
@@ -69,6 +81,8 @@ export interface LogHandle {
 export interface Store {
   /** Highest key and version given out before it was opened. */
   readonly highest: { readonly key: number; readonly version: number };
+  /** Spans that wait for their export. */
+  readonly spans: SpanQueue;
   /** Jobs that have not ended or whose log is not decided. */
   openJobs(): Promise<StoredJob[]>;
   load(jobId: string): Promise<StoredJob | undefined>;

@@ -95,7 +95,7 @@ test("A data directory of version 1 is converted: its jobs are there, one that r
 test("A check of an older data directory says what to do", async () => {
   await expect(checkDirectory(await directoryOfVersion1())).rejects.toMatchObject({
     code: "STORE",
-    message: expect.stringMatching(/version 1, expected 3: start the tracker once/) as unknown,
+    message: expect.stringMatching(/version 1, expected 4: start the tracker once/) as unknown,
   });
 });
 

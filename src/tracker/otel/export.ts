@@ -1,0 +1,130 @@
+import { hostname } from "node:os";
+import { OTLPMetricExporter } from "@opentelemetry/exporter-metrics-otlp-proto";
+import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
+import type { Resource } from "@opentelemetry/resources";
+import { detectResources, envDetector, resourceFromAttributes } from "@opentelemetry/resources";
+import type { PushMetricExporter } from "@opentelemetry/sdk-metrics";
+import { PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
+import type { Logger } from "../../base/logger.ts";
+import type { MetricsRegistry } from "../../base/prometheus.ts";
+import { VERSION } from "../../base/version.ts";
+import type { LiveJob } from "../jobs/live-job.ts";
+import type { JobRegistry } from "../jobs/registry.ts";
+import type { OtlpOptions } from "../options.ts";
+import { Collector } from "./collector.ts";
+import { JobValues } from "./job-values.ts";
+import { readableSpan } from "./readable-span.ts";
+import { SpanPump } from "./span-pump.ts";
+import { SpanRecorder } from "./span-recorder.ts";
+import { UsageProducer } from "./usage-producer.ts";
+
+// The only file that loads OpenTelemetry's SDK; itself loaded only when there is an endpoint.
+
+/** Time between two exports of metrics where nobody says another. */
+const METRICS_INTERVAL_MS = 10_000;
+/** Longest time that the tracker's end waits for exports. What has not gone by then waits for its next start. */
+const FLUSH_TIMEOUT_MS = 3_000;
+
+/** What is exported, and to where. */
+export interface ExportContext {
+  readonly options: OtlpOptions;
+  readonly registry: JobRegistry;
+  readonly metrics: MetricsRegistry;
+  readonly logger: Logger;
+}
+
+/** Exports that are under way. */
+export interface Export {
+  /** Looks at the jobs that were found at the tracker's start. */
+  adopt(jobs: readonly LiveJob[]): void;
+  /** Sends what there is, for some milliseconds at most, then stops. */
+  close(ms: number): Promise<void>;
+}
+
+/** Starts the export of jobs as spans and of what they use as metrics. To be called before the registry is opened. */
+export function startExport({ options, registry, metrics, logger }: ExportContext): Export {
+  const { store, clock } = registry;
+  const collector = new Collector(options);
+  const resource = resourceOf();
+  const spans = new OTLPTraceExporter(collector.exporterOptions("traces"));
+  const pump = new SpanPump({
+    queue: store.spans,
+    send: (records) => {
+      const readable = records.map((record) => readableSpan(record, resource));
+      return collector.outcome((done) => spans.export(readable, done));
+    },
+    clock,
+    logger,
+  });
+  const recorder = new SpanRecorder(clock);
+  const values = new JobValues();
+  const interval = options.metricsInterval ?? METRICS_INTERVAL_MS;
+  registry.recorder = (live, touched) => {
+    if (interval > 0) values.take(live, touched);
+    const trace = recorder.record(live, touched);
+    if (trace !== undefined && trace.ended.length > 0) pump.wake();
+    return trace;
+  };
+  const failures = metrics.counter("belay_otlp_metrics_failures_total", "Exports of metrics that failed.");
+  const reader = interval === 0 ? undefined : readerOf(collector, interval, () => failures.add());
+  reader?.setMetricProducer(new UsageProducer(values, () => registry.inMemory(), resource));
+  metrics.gauge(
+    "belay_otlp_spans_total",
+    "Spans that are over, by what became of them.",
+    () => [
+      [{ result: "exported" }, pump.exported],
+      [{ result: "refused" }, pump.refused],
+      [{ result: "dropped" }, store.spans.dropped],
+    ],
+    "counter",
+  );
+  metrics.gauge("belay_otlp_spans_waiting", "Spans that wait for their export.", () => store.spans.count);
+  metrics.gauge("belay_otlp_spans_waiting_bytes", "What they take in the store.", () => store.spans.bytes);
+  metrics.gauge("belay_otlp_jobs_left_out", "Running jobs beyond those whose usage is exported.", () => values.leftOut);
+  logger.info("Spans and metrics are exported", { to: collector.origin });
+  return {
+    adopt: (jobs) => {
+      for (const live of jobs) recorder.adopt(live);
+      pump.start();
+    },
+    close: async (ms) => {
+      const bound = Math.min(ms, FLUSH_TIMEOUT_MS);
+      // A failure is counted where it happens.
+      await Promise.all([pump.close(bound), reader?.shutdown({ timeoutMillis: bound }).catch(() => undefined)]);
+      collector.cut();
+    },
+  };
+}
+
+function readerOf(collector: Collector, interval: number, failed: () => void): PeriodicExportingMetricReader {
+  const exporter = new OTLPMetricExporter(collector.exporterOptions("metrics"));
+  const watched: PushMetricExporter = {
+    export: (batch, done) => {
+      const over = collector.outcome((result) => {
+        exporter.export(batch, (outcome) => {
+          result(outcome);
+          done(outcome);
+        });
+      });
+      void over.then((problem) => (problem === undefined ? undefined : failed()));
+    },
+    forceFlush: () => exporter.forceFlush(),
+    shutdown: () => exporter.shutdown(),
+  };
+  return new PeriodicExportingMetricReader({
+    exporter: watched,
+    exportIntervalMillis: interval,
+    // After it, the next export may begin.
+    exportTimeoutMillis: Math.min(interval, collector.timeout),
+  });
+}
+
+/** Who exports. `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` win. */
+function resourceOf(): Resource {
+  const own = resourceFromAttributes({
+    "service.name": "belay",
+    "service.version": VERSION,
+    "host.name": hostname(),
+  });
+  return own.merge(detectResources({ detectors: [envDetector] }));
+}

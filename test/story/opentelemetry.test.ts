@@ -1,0 +1,82 @@
+import { readFile, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { describe, expect, it } from "vitest";
+import { belay, belayEnds, tempDirectory } from "../helpers/cli.ts";
+import { OtlpCollector } from "../helpers/otlp-collector.ts";
+
+const submitter = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/** Starts a tracker with an environment of its own. */
+async function tracker(env: Record<string, string>, ...args: string[]) {
+  const data = await tempDirectory();
+  const cli = belay(["tracker", "--listen", "127.0.0.1:0", "--data", data, ...args], { env });
+  const [, url = ""] = await cli.says(/^listening on (\S+), data in /m);
+  return { cli, url };
+}
+
+describe("Whoever has OpenTelemetry", { timeout: 60_000 }, () => {
+  it("sees a job below the span from which it was submitted, with what it used", async () => {
+    const collector = await OtlpCollector.start();
+    const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint, OTEL_EXPORTER_OTLP_HEADERS: "x-key=k1" };
+    const { cli, url } = await tracker({ ...env, OTEL_SERVICE_NAME: "batch" }, "--otlp-metrics-interval", "100ms");
+    const go = path.join(await tempDirectory(), "go");
+    const script = `echo "$TRACEPARENT"; until [ -e ${go} ]; do sleep 0.05; done`;
+    const job = ["--job", "j1", "--name", "train", "--metrics-interval", "100ms", "--", "sh", "-c", script];
+    const parent = { env: { TRACEPARENT: submitter } };
+    expect((await belayEnds(["submit", "--tracker", url, ...job], parent)).code).toBe(0);
+    const run = belay(["run", "--tracker", url, "--job", "j1"], { env: { TRACEPARENT: "of the worker" } });
+    await collector.until(() => collector.latest("belay.job.memory.usage", ({ value }) => value > 0));
+    await writeFile(go, "");
+    expect(await run.ended).toBe(0);
+    const [span, attempt] = [await collector.span("job train"), await collector.span("attempt 1")];
+    expect(span).toMatchObject({ traceId: submitter.split("-")[1], parentSpanId: submitter.split("-")[2] });
+    expect(span.resource).toMatchObject({ "service.name": "batch" });
+    expect(run.stdout).toBe(`00-${span.traceId}-${attempt.spanId}-01\n`);
+    expect(collector.headers.every((headers) => headers["x-key"] === "k1")).toBe(true);
+    expect((await belayEnds(["show", "--tracker", url, "j1"])).stdout).toMatch(
+      new RegExp(`^Trace +${span.traceId}$`, "m"),
+    );
+    expect(await cli.kill("SIGTERM")).toBe(0);
+  });
+
+  it("can name the endpoint in the tracker's file of flags", async () => {
+    const collector = await OtlpCollector.start();
+    const config = path.join(await tempDirectory(), "tracker.yaml");
+    await writeFile(config, `otlp-endpoint: ${collector.endpoint}\notlp-metrics-interval: 0\n`);
+    const { url } = await tracker({}, "--config", config);
+    expect((await belayEnds(["run", "--tracker", url, "--name", "x", "--", "true"])).code).toBe(0);
+    await collector.span("job x");
+    expect(collector.points).toEqual([]);
+  });
+
+  it("is told at once what is wrong with an endpoint", async () => {
+    const given = await belayEnds(["tracker", "--otlp-endpoint", "localhost:4317"]);
+    expect(given.stderr).toContain('Cannot use the OTLP endpoint "localhost:4317": expected a URL such as');
+    expect(given.code).toBe(64);
+  });
+});
+
+describe("Whoever has none", { timeout: 60_000 }, () => {
+  it("has jobs that know their trace all the same, and loads nothing of it", async () => {
+    const directory = await tempDirectory();
+    const hook = path.join(directory, "hook.cjs");
+    await writeFile(
+      hook,
+      `process.on("exit", () => require("fs").writeFileSync(process.env.LOADED, Object.keys(require.cache).join("\\n")));`,
+    );
+    const loaded = (name: string) => ({ NODE_OPTIONS: `--require ${hook}`, LOADED: path.join(directory, name) });
+    const read = (name: string) => readFile(path.join(directory, name), "utf8");
+    const without = await tracker(loaded("without"));
+    const script = 'unset NODE_OPTIONS; echo "$TRACEPARENT"';
+    const run = await belayEnds(["run", "--tracker", without.url, "--", "sh", "-c", script], { env: loaded("agent") });
+    expect(run.stdout).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01\n$/);
+    await without.cli.kill("SIGTERM");
+    expect(await read("agent")).not.toContain("opentelemetry");
+    expect(await read("without")).toContain("server-");
+    expect(await read("without")).not.toContain("opentelemetry");
+    const collector = await OtlpCollector.start();
+    const exporting = await tracker(loaded("with"), "--otlp-endpoint", collector.endpoint);
+    await exporting.cli.kill("SIGTERM");
+    expect(await read("with")).toContain("opentelemetry");
+  });
+});

@@ -1,0 +1,148 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { describe, expect, it } from "vitest";
+import { parseTraceParent } from "../../../src/base/trace-context.ts";
+import { EndReason, JobState, Outcome } from "../../../src/gen/belay/v1/job_pb.ts";
+import type { TrackerOptions } from "../../../src/tracker/options.ts";
+import { OtlpCollector } from "../../helpers/otlp-collector.ts";
+import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
+import { someSpec, testTracker, untilState } from "../../helpers/tracker.ts";
+
+const quick = { heartbeatInterval: 150, lease: 400 };
+
+async function exporting(options: Partial<TrackerOptions> = {}) {
+  const collector = await OtlpCollector.start();
+  return { collector, ...(await testTracker({ ...options, otlp: { endpoint: collector.endpoint } })) };
+}
+
+/** A step of a scripted agent has started. */
+function startStep(agent: ScriptedAgent, name: string, step = 1): void {
+  agent.event({ case: "stepStarted", value: { step, name, argv: ["true"], pid: 7, main: true } });
+}
+
+describe("A job whose agent is lost", () => {
+  it("and comes back shows both on its attempt, which goes on", async () => {
+    const { collector, address, jobs } = await exporting(quick);
+    const agent = new ScriptedAgent(address, "a");
+    await agent.hello({ spec: someSpec });
+    agent.state(JobState.RUNNING);
+    await agent.next("ack");
+    agent.vanish();
+    await untilState(jobs, "a", JobState.LOST);
+    const returned = new ScriptedAgent(address, "a", { sessionId: agent.sessionId });
+    await returned.hello({ attempt: 1, state: JobState.RUNNING });
+    returned.result();
+    const attempt = await collector.span("attempt 1");
+    expect(attempt.events.map(({ name }) => name)).toEqual(["belay.lost", "belay.back"]);
+    expect(attempt.code).toBe(1);
+    await collector.span("job some");
+    expect(collector.spans).toHaveLength(2);
+  });
+
+  it("and superseded has a second attempt that links to the first, in the same trace", async () => {
+    const { collector, address, jobs } = await exporting(quick);
+    const first = new ScriptedAgent(address, "a");
+    const given = parseTraceParent((await first.hello({ spec: someSpec })).traceParent);
+    startStep(first, "work");
+    await first.next("ack");
+    first.vanish();
+    await untilState(jobs, "a", JobState.LOST);
+    const second = new ScriptedAgent(address, "a");
+    const taken = parseTraceParent((await second.hello()).traceParent);
+    startStep(second, "work");
+    second.event({ case: "stepEnded", value: { step: 1, exitCode: 0 } });
+    second.result();
+    const job = await collector.span("job some");
+    const [one, two] = [await collector.span("attempt 1"), await collector.span("attempt 2")];
+    expect([one.spanId, two.spanId]).toEqual([given?.spanId, taken?.spanId]);
+    expect(new Set(collector.spans.map(({ traceId }) => traceId)).size).toBe(1);
+    expect([one.parentSpanId, two.parentSpanId]).toEqual([job.spanId, job.spanId]);
+    expect(two.links).toMatchObject([{ traceId: one.traceId, spanId: one.spanId }]);
+    expect(one).toMatchObject({ code: 2, message: "Another attempt has taken over" });
+    expect(one.events.map(({ name }) => name)).toEqual(["belay.lost", "belay.superseded"]);
+    expect(job.events.map(({ attributes }) => attributes["belay.attempt"])).toEqual([1, 2]);
+    const steps = collector.spans.filter(({ name }) => name === "step work");
+    expect(steps.map(({ parentSpanId, code }) => [parentSpanId, code])).toEqual([
+      [one.spanId, 2],
+      [two.spanId, 1],
+    ]);
+    expect(new Set(collector.spans.map(({ spanId }) => spanId)).size).toBe(5);
+  });
+
+  it("for good has an attempt that says what the next agent found in its spool", async () => {
+    const { collector, address } = await exporting();
+    const dead = new ScriptedAgent(address, "a");
+    await dead.hello({ spec: someSpec });
+    startStep(dead, "work");
+    await dead.next("ack");
+    dead.vanish();
+    const finder = new ScriptedAgent(address, "a", { sessionId: dead.sessionId });
+    await finder.hello({ attempt: 1, nextAttemptFollows: true });
+    finder.result({ outcome: Outcome.FAILED, reason: EndReason.AGENT_LOST, message: "The agent died" });
+    const attempt = await collector.span("attempt 1");
+    expect(attempt).toMatchObject({ code: 2, message: "AGENT_LOST: The agent died" });
+    expect(await collector.span("step work")).toMatchObject({ code: 2, parentSpanId: attempt.spanId });
+    const next = new ScriptedAgent(address, "a");
+    await next.hello();
+    next.result();
+    expect(await collector.span("job some")).toMatchObject({ code: 1 });
+    expect((await collector.span("attempt 2")).links).toMatchObject([{ spanId: attempt.spanId }]);
+  });
+});
+
+describe("A span", () => {
+  it("shows when the job was paused and resumed, and the last of too many such moments are counted only", async () => {
+    const { collector, address } = await exporting();
+    const agent = new ScriptedAgent(address, "a");
+    await agent.hello({ spec: someSpec });
+    for (let i = 0; i < 40; i++) {
+      agent.state(JobState.PAUSED);
+      agent.state(JobState.RUNNING);
+    }
+    agent.result();
+    const { events, ...attempt } = await collector.span("attempt 1");
+    expect(events.slice(0, 3).map(({ name }) => name)).toEqual(["belay.paused", "belay.resumed", "belay.paused"]);
+    expect(events).toHaveLength(64);
+    expect(attempt).toMatchObject({ droppedEvents: 16 });
+  });
+
+  it("does not end before it starts, however the clocks differ", async () => {
+    const { collector, address } = await exporting();
+    const agent = new ScriptedAgent(address, "a");
+    await agent.hello({ spec: someSpec });
+    agent.result({ endTime: timestampFromMs(1000) });
+    const job = await collector.span("job some");
+    expect(job.end).toBe(job.start);
+  });
+
+  it("is made once, also when the result is sent again", async () => {
+    const { collector, address } = await exporting();
+    const agent = new ScriptedAgent(address, "a");
+    await agent.hello({ spec: someSpec });
+    agent.result();
+    await agent.next("receipt");
+    agent.result({ outcome: Outcome.FAILED });
+    await agent.next("ack");
+    const other = new ScriptedAgent(address, "b");
+    await other.hello({ spec: { name: "other", command: ["true"] } });
+    other.result();
+    await collector.span("job other");
+    expect(collector.spans.filter(({ attributes }) => attributes["belay.job.id"] === "a")).toHaveLength(2);
+  });
+
+  it("of a job that ran before there was an endpoint begins where the job did", async () => {
+    const collector = await OtlpCollector.start();
+    const before = await testTracker();
+    const agent = new ScriptedAgent(before.address, "a");
+    await agent.hello({ spec: someSpec });
+    await before.tracker.close();
+    const { dataDirectory } = before;
+    const { address, jobs } = await testTracker({ dataDirectory, otlp: { endpoint: collector.endpoint } });
+    const returned = new ScriptedAgent(address, "a", { sessionId: agent.sessionId });
+    await returned.hello({ attempt: 1 });
+    returned.result();
+    const job = await collector.span("job some");
+    const { job: told } = await jobs.getJob({ jobId: "a" });
+    expect(job.start / 1_000_000_000n).toBe(told?.createTime?.seconds);
+    expect(await collector.span("attempt 1")).toMatchObject({ parentSpanId: job.spanId });
+  });
+});
