@@ -26,6 +26,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import("./commands/submit.ts")).submit,
   },
   jobs: { summary: "list jobs", load: async () => (await import("./commands/jobs.ts")).jobs },
+  top: {
+    summary: "watch jobs at work, over the whole terminal",
+    load: async () => (await import("./commands/top.ts")).top,
+  },
   show: {
     summary: "show all that is known of a job",
     load: async () => (await import("./commands/show.ts")).show,

@@ -34,6 +34,24 @@ export interface ClientOptions {
   readonly remark?: (text: string) => void;
 }
 
+/** A time without the tracker, for those who show it. */
+export interface Outage {
+  /** When it began, in milliseconds since the Unix epoch. */
+  readonly sinceMs: number;
+  /** When the tracker is tried again; past: it is being tried. */
+  readonly nextMs: number;
+  /** Why the last try failed, for people. */
+  readonly why: string;
+}
+
+/** See JobClient.follow. */
+export interface FollowOptions {
+  /** Ends it, without an error. Give it to the call as well. */
+  readonly signal?: AbortSignal;
+  /** Told with each failed try, and with nothing when messages come again. */
+  readonly onOutage?: (outage: Outage | undefined) => void;
+}
+
 /** A tracker's JobService, with patience and clear errors. */
 export interface JobClient {
   readonly tracker: string;
@@ -49,7 +67,12 @@ export interface JobClient {
    *
    * @throws BelayError
    */
-  follow<T>(open: (jobs: Client<typeof JobService>) => AsyncIterable<T>): AsyncGenerator<T, void, undefined>;
+  follow<T>(
+    open: (jobs: Client<typeof JobService>) => AsyncIterable<T>,
+    options?: FollowOptions,
+  ): AsyncGenerator<T, void, undefined>;
+  /** Makes a call a single time, for those who will ask again anyway. @throws BelayError */
+  once<T>(make: (jobs: Client<typeof JobService>) => Promise<T>): Promise<T>;
   close(): void;
   [Symbol.dispose](): void;
 }
@@ -68,7 +91,7 @@ export async function openClient(options: ClientOptions): Promise<JobClient> {
   const jobs = createClient(JobService, transport);
 
   /** Waits before the next try of an outage, or throws what ended it. */
-  async function again(thrown: unknown, outage: Outage): Promise<void> {
+  async function again(thrown: unknown, outage: Trial, watcher: FollowOptions = {}): Promise<void> {
     const { error, retry } = await translate(thrown, options.tracker);
     const waited = performance.now() - outage.since;
     outage.tries++;
@@ -83,13 +106,15 @@ export async function openClient(options: ClientOptions): Promise<JobClient> {
       const limit = left === Number.POSITIVE_INFINITY ? "until it answers" : `for ${formatDuration(left)}`;
       options.remark?.(`${error.message}; trying ${limit}`);
     }
-    await sleep(Math.min(backoffDelay(outage.tries, BACKOFF), left));
+    const wait = Math.min(backoffDelay(outage.tries, BACKOFF), left);
+    watcher.onOutage?.({ sinceMs: Date.now() - waited, nextMs: Date.now() + wait, why: error.message });
+    await sleep(wait, watcher.signal);
   }
 
   return {
     tracker: options.tracker,
     async call(make) {
-      const outage = newOutage(options.connectTimeout);
+      const outage = newTrial(options.connectTimeout);
       for (;;) {
         try {
           return await make(jobs);
@@ -98,18 +123,29 @@ export async function openClient(options: ClientOptions): Promise<JobClient> {
         }
       }
     },
-    async *follow(open) {
-      let outage = newOutage(options.connectTimeout);
+    async once(make) {
+      try {
+        return await make(jobs);
+      } catch (error) {
+        throw (await translate(error, options.tracker)).error;
+      }
+    },
+    async *follow(open, watcher = {}) {
+      const isOver = (): boolean => watcher.signal?.aborted === true;
+      let outage = newTrial(options.connectTimeout);
       for (;;) {
         try {
           for await (const message of open(jobs)) {
             if (outage.said) options.remark?.(`Back at the tracker at ${options.tracker}`);
-            outage = newOutage(0);
+            if (outage.tries > 0) watcher.onOutage?.(undefined);
+            outage = newTrial(0);
             yield message;
           }
           return;
         } catch (error) {
-          await again(error, outage);
+          if (isOver()) return;
+          await again(error, outage, watcher);
+          if (isOver()) return;
         }
       }
     },
@@ -118,15 +154,15 @@ export async function openClient(options: ClientOptions): Promise<JobClient> {
   };
 }
 
-/** A time without an answer. */
-interface Outage {
+/** Tries since the last answer. */
+interface Trial {
   readonly since: number;
   readonly limit: number;
   tries: number;
   said: boolean;
 }
 
-function newOutage(limit: number): Outage {
+function newTrial(limit: number): Trial {
   return { since: performance.now(), limit, tries: 0, said: false };
 }
 

@@ -2,12 +2,14 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Job } from "../../gen/belay/v1/job_pb.ts";
 import type {
+  JobFilterSchema,
   ReadLogsRequestSchema,
   ReadLogsResponse,
   ReadMetricsResponse,
+  WatchJobsResponse,
 } from "../../gen/belay/v1/job_service_pb.ts";
 import { hasEnded } from "../render/state.ts";
-import type { JobClient } from "./client.ts";
+import type { FollowOptions, JobClient } from "./client.ts";
 
 /** A job as it is and after every change, up to its end, across lost connections. */
 export async function* watchJob(client: JobClient, jobId: string): AsyncGenerator<Job, void, undefined> {
@@ -25,6 +27,40 @@ export async function* watchJob(client: JobClient, jobId: string): AsyncGenerato
   });
 }
 
+/** See watchJobs. */
+export type JobsChange = WatchJobsResponse | "snapshot";
+
+/**
+ * Jobs as they are and as they change, for ever, across lost connections. `snapshot` comes before all that match are
+ * told (up to `synced`): at the start, and again if the tracker no longer knows what has changed since we were last
+ * there.
+ */
+export async function* watchJobs(
+  client: JobClient,
+  filter: MessageInitShape<typeof JobFilterSchema>,
+  options: FollowOptions = {},
+): AsyncGenerator<JobsChange, void, undefined> {
+  let afterVersion = 0n;
+  const { signal } = options;
+  yield* client.follow(async function* (jobs): AsyncGenerator<JobsChange, void> {
+    // Said with the first answer: until one comes, nothing begins.
+    let anew = afterVersion === 0n;
+    try {
+      for await (const answer of jobs.watchJobs({ filter, afterVersion }, signal === undefined ? {} : { signal })) {
+        if (anew) yield "snapshot";
+        anew = false;
+        if (answer.version > 0n) afterVersion = answer.version;
+        yield answer;
+      }
+    } catch (error) {
+      if (error instanceof ConnectError && error.code === Code.Aborted) afterVersion = 0n;
+      throw error;
+    }
+    // A tracker that stops may end its streams cleanly.
+    throw new ConnectError("the tracker ended the stream", Code.Unavailable);
+  }, options);
+}
+
 /** The job as it has ended. */
 export async function waitForEnd(client: JobClient, jobId: string): Promise<Job> {
   for await (const job of watchJob(client, jobId)) {
@@ -37,16 +73,18 @@ export async function waitForEnd(client: JobClient, jobId: string): Promise<Job>
 export function readLogs(
   client: JobClient,
   request: Exclude<MessageInitShape<typeof ReadLogsRequestSchema>, { $typeName: string }>,
+  options: FollowOptions = {},
 ): AsyncGenerator<ReadLogsResponse, void, undefined> {
   let next = request;
+  const { signal } = options;
   return client.follow(async function* (jobs) {
-    for await (const answer of jobs.readLogs(next)) {
+    for await (const answer of jobs.readLogs(next, signal === undefined ? {} : { signal })) {
       yield answer;
       // A follower stays with the attempt it began with.
       const start = { case: "fromPosition", value: answer.nextPosition } as const;
       next = { ...request, attempt: answer.attempt, start };
     }
-  });
+  }, options);
 }
 
 /** A job's metric samples as they arrive. Ends with the first lost connection. */

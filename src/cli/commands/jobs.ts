@@ -2,11 +2,12 @@ import type { Job } from "../../gen/belay/v1/job_pb.ts";
 import { JobSchema } from "../../gen/belay/v1/job_pb.ts";
 import { clientFlags, clientOf, jsonFlag } from "../client/flags.ts";
 import type { JobClient } from "../client/client.ts";
+import { watchJobs } from "../client/resume.ts";
 import type { Command } from "../command.ts";
 import { command } from "../command.ts";
-import { didYouMean } from "../did-you-mean.ts";
 import { EXIT_OK } from "../exit-codes.ts";
-import { count, many, pairs, text, toggle, wanted } from "../flags.ts";
+import { count, toggle } from "../flags.ts";
+import { jobFilterFlags, jobFilterOf } from "../job-filter.ts";
 import { jobTable } from "../render/job-table.ts";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { JobFilterSchema } from "../../gen/belay/v1/job_service_pb.ts";
@@ -16,22 +17,11 @@ import { clean } from "../render/clean.ts";
 import type { Style } from "../render/style.ts";
 import { styleOf } from "../render/style.ts";
 import { jsonLine } from "../render/json.ts";
-import { STATE_NAMES } from "../render/state.ts";
 
 const PAGE = 1000;
 
 const flags = {
-  state: many(
-    { variable: "BELAY_JOBS_STATE", value: "STATE", separator: ",", help: "only jobs in this state, such as running" },
-    (given, what) => {
-      const state = STATE_NAMES.get(given.toUpperCase().replaceAll("-", "_"));
-      if (state !== undefined) return state;
-      const known = [...STATE_NAMES.keys()].map((name) => name.toLowerCase());
-      throw wanted(what, given, `one of ${known.join(", ")}${didYouMean(given, known)}`);
-    },
-  ),
-  label: pairs({ variable: "BELAY_JOBS_LABEL", separator: ",", help: "only jobs with this label" }),
-  name: text({ variable: "BELAY_JOBS_NAME", help: "only jobs with this name" }),
+  ...jobFilterFlags,
   limit: count({ default: 100, help: "most jobs listed, newest first; 0: all" }),
   watch: toggle({
     short: "w",
@@ -56,11 +46,7 @@ export const jobs: Command = command({
   ],
   run: async ({ flags, io }) => {
     using client = await clientOf(flags, io);
-    const filter = {
-      states: [...flags.state],
-      labels: Object.fromEntries(flags.label),
-      ...(flags.name === undefined ? {} : { name: flags.name }),
-    };
+    const filter = jobFilterOf(flags);
     if (flags.watch) return watch(client, filter, flags.json, io);
     const found: Job[] = [];
     let more = false;
@@ -86,12 +72,10 @@ async function watch(
   json: boolean,
   io: Io,
 ): Promise<number> {
-  let afterVersion = 0n;
   const style = styleOf(io.stdout);
-  const changes = client.follow((service) => service.watchJobs({ filter, afterVersion }));
-  for await (const answer of changes) {
-    const { version, change } = answer;
-    if (version > 0n) afterVersion = version;
+  for await (const answer of watchJobs(client, filter)) {
+    if (answer === "snapshot") continue;
+    const { change } = answer;
     if (json) await io.stdout.write(jsonLine(WatchJobsResponseSchema, answer));
     else if (change.case === "job") await io.stdout.write(changeLine(change.value, style));
     else if (change.case === "deletedJobId") await io.stdout.write(`${clockTime()}  ${change.value}  deleted\n`);

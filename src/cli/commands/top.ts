@@ -1,0 +1,117 @@
+import { BelayError } from "../../base/errors.ts";
+import { JobSchema } from "../../gen/belay/v1/job_pb.ts";
+import { openClient } from "../client/client.ts";
+import { clientFlags, clientOf, jsonFlag } from "../client/flags.ts";
+import type { Command } from "../command.ts";
+import { command } from "../command.ts";
+import { EXIT_OK } from "../exit-codes.ts";
+import type { Values } from "../flags.ts";
+import { choice, duration, toggle } from "../flags.ts";
+import type { Io } from "../io.ts";
+import { jobFilterFlags, jobFilterOf } from "../job-filter.ts";
+import { asciiOnly } from "../render/charset.ts";
+import { jsonLine } from "../render/json.ts";
+import { hasEnded } from "../render/state.ts";
+import { takeStopSignals } from "../stop-signals.ts";
+import { TopApp } from "../top/app.ts";
+import { ENDED_PAGE, ENDED_STATES, LIVE_STATES } from "../top/feed.ts";
+import { KEYS } from "../top/help.ts";
+import { sorted, SORTS } from "../top/order.ts";
+import { rowOf } from "../top/row.ts";
+import { listAll, snapshotText } from "../top/snapshot.ts";
+
+/** Below this, asking would cost more than it tells: agents sample every few seconds. */
+const LEAST_INTERVAL_MS = 250;
+
+const flags = {
+  ...jobFilterFlags,
+  sort: choice(SORTS, { variable: "BELAY_TOP_SORT", default: "cpu", help: "which jobs come first" }),
+  all: toggle({ short: "a", variable: "BELAY_TOP_ALL", help: "ended jobs, too: the newest 500" }),
+  interval: duration({ variable: "BELAY_TOP_INTERVAL", default: "2s", help: "time between two samples" }),
+  once: toggle({ short: "1", variable: "BELAY_TOP_ONCE", help: "print the table once and exit" }),
+  json: jsonFlag,
+  ...clientFlags,
+};
+
+/** `belay top` */
+export const top: Command = command({
+  name: "top",
+  args: [],
+  about:
+    "Shows jobs as they run, over the whole terminal: what they use, how far they are, what they print. With --once or " +
+    "--json, and wherever there is no terminal, the table is printed once.",
+  flags,
+  examples: [
+    ["belay top", "every job that runs or waits"],
+    ["belay top --label team=ml --sort progress", "some of them"],
+    ["belay top --once | head -3", "those that use the most processor, now"],
+    ["belay top --json | jq -r .jobId", "for programs: one Job of the contract a line"],
+  ],
+  notes: `Keys:\n${KEYS.map(([keys, does]) => `  ${keys.padEnd(14)}${does}`).join("\n")}`,
+  run: async ({ flags, io }) => {
+    if (flags.interval < LEAST_INTERVAL_MS) {
+      throw new BelayError(
+        "BAD_USAGE",
+        `Cannot use --interval ${flags.interval}ms: expected ${LEAST_INTERVAL_MS}ms or more`,
+      );
+    }
+    const { stdin, stdout } = process;
+    const dumb = ["", "dumb"].includes(io.env["TERM"] ?? "");
+    if (flags.once || flags.json || !io.stdout.isTerminal || dumb || !stdin.isTTY) return once(flags, io);
+    // What is wrong with the line is told on the screen, not written across it.
+    using client = await openClient(flags);
+    const signals = takeStopSignals(() => undefined);
+    try {
+      const app = new TopApp({
+        client,
+        filter: { labels: Object.fromEntries(flags.label), ...(flags.name === undefined ? {} : { name: flags.name }) },
+        states: new Set(flags.state),
+        sort: flags.sort,
+        showEnded: wantsEnded(flags),
+        intervalMs: flags.interval,
+        look: { color: io.stdout.color, ascii: asciiOnly(io.env) },
+        stdin,
+        stdout,
+      });
+      await app.run(signals.stop);
+      return EXIT_OK;
+    } finally {
+      signals.release();
+    }
+  },
+});
+
+/** Prints what there is and leaves. */
+async function once(values: Values<typeof flags>, io: Io): Promise<number> {
+  using client = await clientOf(values, io);
+  const filter = jobFilterOf(values);
+  const wanted = (states: readonly number[]): typeof filter.states =>
+    filter.states.length === 0
+      ? (states as typeof filter.states)
+      : filter.states.filter((state) => states.includes(state));
+  const live = wanted(LIVE_STATES);
+  const ended = wantsEnded(values) ? wanted(ENDED_STATES) : [];
+  const jobs = [
+    ...(live.length === 0 ? [] : await listAll(client, { ...filter, states: [...live] })),
+    ...(ended.length === 0 ? [] : await listAll(client, { ...filter, states: [...ended] }, ENDED_PAGE)),
+  ];
+  const byId = new Map(jobs.map((job) => [job.jobId, job]));
+  const rows = sorted(
+    [...byId.values()].map((job) => rowOf(job, undefined)),
+    values.sort,
+    false,
+  );
+  if (values.json) {
+    for (const { jobId } of rows) {
+      const job = byId.get(jobId);
+      if (job !== undefined) await io.stdout.write(jsonLine(JobSchema, job));
+      if (io.stdout.gone.aborted) break;
+    }
+  } else if (rows.length > 0) await io.stdout.write(await snapshotText(client, rows, Date.now()));
+  else await io.stderr.write("No job is running or waiting.\n");
+  return EXIT_OK;
+}
+
+function wantsEnded({ all, state }: Pick<Values<typeof flags>, "all" | "state">): boolean {
+  return all || state.some(hasEnded);
+}

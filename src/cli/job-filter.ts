@@ -1,0 +1,40 @@
+import type { JobState } from "../gen/belay/v1/job_pb.ts";
+import { didYouMean } from "./did-you-mean.ts";
+import type { Flag, Values } from "./flags.ts";
+import { many, pairs, text, wanted } from "./flags.ts";
+import { STATE_NAMES } from "./render/state.ts";
+
+/** Flags of the commands that show many jobs. */
+export type JobFilterFlags = {
+  state: Flag<readonly JobState[]>;
+  label: Flag<readonly (readonly [string, string])[]>;
+  name: Flag<string | undefined>;
+};
+
+/** See JobFilterFlags. */
+export const jobFilterFlags: JobFilterFlags = {
+  state: many(
+    { variable: "BELAY_JOBS_STATE", value: "STATE", separator: ",", help: "only jobs in this state, such as running" },
+    (given, what) => {
+      const state = STATE_NAMES.get(given.toUpperCase().replaceAll("-", "_"));
+      if (state !== undefined) return state;
+      const known = [...STATE_NAMES.keys()].map((name) => name.toLowerCase());
+      throw wanted(what, given, `one of ${known.join(", ")}${didYouMean(given, known)}`);
+    },
+  ),
+  label: pairs({ variable: "BELAY_JOBS_LABEL", separator: ",", help: "only jobs with this label" }),
+  name: text({ variable: "BELAY_JOBS_NAME", help: "only jobs with this name" }),
+};
+
+/** The filter of the contract that the flags describe. */
+export function jobFilterOf(flags: Values<JobFilterFlags>): {
+  states: JobState[];
+  labels: Record<string, string>;
+  name?: string;
+} {
+  return {
+    states: [...flags.state],
+    labels: Object.fromEntries(flags.label),
+    ...(flags.name === undefined ? {} : { name: flags.name }),
+  };
+}

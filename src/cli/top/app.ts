@@ -1,0 +1,268 @@
+import type { ReadStream, WriteStream } from "node:tty";
+import { shortId } from "../../base/ids.ts";
+import type { Timer } from "../../base/clock.ts";
+import { systemClock } from "../../base/clock.ts";
+import { messageOf } from "../../base/errors.ts";
+import type { JobState } from "../../gen/belay/v1/job_pb.ts";
+import type { JobClient } from "../client/client.ts";
+import { orderText } from "../render/order.ts";
+import { stateName } from "../render/state.ts";
+import type { Look } from "./cells.ts";
+import type { FeedOptions } from "./feed.ts";
+import { Feed } from "./feed.ts";
+import { footerLine } from "./footer.ts";
+import { JobSet } from "./job-set.ts";
+import { span } from "./line.ts";
+import { isStale } from "./link-state.ts";
+import type { Sort } from "./order.ts";
+import { Pager } from "./pager.ts";
+import { press, selectedOf } from "./press.ts";
+import type { Row } from "./row.ts";
+import { Screen } from "./screen.ts";
+import { rowsOf } from "./table.ts";
+import { Terminal } from "./terminal.ts";
+import type { Effect, Mode, Ui } from "./ui.ts";
+import { newUi } from "./ui.ts";
+import type { Picture, Size } from "./view.ts";
+import { pageOf, pagerPage, pagerPicture, pagerTop, tablePicture, topFor } from "./view.ts";
+
+/** What changes by itself is drawn no oftener than this; a key's effect at once. */
+const DRAW_MS = 100;
+
+/** See TopApp. */
+export interface TopOptions extends Pick<FeedOptions, "filter" | "intervalMs"> {
+  readonly client: JobClient;
+  /** Only jobs in these states. Empty: all. */
+  readonly states: ReadonlySet<JobState>;
+  readonly sort: Sort;
+  readonly showEnded: boolean;
+  readonly look: Look;
+  readonly stdin: ReadStream;
+  readonly stdout: WriteStream;
+}
+
+/** `belay top` on a terminal: what comes from keys, tracker and clock goes into one state, and that onto the screen. */
+export class TopApp {
+  private readonly options: TopOptions;
+  private readonly jobs = new JobSet();
+  private readonly feed: Feed;
+  private readonly terminal: Terminal;
+  private readonly screen: Screen;
+  private readonly over = new AbortController();
+  private readonly pending = new Set<Promise<void>>();
+  private ui: Ui;
+  private pager: Pager | undefined;
+  /** Number of the table's first row on the screen. */
+  private top = 0;
+  private onScreen: readonly string[] = [];
+  private dirty = true;
+  private timer: Timer | undefined;
+
+  constructor(options: TopOptions) {
+    this.options = options;
+    this.ui = newUi(options.sort, options.showEnded);
+    this.feed = new Feed({
+      ...options,
+      jobs: this.jobs,
+      visible: () => this.onScreen,
+      onChange: () => this.soon(),
+    });
+    this.terminal = new Terminal(options.stdin, options.stdout, {
+      onKey: (name) => this.key(name),
+      onRedraw: () => this.redraw(),
+      onOpen: () => this.draw(),
+      onGone: () => this.over.abort(),
+    });
+    this.screen = new Screen(this.terminal.size.columns, this.terminal.size.rows, options.look);
+  }
+
+  /** Works until it is quit or the signal aborts; the terminal is as it was then. @throws BelayError */
+  async run(signal: AbortSignal): Promise<void> {
+    const stop = (): void => this.over.abort();
+    signal.addEventListener("abort", stop, { once: true });
+    if (signal.aborted) stop();
+    try {
+      this.draw();
+      if (this.ui.showEnded) this.loadEnded();
+      await this.feed.run(this.over.signal);
+    } finally {
+      stop();
+      signal.removeEventListener("abort", stop);
+      this.timer?.cancel();
+      await this.terminal.close();
+      await Promise.all([this.pager?.close(), ...this.pending]);
+    }
+  }
+
+  private key(name: string): void {
+    const { size } = this.terminal;
+    const inTable = this.ui.mode.kind !== "pager";
+    const ids = this.rows(Date.now()).map(({ jobId }) => jobId);
+    const text = this.pager?.text ?? { first: 0, count: 0 };
+    const page = inTable ? pageOf(size) : pagerPage(size);
+    const { ui, effect } = press(this.ui, name, { ids, page, text });
+    this.ui = ui;
+    if (effect !== undefined) this.carryOut(effect);
+    this.feed.poke();
+    this.changed();
+  }
+
+  private carryOut(effect: Effect): void {
+    switch (effect.kind) {
+      case "quit":
+        this.over.abort();
+        return;
+      case "suspend":
+        this.terminal.suspend();
+        return;
+      case "redraw":
+        this.redraw();
+        return;
+      case "cancel":
+        this.owned(this.cancel(effect.jobId, effect.reason));
+        return;
+      case "open":
+        this.closePager();
+        this.pager = new Pager(this.options.client, effect.what, effect.jobId, this.options.intervalMs, () =>
+          this.soon(),
+        );
+        return;
+      case "close":
+        this.closePager();
+        return;
+      case "load-ended":
+        this.loadEnded();
+    }
+  }
+
+  private closePager(): void {
+    if (this.pager !== undefined) this.owned(this.pager.close());
+    this.pager = undefined;
+  }
+
+  private loadEnded(): void {
+    this.owned(this.feed.loadEnded(this.over.signal));
+  }
+
+  private async cancel(jobId: string, reason: string): Promise<void> {
+    const request = { jobId, reason, commandId: shortId() };
+    const { signal } = this.over;
+    this.say(`canceling ${jobId} …`);
+    const answer = await this.options.client.once((jobs) => jobs.cancelJob(request, { signal }));
+    const state = answer.job === undefined ? "" : stateName(answer.job.state);
+    this.say(
+      answer.command === undefined
+        ? `${jobId} is ${state}`
+        : orderText(jobId, "cancel", answer.command, answer.agentConnected).trimEnd(),
+    );
+    this.feed.poke();
+  }
+
+  private say(message: string): void {
+    this.ui = { ...this.ui, message };
+    this.changed();
+  }
+
+  /** Keeps what goes on in the background until it is done; what goes wrong is said. */
+  private owned(work: Promise<void>): void {
+    const guarded = work
+      .catch((error: unknown) => {
+        if (!this.over.signal.aborted) this.say(messageOf(error));
+      })
+      .finally(() => this.pending.delete(guarded));
+    this.pending.add(guarded);
+  }
+
+  private redraw(): void {
+    this.screen.reset(this.terminal.size.columns, this.terminal.size.rows);
+    this.changed();
+  }
+
+  /** Something is to be seen, now. */
+  private changed(): void {
+    this.dirty = true;
+    this.draw();
+  }
+
+  /** Something is to be seen, soon: much may come at once. */
+  private soon(): void {
+    this.dirty = true;
+    this.timer ??= systemClock.after(DRAW_MS, () => {
+      this.timer = undefined;
+      this.draw();
+    });
+  }
+
+  /** Draws what is the case now, if the terminal is ready; if not, frames are not queued but skipped. */
+  private draw(): void {
+    if (!this.dirty || !this.terminal.isOpen || this.over.signal.aborted) return;
+    const picture = this.picture(this.terminal.size, Date.now());
+    const { out, whole } = this.screen.paint(picture.lines, picture.first, this.terminal.frameSize);
+    this.dirty = !whole;
+    if (out !== "") this.terminal.send(out);
+  }
+
+  private rows(nowMs: number): readonly Row[] {
+    return rowsOf(this.jobs, this.ui, this.options.states, nowMs);
+  }
+
+  private picture(size: Size, nowMs: number): Picture {
+    const { mode } = this.ui;
+    if (mode.kind === "pager" && this.pager !== undefined) return this.pagerPicture(mode, this.pager, size);
+    const rows = this.rows(nowMs);
+    const ids = rows.map(({ jobId }) => jobId);
+    const selected = selectedOf(this.ui, ids);
+    const at = Math.max(0, selected === undefined ? 0 : ids.indexOf(selected));
+    const page = pageOf(size);
+    this.ui = { ...this.ui, at };
+    this.top = topFor(this.top, at, rows.length, page);
+    this.show(ids.slice(this.top, this.top + page));
+    const { client, intervalMs, look } = this.options;
+    const link = this.feed.state;
+    return tablePicture(
+      {
+        tracker: client.tracker,
+        link,
+        totals: this.jobs.totals(),
+        ui: this.ui,
+        rows,
+        selected,
+        top: this.top,
+        stale: isStale(link, nowMs, intervalMs),
+        intervalMs,
+        nowMs,
+        ascii: look.ascii,
+        lastLine: ({ jobId }) => this.jobs.lastLine(jobId),
+      },
+      size,
+    );
+  }
+
+  /** Asks soon for what is on the screen now and was not before. */
+  private show(ids: readonly string[]): void {
+    const before = new Set(this.onScreen);
+    this.onScreen = ids;
+    if (ids.some((jobId) => !before.has(jobId))) this.feed.poke();
+  }
+
+  private pagerPicture(mode: Extract<Mode, { kind: "pager" }>, pager: Pager, size: Size): Picture {
+    this.onScreen = [];
+    const row = this.jobs.get(pager.jobId);
+    const { text, remark } = pager;
+    const at = pagerTop(text, mode.place, pagerPage(size));
+    const last = text.first + Math.min(text.count, at + pagerPage(size));
+    const follows = mode.what === "log" && mode.place.top === undefined && remark === "" ? "following" : "";
+    const where = text.count === 0 ? "" : `${text.first + at + 1}-${last}`;
+    const right = [remark, follows, where].filter((part) => part !== "").join("  ");
+    const title = [
+      `${mode.what} of ${pager.jobId}`,
+      row?.name ?? "",
+      row === undefined ? "gone" : stateName(row.state),
+    ];
+    const footer = footerLine(this.ui, right, size.columns);
+    return pagerPicture(
+      { title: [span(title.filter((part) => part !== "").join("  "))], text, place: mode.place, footer },
+      size,
+    );
+  }
+}

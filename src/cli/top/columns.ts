@@ -1,0 +1,249 @@
+import { JobState } from "../../gen/belay/v1/job_pb.ts";
+import { progressBar } from "../render/progress-bar.ts";
+import { hasEnded, stateName } from "../render/state.ts";
+import { cutText, fitText, textWidth } from "../render/text-width.ts";
+import { timeLeft } from "../render/time-left.ts";
+import { compactAge, compactCores, compactDuration, compactShare, compactSize } from "./compact.ts";
+import type { Ink, Span } from "./line.ts";
+import { span } from "./line.ts";
+import type { Sort } from "./order.ts";
+import type { Row } from "./row.ts";
+
+/** What a cell is made from, besides its row. */
+export interface CellContext {
+  readonly nowMs: number;
+  readonly ascii: boolean;
+  /** The last line that a job printed. Empty: not known, or none. */
+  lastLine(row: Row): string;
+}
+
+/** A column of the table. */
+export interface Column {
+  readonly title: string;
+  readonly width: number;
+  readonly side: "left" | "right";
+  /** Sorted by this when it is the column to sort by. */
+  readonly sort?: Sort;
+  cell(row: Row, context: CellContext): Span;
+}
+
+/** Least width that the column of log lines is of use with. */
+const LEAST_LOG = 8;
+/** From this share of a limit on, a number is shown as a warning. */
+const NEARLY_ALL = 0.9;
+
+/**
+ * The columns for a screen of so many columns, most needed first: what there is no room for, and what no job has, is
+ * left out. The last takes the rest.
+ *
+ * @param rows all that could be shown, not those on the screen alone: scrolling must not move the columns
+ */
+export function columnsFor(columns: number, rows: readonly Row[]): readonly Column[] {
+  const wide = columns >= 140;
+  const has = (test: (row: Row) => boolean): boolean => rows.some(test);
+  const chosen: (Column | false)[] = [
+    jobColumn(longest(rows, ({ jobId }) => jobId, 8, columns >= 180 ? 28 : columns >= 100 ? 22 : 14)),
+    columns >= 110 &&
+      has(({ name }) => name !== "") &&
+      nameColumn(longest(rows, ({ name }) => name, 8, columns >= 180 ? 26 : 16)),
+    stateColumn(columns >= 100),
+    cpuColumn,
+    columns >= 100 && has(({ cpuLimit }) => cpuLimit > 0) && cpuShareColumn,
+    memoryColumn,
+    columns >= 100 && has(({ memoryLimit }) => memoryLimit > 0) && memoryShareColumn,
+    has(({ gpu }) => gpu !== undefined) && gpuColumn,
+    wide && has(({ gpu }) => gpu !== undefined) && gpuMemoryColumn,
+    has(({ progress }) => progress !== undefined) && progressColumn(wide ? 12 : columns >= 100 ? 8 : 4),
+    columns >= 170 &&
+      has(({ progress }) => (progress?.note ?? "") !== "") &&
+      noteColumn(longest(rows, ({ progress }) => progress?.note ?? "", 4, 16)),
+    timeColumn,
+    heardColumn(columns >= 120),
+    columns >= 150 && hostColumn(longest(rows, ({ host }) => host, 4, 14)),
+  ];
+  const fixed = chosen.filter((column) => column !== false);
+  const kept: Column[] = [];
+  let used = 0;
+  for (const column of fixed) {
+    if (kept.length > 0 && used + column.width > columns) break;
+    kept.push(column);
+    used += column.width + 1;
+  }
+  const left = columns - used;
+  return left >= LEAST_LOG ? [...kept, logColumn(left)] : kept;
+}
+
+/** The cells of a row, each as wide as its column, with a blank between. */
+export function cellsOfRow(row: Row, columns: readonly Column[], context: CellContext): Span[] {
+  return columns.flatMap((column, i) => {
+    const { text, ink } = column.cell(row, context);
+    const fitted = span(fitText(text, column.width, column.side), ink);
+    return i === 0 ? [fitted] : [span(" "), fitted];
+  });
+}
+
+function jobColumn(width: number): Column {
+  return { title: "JOB", width, side: "left", sort: "name", cell: ({ jobId }) => span(jobId, "bold") };
+}
+
+function nameColumn(width: number): Column {
+  return { title: "NAME", width, side: "left", cell: ({ name }) => span(name) };
+}
+
+function stateColumn(roomy: boolean): Column {
+  return {
+    title: "STATE",
+    width: roomy ? 10 : 9,
+    side: "left",
+    sort: "state",
+    cell: ({ state }) => span(!roomy && state === JobState.SETTING_UP ? "SETUP" : stateName(state), stateInk(state)),
+  };
+}
+
+const cpuColumn: Column = {
+  title: "CPU",
+  width: 5,
+  side: "right",
+  sort: "cpu",
+  cell: ({ cpuCores, cpuLimit }) =>
+    cpuCores === undefined ? span("") : span(compactCores(cpuCores), limitInk(cpuCores, cpuLimit)),
+};
+
+const cpuShareColumn: Column = {
+  title: "%",
+  width: 4,
+  side: "right",
+  cell: ({ cpuCores, cpuLimit }) => shareSpan(cpuCores, cpuLimit),
+};
+
+const memoryColumn: Column = {
+  title: "MEM",
+  width: 5,
+  side: "right",
+  sort: "memory",
+  cell: ({ memoryBytes, memoryLimit }) =>
+    memoryBytes === undefined ? span("") : span(compactSize(memoryBytes), limitInk(memoryBytes, memoryLimit)),
+};
+
+const memoryShareColumn: Column = {
+  title: "%",
+  width: 4,
+  side: "right",
+  cell: ({ memoryBytes, memoryLimit }) => shareSpan(memoryBytes, memoryLimit),
+};
+
+const gpuColumn: Column = {
+  title: "GPU",
+  width: 4,
+  side: "right",
+  cell: ({ gpu }) => span(gpu?.utilization === undefined ? "" : compactShare(gpu.utilization)),
+};
+
+const gpuMemoryColumn: Column = {
+  title: "GMEM",
+  width: 5,
+  side: "right",
+  cell: ({ gpu }) => span(gpu === undefined ? "" : compactSize(gpu.memoryBytes)),
+};
+
+/** Bar, share and time left: `███▌ 42% 12m30s`. */
+function progressColumn(bar: number): Column {
+  const width = bar + 1 + 4 + 1 + 6;
+  return {
+    title: "PROGRESS    LEFT".length <= width ? `${"PROGRESS".padEnd(width - 4)}LEFT` : "PROGRESS",
+    width,
+    side: "left",
+    sort: "progress",
+    cell: ({ progress, points, state }, { nowMs, ascii }) => {
+      if (progress === undefined) return span("");
+      const share = `${progressBar(progress.fraction, bar, { ascii })} ${compactShare(progress.fraction).padStart(4)}`;
+      const left = hasEnded(state) || state === JobState.PAUSED ? undefined : timeLeft(points, nowMs);
+      const text = left === undefined || left === 0 ? "" : compactDuration(left);
+      return span(`${share} ${text.padStart(6)}`, hasEnded(state) ? "dim" : "cyan");
+    },
+  };
+}
+
+function noteColumn(width: number): Column {
+  return { title: "NOTE", width, side: "left", cell: ({ progress }) => span(progress?.note ?? "") };
+}
+
+const timeColumn: Column = {
+  title: "TIME",
+  width: 6,
+  side: "right",
+  sort: "age",
+  cell: ({ startMs, endMs, createMs }, { nowMs }) =>
+    startMs === undefined
+      ? span(compactDuration((endMs ?? nowMs) - createMs), "dim")
+      : span(compactDuration((endMs ?? nowMs) - startMs)),
+};
+
+/** How long ago the agent was heard; `away` if it has no stream. */
+function heardColumn(roomy: boolean): Column {
+  return {
+    title: "HEARD",
+    width: roomy ? 11 : 5,
+    side: "right",
+    sort: "heard",
+    cell: ({ state, attempt, connected, heardMs }, { nowMs }) => {
+      if (attempt === 0 || hasEnded(state)) return span("");
+      const age = heardMs === undefined ? "" : compactAge(nowMs - heardMs);
+      if (connected) return span(age);
+      return span(roomy ? `away ${age}`.trim() : "away", "yellow");
+    },
+  };
+}
+
+function hostColumn(width: number): Column {
+  return { title: "HOST", width, side: "left", cell: ({ host }) => span(host) };
+}
+
+function logColumn(width: number): Column {
+  return {
+    title: "LAST LINE",
+    width,
+    side: "left",
+    cell: (row, context) => {
+      if (row.state === JobState.FAILED) return span(row.remark, "red");
+      if (row.remark !== "") return span(row.remark, row.state === JobState.LOST ? "red" : "dim");
+      return span(cutText(context.lastLine(row), width));
+    },
+  };
+}
+
+function longest(rows: readonly Row[], text: (row: Row) => string, least: number, most: number): number {
+  let found = least;
+  for (const row of rows) {
+    if (found >= most) return most;
+    found = Math.max(found, Math.min(most, textWidth(text(row))));
+  }
+  return found;
+}
+
+function stateInk(state: JobState): Ink {
+  switch (state) {
+    case JobState.SUCCEEDED:
+    case JobState.RUNNING:
+      return "green";
+    case JobState.FAILED:
+    case JobState.LOST:
+      return "red";
+    case JobState.CANCELED:
+    case JobState.CANCELING:
+    case JobState.PAUSED:
+      return "yellow";
+    case JobState.PENDING:
+      return "dim";
+    default:
+      return "cyan";
+  }
+}
+
+function shareSpan(used: number | undefined, limit: number): Span {
+  return used === undefined || limit === 0 ? span("") : span(compactShare(used / limit), limitInk(used, limit));
+}
+
+function limitInk(used: number, limit: number): Ink {
+  return limit > 0 && used >= NEARLY_ALL * limit ? "yellow" : "plain";
+}

@@ -1,0 +1,231 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { sleep } from "../../base/clock.ts";
+import { BelayError } from "../../base/errors.ts";
+import type { Job } from "../../gen/belay/v1/job_pb.ts";
+import { JobState } from "../../gen/belay/v1/job_pb.ts";
+import type { JobFilterSchema } from "../../gen/belay/v1/job_service_pb.ts";
+import type { JobClient } from "../client/client.ts";
+import { watchJobs } from "../client/resume.ts";
+import { hasEnded } from "../render/state.ts";
+import { inParallel } from "./in-parallel.ts";
+import type { JobSet } from "./job-set.ts";
+import { readLastLine } from "./last-line.ts";
+import type { LinkState } from "./link-state.ts";
+import type { Output, Row } from "./row.ts";
+
+/** States of jobs that the set is kept of. */
+export const LIVE_STATES: readonly JobState[] = [
+  JobState.PENDING,
+  JobState.SETTING_UP,
+  JobState.RUNNING,
+  JobState.PAUSED,
+  JobState.CANCELING,
+  JobState.LOST,
+];
+/** States of jobs that never change again. */
+export const ENDED_STATES: readonly JobState[] = [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED];
+
+/** Jobs that are asked for beyond those on the screen, each interval, in turn: for the sums, and to sort by use. */
+const SWEEP = 100;
+/** Ended jobs that are asked for, the newest. */
+export const ENDED_PAGE = 500;
+/** A call that takes longer is given up; the next interval asks again. */
+const CALL_TIMEOUT_MS = 10_000;
+
+/** Least time between two rounds. */
+const LEAST_PAUSE_MS = 150;
+
+/** See Feed. */
+export interface FeedOptions {
+  readonly client: JobClient;
+  readonly jobs: JobSet;
+  /** Only ended jobs in these states are asked for. Empty: all. */
+  readonly states: ReadonlySet<JobState>;
+  /** Labels and name that jobs must have. */
+  readonly filter: Pick<MessageInitShape<typeof JobFilterSchema>, "labels" | "name">;
+  readonly intervalMs: number;
+  /** Ids on the screen: only these cost calls of their own. */
+  readonly visible: () => readonly string[];
+  /** Something has changed that can be seen. */
+  readonly onChange: () => void;
+}
+
+/**
+ * Keeps the jobs up to date. One stream tells which there are and their states, and is resumed after a loss. Samples
+ * are no changes and do not come that way: each interval asks for one page of jobs, for those on the screen that the
+ * page has not had, and for the last lines of those on the screen that have printed. So the cost for the tracker does
+ * not grow with the number of jobs.
+ */
+export class Feed {
+  private readonly options: FeedOptions;
+  private link: LinkState = { outage: undefined, synced: false, answeredMs: Date.now() };
+  /** What had been printed when the last line was read. */
+  private readonly printed = new Map<string, Output>();
+  /** When a job was last asked for. */
+  private readonly asked = new Map<string, number>();
+  private pageToken = "";
+  private readonly left = new Set<string>();
+  private poked = false;
+  private wake: (() => void) | undefined;
+
+  constructor(options: FeedOptions) {
+    this.options = options;
+  }
+
+  get state(): LinkState {
+    return this.link;
+  }
+
+  /** Works until the signal. @throws BelayError what no waiting mends */
+  async run(signal: AbortSignal): Promise<void> {
+    const failed = new AbortController();
+    const both = AbortSignal.any([signal, failed.signal]);
+    const watching = this.watch(both).finally(() => failed.abort());
+    await Promise.all([watching, this.poll(both)]);
+  }
+
+  /** What is on the screen has changed: asks for what is new there before the interval is over. */
+  poke(): void {
+    this.poked = true;
+    this.wake?.();
+  }
+
+  /** Asks for the newest of the jobs that have ended. */
+  async loadEnded(signal: AbortSignal): Promise<void> {
+    const { client, jobs, filter } = this.options;
+    const wanted = ENDED_STATES.filter((state) => this.options.states.size === 0 || this.options.states.has(state));
+    if (wanted.length === 0) return;
+    const request = { filter: { ...filter, states: wanted }, pageSize: ENDED_PAGE };
+    const answer = await client.once((service) => service.listJobs(request, { signal: limited(signal) }));
+    for (const job of answer.jobs.toReversed()) jobs.put(job, Date.now());
+    this.options.onChange();
+  }
+
+  private async watch(signal: AbortSignal): Promise<void> {
+    const { client, jobs, filter, onChange } = this.options;
+    const onOutage = (outage: LinkState["outage"]): void => {
+      this.link = { ...this.link, outage };
+      onChange();
+    };
+    const states = [...LIVE_STATES];
+    for await (const answer of watchJobs(client, { ...filter, states }, { signal, onOutage })) {
+      if (answer === "snapshot") {
+        jobs.beginSnapshot();
+        continue;
+      }
+      this.heard();
+      const { change } = answer;
+      if (change.case === "job") jobs.put(change.value, Date.now());
+      else if (change.case === "deletedJobId") jobs.remove(change.value);
+      else if (change.case === "leftJobId") this.askHowItEnded(change.value);
+      else if (change.case === "synced") {
+        for (const jobId of jobs.endSnapshot()) this.askHowItEnded(jobId);
+        this.link = { ...this.link, synced: true };
+        this.poke();
+      }
+      onChange();
+    }
+  }
+
+  /** It is none of those that run any more. The stream says no more than that. */
+  private askHowItEnded(jobId: string): void {
+    if (this.options.jobs.get(jobId) === undefined) return;
+    this.left.add(jobId);
+    this.poke();
+  }
+
+  private async poll(signal: AbortSignal): Promise<void> {
+    const { intervalMs, onChange } = this.options;
+    let nextMs = 0;
+    while (!signal.aborted) {
+      this.poked = false;
+      const due = performance.now() >= nextMs;
+      if (due) nextMs = performance.now() + intervalMs;
+      if (this.link.synced && this.link.outage === undefined) {
+        try {
+          if (due) await this.sweep(signal);
+          await this.askForVisible(signal);
+        } catch {
+          // The stream knows better what is wrong, and says it; the next interval asks again.
+        }
+      }
+      // Samples, or nothing but the time that has passed.
+      onChange();
+      // A key that is held down moves the screen many times a second.
+      await sleep(LEAST_PAUSE_MS, signal);
+      await this.pause(nextMs - performance.now(), signal);
+    }
+  }
+
+  /** One page of all jobs; pages follow each other in turn. */
+  private async sweep(signal: AbortSignal): Promise<void> {
+    const { client, jobs, filter } = this.options;
+    const request = { filter: { ...filter, states: [...LIVE_STATES] }, pageSize: SWEEP, pageToken: this.pageToken };
+    const answer = await client.once((service) => service.listJobs(request, { signal: limited(signal) }));
+    this.heard();
+    this.pageToken = answer.nextPageToken;
+    for (const job of answer.jobs) this.take(job);
+    if (jobs.size > 2 * this.asked.size) return;
+    for (const jobId of this.asked.keys()) if (jobs.get(jobId) === undefined) this.forget(jobId);
+  }
+
+  private async askForVisible(signal: AbortSignal): Promise<void> {
+    const { client, jobs, visible, intervalMs } = this.options;
+    const rowsOf = (): Row[] => visible().flatMap((jobId) => jobs.get(jobId) ?? []);
+    const old = performance.now() - 0.9 * intervalMs;
+    const due = rowsOf().filter(({ jobId, state }) => !hasEnded(state) && (this.asked.get(jobId) ?? -Infinity) < old);
+    const ids = new Set([...this.left, ...due.map(({ jobId }) => jobId)]);
+    await inParallel([...ids], async (jobId) => {
+      try {
+        const { job } = await client.once((service) => service.getJob({ jobId }, { signal: limited(signal) }));
+        this.heard();
+        if (job !== undefined) this.take(job);
+      } catch (error) {
+        if (!(error instanceof BelayError && error.code === "NOT_FOUND")) throw error;
+        jobs.remove(jobId);
+      }
+      this.left.delete(jobId);
+    });
+    const printing = rowsOf().filter(({ jobId, state, output }) => !hasEnded(state) && this.hasPrinted(jobId, output));
+    await inParallel(printing, async (row) => {
+      const seen = this.printed.get(row.jobId);
+      this.printed.set(row.jobId, row.output);
+      const text = await readLastLine(client, row, seen, limited(signal));
+      if (text !== undefined) jobs.putLastLine(row.jobId, text);
+    });
+  }
+
+  private hasPrinted(jobId: string, { stdout, stderr }: Output): boolean {
+    const seen = this.printed.get(jobId);
+    return stdout !== (seen?.stdout ?? 0) || stderr !== (seen?.stderr ?? 0);
+  }
+
+  private take(job: Job): void {
+    const { jobs } = this.options;
+    // A job that is not known is told by the stream, which comes in order.
+    if (jobs.get(job.jobId) === undefined) return;
+    this.asked.set(job.jobId, performance.now());
+    jobs.put(job, Date.now());
+  }
+
+  private forget(jobId: string): void {
+    this.asked.delete(jobId);
+    this.printed.delete(jobId);
+  }
+
+  private heard(): void {
+    this.link = { ...this.link, answeredMs: Date.now() };
+  }
+
+  private async pause(ms: number, signal: AbortSignal): Promise<void> {
+    if (ms <= 0 || this.poked) return;
+    const woken = new AbortController();
+    this.wake = () => woken.abort();
+    await sleep(ms, AbortSignal.any([signal, woken.signal]));
+    this.wake = undefined;
+  }
+}
+
+function limited(signal: AbortSignal): AbortSignal {
+  return AbortSignal.any([signal, AbortSignal.timeout(CALL_TIMEOUT_MS)]);
+}

@@ -1,0 +1,66 @@
+import { JobState } from "../../gen/belay/v1/job_pb.ts";
+import { stateName } from "../render/state.ts";
+import type { Row } from "./row.ts";
+
+/** What jobs can be sorted by. */
+export const SORTS = ["cpu", "memory", "age", "state", "name", "progress", "heard"] as const;
+/** See SORTS. */
+export type Sort = (typeof SORTS)[number];
+
+/** Most urgent first. */
+const STATE_ORDER: readonly JobState[] = [
+  JobState.LOST,
+  JobState.CANCELING,
+  JobState.SETTING_UP,
+  JobState.RUNNING,
+  JobState.PAUSED,
+  JobState.PENDING,
+  JobState.FAILED,
+  JobState.CANCELED,
+  JobState.SUCCEEDED,
+];
+
+/** The rows in order: what a person looks for first, such as the most CPU; what has no value last, either way. */
+export function sorted(rows: readonly Row[], sort: Sort, reverse: boolean): Row[] {
+  const value = VALUES[sort];
+  const keyed = rows.map((row) => ({ row, key: value(row) }));
+  keyed.sort((a, b) => compareKeys(a.key, b.key, reverse) || compareTies(a.row, b.row));
+  return keyed.map(({ row }) => row);
+}
+
+/** Whether a row has every word of a filter: `k=v` is a label, anything else part of id, name, state or host. */
+export function passesWords(row: Row, filter: string): boolean {
+  const words = filter.split(/\s+/).filter((word) => word !== "");
+  if (words.length === 0) return true;
+  const text = `${row.jobId} ${row.name} ${stateName(row.state)} ${row.host}`.toLowerCase();
+  return words.every((word) => {
+    const cut = word.indexOf("=");
+    if (cut > 0 && row.labels[word.slice(0, cut)]?.startsWith(word.slice(cut + 1)) === true) return true;
+    return text.includes(word.toLowerCase());
+  });
+}
+
+/** What comes first has the least key. Undefined: there is no value. */
+const VALUES: Readonly<Record<Sort, (row: Row) => number | string | undefined>> = {
+  cpu: ({ cpuCores }) => (cpuCores === undefined ? undefined : -cpuCores),
+  memory: ({ memoryBytes }) => (memoryBytes === undefined ? undefined : -memoryBytes),
+  age: ({ startMs, createMs }) => startMs ?? createMs,
+  state: ({ state }) => STATE_ORDER.indexOf(state),
+  name: ({ jobId }) => jobId,
+  progress: ({ progress }) => (progress === undefined ? undefined : -progress.fraction),
+  heard: ({ heardMs }) => heardMs,
+};
+
+function compareKeys(a: number | string | undefined, b: number | string | undefined, reverse: boolean): number {
+  if (a === undefined || b === undefined) return (a === undefined ? 1 : 0) - (b === undefined ? 1 : 0);
+  const order =
+    typeof a === "string" && typeof b === "string"
+      ? a.localeCompare(b, "en", { numeric: true })
+      : Number(a) - Number(b);
+  return reverse ? -order : order;
+}
+
+/** Newest first, then by id: an order that does not depend on when we heard of what. */
+function compareTies(a: Row, b: Row): number {
+  return b.createMs - a.createMs || (a.jobId < b.jobId ? -1 : 1);
+}

@@ -1,0 +1,88 @@
+import { shortMessage } from "./outage-text.ts";
+import { sleep } from "../../base/clock.ts";
+import { messageOf } from "../../base/errors.ts";
+import type { JobClient } from "../client/client.ts";
+import { readLogs } from "../client/resume.ts";
+import { showText } from "../render/show.ts";
+import { styleOf } from "../render/style.ts";
+import type { Line } from "./line.ts";
+import { line } from "./line.ts";
+import { TextBuffer } from "./text-buffer.ts";
+import type { PagerText } from "./view.ts";
+
+/** Lines of a log that are read before its end. */
+const TAIL_LINES = 2_000n;
+
+/** A text that is open over the whole screen, and goes on. */
+export class Pager {
+  readonly jobId: string;
+  readonly what: "log" | "info";
+  private readonly closing = new AbortController();
+  private readonly buffer = new TextBuffer();
+  private info: readonly Line[] = [];
+  private said = "";
+  private readonly done: Promise<void>;
+  private readonly onChange: () => void;
+
+  /** @param intervalMs time between two looks at what has no stream */
+  constructor(client: JobClient, what: "log" | "info", jobId: string, intervalMs: number, onChange: () => void) {
+    this.jobId = jobId;
+    this.what = what;
+    this.onChange = onChange;
+    const work = what === "log" ? this.follow(client) : this.look(client, intervalMs);
+    this.done = work.catch((error: unknown) => this.say(messageOf(error)));
+  }
+
+  get text(): PagerText {
+    const { info } = this;
+    if (this.what === "log") return this.buffer;
+    return { first: 0, count: info.length, slice: (from, to) => info.slice(from, to) };
+  }
+
+  /** What went wrong, or that there is nothing more to come. Empty: all is well. */
+  get remark(): string {
+    return this.said;
+  }
+
+  async close(): Promise<void> {
+    this.closing.abort();
+    await this.done;
+  }
+
+  private async follow(client: JobClient): Promise<void> {
+    const { signal } = this.closing;
+    const onOutage = (outage: { why: string } | undefined): void => {
+      this.say(outage === undefined ? "" : `tracker away: ${shortMessage(outage.why)}`);
+    };
+    const start = { case: "tailLines", value: TAIL_LINES } as const;
+    for await (const { chunks } of readLogs(client, { jobId: this.jobId, follow: true, start }, { signal, onOutage })) {
+      for (const chunk of chunks) this.buffer.push(chunk);
+      this.onChange();
+    }
+    if (!signal.aborted) this.say("end of the log");
+  }
+
+  private async look(client: JobClient, intervalMs: number): Promise<void> {
+    const { signal } = this.closing;
+    const style = styleOf({ color: false });
+    while (!signal.aborted) {
+      try {
+        const { job } = await client.once((jobs) => jobs.getJob({ jobId: this.jobId }, { signal }));
+        const text = job === undefined ? "" : showText(job, style, Date.now());
+        this.info = text
+          .trimEnd()
+          .split("\n")
+          .map((one) => line(one));
+        this.say("");
+      } catch (error) {
+        this.say(shortMessage(messageOf(error)));
+      }
+      await sleep(intervalMs, signal);
+    }
+  }
+
+  private say(text: string): void {
+    this.said = text;
+    this.onChange();
+  }
+}

@@ -1,0 +1,145 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import type { Attempt, Job, MetricSample } from "../../gen/belay/v1/job_pb.ts";
+import { JobState, LogStream } from "../../gen/belay/v1/job_pb.ts";
+import { clean } from "../render/clean.ts";
+import { resultText } from "../render/result.ts";
+import { commandText } from "../render/show.ts";
+import { hasEnded } from "../render/state.ts";
+import type { ProgressPoint } from "../render/time-left.ts";
+
+/** Points of progress that are kept to estimate the time left. */
+const MAX_POINTS = 32;
+/** Characters that are kept of any text of a job. */
+const MAX_TEXT = 256;
+
+/** What the table needs of a job; the job itself may be a hundred times larger. Texts are clean. */
+export interface Row {
+  readonly jobId: string;
+  readonly name: string;
+  readonly state: JobState;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Version of the job that this was read from. */
+  readonly version: bigint;
+  readonly createMs: number;
+  readonly startMs: number | undefined;
+  readonly endMs: number | undefined;
+  readonly host: string;
+  /** 0: no agent has had it. */
+  readonly attempt: number;
+  readonly connected: boolean;
+  /** When the tracker last heard its agent, by the tracker's clock. */
+  readonly heardMs: number | undefined;
+  readonly cpuCores: number | undefined;
+  /** 0: not known. */
+  readonly cpuLimit: number;
+  readonly memoryBytes: number | undefined;
+  /** 0: none. */
+  readonly memoryLimit: number;
+  readonly gpu: Gpu | undefined;
+  readonly progress: { readonly fraction: number; readonly note: string } | undefined;
+  readonly points: readonly ProgressPoint[];
+  /** Bytes stored of each stream that the job writes. */
+  readonly output: Output;
+  /** How it ended, or what it waits for. May be empty. */
+  readonly remark: string;
+}
+
+/** Graphics processors of a job's machine. */
+export interface Gpu {
+  readonly count: number;
+  /** Mean of those that say it, 0 to 1. */
+  readonly utilization: number | undefined;
+  readonly memoryBytes: number;
+}
+
+/** How much a job has written. */
+export interface Output {
+  readonly stdout: number;
+  readonly stderr: number;
+}
+
+/** Reads a job. @param before what was known of it: progress is compared over time */
+export function rowOf(job: Job, before: Row | undefined): Row {
+  const attempt = job.attempts.at(-1);
+  // What a lost job used when it was last heard says nothing about now.
+  const sample = hasEnded(job.state) || job.state === JobState.LOST ? undefined : attempt?.metrics;
+  const sameAttempt = before?.attempt === (attempt?.attempt ?? 0);
+  return {
+    jobId: job.jobId,
+    name: short(nameOf(job)),
+    state: job.state,
+    labels: job.spec?.labels ?? {},
+    version: job.version,
+    createMs: msOf(job.createTime) ?? 0,
+    startMs: msOf(job.startTime),
+    endMs: msOf(job.endTime),
+    host: short(clean(attempt?.agent?.hostname ?? "")),
+    attempt: attempt?.attempt ?? 0,
+    connected: attempt?.connected ?? false,
+    heardMs: msOf(attempt?.lastHeardTime),
+    cpuCores: sample?.cpuCores,
+    cpuLimit: sample?.cpuLimitCores ?? 0,
+    memoryBytes: sample === undefined ? undefined : Number(sample.memoryBytes),
+    memoryLimit: Number(sample?.memoryLimitBytes ?? 0n),
+    gpu: gpuOf(sample),
+    progress: progressOf(attempt),
+    points: pointsOf(job, attempt, sameAttempt ? (before?.points ?? []) : []),
+    output: { stdout: storedOf(attempt, LogStream.STDOUT), stderr: storedOf(attempt, LogStream.STDERR) },
+    remark: short(remarkOf(job)),
+  };
+}
+
+function nameOf(job: Job): string {
+  const name = job.spec?.name ?? "";
+  return name === "" ? commandText((job.spec?.command ?? []).slice(0, 16)) : clean(name);
+}
+
+function gpuOf(sample: MetricSample | undefined): Gpu | undefined {
+  const gpus = sample?.gpus ?? [];
+  if (gpus.length === 0) return undefined;
+  const busy = gpus.flatMap(({ utilization }) => (utilization === undefined ? [] : [utilization]));
+  return {
+    count: gpus.length,
+    utilization: busy.length === 0 ? undefined : busy.reduce((a, b) => a + b, 0) / busy.length,
+    memoryBytes: gpus.reduce((sum, { memoryUsedBytes }) => sum + Number(memoryUsedBytes), 0),
+  };
+}
+
+function progressOf(attempt: Attempt | undefined): Row["progress"] {
+  const progress = attempt?.progress;
+  return progress === undefined ? undefined : { fraction: progress.fraction, note: short(clean(progress.note)) };
+}
+
+/** By the agent's clock. The start of the job counts as a point, so that the second one gives an estimate. */
+function pointsOf(job: Job, attempt: Attempt | undefined, before: readonly ProgressPoint[]): readonly ProgressPoint[] {
+  const progress = attempt?.progress;
+  if (progress === undefined) return before;
+  const atMs = Number(progress.readUnixNano / 1_000_000n);
+  const last = before.at(-1);
+  if (last !== undefined && last.atMs >= atMs) return before;
+  const startMs = msOf(job.startTime);
+  const start = before.length > 0 || startMs === undefined || startMs >= atMs ? [] : [{ atMs: startMs, fraction: 0 }];
+  return [...start, ...before.slice(1 - MAX_POINTS), { atMs, fraction: progress.fraction }];
+}
+
+function storedOf(attempt: Attempt | undefined, stream: LogStream): number {
+  return Number(attempt?.stored.find((totals) => totals.stream === stream)?.bytes ?? 0n);
+}
+
+function remarkOf(job: Job): string {
+  if (job.result !== undefined) return resultText(job.result);
+  if (job.state === JobState.PENDING) return "waits for an agent";
+  if (job.state === JobState.LOST) return "no word from its agent";
+  const setups = job.spec?.setup ?? [];
+  const step = setups[job.step - 1];
+  if (step === undefined || job.state !== JobState.SETTING_UP) return "";
+  return `setup step ${job.step} of ${setups.length}: ${clean(step.name === "" ? step.run.slice(0, MAX_TEXT) : step.name)}`;
+}
+
+function msOf(time: Job["createTime"]): number | undefined {
+  return time === undefined ? undefined : timestampMs(time);
+}
+
+function short(text: string): string {
+  return text.length > MAX_TEXT ? text.slice(0, MAX_TEXT) : text;
+}

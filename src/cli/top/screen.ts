@@ -1,0 +1,114 @@
+import type { Cell, Look } from "./cells.ts";
+import { BLANK, cellsOf, sameCell } from "./cells.ts";
+import type { Line } from "./line.ts";
+
+/** Fewer unchanged columns than this between two changes are sent again: cheaper than moving the cursor. */
+const BRIDGE = 6;
+
+/**
+ * Remembers what the terminal shows, and says what to send so that it shows something else.
+ *
+ * Law: when all that `paint` returned has been sent, the terminal shows the lines of the last call, except for those
+ * that its limit left out; calling again with the same lines sends these.
+ */
+export class Screen {
+  private readonly look: Look;
+  private columns: number;
+  private rows: number;
+  /** What is shown. Undefined: not known, the line is drawn whole. */
+  private shown: (readonly Cell[] | undefined)[] = [];
+  private next = 0;
+
+  constructor(columns: number, rows: number, look: Look) {
+    this.look = look;
+    this.columns = columns;
+    this.rows = rows;
+  }
+
+  /** The terminal has another size, or shows we do not know what: everything is drawn again. */
+  reset(columns: number = this.columns, rows: number = this.rows): void {
+    this.columns = columns;
+    this.rows = rows;
+    this.shown = [];
+    this.next = 0;
+  }
+
+  /**
+   * Control sequences and text that change what is shown into these lines.
+   *
+   * @param first numbers of lines that come first, if not all can be sent at once: what a person waits for
+   * @param limit characters after which no further line is begun; the rest comes with the next call, the line that has
+   * waited longest first
+   */
+  paint(
+    lines: readonly Line[],
+    first: readonly number[] = [],
+    limit: number = Infinity,
+  ): { out: string; whole: boolean } {
+    let out = "";
+    const turn = Array.from({ length: this.rows }, (_, i) => (this.next + i) % this.rows);
+    for (const row of new Set([...first.filter((row) => row >= 0 && row < this.rows), ...turn])) {
+      const cells = cellsOf(lines[row] ?? { spans: [] }, this.columns, this.look);
+      const change = lineChange(this.shown[row], cells, row);
+      if (change === "") continue;
+      if (out.length >= limit) {
+        this.next = row;
+        return { out, whole: false };
+      }
+      out += change;
+      this.shown[row] = cells;
+    }
+    this.next = 0;
+    return { out, whole: true };
+  }
+}
+
+/** What changes a line from what is shown to what is wanted. */
+function lineChange(before: readonly Cell[] | undefined, wanted: readonly Cell[], row: number): string {
+  if (before === undefined) return `${moveTo(row, 0)}\u001b[K${run(wanted, 0, wanted.length, row)}`;
+  let out = "";
+  let at = 0;
+  while (at < wanted.length) {
+    if (sameAt(before, wanted, at)) {
+      at++;
+      continue;
+    }
+    const from = wanted[at]?.text === "" ? at - 1 : at;
+    let to = at + 1;
+    // On over short stretches that are the same.
+    for (let ahead = to; ahead < wanted.length && ahead - to < BRIDGE; ahead++) {
+      if (!sameAt(before, wanted, ahead)) to = ahead + 1;
+    }
+    while (wanted[to]?.text === "") to++;
+    out += moveTo(row, from) + run(wanted, from, to, row);
+    at = to;
+  }
+  if (before.length > wanted.length) out += `${moveTo(row, wanted.length)}\u001b[K`;
+  return out;
+}
+
+function sameAt(before: readonly Cell[], wanted: readonly Cell[], at: number): boolean {
+  return sameCell(before[at] ?? BLANK, wanted[at] ?? BLANK);
+}
+
+/** Some columns of a line, the cursor being at the first; colours are off before and after. */
+function run(cells: readonly Cell[], from: number, to: number, row: number): string {
+  let out = "";
+  let style = "";
+  for (let at = from; at < to; at++) {
+    const cell = cells[at] ?? BLANK;
+    if (cell.text === "") continue;
+    if (cell.style !== style)
+      out += cell.style === "" ? "\u001b[m" : `\u001b[${style === "" ? "" : "0;"}${cell.style}m`;
+    style = cell.style;
+    out += cell.text;
+    // Terminals differ in how wide they take some characters for; the rest of the line must not suffer.
+    const after = at + (cells[at + 1]?.text === "" ? 2 : 1);
+    if (cell.unsure && after < to) out += moveTo(row, after);
+  }
+  return style === "" ? out : `${out}\u001b[m`;
+}
+
+function moveTo(row: number, column: number): string {
+  return column === 0 ? `\u001b[${row + 1}H` : `\u001b[${row + 1};${column + 1}H`;
+}

@@ -1,0 +1,98 @@
+import { StringDecoder } from "node:string_decoder";
+import { stripVTControlCharacters } from "node:util";
+import type { LogChunk } from "../../gen/belay/v1/tracker_service_pb.ts";
+import { LogStream } from "../../gen/belay/v1/job_pb.ts";
+import { clean } from "../render/clean.ts";
+import { gapText } from "../render/log-printer.ts";
+import type { Line } from "./line.ts";
+import { line, span } from "./line.ts";
+
+/** Lines that can be scrolled back to. */
+const MAX_LINES = 10_000;
+/** Characters that these have in all. */
+const MAX_CHARACTERS = 4_000_000;
+/** A longer line comes in parts. */
+const MAX_LINE = 8_192;
+
+/** One line of a log. */
+interface Kept {
+  readonly text: string;
+  readonly stream: LogStream;
+}
+
+/**
+ * The end of a log as lines, as many as fit a bound; older ones are forgotten, and counted, so that a line keeps its
+ * number.
+ */
+export class TextBuffer {
+  private lines: Kept[] = [];
+  private characters = 0;
+  /** Of each stream, what came since its last newline. */
+  private readonly open = new Map<LogStream, { text: string; readonly decoder: StringDecoder }>();
+  private forgotten = 0;
+
+  /** Number of the first line that is still there. */
+  get first(): number {
+    return this.forgotten;
+  }
+
+  get count(): number {
+    return this.lines.length + this.openLines().length;
+  }
+
+  push(chunk: LogChunk): void {
+    const { stream, content } = chunk;
+    if (content.case === "gap") this.keep(`belay: ${gapText(content.value, stream)}`, LogStream.AGENT);
+    if (content.case !== "data") return;
+    let open = this.open.get(stream);
+    if (open === undefined) {
+      open = { text: "", decoder: new StringDecoder("utf8") };
+      this.open.set(stream, open);
+    }
+    const parts = (open.text + open.decoder.write(Buffer.from(content.value))).split("\n");
+    open.text = parts.pop() ?? "";
+    for (const part of parts) this.keepLong(part, stream);
+    while (open.text.length > MAX_LINE) {
+      this.keep(open.text.slice(0, MAX_LINE), stream);
+      open.text = open.text.slice(MAX_LINE);
+    }
+  }
+
+  /** Some lines, ready to be shown: made harmless, those of the agent told apart. */
+  slice(from: number, to: number): Line[] {
+    return [...this.lines, ...this.openLines()].slice(from, to).map(shown);
+  }
+
+  private openLines(): Kept[] {
+    return [...this.open].flatMap(([stream, { text }]) => (text === "" ? [] : [{ text, stream }]));
+  }
+
+  private keepLong(text: string, stream: LogStream): void {
+    for (let at = 0; at === 0 || at < text.length; at += MAX_LINE) this.keep(text.slice(at, at + MAX_LINE), stream);
+  }
+
+  private keep(text: string, stream: LogStream): void {
+    this.lines.push({ text, stream });
+    this.characters += text.length;
+    // A quarter more than the bound, so that forgetting costs little a line.
+    if (this.lines.length > 1.25 * MAX_LINES || this.characters > 1.25 * MAX_CHARACTERS) this.forget();
+  }
+
+  private forget(): void {
+    let gone = Math.max(0, this.lines.length - MAX_LINES);
+    for (let at = 0; at < gone; at++) this.characters -= this.lines[at]?.text.length ?? 0;
+    while (this.characters > MAX_CHARACTERS) this.characters -= this.lines[gone++]?.text.length ?? 0;
+    this.lines = this.lines.slice(gone);
+    this.forgotten += gone;
+  }
+}
+
+/** Of a line that was written over (`\r`), the last state is shown, as a terminal would. */
+function shown({ text, stream }: Kept): Line {
+  const plain = stripVTControlCharacters(text.replace(/\r+$/, ""));
+  const last = plain.slice(plain.lastIndexOf("\r") + 1);
+  const cleaned = clean(last.replaceAll("\t", "        "));
+  if (stream === LogStream.AGENT)
+    return line(span(cleaned.startsWith("belay: ") ? cleaned : `belay: ${cleaned}`, "dim"));
+  return line(cleaned);
+}
