@@ -1,4 +1,4 @@
-import { BelayError } from "../../base/errors.ts";
+import { formatDuration } from "../../base/durations.ts";
 import { JobSchema } from "../../gen/belay/v1/job_pb.ts";
 import { openClient } from "../client/client.ts";
 import { clientFlags, clientOf, jsonFlag } from "../client/flags.ts";
@@ -6,7 +6,7 @@ import type { Command } from "../command.ts";
 import { command } from "../command.ts";
 import { EXIT_OK } from "../exit-codes.ts";
 import type { Values } from "../flags.ts";
-import { choice, duration, toggle } from "../flags.ts";
+import { choice, duration, toggle, wanted } from "../flags.ts";
 import type { Io } from "../io.ts";
 import { jobFilterFlags, jobFilterOf } from "../job-filter.ts";
 import { asciiOnly } from "../render/charset.ts";
@@ -50,10 +50,7 @@ export const top: Command = command({
   notes: `Keys:\n${KEYS.map(([keys, does]) => `  ${keys.padEnd(14)}${does}`).join("\n")}`,
   run: async ({ flags, io }) => {
     if (flags.interval < LEAST_INTERVAL_MS) {
-      throw new BelayError(
-        "BAD_USAGE",
-        `Cannot use --interval ${flags.interval}ms: expected ${LEAST_INTERVAL_MS}ms or more`,
-      );
+      throw wanted("--interval", formatDuration(flags.interval), `${formatDuration(LEAST_INTERVAL_MS)} or more`);
     }
     const { stdin, stdout } = process;
     const dumb = ["", "dumb"].includes(io.env["TERM"] ?? "");
@@ -85,12 +82,12 @@ export const top: Command = command({
 async function once(values: Values<typeof flags>, io: Io): Promise<number> {
   using client = await clientOf(values, io);
   const filter = jobFilterOf(values);
-  const wanted = (states: readonly number[]): typeof filter.states =>
+  const among = (states: readonly number[]): typeof filter.states =>
     filter.states.length === 0
       ? (states as typeof filter.states)
       : filter.states.filter((state) => states.includes(state));
-  const live = wanted(LIVE_STATES);
-  const ended = wantsEnded(values) ? wanted(ENDED_STATES) : [];
+  const live = among(LIVE_STATES);
+  const ended = wantsEnded(values) ? among(ENDED_STATES) : [];
   const jobs = [
     ...(live.length === 0 ? [] : await listAll(client, { ...filter, states: [...live] })),
     ...(ended.length === 0 ? [] : await listAll(client, { ...filter, states: [...ended] }, ENDED_PAGE)),

@@ -40,7 +40,9 @@ const SGR_PLAIN: Readonly<Record<Ink, string>> = {
   cyan: "",
   alarm: "1",
 };
-const REVERSED = "7";
+/** Style of a line that is reversed. */
+export const REVERSED = "7";
+const REVERSED_BLANK: Cell = { text: " ", style: REVERSED, unsure: false };
 
 /** The columns of a line, at most so many, blanks at the end left out. */
 export function cellsOf(line: Line, columns: number, look: Look): Cell[] {
@@ -53,6 +55,8 @@ export function cellsOf(line: Line, columns: number, look: Look): Cell[] {
       if (glyph.width === 0) continue;
       if (cells.length + glyph.width > columns) break;
       if (look.ascii) pushAscii(cells, glyph.text, glyph.width, style);
+      // A blank has no colour, unless it is reversed.
+      else if (glyph.text === " ") cells.push(line.reversed === true ? REVERSED_BLANK : BLANK);
       else {
         cells.push({ text: glyph.text, style, unsure: glyph.width > 1 || glyph.text.length > 1 });
         if (glyph.width > 1) cells.push({ text: "", style, unsure: false });
@@ -60,7 +64,7 @@ export function cellsOf(line: Line, columns: number, look: Look): Cell[] {
     }
   }
   if (line.reversed === true) {
-    while (cells.length < columns) cells.push({ text: " ", style: REVERSED, unsure: false });
+    while (cells.length < columns) cells.push(REVERSED_BLANK);
     return cells;
   }
   while (isBlank(cells.at(-1))) cells.pop();

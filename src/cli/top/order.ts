@@ -35,7 +35,8 @@ export function passesWords(row: Row, filter: string): boolean {
   const text = `${row.jobId} ${row.name} ${stateName(row.state)} ${row.host}`.toLowerCase();
   return words.every((word) => {
     const cut = word.indexOf("=");
-    if (cut > 0 && row.labels[word.slice(0, cut)]?.startsWith(word.slice(cut + 1)) === true) return true;
+    const label = word.slice(0, cut);
+    if (cut > 0 && Object.hasOwn(row.labels, label)) return row.labels[label]?.startsWith(word.slice(cut + 1)) === true;
     return text.includes(word.toLowerCase());
   });
 }

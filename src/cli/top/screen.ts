@@ -1,9 +1,11 @@
 import type { Cell, Look } from "./cells.ts";
-import { BLANK, cellsOf, sameCell } from "./cells.ts";
+import { BLANK, cellsOf, REVERSED, sameCell } from "./cells.ts";
 import type { Line } from "./line.ts";
 
 /** Fewer unchanged columns than this between two changes are sent again: cheaper than moving the cursor. */
 const BRIDGE = 6;
+
+const CLEAR = "\u001b[m\u001b[H\u001b[2J";
 
 /**
  * Remembers what the terminal shows, and says what to send so that it shows something else.
@@ -15,8 +17,11 @@ export class Screen {
   private readonly look: Look;
   private columns: number;
   private rows: number;
-  /** What is shown. Undefined: not known, the line is drawn whole. */
-  private shown: (readonly Cell[] | undefined)[] = [];
+  /** What is shown; lines that are not in it are blank. */
+  private shown: (readonly Cell[])[] = [];
+  /** What is shown is not known. */
+  private unknown = true;
+  /** The line that has waited longest to be drawn. */
   private next = 0;
 
   constructor(columns: number, rows: number, look: Look) {
@@ -29,8 +34,7 @@ export class Screen {
   reset(columns: number = this.columns, rows: number = this.rows): void {
     this.columns = columns;
     this.rows = rows;
-    this.shown = [];
-    this.next = 0;
+    this.unknown = true;
   }
 
   /**
@@ -46,10 +50,16 @@ export class Screen {
     limit: number = Infinity,
   ): { out: string; whole: boolean } {
     let out = "";
+    if (this.unknown) {
+      this.unknown = false;
+      this.shown = [];
+      this.next = 0;
+      out = CLEAR;
+    }
     const turn = Array.from({ length: this.rows }, (_, i) => (this.next + i) % this.rows);
     for (const row of new Set([...first.filter((row) => row >= 0 && row < this.rows), ...turn])) {
       const cells = cellsOf(lines[row] ?? { spans: [] }, this.columns, this.look);
-      const change = lineChange(this.shown[row], cells, row);
+      const change = lineChange(this.shown[row] ?? [], cells, row);
       if (change === "") continue;
       if (out.length >= limit) {
         this.next = row;
@@ -64,8 +74,7 @@ export class Screen {
 }
 
 /** What changes a line from what is shown to what is wanted. */
-function lineChange(before: readonly Cell[] | undefined, wanted: readonly Cell[], row: number): string {
-  if (before === undefined) return `${moveTo(row, 0)}\u001b[K${run(wanted, 0, wanted.length, row)}`;
+function lineChange(before: readonly Cell[], wanted: readonly Cell[], row: number): string {
   let out = "";
   let at = 0;
   while (at < wanted.length) {
@@ -80,7 +89,7 @@ function lineChange(before: readonly Cell[] | undefined, wanted: readonly Cell[]
       if (!sameAt(before, wanted, ahead)) to = ahead + 1;
     }
     while (wanted[to]?.text === "") to++;
-    out += moveTo(row, from) + run(wanted, from, to, row);
+    out += moveTo(row, from) + run(wanted, from, to);
     at = to;
   }
   if (before.length > wanted.length) out += `${moveTo(row, wanted.length)}\u001b[K`;
@@ -92,19 +101,23 @@ function sameAt(before: readonly Cell[], wanted: readonly Cell[], at: number): b
 }
 
 /** Some columns of a line, the cursor being at the first; colours are off before and after. */
-function run(cells: readonly Cell[], from: number, to: number, row: number): string {
+function run(cells: readonly Cell[], from: number, to: number): string {
   let out = "";
   let style = "";
+  let unsure = false;
   for (let at = from; at < to; at++) {
     const cell = cells[at] ?? BLANK;
     if (cell.text === "") continue;
-    if (cell.style !== style)
-      out += cell.style === "" ? "\u001b[m" : `\u001b[${style === "" ? "" : "0;"}${cell.style}m`;
-    style = cell.style;
-    out += cell.text;
     // Terminals differ in how wide they take some characters for; the rest of the line must not suffer.
-    const after = at + (cells[at + 1]?.text === "" ? 2 : 1);
-    if (cell.unsure && after < to) out += moveTo(row, after);
+    if (unsure && !cell.unsure) out += `\u001b[${at + 1}G`;
+    unsure = cell.unsure;
+    // A blank looks the same in any colour.
+    const differs = cell.style !== style && (cell !== BLANK || style === REVERSED);
+    if (differs) {
+      out += cell.style === "" ? "\u001b[m" : `\u001b[${style === "" ? "" : "0;"}${cell.style}m`;
+      style = cell.style;
+    }
+    out += cell.text;
   }
   return style === "" ? out : `${out}\u001b[m`;
 }

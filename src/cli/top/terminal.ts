@@ -8,7 +8,7 @@ import { SlowWriter } from "./slow-writer.ts";
 import type { Size } from "./view.ts";
 
 /** Other screen, no cursor, no wrapping at the edge, pastes marked as such. */
-const ENTER = "\u001b[?1049h\u001b[?25l\u001b[?7l\u001b[?2004h\u001b[2J";
+const ENTER = "\u001b[?1049h\u001b[?25l\u001b[?7l\u001b[?2004h";
 const LEAVE = "\u001b[m\u001b[?2004l\u001b[?7h\u001b[?25h\u001b[?1049l";
 /** An Escape that nothing follows for so long is the key. */
 const ESCAPE_MS = 60;

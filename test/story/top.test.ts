@@ -1,0 +1,234 @@
+import { describe, expect, onTestFinished, test } from "vitest";
+import { textWidth } from "../../src/cli/render/text-width.ts";
+import { JobState } from "../../src/gen/belay/v1/job_pb.ts";
+import { belayEnds, TrackerProcess } from "../helpers/cli.ts";
+import { Fleet } from "../helpers/fleet.ts";
+import { ScriptedAgent } from "../helpers/scripted-agent.ts";
+import { noTmux, TmuxTerminal } from "../helpers/tmux.ts";
+import { someSpec, testTracker, untilState } from "../helpers/tracker.ts";
+
+/** A tracker with jobs that send samples and lines all the time. */
+async function busyTracker(count: number): Promise<{ address: string; fleet: Fleet }> {
+  const { address } = await testTracker();
+  const fleet = await Fleet.join(address, count);
+  let round = 0;
+  fleet.tick(round++);
+  const timer = setInterval(() => fleet.tick(round++), 500);
+  onTestFinished(() => {
+    clearInterval(timer);
+    fleet.vanish();
+  });
+  return { address, fleet };
+}
+
+function top(address: string, ...args: string[]): string[] {
+  return ["top", "--tracker", address, "--interval", "500ms", ...args];
+}
+
+describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undefined ? "" : ` (${noTmux})`}`, () => {
+  test.each([
+    [80, 24, "1-20 of 50", /^JOB +STATE +CPU↓ +MEM +GPU PROGRESS +LEFT +TIME HEARD LAST LINE$/],
+    [200, 60, "50", /^JOB +NAME +STATE +CPU↓ +% +MEM +% +GPU +GMEM PROGRESS +LEFT NOTE +TIME +HEARD HOST +LAST LINE$/],
+  ])("shows 50 jobs on %i columns", async (columns, rows, where, titles) => {
+    const { address } = await busyTracker(50);
+    const terminal = await TmuxTerminal.belay(columns, rows, top(address));
+    const lines = await terminal.until(
+      (seen) =>
+        seen.filter((one) => /RUNNING|PAUSED/.test(one)).length >= Math.min(50, rows - 4) &&
+        seen.slice(3, 6).every((one) => /\d\.\d\d/.test(one)),
+    );
+    expect(lines).toHaveLength(rows);
+    expect(lines[0]).toMatch(/^belay top {2}http:\S+ {2}connected +\d\d:\d\d:\d\d$/);
+    expect(lines[1]).toMatch(/^50 jobs: 45 running, 5 paused +cpu [\d.]+ cores {2}mem [\d.]+G {2}gpus 10$/);
+    expect(lines[2]).toMatch(titles);
+    expect(lines.at(-1)).toMatch(new RegExp(`^\\? help .* q quit +${where}$`));
+    for (const line of lines) expect(textWidth(line)).toBeLessThanOrEqual(columns);
+    const used = lines.slice(3, -1).flatMap((line) => /(?:RUNNING|PAUSED) +(\d\.\d\d)/.exec(line)?.[1] ?? []);
+    expect(used.length).toBeGreaterThanOrEqual(Math.min(50, rows - 4));
+    expect(used).toEqual(used.toSorted((a, b) => Number(b) - Number(a)));
+    await terminal.until(/\d+% +\d+[ms].*(step=\d+|compil|INFO|loss|警告)/);
+  });
+
+  test("draws anew for every size the terminal is given, while it runs", async () => {
+    const { address } = await busyTracker(50);
+    const terminal = await TmuxTerminal.belay(80, 24, top(address));
+    await terminal.until(/1-20 of 50/);
+    await terminal.resize(200, 40);
+    const wide = await terminal.until(/1-36 of 50/);
+    expect(wide[2]).toMatch(/^JOB +NAME/);
+    await terminal.resize(40, 10);
+    const small = await terminal.until(/^.*\n.*\nJOB +STATE +CPU↓ +MEM\b/);
+    expect(small).toHaveLength(10);
+    for (const line of small) expect(textWidth(line)).toBeLessThanOrEqual(40);
+    await terminal.resize(120, 24);
+    await terminal.until(/1-20 of 50/);
+  });
+
+  test("says that the tracker is away, keeps the rows as stale, and goes on when it is back", async () => {
+    let tracker = await TrackerProcess.start();
+    await tracker.ends("submit", "--job", "waits", "--", "true");
+    const terminal = await TmuxTerminal.belay(100, 12, top(tracker.url));
+    await terminal.until(/connected[^]*\nwaits +PENDING/);
+    await tracker.cli.kill("SIGKILL");
+    const away = await terminal.until(/AWAY for \d+s, (next try in \d+s|trying now): connection refused/);
+    expect(away[1]).toMatch(/^1 job: 1 pending {2}stale, as of \d\d:\d\d:\d\d\b/);
+    expect(away[3]).toMatch(/^waits +PENDING/);
+    tracker = await TrackerProcess.start({ data: tracker.data, listen: new URL(tracker.url).host });
+    await tracker.ends("submit", "--job", "later", "--", "true");
+    const back = await terminal.until(/connected[^]*\nlater +PENDING[^]*\nwaits +PENDING/);
+    expect(back[1]).toMatch(/^2 jobs: 2 pending +cpu/);
+  });
+
+  test("cancels the job that it named, with a reason, and no other", async () => {
+    const { address, jobs } = await testTracker();
+    const agents = await Promise.all(
+      ["one", "two"].map(async (id) => {
+        const agent = new ScriptedAgent(address, id);
+        await agent.hello({ spec: someSpec });
+        agent.state(JobState.RUNNING);
+        return agent;
+      }),
+    );
+    const terminal = await TmuxTerminal.belay(100, 12, top(address, "--sort", "name"));
+    await terminal.until(/one +RUNNING[^]*two +RUNNING/);
+    await terminal.type("Down", "c");
+    await terminal.until(/^Cancel two, all its processes\? {2}y yes {2}r yes, with a reason {2}n no$/m);
+    await terminal.type("n");
+    await terminal.until(/^two goes on/m);
+    await terminal.type("c", "r");
+    await terminal.until(/^Reason to cancel two: _/m);
+    await terminal.type("wrong data", "Enter");
+    const { value } = (await agents[1]?.next("command")) ?? { value: undefined };
+    expect(value?.order).toMatchObject({ case: "cancel", value: { reason: "wrong data" } });
+    agents[1]?.state(JobState.CANCELING);
+    await untilState(jobs, "two", JobState.CANCELING);
+    await terminal.until(/one +RUNNING[^]*two +CANCELING/);
+    agents[1]?.result({ outcome: 3, reason: 7 });
+    // It stays for a moment, so that it can be seen how it ended.
+    await terminal.until(/one +RUNNING[^]*two +CANCELED/);
+    expect((await jobs.getJob({ jobId: "one" })).job?.state).toBe(JobState.RUNNING);
+  });
+
+  test("opens the log of the selected job, follows it, scrolls back, and comes back", async () => {
+    const { address } = await testTracker();
+    const agent = new ScriptedAgent(address, "talks");
+    await agent.hello({ spec: someSpec });
+    agent.state(JobState.RUNNING);
+    agent.print(Array.from({ length: 200 }, (_, i) => `line ${i}\u0007\n`).join(""));
+    await agent.acked(0n, 1n);
+    const terminal = await TmuxTerminal.belay(80, 12, top(address));
+    await terminal.until(/talks +RUNNING/);
+    await terminal.type("l");
+    const log = await terminal.until(/line 199/);
+    expect(log[0]).toMatch(/^log of talks {2}some {2}RUNNING$/);
+    expect(log.slice(1, 11)).toEqual(Array.from({ length: 10 }, (_, i) => `line ${190 + i}^G`));
+    expect(log[11]).toMatch(/following {2}191-200$/);
+    await terminal.type("PPage", "Up");
+    const back = await terminal.until(/line 179\b/);
+    agent.print("line 200\n");
+    await agent.acked(0n, 2n);
+    expect(await terminal.lines()).toEqual(back);
+    await terminal.type("End");
+    await terminal.until(/line 200\b[^]*following {2}192-201$/);
+    await terminal.type("q");
+    await terminal.until(/talks +RUNNING[^]*line 200$/m);
+  });
+
+  test("filters as it is typed; a paste is none of the keys", async () => {
+    const { address } = await busyTracker(8);
+    const terminal = await TmuxTerminal.belay(100, 16, top(address));
+    await terminal.until(/8 jobs/);
+    await terminal.type("/", "train");
+    const lines = await terminal.until(/filter "train" shows 4/);
+    const shown = lines.slice(3, -1).flatMap((line) => /^[a-z]+-\d+/.exec(line)?.[0] ?? []);
+    // By id, or by a command that has no other name.
+    expect(shown.toSorted()).toEqual(["etl-01", "simulate-06", "train-00", "train-04"]);
+    await terminal.type("Escape");
+    await terminal.until((seen) => seen[1]?.includes("filter") === false);
+    await terminal.paste("c?qy");
+    await terminal.type("s");
+    await terminal.until(/^Sort by {2}cpu/m);
+  });
+
+  test.each(["q", "C-c"])("gives the terminal back as it was: %s", async (key) => {
+    const { address } = await testTracker();
+    const terminal = await TmuxTerminal.open(100, 12);
+    const before = await terminal.settings();
+    await terminal.shell(`${process.execPath} dist/cli/main.js ${top(address).join(" ")}; echo code $?`);
+    await terminal.until(/connected/);
+    expect(await terminal.settings()).not.toBe(before);
+    await terminal.type(key);
+    await terminal.until(/code 0$/m);
+    expect(await terminal.settings()).toBe(before);
+  });
+
+  test("stops with Ctrl-Z, and is there again with fg; SIGTERM leaves no trace either", async () => {
+    const { address } = await testTracker();
+    const terminal = await TmuxTerminal.open(100, 12);
+    const before = await terminal.settings();
+    await terminal.shell("set -m");
+    await terminal.shell(`sh -c 'echo pid $$; exec ${process.execPath} dist/cli/main.js ${top(address).join(" ")}'`);
+    await terminal.until(/connected/);
+    await terminal.type("C-z");
+    const stopped = await terminal.until(/Stopped/);
+    expect(await terminal.settings()).toBe(before);
+    await terminal.shell("fg; echo ended");
+    await terminal.until(/^belay top .* connected/m);
+    process.kill(Number(/^pid (\d+)$/m.exec(stopped.join("\n"))?.[1]), "SIGTERM");
+    await terminal.until(/ended$/m);
+    expect(await terminal.settings()).toBe(before);
+  });
+});
+
+describe("belay top without a terminal", () => {
+  test("prints the table once: columns that programs can cut, the busiest job first", async () => {
+    const { address } = await busyTracker(4);
+    await expect.poll(async () => (await belayEnds(top(address))).stdout, { timeout: 20_000 }).toMatch(/step=\d+\n/);
+    const { code, stdout } = await belayEnds(top(address));
+    expect(code).toBe(0);
+    const rows = stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => line.split(/ +/));
+    expect(rows[0]).toEqual([
+      "JOB",
+      "STATE",
+      "CPU",
+      "OF",
+      "MEM",
+      "OF",
+      "GPU",
+      "PROGRESS",
+      "LEFT",
+      "TIME",
+      "HEARD",
+      "LAST",
+      "LINE",
+    ]);
+    expect(
+      rows
+        .slice(1)
+        .map(([id]) => id)
+        .toSorted(),
+    ).toEqual(["build-03", "etl-01", "simulate-02", "train-00"]);
+    const used = rows.slice(1).map(([, , cpu]) => Number(cpu));
+    expect(used).toEqual(used.toSorted((a, b) => b - a));
+    const json = await belayEnds(top(address, "--json", "--label", "team=ml"));
+    expect(
+      json.stdout
+        .trimEnd()
+        .split("\n")
+        .map((line) => (JSON.parse(line) as { jobId: string }).jobId)
+        .toSorted(),
+    ).toEqual(["simulate-02", "train-00"]);
+  });
+
+  test("says what cannot be used", async () => {
+    expect((await belayEnds(["top", "--interval", "1ms"])).stderr).toMatch(
+      /Cannot use --interval "1ms": expected 250ms or more/,
+    );
+    expect((await belayEnds(["top", "--sort", "size"])).stderr).toMatch(
+      /Cannot use --sort "size": expected cpu, memory/,
+    );
+  });
+});
