@@ -2,6 +2,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { setImmediate as turn } from "node:timers/promises";
 import type { ReadMetricsRequest, ReadMetricsResponse } from "../../gen/belay/v1/job_service_pb.ts";
 import { ReadMetricsResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
 import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
@@ -14,7 +15,7 @@ import { FollowedJob } from "./followed-job.ts";
 import { CallScope } from "./wakeup.ts";
 
 /** Points of each kind that are decoded for one answer. */
-const PAGE = 250;
+const PAGE = 64;
 const END_OF_TIME = 2n ** 63n - 1n;
 
 /**
@@ -56,7 +57,9 @@ export async function* readMetrics(
     const first = query.afterSequence === 0;
     const points = await registry.store.metrics({ ...query, attempt });
     for (const answer of answers(points, wanted, first)) {
-      yield answer;
+      if (answer.samples.length + answer.jobMetrics.length > 0) yield answer;
+      // A long job's chart takes a second of decoding: others have their turn meanwhile.
+      await turn();
       scope.check();
     }
     if (points.lastSequence > 0) wanted = 0;
@@ -66,7 +69,7 @@ export async function* readMetrics(
   }
 }
 
-/** @param wanted most points of each kind. 0: all */
+/** One answer a page; one may be empty. @param wanted most points of each kind. 0: all */
 function* answers(points: Points, wanted: number, first: boolean): Generator<ReadMetricsResponse, void> {
   const usage = new Thinner(points.usage.length, wanted, endsOf(points.usage));
   const said = new Thinner(points.said.length, wanted, endsOf(points.said));
@@ -83,8 +86,7 @@ function* answers(points: Points, wanted: number, first: boolean): Generator<Rea
       jobMetrics: take(points.said, said).flatMap(({ kind }) => (kind.case === "jobMetrics" ? [kind.value] : [])),
       unkeptValues,
     } satisfies MessageInitShape<typeof ReadMetricsResponseSchema>;
-    if (answer.samples.length + answer.jobMetrics.length === 0) continue;
-    unkeptValues = 0n;
+    if (answer.samples.length + answer.jobMetrics.length > 0) unkeptValues = 0n;
     yield create(ReadMetricsResponseSchema, answer);
   }
 }
