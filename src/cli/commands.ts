@@ -39,6 +39,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import("./commands/status.ts")).status,
   },
   logs: { summary: "print a job's output", load: async () => (await import("./commands/logs.ts")).logs },
+  metrics: {
+    summary: "show what a job uses and what it says of itself, over time",
+    load: async () => (await import("./commands/metrics.ts")).metrics,
+  },
   cancel: {
     summary: "end a job, completely",
     load: async () => (await import("./commands/cancel.ts")).cancel,

@@ -9,6 +9,8 @@ export interface Output {
   readonly color: boolean;
   /** Width in characters. */
   readonly columns: number;
+  /** Height in lines; infinite if it is no terminal. */
+  readonly rows: number;
   /** Aborted when the reader has gone: nothing written later will be seen. */
   readonly gone: AbortSignal;
   /** Bytes that the reader has not taken yet. */
@@ -39,21 +41,20 @@ export function processIo(): Io {
   };
 }
 
+/** A stream that may be a terminal. */
+type TerminalStream = Writable & { readonly columns?: number; readonly rows?: number };
+
 /** An output on a Node stream, which is made with the first write: that takes Node 4 ms. */
 export class StreamOutput implements Output {
   readonly isTerminal: boolean;
   readonly color: boolean;
   readonly gone: AbortSignal;
   private readonly left = new AbortController();
-  private readonly open: () => Writable & { columns?: number };
+  private readonly open: () => TerminalStream;
   private room: Promise<void> | undefined;
-  private opened: (Writable & { columns?: number }) | undefined;
+  private opened: TerminalStream | undefined;
 
-  constructor(
-    open: () => Writable & { columns?: number },
-    isTerminal: boolean,
-    env: Readonly<Record<string, string | undefined>>,
-  ) {
+  constructor(open: () => TerminalStream, isTerminal: boolean, env: Readonly<Record<string, string | undefined>>) {
     this.open = open;
     this.isTerminal = isTerminal;
     // https://no-color.org: set to anything but the empty string, it says no.
@@ -63,6 +64,10 @@ export class StreamOutput implements Output {
 
   get columns(): number {
     return this.stream.columns ?? 120;
+  }
+
+  get rows(): number {
+    return this.stream.rows ?? Number.POSITIVE_INFINITY;
   }
 
   get waiting(): number {
@@ -100,7 +105,7 @@ export class StreamOutput implements Output {
     });
   }
 
-  private get stream(): Writable & { columns?: number } {
+  private get stream(): TerminalStream {
     if (this.opened === undefined) {
       this.opened = this.open();
       // EPIPE: `belay logs … | head` has seen enough. ENOSPC, EIO: nothing that is written now arrives either.

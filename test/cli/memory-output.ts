@@ -5,6 +5,7 @@ export class MemoryOutput implements Output {
   isTerminal = false;
   color = false;
   columns = 80;
+  rows = 24;
   waiting = 0;
   private readonly reader = new AbortController();
   private readonly pieces: Buffer[] = [];

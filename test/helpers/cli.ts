@@ -6,7 +6,7 @@ import path from "node:path";
 import { afterEach } from "vitest";
 
 /** The built command. */
-const MAIN = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
+export const MAIN: string = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
 /** Longest wait for a line or an end. */
 const TIMEOUT_MS = 20_000;
 

@@ -1,56 +1,79 @@
+import { execFileSync, spawnSync } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
-import { expect, it } from "vitest";
-import { tempDirectory, TrackerProcess } from "../helpers/cli.ts";
+import { describe, expect, it } from "vitest";
+import { MAIN, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 
-const TRAIN = `
-import os
-with open(os.environ["BELAY_METRICS"], "a") as said:
-    for step in range(1, 5):
-        said.write(f"loss={1 / step} step={step}\\n")
-    said.write('progress=100% note="done"\\n')
-`;
+/** Says something, waits for a file, says more. */
+const SCRIPT = `echo 'loss=0.5 step=1' >> "$BELAY_METRICS"; echo 'progress=0.25 note="first half"' >> "$BELAY_METRICS"; echo said
+until [ -e "$0" ]; do sleep 0.05; done
+echo 'loss=0.25 step=2' >> "$BELAY_METRICS"; echo 'progress=1' >> "$BELAY_METRICS"`;
 
-it("a job tells how far it has come and how it fares, from the shell and from python", async () => {
+async function talkingJob(): Promise<{ tracker: TrackerProcess; goOn: () => Promise<unknown> }> {
   const tracker = await TrackerProcess.start();
-  const directory = await tempDirectory();
-  const script = path.join(directory, "train.py");
-  const gate = path.join(directory, "gate");
-  await writeFile(script, TRAIN);
-  const job = `echo 'progress=0.25 note="epoch 1/4"' >> "$BELAY_METRICS"
-    until [ -e ${gate} ]; do sleep 0.05; done
-    exec python3 ${script}`;
-  const setup = ["--setup", `echo "rows=1200" >> "$BELAY_METRICS"`];
-  const run = tracker.belay("run", "--job", "train-17", ...setup, "--", "sh", "-c", job);
-
-  const progressOf = async (): Promise<unknown> =>
-    JSON.parse((await tracker.ends("show", "--json", "train-17")).stdout || "{}").attempts?.[0]?.progress;
-  while ((await progressOf()) === undefined);
-  expect(await progressOf()).toMatchObject({ fraction: 0.25, note: "epoch 1/4" });
-  expect((await tracker.ends("show", "train-17")).stdout).toMatch(/^ +Progress +25 %, epoch 1\/4 \(.* ago\)$/m);
-
-  await writeFile(gate, "");
-  expect(await run.ended, run.stderr).toBe(0);
-  expect(await progressOf()).toMatchObject({ fraction: 1, note: "done" });
-
-  const answer = await fetch(`${tracker.url}/belay.v1.JobService/ReadMetrics`, {
-    method: "POST",
-    headers: { "content-type": "application/connect+json" },
-    body: envelope(JSON.stringify({ jobId: "train-17" })),
-  });
-  const told = (await answer.text()).match(/"name":"[a-z]+","value":[\d.]+(,"step":\d+)?/g);
-  expect(told).toEqual([
-    '"name":"rows","value":1200',
-    '"name":"loss","value":1,"step":1',
-    '"name":"loss","value":0.5,"step":2',
-    `"name":"loss","value":${1 / 3},"step":3`,
-    '"name":"loss","value":0.25,"step":4',
-  ]);
-});
-
-/** A message of a Connect stream: flags and length before it. */
-function envelope(json: string): Buffer {
-  const head = Buffer.alloc(5);
-  head.writeUInt32BE(Buffer.byteLength(json), 1);
-  return Buffer.concat([head, Buffer.from(json)]);
+  const gate = path.join(await tempDirectory(), "gate");
+  const run = tracker.belay("run", "--job", "j1", "--metrics-interval", "100ms", "--", "sh", "-c", SCRIPT, gate);
+  await run.says(/said/);
+  const goOn = async (): Promise<unknown> => {
+    await writeFile(gate, "");
+    return run.ended;
+  };
+  return { tracker, goOn };
 }
+
+describe("belay metrics", () => {
+  it("follows what a job uses and says, and gives all of it to programs later", async () => {
+    const { tracker, goOn } = await talkingJob();
+    const following = tracker.belay("metrics", "--follow", "j1");
+    await following.says(/loss=0\.5 step=1/);
+    await following.says(/progress 25 % {2}first half/);
+    expect(await goOn()).toBe(0);
+    expect(await following.ended).toBe(0);
+    expect(following.stdout).toMatch(/loss=0\.25 step=2/);
+    expect((await tracker.ends("metrics", "--csv", "--name", "loss", "j1")).stdout).toMatch(
+      /^time,name,value,step\n[^,]+,loss,0\.5,1\n[^,]+,loss,0\.25,2\n$/,
+    );
+    const usage = (await tracker.ends("metrics", "--csv", "j1")).stdout.trimEnd().split("\n");
+    expect(usage.length).toBeGreaterThan(2);
+    expect((await tracker.ends("metrics", "j1")).stdout).toMatch(/^j1 {2}SUCCEEDED {2}\d+ samples in .*\n.* 100 % /);
+  });
+
+  it.skipIf(spawnSync("tmux", ["-V"]).status !== 0)(
+    "draws on a terminal in one place, fits it, and leaves the last picture (skipped where tmux is missing)",
+    async () => {
+      const { tracker, goOn } = await talkingJob();
+      const socket = path.join(await tempDirectory(), "tmux");
+      const tmux = (...args: string[]): string =>
+        execFileSync("tmux", ["-S", socket, "-u", ...args], { encoding: "utf8" });
+      const command = `${process.execPath} ${MAIN} metrics --follow --tracker ${tracker.url} j1; echo "ended with $?"`;
+      try {
+        tmux(
+          "-f",
+          "/dev/null",
+          "new-session",
+          "-d",
+          "-x",
+          "80",
+          "-y",
+          "30",
+          `LC_ALL=C.UTF-8 sh -c '${command}; sleep 1000'`,
+        );
+        const screen = (): string => tmux("capture-pane", "-p");
+        await expect.poll(screen, { timeout: 20_000 }).toMatch(/25 % .* first half/);
+        await expect.poll(screen, { timeout: 20_000 }).toMatch(/^loss +0\.5 +0\.5 +0\.5 {2}step 1 +▁$/m);
+        tmux("resize-window", "-x", "40", "-y", "30");
+        await expect.poll(screen, { timeout: 20_000 }).toMatch(/^memory +\S+ MiB +\S+ MiB$/m);
+        expect(await goOn()).toBe(0);
+        await expect.poll(screen, { timeout: 20_000 }).toMatch(/ended with 0/);
+        const last = screen();
+        expect(last).toMatch(/^j1 {2}SUCCEEDED/m);
+        expect(last).toMatch(/100 %/);
+        expect(last).toMatch(/^loss +0\.25 +0\.25 +0\.5/m);
+        // One picture, not one below the other.
+        expect(last.match(/^cpu /gm)).toHaveLength(1);
+      } finally {
+        tmux("kill-server");
+      }
+    },
+  );
+});

@@ -5,6 +5,7 @@ import type {
   JobFilterSchema,
   ReadLogsRequestSchema,
   ReadLogsResponse,
+  ReadMetricsRequestSchema,
   ReadMetricsResponse,
   WatchJobsResponse,
 } from "../../gen/belay/v1/job_service_pb.ts";
@@ -87,7 +88,28 @@ export function readLogs(
   }, options);
 }
 
-/** A job's metric samples as they arrive. Ends with the first lost connection. */
-export function followMetrics(client: JobClient, jobId: string): AsyncGenerator<ReadMetricsResponse, void, undefined> {
-  return client.follow((jobs) => jobs.readMetrics({ jobId, follow: true }));
+/** A job's metrics across lost connections: what has been sent already does not come again. */
+export function readMetrics(
+  client: JobClient,
+  request: Exclude<MessageInitShape<typeof ReadMetricsRequestSchema>, { $typeName: string }>,
+): AsyncGenerator<ReadMetricsResponse, void, undefined> {
+  const seen = { sample: -1n, record: -1n };
+  let next = request;
+  return client.follow(async function* (jobs) {
+    const had = { ...seen };
+    for await (const answer of jobs.readMetrics(next)) {
+      answer.samples = answer.samples.filter(({ sampleUnixNano }) => sampleUnixNano > had.sample);
+      answer.jobMetrics = answer.jobMetrics.filter(({ readUnixNano }) => readUnixNano > had.record);
+      for (const { sampleUnixNano } of answer.samples) seen.sample = larger(seen.sample, sampleUnixNano);
+      for (const { readUnixNano } of answer.jobMetrics) seen.record = larger(seen.record, readUnixNano);
+      if (had.sample >= 0n || had.record >= 0n) answer.unkeptValues = 0n;
+      // What comes after a break is not merged with what was before it.
+      next = { ...request, maxSamples: 0 };
+      yield answer;
+    }
+  });
+}
+
+function larger(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
 }

@@ -47,7 +47,7 @@ export const jobs: Command = command({
   run: async ({ flags, io }) => {
     using client = await clientOf(flags, io);
     const filter = jobFilterOf(flags);
-    if (flags.watch) return watch(client, filter, flags.json, io);
+    if (flags.watch) return await watch(client, filter, flags.json, io);
     const found: Job[] = [];
     let more = false;
     for await (const page of pages(client, filter, flags.limit)) {

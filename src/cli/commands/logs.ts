@@ -1,6 +1,5 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { parseDuration } from "../../base/durations.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import type { LogStream as LogStreamType } from "../../gen/belay/v1/job_pb.ts";
 import { LogStream } from "../../gen/belay/v1/job_pb.ts";
@@ -10,11 +9,12 @@ import { readLogs } from "../client/resume.ts";
 import type { Command } from "../command.ts";
 import { command } from "../command.ts";
 import { EXIT_OK } from "../exit-codes.ts";
-import type { Flag, Values } from "../flags.ts";
+import type { Values } from "../flags.ts";
 import { choice, count, many, text, toggle, wanted } from "../flags.ts";
 import { jobArgument, onlyJob } from "../job-argument.ts";
 import { jsonLine } from "../render/json.ts";
 import { LogLines } from "../render/log-lines.ts";
+import { moment } from "../moment-flag.ts";
 import { LogPrinter } from "../render/log-printer.ts";
 
 const STREAMS: Readonly<Record<"stdout" | "stderr" | "agent", LogStreamType>> = {
@@ -111,20 +111,6 @@ function startOf({ tail, since }: Values<typeof flags>): Start | undefined {
   }
   if (tail !== undefined) return { case: "tailLines", value: BigInt(tail) };
   return since === undefined ? undefined : { case: "fromTime", value: timestampFromMs(since) };
-}
-
-/** A flag with a moment: how long ago, or a time; comes as milliseconds since the Unix epoch. */
-function moment(options: { variable: string; help: string }): Flag<number | undefined> {
-  return {
-    ...options,
-    value: "TIME",
-    default: undefined,
-    read: (texts, what) => {
-      const given = texts.at(-1) ?? "";
-      if (/^\d{4}-\d\d-\d\d/.test(given) && !Number.isNaN(Date.parse(given))) return Date.parse(given);
-      return Math.max(0, Date.now() - parseDuration(given, what));
-    },
-  };
 }
 
 function stepNumber(given: string, what: string): number {

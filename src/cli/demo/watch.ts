@@ -3,7 +3,7 @@ import { LogStream } from "../../gen/belay/v1/job_pb.ts";
 import type { Job } from "../../gen/belay/v1/job_pb.ts";
 import { formatSize } from "../../base/sizes.ts";
 import type { JobClient } from "../client/client.ts";
-import { followMetrics, readLogs, watchJob } from "../client/resume.ts";
+import { readLogs, readMetrics, watchJob } from "../client/resume.ts";
 import { clean } from "../render/clean.ts";
 import { containmentName, hasEnded, streamName } from "../render/state.ts";
 import { metricsText } from "../render/show.ts";
@@ -72,7 +72,7 @@ export async function showLog(
 /** Shows what the job uses, as it arrives. Returns at the job's end. */
 export async function showMetrics(client: JobClient, jobId: string, stage: Stage): Promise<number> {
   let shown = 0;
-  for await (const { samples } of followMetrics(client, jobId)) {
+  for await (const { samples } of readMetrics(client, { jobId, follow: true })) {
     for (const sample of samples) {
       // The first sample of a step has no processor share yet.
       if (sample.cpuCores === undefined) continue;

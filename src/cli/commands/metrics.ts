@@ -1,0 +1,251 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { sleep } from "../../base/clock.ts";
+import { BelayError } from "../../base/errors.ts";
+import type { Job } from "../../gen/belay/v1/job_pb.ts";
+import type { ReadMetricsResponse } from "../../gen/belay/v1/job_service_pb.ts";
+import { ReadMetricsResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
+import type { JobClient } from "../client/client.ts";
+import { openClient } from "../client/client.ts";
+import { clientFlags, jsonFlag } from "../client/flags.ts";
+import { readMetrics } from "../client/resume.ts";
+import type { Command } from "../command.ts";
+import { command } from "../command.ts";
+import { EXIT_OK } from "../exit-codes.ts";
+import type { Values } from "../flags.ts";
+import { count, many, toggle } from "../flags.ts";
+import type { Io } from "../io.ts";
+import { jobArgument, onlyJob, presentJob } from "../job-argument.ts";
+import { moment } from "../moment-flag.ts";
+import { asciiOnly } from "../render/charset.ts";
+import { InPlace } from "../render/in-place.ts";
+import { jsonLine } from "../render/json.ts";
+import type { CsvKind } from "../render/metrics/csv.ts";
+import { csvHeader, csvRows } from "../render/metrics/csv.ts";
+import { metricLines } from "../render/metrics/lines.ts";
+import { Series } from "../render/metrics/series.ts";
+import { metricsView } from "../render/metrics/view.ts";
+import { styleOf } from "../render/style.ts";
+
+/** Points that a chart is asked for, unless told otherwise: more than any terminal has columns. */
+const CHART_POINTS = 500;
+/** Shortest time between two frames. */
+const FRAME_MS = 200;
+/** A frame is drawn at least so often, with the job's state. */
+const REFRESH_MS = 2_000;
+
+const flags = {
+  follow: toggle({ short: "f", help: "go on as more arrives, until the job's end" }),
+  name: many(
+    {
+      value: "NAME",
+      variable: "BELAY_METRICS_NAME",
+      separator: ",",
+      help: "only this one of the job's own metrics; * stands for anything",
+    },
+    (given) => given,
+  ),
+  attempt: count({ variable: "BELAY_METRICS_ATTEMPT", help: "which attempt; default: the latest" }),
+  since: moment({
+    variable: "BELAY_METRICS_SINCE",
+    help: "begin with what was taken from then on: 10m, 2026-11-22T08:00:00Z",
+  }),
+  until: moment({ variable: "BELAY_METRICS_UNTIL", help: "end with what was taken before: 5m, 2026-11-22T09:00:00Z" }),
+  points: count({
+    variable: "BELAY_METRICS_POINTS",
+    help: `most points of what is stored, neighbours merged; 0: all; default ${CHART_POINTS} for people, all for programs`,
+  }),
+  csv: toggle({
+    variable: "BELAY_METRICS_CSV",
+    help: "print a table for programs: one row a sample, or with --name one row a value",
+  }),
+  gpus: toggle({ variable: "BELAY_METRICS_GPUS", help: "with --csv: one row for each graphics processor in a sample" }),
+  json: jsonFlag,
+  ...clientFlags,
+};
+
+type MetricsFlags = Values<typeof flags>;
+
+/** `belay metrics` */
+export const metrics: Command = command({
+  name: "metrics",
+  args: [jobArgument],
+  about:
+    "Shows what a job uses (processors, memory, disk, network, graphics processors) and what it says about itself in " +
+    "$BELAY_METRICS (progress, loss, …), each with its course over time. The older what is shown, the more " +
+    "neighbours are merged in one point; peaks and totals stay true.",
+  flags,
+  examples: [
+    ["belay metrics train-17", "how it stands, and how it came there"],
+    ["belay metrics -f train-17", "the same, drawn again as it changes"],
+    ["belay metrics --name loss --name 'val/*' train-17", "only some of its own metrics"],
+    ["belay metrics --since 1h train-17", "the last hour"],
+    ["belay metrics --csv train-17 > usage.csv", "for a spreadsheet or pandas: one row a sample"],
+    ["belay metrics --csv --name '*' train-17 > said.csv", "the job's own: time,name,value,step"],
+    ["belay metrics --json train-17 | jq '.samples[]?.cpuCores'", "for programs: ReadMetricsResponse of the contract"],
+  ],
+  notes: `How a job says something about itself, from any language:
+  echo "loss=0.31 acc=0.87 step=10" >> "$BELAY_METRICS"
+  echo 'progress=0.42 note="epoch 3/10"' >> "$BELAY_METRICS"
+
+Columns of --csv: ${csvHeader("usage").trim().replaceAll(",", ", ")}.
+Counters count from the job's start; times are those of the worker; an empty cell is not known. Columns are only added,
+at the end. With --name: ${csvHeader("said").trim()}. With --gpus: ${csvHeader("gpus").trim()}.`,
+  run: async ({ flags, args, io }) => {
+    const jobId = onlyJob(args);
+    checkFlags(flags);
+    const frame = new InPlace(io.stdout);
+    const remark = (text: string): void => {
+      frame.forget();
+      void io.stderr.write(`belay: ${text}\n`);
+    };
+    using client = await openClient({ ...flags, remark });
+    const job = presentJob(await client.call((jobs) => jobs.getJob({ jobId })));
+    const answers = answersOf(client, jobId, flags);
+    if (flags.json || flags.csv) return await printData(answers, flags, io);
+    const view = new View(job, flags, io);
+    if (!flags.follow) {
+      for await (const answer of answers) view.series.push(answer);
+      await io.stdout.write(view.text());
+      return EXIT_OK;
+    }
+    if (io.stdout.isTerminal && io.env["TERM"] !== "dumb") return await drawAgain(client, answers, view, frame, io);
+    return await printLines(answers, io);
+  },
+});
+
+function checkFlags({ json, csv, gpus, follow, until, name }: MetricsFlags): void {
+  const wrong = (text: string): BelayError => new BelayError("BAD_USAGE", text);
+  if (json && csv) throw wrong("Cannot use --json and --csv together: both say what to print");
+  if (gpus && !csv) throw wrong("Cannot use --gpus without --csv: it says which table to print");
+  if (gpus && name.length > 0) throw wrong("Cannot use --gpus and --name together: both say which table to print");
+  if (follow && until !== undefined) throw wrong("Cannot use --follow and --until together: both say where to end");
+}
+
+/** What is stored, and with --follow what arrives, without what --name leaves out. */
+async function* answersOf(
+  client: JobClient,
+  jobId: string,
+  flags: MetricsFlags,
+): AsyncGenerator<ReadMetricsResponse, void, undefined> {
+  const forPeople = !flags.json && !flags.csv;
+  const answers = readMetrics(client, {
+    jobId,
+    attempt: flags.attempt ?? 0,
+    follow: flags.follow,
+    maxSamples: flags.points ?? (forPeople ? CHART_POINTS : 0),
+    ...(flags.since === undefined ? {} : { startTime: timestampFromMs(Math.floor(flags.since)) }),
+    ...(flags.until === undefined ? {} : { endTime: timestampFromMs(Math.floor(flags.until)) }),
+  });
+  const wants = matcher(flags.name);
+  for await (const answer of answers) {
+    if (flags.name.length > 0) {
+      answer.samples = [];
+      for (const record of answer.jobMetrics) record.metrics = record.metrics.filter(({ name }) => wants(name));
+      // For programs the names are all that was asked for; people see the progress, too.
+      if (!forPeople) answer.jobMetrics = answer.jobMetrics.filter((record) => record.metrics.length > 0);
+    }
+    if (answer.samples.length + answer.jobMetrics.length > 0 || answer.unkeptValues > 0n) yield answer;
+  }
+}
+
+/** Whether a name is one of those, `*` standing for anything; without any, all are. */
+function matcher(names: readonly string[]): (name: string) => boolean {
+  const literal = (text: string): string => text.replaceAll(/[\\^$.*+?()[\]{}|/]/g, String.raw`\$&`);
+  const patterns = names.map((name) => new RegExp(`^${name.split("*").map(literal).join(".*")}$`, "su"));
+  return (name) => patterns.length === 0 || patterns.some((pattern) => pattern.test(name));
+}
+
+async function printData(
+  answers: AsyncIterable<ReadMetricsResponse>,
+  { json, gpus, name }: MetricsFlags,
+  { stdout }: Io,
+): Promise<number> {
+  const kind: CsvKind = name.length > 0 ? "said" : gpus ? "gpus" : "usage";
+  if (!json) await stdout.write(csvHeader(kind));
+  for await (const answer of answers) {
+    await stdout.write(json ? jsonLine(ReadMetricsResponseSchema, answer) : csvRows(kind, answer));
+    // The reader has seen enough (`| head`): that is no failure.
+    if (stdout.gone.aborted) return EXIT_OK;
+  }
+  return EXIT_OK;
+}
+
+async function printLines(answers: AsyncIterable<ReadMetricsResponse>, { stdout }: Io): Promise<number> {
+  for await (const answer of answers) {
+    await stdout.write(metricLines(answer));
+    if (stdout.gone.aborted) return EXIT_OK;
+  }
+  return EXIT_OK;
+}
+
+/** What is shown to people, as it is now. */
+class View {
+  readonly series: Series = new Series();
+  job: Job;
+  private readonly flags: MetricsFlags;
+  private readonly io: Io;
+
+  constructor(job: Job, flags: MetricsFlags, io: Io) {
+    this.job = job;
+    this.flags = flags;
+    this.io = io;
+  }
+
+  text(): string {
+    const { stdout, env } = this.io;
+    const { job, series, flags } = this;
+    const attempt = flags.attempt || (job.attempts.at(-1)?.attempt ?? 0);
+    const chart = { columns: stdout.columns, ascii: asciiOnly(env), style: styleOf(stdout) };
+    return metricsView({ job, attempt, series, usage: flags.name.length === 0 }, chart);
+  }
+}
+
+/** Draws what arrives in one place, until the attempt's end. */
+async function drawAgain(
+  client: JobClient,
+  answers: AsyncGenerator<ReadMetricsResponse, void, undefined>,
+  view: View,
+  frame: InPlace,
+  { stdout }: Io,
+): Promise<number> {
+  let drawnAt = Number.NEGATIVE_INFINITY;
+  let waits = false;
+  const draw = async (): Promise<void> => {
+    drawnAt = performance.now();
+    waits = false;
+    await frame.draw(view.text());
+  };
+  let next = answers.next();
+  for (;;) {
+    const tick = new AbortController();
+    const rest = (waits ? FRAME_MS : REFRESH_MS) - (performance.now() - drawnAt);
+    const arrived = await Promise.race([next, sleep(rest, tick.signal)]);
+    tick.abort();
+    if (stdout.gone.aborted) {
+      // What it brings, or why it ends, nobody will see.
+      next.catch(() => undefined);
+      return EXIT_OK;
+    }
+    if (arrived === undefined) {
+      if (!waits) view.job = await current(client, view.job);
+      await draw();
+      continue;
+    }
+    if (arrived.done === true) break;
+    view.series.push(arrived.value);
+    next = answers.next();
+    waits = true;
+  }
+  view.job = await current(client, view.job);
+  await draw();
+  return EXIT_OK;
+}
+
+/** The job as it is; as it was, if that cannot be known now: whoever reads the metrics is told why. */
+async function current(client: JobClient, job: Job): Promise<Job> {
+  try {
+    return presentJob(await client.call((jobs) => jobs.getJob({ jobId: job.jobId })));
+  } catch {
+    return job;
+  }
+}

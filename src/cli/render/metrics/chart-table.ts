@@ -1,0 +1,99 @@
+import { sparkline } from "../sparkline.ts";
+import type { Style } from "../style.ts";
+import type { Range, Stretch } from "./over-time.ts";
+import { columnsOf } from "./over-time.ts";
+
+/** One line of a chart table. */
+export interface Row {
+  readonly name: string;
+  /** As many as the table has columns. Empty: not known. */
+  readonly cells: readonly string[];
+  /** Behind the cells, such as the limit. */
+  readonly note: string;
+  readonly stretches: readonly Stretch[];
+  /** Bottom and top of the chart. @default 0 or the least value, and the greatest value */
+  readonly min?: number;
+  readonly max?: number;
+}
+
+/** How it is drawn. */
+export interface ChartStyle {
+  /** Of the terminal. */
+  readonly columns: number;
+  readonly ascii: boolean;
+  readonly style: Style;
+}
+
+/** Below this, a chart gets a line of its own. */
+const LEAST_CHART = 12;
+/** Longest name that is not cut, and on a narrow terminal. */
+const NAME_WIDTH = 28;
+const NARROW_NAME_WIDTH = 14;
+const GAP = 2;
+
+/**
+ * Rows of figures with a chart of each behind it, in the width that there is. Where it gets narrow, first the notes go,
+ * then the columns that are said to be dispensable, then each chart has a line of its own, and then the last columns go.
+ *
+ * @param dispensable numbers of columns, the first to go first
+ */
+export function chartTable(
+  header: readonly string[],
+  rows: readonly Row[],
+  range: Range,
+  { columns, ascii, style }: ChartStyle,
+  dispensable: readonly number[] = [],
+): string {
+  if (rows.length === 0) return "";
+  const longest = columns < 60 ? NARROW_NAME_WIDTH : NAME_WIDTH;
+  const empty = ascii ? "-" : "–";
+  let lines: (readonly string[])[] = [
+    ["", ...header, ""],
+    ...rows.map(({ name, cells, note }) => [
+      cut(name, longest, ascii),
+      ...cells.map((cell) => (cell === "" ? empty : cell)),
+      note,
+    ]),
+  ];
+  const widthsOf = (): number[] =>
+    (lines[0] ?? []).map((_, i) => Math.max(...lines.map((line) => line[i]?.length ?? 0)));
+  const room = (): number => columns - widthsOf().reduce((sum, width) => sum + (width > 0 ? width + GAP : 0), 0);
+  const drop = (column: number): void => {
+    lines = lines.map((line) => line.map((cell, i) => (i === column ? "" : cell)));
+  };
+  for (const column of [header.length + 1, ...dispensable.map((i) => i + 1)]) if (room() < LEAST_CHART) drop(column);
+  const beneath = room() < LEAST_CHART;
+  // A chart of its own needs no gap behind the last column.
+  for (let column = header.length; column > 1 && room() < -GAP; column--) drop(column);
+  const widths = widthsOf();
+  return lines
+    .map((line, i) => {
+      const cells = line.flatMap((cell, column) => {
+        const width = widths[column] ?? 0;
+        // Numbers end in one column; name and note begin in one.
+        const isText = column === 0 || column === line.length - 1;
+        return width === 0 ? [] : [isText ? cell.padEnd(width) : cell.padStart(width)];
+      });
+      const text = cells.join(" ".repeat(GAP));
+      const row = rows[i - 1];
+      if (row === undefined) return `${style.bold(text.trimEnd())}\n`;
+      const width = beneath ? columns - GAP : room();
+      const values = columnsOf(row.stretches, range, width);
+      const { min, max } = row;
+      const chart = sparkline(values, width, {
+        ascii,
+        ...(min === undefined ? {} : { min }),
+        ...(max === undefined ? {} : { max }),
+      });
+      const drawn = style.cyan(chart.trimEnd());
+      if (chart.trim() === "") return `${text.trimEnd()}\n`;
+      return beneath ? `${text.trimEnd()}\n${" ".repeat(GAP)}${drawn}\n` : `${text}${" ".repeat(GAP)}${drawn}\n`;
+    })
+    .join("");
+}
+
+function cut(text: string, width: number, ascii: boolean): string {
+  if (text.length <= width) return text;
+  const mark = ascii ? "..." : "…";
+  return text.slice(0, width - mark.length) + mark;
+}

@@ -1,0 +1,137 @@
+import { formatDuration } from "../../../base/durations.ts";
+import type { Job } from "../../../gen/belay/v1/job_pb.ts";
+import { clean } from "../clean.ts";
+import { progressBar } from "../progress-bar.ts";
+import { hasEnded } from "../state.ts";
+import type { ProgressPoint } from "../time-left.ts";
+import { timeLeft } from "../time-left.ts";
+import type { ChartStyle, Row } from "./chart-table.ts";
+import { chartTable } from "./chart-table.ts";
+import { formatNumber } from "./number.ts";
+import type { Range } from "./over-time.ts";
+import type { Named, Point, Series } from "./series.ts";
+import { msOfNano } from "./series.ts";
+import { usageRows } from "./usage-rows.ts";
+
+/** Widest bar. */
+const BAR_WIDTH = 40;
+
+/** What is shown. */
+export interface MetricsView {
+  readonly job: Job;
+  readonly attempt: number;
+  readonly series: Series;
+  /** Whether what the job uses is shown as well as what it says. */
+  readonly usage: boolean;
+}
+
+/** An attempt's metrics for people: progress, what it uses, what it says about itself, each over time. */
+export function metricsView({ job, attempt, series, usage }: MetricsView, chart: ChartStyle): string {
+  const range = rangeOf(series);
+  const used = usage ? usageRows(series.samples) : [];
+  const said = [...series.named.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1)).map(saidRow);
+  const tables = [
+    chartTable(["NOW", "AVERAGE", "PEAK"], used, range, chart, [1]),
+    chartTable(["LAST", "MIN", "MAX"], said, range, chart, []),
+  ];
+  const remarks = [
+    used.length > 0 && series.samples.at(-1)?.exact === false
+      ? "Sums over the processes that were seen: without a cgroup, what ended between two samples may be missing."
+      : "",
+    series.unkeptValues > 0n
+      ? `${series.unkeptValues} values are not kept: the job uses more names than the tracker keeps.`
+      : "",
+    used.length + said.length === 0 ? "No metrics yet." : "",
+  ].filter((remark) => remark !== "");
+  return [
+    headLine({ job, attempt, series, usage }, range, chart),
+    progressLine(job, series, chart),
+    ...tables.map((text) => (text === "" ? "" : `\n${text}`)),
+    ...(remarks.length === 0 ? [] : ["\n", ...remarks.flatMap((remark) => wrap(remark, chart.columns))]),
+  ].join("");
+}
+
+function headLine({ job, attempt, series }: MetricsView, range: Range, { style, columns }: ChartStyle): string {
+  const samples = series.taken;
+  const plain = [
+    attempt > 1 ? `attempt ${attempt}` : "",
+    samples === 0n
+      ? ""
+      : `${samples} ${samples === 1n ? "sample" : "samples"} in ${formatDuration(range.toMs - range.fromMs)}`,
+  ].filter((part) => part !== "");
+  const state = `${style.bold(job.jobId)}  ${style.state(job.state)}`;
+  const text = [state, ...plain].join("  ");
+  // The least important goes first where there is no room for it.
+  const width = job.jobId.length + 14 + plain.join("  ").length;
+  return `${width > columns ? state : text}\n`;
+}
+
+function progressLine(job: Job, series: Series, { columns, ascii, style }: ChartStyle): string {
+  const last = series.progress.at(-1);
+  if (last === undefined) return "";
+  const words = [percentText(last), leftText(job, series, ascii), clean(series.note)].filter((word) => word !== "");
+  const text = words.join("  ");
+  const width = Math.min(BAR_WIDTH, columns - text.length - 2);
+  const bar = (wide: number): string => style.green(progressBar(last.fraction, wide, { ascii }));
+  if (width >= 10) return `${bar(width)}  ${text}\n`;
+  const short = words.slice(0, 2).join("  ");
+  const note = words.length > 2 ? `${clean(series.note).slice(0, columns)}\n` : "";
+  return `${bar(Math.max(4, columns - short.length - 2))}  ${short}\n${note}`;
+}
+
+function percentText({ fraction }: ProgressPoint): string {
+  return `${(fraction * 100).toFixed(1).replace(/\.0$/, "")} %`;
+}
+
+function leftText(job: Job, { progress, newestMs }: Series, ascii: boolean): string {
+  if (hasEnded(job.state) || (progress.at(-1)?.fraction ?? 0) >= 1) return "";
+  // By the agent's clock, as the progress is: ours may differ.
+  const left = timeLeft(progress, newestMs);
+  return left === undefined ? `time left ${ascii ? "-" : "–"}` : `${formatDuration(left)} left`;
+}
+
+function saidRow({ name, points, last, min, max }: Named): Row {
+  const stretches = points.map((point, i) => ({
+    fromMs: startOf(points[i - 1], point),
+    toMs: point.atMs,
+    value: point.value,
+  }));
+  const known = min <= max;
+  return {
+    name: clean(name),
+    cells: [formatNumber(last.value), known ? formatNumber(min) : "", known ? formatNumber(max) : ""],
+    note: last.step === undefined ? "" : `step ${formatNumber(last.step)}`,
+    stretches,
+    // A loss that goes from 2.31 to 2.29 is drawn from there: what tells is its way, not its size.
+    ...(known && Number.isFinite(min) ? { min } : {}),
+  };
+}
+
+/** A value stands for the time since the one before. */
+function startOf(before: Point | undefined, { atMs }: Point): number {
+  return before === undefined || before.atMs > atMs ? atMs : before.atMs;
+}
+
+function rangeOf(series: Series): Range {
+  const first = series.samples[0];
+  const starts = [
+    ...(first === undefined ? [] : [msOfNano(first.merged?.firstUnixNano ?? first.sampleUnixNano)]),
+    ...[...series.named.values()].flatMap(({ points }) => points.slice(0, 1).map(({ atMs }) => atMs)),
+  ];
+  return { fromMs: Math.min(series.newestMs, ...starts), toMs: series.newestMs };
+}
+
+/** Lines of at most so many columns, at spaces. */
+function wrap(text: string, columns: number): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > columns) {
+      lines.push(`${line}\n`);
+      line = word;
+    } else {
+      line = line === "" ? word : `${line} ${word}`;
+    }
+  }
+  return [...lines, `${line}\n`];
+}
