@@ -1,5 +1,6 @@
 import { sparkline } from "../sparkline.ts";
 import type { Style } from "../style.ts";
+import { cutText, textWidth } from "../text-width.ts";
 import type { Range, Stretch } from "./over-time.ts";
 import { columnsOf } from "./over-time.ts";
 
@@ -56,7 +57,7 @@ export function chartTable(
     ]),
   ];
   const widthsOf = (): number[] =>
-    (lines[0] ?? []).map((_, i) => Math.max(...lines.map((line) => line[i]?.length ?? 0)));
+    (lines[0] ?? []).map((_, i) => Math.max(...lines.map((line) => textWidth(line[i] ?? ""))));
   const room = (): number => columns - widthsOf().reduce((sum, width) => sum + (width > 0 ? width + GAP : 0), 0);
   const drop = (column: number): void => {
     lines = lines.map((line) => line.map((cell, i) => (i === column ? "" : cell)));
@@ -72,7 +73,7 @@ export function chartTable(
         const width = widths[column] ?? 0;
         // Numbers end in one column; name and note begin in one.
         const isText = column === 0 || column === line.length - 1;
-        return width === 0 ? [] : [isText ? cell.padEnd(width) : cell.padStart(width)];
+        return width === 0 ? [] : [pad(cell, width, isText)];
       });
       const text = cells.join(" ".repeat(GAP));
       const row = rows[i - 1];
@@ -93,7 +94,11 @@ export function chartTable(
 }
 
 function cut(text: string, width: number, ascii: boolean): string {
-  if (text.length <= width) return text;
-  const mark = ascii ? "..." : "…";
-  return text.slice(0, width - mark.length) + mark;
+  const short = cutText(text, width);
+  return ascii && short !== text ? `${cutText(text, width - 2).slice(0, -1)}...` : short;
+}
+
+function pad(text: string, width: number, isText: boolean): string {
+  const fill = " ".repeat(Math.max(0, width - textWidth(text)));
+  return isText ? text + fill : fill + text;
 }

@@ -3,6 +3,7 @@ import type { Job } from "../../../gen/belay/v1/job_pb.ts";
 import { clean } from "../clean.ts";
 import { progressBar } from "../progress-bar.ts";
 import { hasEnded } from "../state.ts";
+import { cutText, textWidth } from "../text-width.ts";
 import type { ProgressPoint } from "../time-left.ts";
 import { timeLeft } from "../time-left.ts";
 import type { ChartStyle, Row } from "./chart-table.ts";
@@ -71,11 +72,11 @@ function progressLine(job: Job, series: Series, { columns, ascii, style }: Chart
   if (last === undefined) return "";
   const words = [percentText(last), leftText(job, series, ascii), clean(series.note)].filter((word) => word !== "");
   const text = words.join("  ");
-  const width = Math.min(BAR_WIDTH, columns - text.length - 2);
+  const width = Math.min(BAR_WIDTH, columns - textWidth(text) - 2);
   const bar = (wide: number): string => style.green(progressBar(last.fraction, wide, { ascii }));
   if (width >= 10) return `${bar(width)}  ${text}\n`;
   const short = words.slice(0, 2).join("  ");
-  const note = words.length > 2 ? `${clean(series.note).slice(0, columns)}\n` : "";
+  const note = words.length > 2 ? `${cutText(clean(series.note), columns)}\n` : "";
   return `${bar(Math.max(4, columns - short.length - 2))}  ${short}\n${note}`;
 }
 

@@ -3,6 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { metricsView } from "../../../../src/cli/render/metrics/view.ts";
 import { Series } from "../../../../src/cli/render/metrics/series.ts";
+import { textWidth } from "../../../../src/cli/render/text-width.ts";
 import { styleOf } from "../../../../src/cli/render/style.ts";
 import { JobSchema, JobState } from "../../../../src/gen/belay/v1/job_pb.ts";
 import { ReadMetricsResponseSchema } from "../../../../src/gen/belay/v1/job_service_pb.ts";
@@ -152,6 +153,19 @@ loss     1    1   10  ██▇▇▆▆▅▅▅▅▄▄▃▃▂▂▁▁
       metrics: [{ name: "loss", value }],
     }));
     expect(shown({ jobMetrics })).toMatch(/^loss {3}nan {4}1 {4}1 {2}/m);
+  });
+
+  it("of names and notes in wide characters stay in their columns", () => {
+    const note = "学習".repeat(30);
+    const metrics = [
+      { name: "損失", value: 1 },
+      { name: "x".repeat(40), value: 2 },
+    ];
+    const progress = { fraction: 0.5, note, readUnixNano: SECOND };
+    const lines = shown({ jobMetrics: [{ readUnixNano: SECOND, metrics, progress }] }, { columns: 60 }).split("\n");
+    expect(lines.map(textWidth).every((width) => width <= 60)).toBe(true);
+    expect(lines.find((line) => line.startsWith("損失"))).toMatch(/^損失 {26}1 {4}1 {4}1 {2}/);
+    expect(lines.find((line) => line.startsWith("xx"))).toMatch(/^x{27}… {4}2 {4}2 {4}2 {2}/);
   });
 
   it("do not let a name or a note write to the terminal", () => {
