@@ -164,7 +164,7 @@ loss     1    1   10  ██▇▇▆▆▅▅▅▅▄▄▃▃▂▂▁▁
     const progress = { fraction: 0.5, note, readUnixNano: SECOND };
     const lines = shown({ jobMetrics: [{ readUnixNano: SECOND, metrics, progress }] }, { columns: 60 }).split("\n");
     expect(lines.map(textWidth).every((width) => width <= 60)).toBe(true);
-    expect(lines.find((line) => line.startsWith("損失"))).toMatch(/^損失 {26}1 {4}1 {4}1 {2}/);
+    expect(lines.find((line) => line.startsWith("損失"))).toMatch(/^損失 {29}1 {4}1 {4}1 {2}/);
     expect(lines.find((line) => line.startsWith("xx"))).toMatch(/^x{27}… {4}2 {4}2 {4}2 {2}/);
   });
 
