@@ -49,7 +49,7 @@ describe("On a way of 1 Mbit/s with 20 MB of output waiting", () => {
     const confirmed = performance.now() - before;
     const empty = job.result?.evidence?.treeEmptyTime;
     const effective = empty === undefined ? Number.NaN : Number(empty.seconds) * 1000 + empty.nanos / 1e6 - asked;
-    const remark = `longest wait for a heartbeat ${Math.round(longest)} ms; confirmed after ${Math.round(confirmed)} ms`;
+    const remark = `a job that is canceled; longest wait for a heartbeat ${Math.round(longest)} ms; confirmed after ${Math.round(confirmed)} ms`;
     record({
       fault: "1 Mbit/s, 20 MB behind: until a cancel is effective",
       whole: effective,
