@@ -76,21 +76,21 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
     { logger, clock, cors: config.cors, requestTimeout: config.limits.requestTimeout },
   );
 
-  let exports: Export | undefined;
+  let exporting: Export | undefined;
 
   async function stop(): Promise<void> {
     leases.close();
     loop.close();
     await retention.close();
     for (const live of registry.inMemory()) await live.releaseLog();
-    await exports?.close(config.drainTimeout);
+    await exporting?.close(config.drainTimeout);
     await store.close();
   }
 
   try {
-    exports = await exportTo(config.otlp, { registry, metrics: metrics.registry, logger });
+    exporting = await exportTo(config.otlp, { registry, metrics: metrics.registry, logger });
     const open = await registry.open();
-    exports?.adopt(open);
+    exporting?.adopt(open);
     for (const live of open) if (live.attempt !== undefined) leases.grant(live);
     retention.start();
     const listener = await listen(config.listen, handle, {

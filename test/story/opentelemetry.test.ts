@@ -49,6 +49,12 @@ describe("Whoever has OpenTelemetry", { timeout: 60_000 }, () => {
     expect(collector.points).toEqual([]);
   });
 
+  it("can keep a tracker out of it, whatever the environment says", async () => {
+    const env = { OTEL_EXPORTER_OTLP_ENDPOINT: "no address" };
+    const { cli } = await tracker(env, "--otlp-endpoint", "");
+    expect(await cli.kill("SIGTERM")).toBe(0);
+  });
+
   it("is told at once what is wrong with an endpoint", async () => {
     const given = await belayEnds(["tracker", "--otlp-endpoint", "localhost:4317"]);
     expect(given.stderr).toContain('Cannot use the OTLP endpoint "localhost:4317": expected a URL such as');

@@ -81,7 +81,8 @@ export const run: Command = command({
     ["belay run --spec job.yaml", "a spec file (the JobSpec of the contract)"],
     ["belay run --job train-18", "a job that was recorded with belay submit"],
   ],
-  notes: `The job knows BELAY_JOB_ID, BELAY_ATTEMPT and BELAY_STEP. What it appends to the file $BELAY_METRICS are its own
+  notes: `The job knows BELAY_JOB_ID, BELAY_ATTEMPT and BELAY_STEP, and by TRACEPARENT where it stands in a trace; the trace of
+this command, if TRACEPARENT names one, goes on with it. What it appends to the file $BELAY_METRICS are its own
 metrics: "loss=0.31 step=10", 'progress=0.42 note="epoch 3/10"'.
 
 ${EXIT_CODES_HELP}`,

@@ -31,6 +31,7 @@ export const submit: Command = command({
     ["belay submit --name train -- python train.py", "record it"],
     ["belay run --job $(belay submit --spec job.yaml)", "record it, and run it here"],
   ],
+  notes: "TRACEPARENT and TRACESTATE (W3C Trace Context) of the environment become part of the job's spec.",
   run: async (call) => {
     const { flags, io } = call;
     const spec = await specOf(call);

@@ -87,9 +87,10 @@ const flagTable = {
     help: "keep this much output of one job's attempt; what comes beyond shows as a gap; 0: all",
   }),
   otlpEndpoint: text({
-    variable: "OTEL_EXPORTER_OTLP_ENDPOINT",
     value: "URL",
-    help: "export jobs as spans and what they use as metrics, by OTLP over HTTP, such as http://127.0.0.1:4318",
+    help:
+      "export jobs as spans and what they use as metrics, by OTLP over HTTP, such as http://127.0.0.1:4318; " +
+      "default: OTEL_EXPORTER_OTLP_ENDPOINT; empty: nowhere",
   }),
   otlpMetricsInterval: duration({ default: "10s", help: "time between two exports of what jobs use; 0: none" }),
   repair: toggle({ help: "with check: mend what can be mended" }),
@@ -127,7 +128,8 @@ SIGHUP has it read certificates and tokens again, in a terminal as well as under
 it runs in is closed, it stops in order, as with SIGTERM; under nohup it goes on.`,
   run: async ({ flags: typed, given, args, io }) => {
     const config = typed.config === undefined ? {} : await readConfigFile(typed.config, flagTable, given);
-    const flags: Values<typeof flagTable> = { ...typed, ...config };
+    const set: Values<typeof flagTable> = { ...typed, ...config };
+    const flags = { ...set, otlpEndpoint: set.otlpEndpoint ?? io.env["OTEL_EXPORTER_OTLP_ENDPOINT"] };
     if (args[0] === "check") return checkCommand(args[1] ?? flags.data, flags.repair, io);
     if (args[0] !== undefined) throw wanted("the action", args[0], '"check", or nothing to start a tracker');
     if (flags.repair)
@@ -185,7 +187,7 @@ async function trackerOptions(flags: Values<typeof flagTable>): Promise<TrackerO
     retention: { age: flags.retainAge, bytes: flags.retainSize },
     logLimit: flags.logLimit,
     insecure: flags.insecure,
-    ...(flags.otlpEndpoint === undefined
+    ...(flags.otlpEndpoint === undefined || flags.otlpEndpoint === ""
       ? {}
       : { otlp: { endpoint: flags.otlpEndpoint, metricsInterval: flags.otlpMetricsInterval } }),
     ...(tls === undefined ? {} : { tls }),

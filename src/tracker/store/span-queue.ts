@@ -84,8 +84,11 @@ export class SpanQueue {
   async remove(last: number): Promise<void> {
     await this.group.add(
       () => {
-        this.sql.run("DELETE FROM spans WHERE id <= ?", last);
-        this.size = undefined;
+        const size = this.measured();
+        for (const row of this.sql.all("DELETE FROM spans WHERE id <= ? RETURNING length(body) AS bytes", last)) {
+          size.count--;
+          size.bytes -= Number(row["bytes"]);
+        }
       },
       () => this.recount(),
     );

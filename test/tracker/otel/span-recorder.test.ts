@@ -1,7 +1,13 @@
+import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "vitest";
 import { parseTraceParent } from "../../../src/base/trace-context.ts";
-import { EndReason, JobState, Outcome } from "../../../src/gen/belay/v1/job_pb.ts";
+import { systemClock } from "../../../src/base/clock.ts";
+import { EndReason, JobResultSchema, JobSchema, JobState, Outcome } from "../../../src/gen/belay/v1/job_pb.ts";
+import { EventSchema } from "../../../src/gen/belay/v1/tracker_service_pb.ts";
+import { LiveJob } from "../../../src/tracker/jobs/live-job.ts";
+import type { SpanRecord } from "../../../src/tracker/otel/span-record.ts";
+import { SpanRecorder } from "../../../src/tracker/otel/span-recorder.ts";
 import type { TrackerOptions } from "../../../src/tracker/options.ts";
 import { OtlpCollector } from "../../helpers/otlp-collector.ts";
 import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
@@ -127,6 +133,33 @@ describe("A span", () => {
     other.result();
     await collector.span("job other");
     expect(collector.spans.filter(({ attributes }) => attributes["belay.job.id"] === "a")).toHaveLength(2);
+  });
+
+  it("is the same one if the change that ended it could not be stored and comes again", () => {
+    const traceParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const stored = (traceNotes: string, state: JobState): LiveJob => {
+      const job = create(JobSchema, { jobId: "a", spec: someSpec, state, traceParent, attempts: [{ attempt: 1 }] });
+      return new LiveJob({ key: 1, job, resumeState: state, events: new Map(), commands: [], traceNotes });
+    };
+    const recorder = new SpanRecorder(systemClock);
+    const kind = { case: "stepStarted" as const, value: { step: 1, name: "work" } };
+    const started = { attempt: 1, event: create(EventSchema, { kind }) };
+    const { notes = "" } = recorder.record(stored("", JobState.RUNNING), { event: started }) ?? {};
+    expect(notes).toContain("work");
+    const ids = () => {
+      const live = stored(notes, JobState.RUNNING);
+      recorder.adopt(live);
+      live.job.state = JobState.SUCCEEDED;
+      const result = create(JobResultSchema, { outcome: Outcome.SUCCEEDED, step: 1, exitCode: 0 });
+      Object.assign(live.job, { result }).attempts[0]!.result = result;
+      const change = recorder.record(live, {});
+      expect(change?.notes).toBe("");
+      expect(recorder.record(live, {})).toBeUndefined();
+      return change?.ended.map((text) => (JSON.parse(text) as SpanRecord).span.spanId);
+    };
+    const first = ids();
+    expect(new Set(first).size).toBe(3);
+    expect(ids()).toEqual(first);
   });
 
   it("of a job that ran before there was an endpoint begins where the job did", async () => {

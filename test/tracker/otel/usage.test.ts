@@ -63,6 +63,50 @@ describe("What a running job uses", () => {
     });
   });
 
+  it("is exported in all that is known of it, and in no more", async () => {
+    const { collector, address } = await exporting();
+    const agent = new ScriptedAgent(address, "a");
+    await agent.hello({ spec: someSpec });
+    const gpu = { index: 1, uuid: "GPU-1", name: "H100", utilization: 0.5, memoryUsedBytes: 3n, memoryTotalBytes: 4n };
+    const usage = {
+      cpuSeconds: 1,
+      cpuCores: 0.5,
+      cpuLimitCores: 2,
+      memoryBytes: 7n,
+      memoryLimitBytes: 8n,
+      processes: 3,
+    };
+    const more = { threads: 4, openFiles: 5, diskReadBytes: 6n, networkSentBytes: 9n, memoryPressure: 0.25 };
+    const gpus = [{ ...gpu, jobMemoryBytes: 2n, temperatureCelsius: 40, powerWatts: 70 }];
+    agent.event({ case: "metricSample", value: { sampleUnixNano: 5_000_000_000n, ...usage, ...more, gpus } });
+    await collector.until(() => collector.latest("belay.job.gpu.power"));
+    const device = { "hw.id": "GPU-1", "hw.name": "H100", "belay.gpu.index": 1 };
+    const identity = { "belay.job.id": "a", "belay.job.name": "some", "belay.attempt": 1 };
+    const seen = collector.points.map(({ metric, unit, value, counts, attributes }) => {
+      const own = Object.entries(attributes).filter(([name]) => !Object.hasOwn(identity, name));
+      return JSON.stringify([metric, unit, value, counts, Object.fromEntries(own)]);
+    });
+    expect([...new Set(seen)].map((text) => JSON.parse(text) as unknown)).toEqual([
+      ["belay.job.cpu.time", "s", 1, true, {}],
+      ["belay.job.cpu.usage", "{cpu}", 0.5, false, {}],
+      ["belay.job.cpu.limit", "{cpu}", 2, false, {}],
+      ["belay.job.memory.usage", "By", 7, false, {}],
+      ["belay.job.memory.limit", "By", 8, false, {}],
+      ["belay.job.processes", "{process}", 3, false, {}],
+      ["belay.job.threads", "{thread}", 4, false, {}],
+      ["belay.job.open_files", "{file}", 5, false, {}],
+      ["belay.job.disk.io", "By", 6, true, { "disk.io.direction": "read" }],
+      ["belay.job.network.io", "By", 9, true, { "network.io.direction": "transmit" }],
+      ["belay.job.pressure", "1", 0.25, false, { "belay.resource": "memory" }],
+      ["belay.job.gpu.utilization", "1", 0.5, false, device],
+      ["belay.job.gpu.memory.usage", "By", 3, false, { ...device, "belay.gpu.user": "all" }],
+      ["belay.job.gpu.memory.usage", "By", 2, false, { ...device, "belay.gpu.user": "job" }],
+      ["belay.job.gpu.memory.limit", "By", 4, false, device],
+      ["belay.job.gpu.temperature", "Cel", 40, false, device],
+      ["belay.job.gpu.power", "W", 70, false, device],
+    ]);
+  });
+
   it("is exported a last time after its end, and then no more", async () => {
     const { collector, address } = await exporting();
     const agent = new ScriptedAgent(address, "a");
