@@ -1,4 +1,5 @@
 import fs from "node:fs";
+import { errnoOf } from "../../base/errors.ts";
 
 /** One process as `/proc/PID/stat` shows it. A process is its pid *and* its start time: pids are used again. */
 export interface ProcessEntry {
@@ -23,7 +24,8 @@ export interface ProcessEntry {
 
 /** Clock ticks in a second; Linux shows 100 to programs on every machine that Node runs on. */
 export const TICKS_PER_SECOND = 100;
-const PAGE_BYTES = 4096;
+/** Type of the entry in `/proc/self/auxv` that holds the size of a page: AT_PAGESZ of getauxval(3). */
+const AUXV_PAGE_SIZE = 6n;
 
 // One buffer serves all reads: they are synchronous, and nothing keeps a view of it.
 const scratch = Buffer.allocUnsafe(128 * 1024);
@@ -33,8 +35,17 @@ export function hasProc(): boolean {
   return process.platform === "linux";
 }
 
-/** The beginning of a small file of the kernel, at most 128 KiB, or undefined when it is gone or not to be read. */
+/** A file of the kernel, at most 128 KiB, or undefined when it is gone or not to be read. */
 export function readKernelFile(path: string): string | undefined {
+  return read(path, false);
+}
+
+/** The same for a file of one record, such as all in `/proc/PID` that describe one process: one read gives it whole. */
+export function readKernelRecord(path: string): string | undefined {
+  return read(path, true);
+}
+
+function read(path: string, record: boolean): string | undefined {
   let fd: number;
   try {
     fd = fs.openSync(path, "r");
@@ -42,11 +53,29 @@ export function readKernelFile(path: string): string | undefined {
     return undefined;
   }
   try {
-    return scratch.toString("latin1", 0, fs.readSync(fd, scratch, 0, scratch.length, null));
+    let length = 0;
+    for (;;) {
+      // Of a list, one read gives no more than a page: some six hundred pids.
+      const read = fs.readSync(fd, scratch, length, scratch.length - length, null);
+      length += read;
+      if (record || read === 0 || length === scratch.length) return scratch.toString("latin1", 0, length);
+    }
   } catch {
     return undefined;
   } finally {
     fs.closeSync(fd);
+  }
+}
+
+/** The pid namespace of the machine itself, whose number is fixed: PROC_PID_INIT_INO of the kernel. */
+const MACHINE_PIDS = "pid:[4026531836]";
+
+/** Whether pids mean here what they mean to the kernel's drivers; in a container they do not. */
+export function seesMachinePids(): boolean {
+  try {
+    return fs.readlinkSync("/proc/self/ns/pid") === MACHINE_PIDS;
+  } catch {
+    return false;
   }
 }
 
@@ -71,7 +100,7 @@ export function listPids(): number[] {
 
 /** Looks at one process, or undefined when there is none of that pid. */
 export function readProcess(pid: number): ProcessEntry | undefined {
-  const text = readKernelFile(`/proc/${pid}/stat`);
+  const text = readKernelRecord(`/proc/${pid}/stat`);
   if (text === undefined) return undefined;
   // The name may hold spaces and parentheses, so fields are counted from its end (proc_pid_stat(5)).
   const open = text.indexOf("(");
@@ -90,8 +119,61 @@ export function readProcess(pid: number): ProcessEntry | undefined {
     childTicks: number(16) + number(17),
     threads: number(20),
     startTime: number(22),
-    memoryBytes: number(24) * PAGE_BYTES,
+    memoryBytes: number(24) * pageBytes(),
   };
+}
+
+let knownPageBytes: number | undefined;
+
+/** Size of a page: 4096 on x64, and up to 65536 on arm64. */
+export function pageBytes(): number {
+  return (knownPageBytes ??= readPageBytes());
+}
+
+function readPageBytes(): number {
+  const auxv = Buffer.from(readKernelFile("/proc/self/auxv") ?? "", "latin1");
+  for (let at = 0; at + 16 <= auxv.length; at += 16) {
+    if (auxv.readBigUInt64LE(at) === AUXV_PAGE_SIZE) return Number(auxv.readBigUInt64LE(at + 8));
+  }
+  return 4096;
+}
+
+/** Whether there is a process of this pid, were it a zombie. Cheaper than looking at it. */
+export function pidExists(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errnoOf(error) === "EPERM";
+  }
+}
+
+/**
+ * How many file descriptors a process has open.
+ *
+ * @returns undefined when it is gone or not for us to know
+ */
+export function countOpenFiles(pid: number): number | undefined {
+  const directory = `/proc/${pid}/fd`;
+  try {
+    // Since Linux 6.2 the directory's size is their number; before, it is 0.
+    const size = fs.statSync(directory, { throwIfNoEntry: false })?.size;
+    if (size === undefined || size > 0) return size;
+    return fs.readdirSync(directory).length;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The same for several processes; undefined when one of them does not let us know. */
+export function sumOpenFiles(entries: readonly ProcessEntry[]): number | undefined {
+  let sum = 0;
+  for (const entry of entries) {
+    const count = isAlive(entry) ? countOpenFiles(entry.pid) : 0;
+    if (count === undefined && pidExists(entry.pid)) return undefined;
+    sum += count ?? 0;
+  }
+  return sum;
 }
 
 /** Whether an entry is more than a zombie: those wait only for their parent to take note. */
