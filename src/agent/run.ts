@@ -226,6 +226,7 @@ class Agent {
           report.event({ case: "stepEnded", value: step });
           if (step.step === main) this.endStalemate(options.flushTimeout ?? DEFAULTS.flushTimeout);
         },
+        usage: (sample) => report.event({ case: "metricSample", value: sample }),
         notice: (step, message) => report.notice(step, output.text(message)),
         output: (stream, step, data, readUnixNano) => {
           if (!this.discarding) return output.take(stream, step, data, readUnixNano);

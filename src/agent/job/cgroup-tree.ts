@@ -3,12 +3,15 @@ import { join } from "node:path";
 import { sleep } from "../../base/clock.ts";
 import { errnoOf } from "../../base/errors.ts";
 import { Containment } from "../../gen/belay/v1/job_pb.ts";
+import { cgroupIo, cgroupPressure } from "./cgroup-stats.ts";
 import { cgroupNumber, cgroupPids, removeCgroup } from "./cgroup.ts";
 import { deliver } from "./deliver.ts";
 import { MemoryControl } from "./memory-control.ts";
 import { MoveAhead } from "./move-ahead.ts";
-import { isAlive, type ProcessEntry, readProcess } from "./proc.ts";
-import type { ProcessTree, TreeUsage } from "./tree.ts";
+import { isAlive, type ProcessEntry, readProcess, sumOpenFiles } from "./proc.ts";
+import { takeReaped } from "./reaped.ts";
+import { IoAccounts } from "./tree-accounts.ts";
+import type { ProcessTree, TreeDetails, TreeUsage } from "./tree.ts";
 
 /** How long a freeze waits for every process to stand still. */
 const FREEZE_WAIT_MS = 1000;
@@ -24,6 +27,7 @@ export class CgroupTree implements ProcessTree {
   private frozen = false;
   private peakMemory = 0;
   private lastCpuSeconds = 0;
+  private readonly io = new IoAccounts();
 
   /**
    * @param parent the agent's own cgroup
@@ -61,7 +65,10 @@ export class CgroupTree implements ProcessTree {
     return this.memory?.ownDirectory ?? "";
   }
 
-  adopt(): void {}
+  adopt(): void {
+    // What our other children have used is not the job's.
+    takeReaped();
+  }
 
   claim(entries: readonly ProcessEntry[]): void {
     for (const entry of entries) this.move(entry.pid, this.directory);
@@ -107,20 +114,38 @@ export class CgroupTree implements ProcessTree {
     this.write("cgroup.freeze", "0");
   }
 
+  reaped(): void {
+    this.io.addReaped(takeReaped());
+  }
+
   usage(): TreeUsage {
-    const members = this.members();
     const cpu = cgroupNumber(join(this.directory, "cpu.stat"), "usage_usec");
     if (cpu !== undefined) this.lastCpuSeconds = cpu / 1e6;
-    const sampled = members.reduce((sum, entry) => sum + entry.memoryBytes, 0);
-    this.peakMemory = Math.max(this.peakMemory, sampled);
-    const peak = this.memory?.peak();
+    const memory = this.memory?.measure();
+    const resident = memory?.current ?? this.members().reduce((sum, entry) => sum + entry.memoryBytes, 0);
+    this.peakMemory = Math.max(this.peakMemory, memory?.most ?? resident);
     return {
       cpuSeconds: this.lastCpuSeconds,
-      memoryBytes: this.memory?.current() ?? sampled,
-      peakMemoryBytes: peak ?? this.peakMemory,
-      processes: members.length,
-      threads: members.reduce((sum, entry) => sum + entry.threads, 0),
-      exact: peak !== undefined,
+      memoryBytes: resident,
+      peakMemoryBytes: this.peakMemory,
+      processes: cgroupPids(this.directory).length,
+      threads: cgroupPids(this.directory, "threads").length,
+      exact: memory?.peakKnown === true,
+    };
+  }
+
+  details(): TreeDetails {
+    const { directory } = this;
+    const members = this.members();
+    return {
+      pids: members.map((entry) => entry.pid),
+      openFiles: sumOpenFiles(members),
+      disk: cgroupIo(directory) ?? this.io.update(members),
+      pressure: {
+        cpu: cgroupPressure(directory, "cpu"),
+        memory: cgroupPressure(directory, "memory"),
+        io: cgroupPressure(directory, "io"),
+      },
     };
   }
 

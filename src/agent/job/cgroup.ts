@@ -48,11 +48,11 @@ export function cgroupNumber(file: string, name?: string): number | undefined {
   return Number.isNaN(number) ? undefined : number;
 }
 
-/** Pids in a cgroup and those below it. */
-export function cgroupPids(directory: string): number[] {
-  const pids = (readKernelFile(join(directory, "cgroup.procs")) ?? "").split("\n").filter(Boolean).map(Number);
+/** Pids in a cgroup and those below it, zombies left out; or the ids of their threads. */
+export function cgroupPids(directory: string, what: "procs" | "threads" = "procs"): number[] {
+  const pids = (readKernelFile(join(directory, `cgroup.${what}`)) ?? "").split("\n").filter(Boolean).map(Number);
   if ((cgroupNumber(join(directory, "cgroup.stat"), "nr_descendants") ?? 0) > 0) {
-    for (const child of children(directory)) pids.push(...cgroupPids(child));
+    for (const child of children(directory)) pids.push(...cgroupPids(child, what));
   }
   return pids;
 }

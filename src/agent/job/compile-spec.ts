@@ -8,6 +8,9 @@ import { parseSignal } from "./signals.ts";
 /** Time between stop signal and SIGKILL where nobody says another. */
 export const DEFAULT_GRACE_MS = 10_000;
 
+/** Time between two samples of what a job uses, where nobody says another. */
+const DEFAULT_METRICS_INTERVAL_MS = 5000;
+
 /** One program to be run. */
 export interface Step {
   /** From 1. */
@@ -34,6 +37,8 @@ export interface CompiledSpec {
   readonly keepDescendants: boolean;
   /** 0: no limit. */
   readonly memoryLimitBytes: number;
+  /** Time between two samples; 0: only at the start and the end of each step. */
+  readonly metricsInterval: number;
 }
 
 /**
@@ -78,6 +83,7 @@ export function compileSpec(spec: JobSpec): CompiledSpec {
     stopSignal: spec.stopSignal === "" ? "SIGTERM" : parseSignal(spec.stopSignal, "stopSignal", "BAD_SPEC"),
     keepDescendants: spec.keepDescendants,
     memoryLimitBytes: Number(spec.memoryLimitBytes),
+    metricsInterval: span("metricsInterval", spec.metricsInterval, DEFAULT_METRICS_INTERVAL_MS),
   });
 }
 

@@ -1,13 +1,17 @@
 import { sleep } from "../../base/clock.ts";
 import { Containment } from "../../gen/belay/v1/job_pb.ts";
 import { deliver, sendTo, sendToGroup } from "./deliver.ts";
-import { environmentHolds, isAlive, listPids, type ProcessEntry, readProcess, TICKS_PER_SECOND } from "./proc.ts";
-import type { ProcessTree, TreeUsage } from "./tree.ts";
+import { environmentHolds, isAlive, listPids, type ProcessEntry, readProcess, sumOpenFiles } from "./proc.ts";
+import { takeReaped } from "./reaped.ts";
+import { CpuAccounts, IoAccounts } from "./tree-accounts.ts";
+import type { ProcessTree, TreeDetails, TreeUsage } from "./tree.ts";
 
 /** How long a freeze waits for every process to stop. */
 const FREEZE_WAIT_MS = 1000;
 /** How often one look goes over the list of processes, to meet those that were born during it. */
 const LOOK_ROUNDS = 2;
+/** Of so many looks that only measure, one is as thorough as the others are. */
+const THOROUGH_EVERY = 16;
 /** The same when it is to kill. */
 const KILL_ROUNDS = 5;
 /** How far up a process's ancestors are followed. */
@@ -25,20 +29,19 @@ export class GroupTree implements ProcessTree {
   private readonly cookie: string;
   /** Members by pid: those seen last time. */
   private known = new Map<number, ProcessEntry>();
-  /** Others by pid, with their start time, whose environment was read and has no cookie. None is gained later. */
+  /** Others by pid, with their start time: the kernel's, and those whose environment was read and has no cookie. */
   private readonly strangers = new Map<number, number>();
   /** Process groups and sessions made by members. A number in use as such is not given to a new process. */
   private readonly groups = new Set<number>();
   private frozen = false;
-  private retiredTicks = 0;
-  private mostTicks = 0;
+  private readonly cpu = new CpuAccounts();
+  private readonly io = new IoAccounts();
+  private cpuSeconds = 0;
+  private measured = 0;
   private peakMemory = 0;
-  /** What our ended children have used, before the job's: what is added since is the job's. */
-  private readonly reapedBefore: number;
 
   constructor(cookie: string) {
     this.cookie = cookie;
-    this.reapedBefore = readProcess(process.pid)?.childTicks ?? 0;
   }
 
   start<T>(spawn: () => T): T {
@@ -46,6 +49,8 @@ export class GroupTree implements ProcessTree {
   }
 
   adopt(pid: number): void {
+    // What our other children have used is not the job's.
+    takeReaped();
     this.groups.add(pid);
     const entry = readProcess(pid);
     if (entry !== undefined) this.known.set(pid, entry);
@@ -99,17 +104,37 @@ export class GroupTree implements ProcessTree {
     this.signal("SIGCONT");
   }
 
+  reaped(): void {
+    const reaped = takeReaped();
+    this.cpu.addReaped(reaped);
+    this.io.addReaped(reaped);
+  }
+
   usage(): TreeUsage {
-    const members = this.members();
+    this.measured += 1;
+    const found = this.measured % THOROUGH_EVERY === 0 ? this.look() : this.glance();
+    const members = [...found.values()].filter(isAlive);
     const memoryBytes = members.reduce((sum, entry) => sum + entry.memoryBytes, 0);
     this.peakMemory = Math.max(this.peakMemory, memoryBytes);
     return {
-      cpuSeconds: this.ticks() / TICKS_PER_SECOND,
+      cpuSeconds: this.cpuSeconds,
       memoryBytes,
       peakMemoryBytes: this.peakMemory,
       processes: members.length,
       threads: members.reduce((sum, entry) => sum + entry.threads, 0),
       exact: false,
+    };
+  }
+
+  /** Of the processes that the last look found. */
+  details(): TreeDetails {
+    const entries = [...this.known.values()];
+    return {
+      pids: [...this.known.keys()],
+      openFiles: sumOpenFiles(entries),
+      disk: this.io.update(entries),
+      // Without a cgroup there is only the machine's.
+      pressure: { cpu: undefined, memory: undefined, io: undefined },
     };
   }
 
@@ -152,22 +177,52 @@ export class GroupTree implements ProcessTree {
         if (isAlive(entry)) onFound?.(entry);
       }
     }
+    for (const pid of this.strangers.keys()) if (!entries.has(pid)) this.strangers.delete(pid);
+    return this.conclude(entries, found);
+  }
+
+  /**
+   * Looks at members and at what is new: most processes of a machine are neither, and none of those comes to be a member.
+   * It could be fooled by a stranger's pid that is given out again, to a member, between two looks.
+   */
+  private glance(): Map<number, ProcessEntry> {
+    const entries = new Map<number, ProcessEntry>();
+    const found = new Map<number, ProcessEntry>();
+    const pids = new Set(listPids());
+    for (const pid of this.strangers.keys()) if (!pids.has(pid)) this.strangers.delete(pid);
+    for (const pid of pids) {
+      const entry = this.strangers.has(pid) && !this.known.has(pid) ? undefined : readProcess(pid);
+      if (entry === undefined) continue;
+      entries.set(pid, entry);
+      if (this.recognize(entry)) found.set(pid, entry);
+    }
+    return this.conclude(entries, found);
+  }
+
+  /** Adds members that show themselves only by their ancestors, and keeps what was seen. */
+  private conclude(
+    entries: ReadonlyMap<number, ProcessEntry>,
+    found: Map<number, ProcessEntry>,
+  ): Map<number, ProcessEntry> {
     for (const entry of entries.values()) this.addDescendant(entry, entries, found);
     for (const entry of found.values()) {
       // What a member leads is the job's.
       if (entry.group === entry.pid || entry.session === entry.pid) this.groups.add(entry.pid);
     }
-    for (const pid of this.strangers.keys()) if (!entries.has(pid)) this.strangers.delete(pid);
-    this.forgetGroups(entries);
-    this.retire(found);
+    this.forgetGroups(found);
+    this.cpuSeconds = this.cpu.update(found.values());
     this.known = found;
     return found;
   }
 
   /** Whether a process shows by itself that it is a member. */
   private recognize(entry: ProcessEntry): boolean {
+    if (entry.pid === process.pid) return false;
     // 2 is the kernel's own; what descends from it are its threads.
-    if (entry.pid <= 2 || entry.parentPid === 2 || entry.pid === process.pid) return false;
+    if (entry.pid <= 2 || entry.parentPid === 2) {
+      this.strangers.set(entry.pid, entry.startTime);
+      return false;
+    }
     if (this.known.get(entry.pid)?.startTime === entry.startTime) return true;
     if (this.groups.has(entry.group) || this.groups.has(entry.session)) return true;
     if (this.strangers.get(entry.pid) === entry.startTime) return false;
@@ -195,29 +250,13 @@ export class GroupTree implements ProcessTree {
     }
   }
 
-  /** A group or session that nobody is in any more may come to be someone else's. */
-  private forgetGroups(entries: ReadonlyMap<number, ProcessEntry>): void {
+  /** A group or session that nobody is in any more may come to be someone else's. Who is in one is a member. */
+  private forgetGroups(members: ReadonlyMap<number, ProcessEntry>): void {
     const used = new Set<number>();
-    for (const entry of entries.values()) {
+    for (const entry of members.values()) {
       used.add(entry.group);
       used.add(entry.session);
     }
     for (const group of this.groups) if (!used.has(group)) this.groups.delete(group);
-  }
-
-  /** Keeps the time of processes that are gone, unless their parent has it in its account. */
-  private retire(found: ReadonlyMap<number, ProcessEntry>): void {
-    for (const entry of this.known.values()) {
-      if (found.get(entry.pid)?.startTime === entry.startTime) continue;
-      if (!found.has(entry.parentPid)) this.retiredTicks += entry.ticks + entry.childTicks;
-    }
-  }
-
-  private ticks(): number {
-    let sum = this.retiredTicks;
-    for (const entry of this.known.values()) sum += entry.ticks + entry.childTicks;
-    const reaped = (readProcess(process.pid)?.childTicks ?? 0) - this.reapedBefore;
-    this.mostTicks = Math.max(this.mostTicks, sum, reaped);
-    return this.mostTicks;
   }
 }

@@ -16,8 +16,11 @@ import { StepEndedSchema, StepStartedSchema } from "../../gen/belay/v1/tracker_s
 import { Closing } from "./closing.ts";
 import { type CompiledSpec, compileSpec, type Step } from "./compile-spec.ts";
 import { sendToGroup } from "./deliver.ts";
+import { helperEnvironment } from "./environment.ts";
+import { GpuSource } from "./gpu/gpu-source.ts";
 import { Ladder, type TreeEnd } from "./ladder.ts";
 import { type Launched, launchStep } from "./launch.ts";
+import { LimitFinder } from "./limits.ts";
 import { countOomKillsAround } from "./memory-control.ts";
 import { Output } from "./output.ts";
 import { prepareJob, type PreparedJob } from "./prepare.ts";
@@ -98,7 +101,15 @@ class JobRun implements Job {
     this.timeouts = new StepTimeouts(spec, (message) => this.end({ reason: EndReason.TIMED_OUT, message }));
     const { memoryLimitBytes } = spec;
     const unlimited = memoryLimitBytes > 0 ? prepared.tree.limitMemory(memoryLimitBytes) : undefined;
-    this.sampler = new Sampler(prepared.tree, unlimited === undefined ? memoryLimitBytes : 0);
+    this.sampler = new Sampler(prepared.tree, {
+      limits: new LimitFinder(prepared.cgroup, prepared.memoryCgroup),
+      memoryLimitBytes: unlimited === undefined ? memoryLimitBytes : 0,
+      gpus: new GpuSource({
+        environment: helperEnvironment(options.environment),
+        logger: options.logger,
+        interval: spec.metricsInterval,
+      }),
+    });
     prepared.pipes.provide(spec.steps.length * 2);
     this.done = this.run();
   }
@@ -171,7 +182,10 @@ class JobRun implements Job {
   }
 
   sample(): Promise<MetricSample | undefined> {
-    return Promise.resolve(this.running === undefined ? undefined : this.sampler.sample(this.running.step.number));
+    const { running } = this;
+    return Promise.resolve(
+      running === undefined ? undefined : this.sampler.sample(running.step.number, running.process.pid),
+    );
   }
 
   resumeOutput(): void {
@@ -190,11 +204,11 @@ class JobRun implements Job {
     try {
       return await this.finish(verdict);
     } finally {
-      this.sampler.stop();
+      const measured = this.sampler.close();
       this.running = undefined;
       this.output.close();
       await this.handlers.outputEnded?.();
-      await this.prepared.close();
+      await Promise.all([this.prepared.close(), measured]);
       this.current = finalState(verdict.outcome);
     }
   }
@@ -246,6 +260,7 @@ class JobRun implements Job {
     this.output.add(LogStream.STDERR, step.number, stderr);
     this.timeouts.started(step);
     this.sampler.start();
+    this.tellUsage(launched);
     return this.running;
   }
 
@@ -272,8 +287,13 @@ class JobRun implements Job {
         duration: durationFromMs(Math.round(performance.now() - running.start)),
       }),
     );
+    this.tellUsage(running);
     for (const group of this.groups) if (!sendToGroup(group, 0)) this.groups.delete(group);
     this.prepared.watcher.setGroups([...this.groups]);
+  }
+
+  private tellUsage({ step, process }: Launched): void {
+    this.handlers.usage?.(this.sampler.sample(step.number, process.pid));
   }
 
   /** Makes sure of the limit now that something runs under it: a kernel may refuse one that is exceeded already. */

@@ -31,6 +31,15 @@ const V1: Files = {
   inactive: "total_inactive_file",
 };
 
+/** What a job's cgroup holds of memory, in bytes. */
+interface MemoryUse {
+  readonly current: number;
+  /** Most at one time. */
+  readonly most: number;
+  /** Whether the kernel keeps the peak, so that none between two looks is missed. */
+  readonly peakKnown: boolean;
+}
+
 /** The memory controller of a job's cgroup: what it counts and limits. In the hybrid layout it is a v1 hierarchy's. */
 export class MemoryControl {
   private readonly directory: string;
@@ -38,6 +47,9 @@ export class MemoryControl {
   /** The agent's own cgroup in the controller's hierarchy; undefined when that is the one of the processes. */
   private readonly home: string | undefined;
   private limit = 0;
+  private most = 0;
+  private kernelPeak = 0;
+  private lastCache = 0;
 
   private constructor(directory: string, files: Files, home: string | undefined) {
     this.directory = directory;
@@ -114,16 +126,22 @@ export class MemoryControl {
     return undefined;
   }
 
-  /** What is in use and could not simply be dropped, as page cache could. */
-  current(): number | undefined {
+  /** What is in use and could not simply be dropped, as page cache could. Undefined: not known. */
+  measure(): MemoryUse | undefined {
     const all = cgroupNumber(join(this.directory, this.files.current));
     if (all === undefined) return undefined;
-    return Math.max(0, all - (cgroupNumber(join(this.directory, "memory.stat"), this.files.inactive) ?? 0));
-  }
-
-  /** Most at one time, page cache included. */
-  peak(): number | undefined {
-    return cgroupNumber(join(this.directory, this.files.peak));
+    const cache = cgroupNumber(join(this.directory, "memory.stat"), this.files.inactive) ?? 0;
+    const current = Math.max(0, all - cache);
+    this.most = Math.max(this.most, current);
+    const peak = cgroupNumber(join(this.directory, this.files.peak));
+    // The kernel's peak has the page cache in it, which the peak of a job that writes a large file would show instead of
+    // what it needs. When it rises, the cache was hardly larger than now or at the look before.
+    if (peak !== undefined && peak > this.kernelPeak) {
+      this.most = Math.max(this.most, peak - Math.max(cache, this.lastCache));
+      this.kernelPeak = peak;
+    }
+    this.lastCache = cache;
+    return { current, most: this.most, peakKnown: peak !== undefined };
   }
 
   oomKills(): number | undefined {

@@ -2,7 +2,6 @@ import { spawn } from "node:child_process";
 import fs from "node:fs";
 import { join } from "node:path";
 import { BelayError, messageOf } from "../../base/errors.ts";
-import { removeAll } from "../../base/remove.ts";
 
 /**
  * Real pipes, which Node does not make: its "pipe" is a socket pair, and `echo x > /dev/stderr` fails on one with
@@ -59,7 +58,7 @@ export class Pipes {
   /** Removes directory and unused pipes. */
   async close(): Promise<void> {
     await this.making.catch(() => undefined);
-    removeAll(this.directory);
+    fs.rmSync(this.directory, { recursive: true, force: true });
   }
 
   private name(index: number): string {

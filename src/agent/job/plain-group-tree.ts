@@ -1,7 +1,7 @@
 import { errnoOf } from "../../base/errors.ts";
 import { Containment } from "../../gen/belay/v1/job_pb.ts";
 import type { ProcessEntry } from "./proc.ts";
-import type { ProcessTree, TreeUsage } from "./tree.ts";
+import type { ProcessTree, TreeDetails, TreeUsage } from "./tree.ts";
 
 /** A tree held by its process groups alone, where there is no /proc: macOS. What leaves its group is not found. */
 export class PlainGroupTree implements ProcessTree {
@@ -67,6 +67,13 @@ export class PlainGroupTree implements ProcessTree {
     this.measuring ??= this.measure().finally(() => (this.measuring = undefined));
     const { cpuSeconds, memoryBytes, peakMemoryBytes } = this.measured;
     return { cpuSeconds, memoryBytes, peakMemoryBytes, processes, threads: processes, exact: false };
+  }
+
+  reaped(): void {}
+
+  details(): TreeDetails {
+    const pressure = { cpu: undefined, memory: undefined, io: undefined };
+    return { pids: [...this.groups], openFiles: undefined, disk: undefined, pressure };
   }
 
   limitMemory(): string {

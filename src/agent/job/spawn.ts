@@ -74,6 +74,7 @@ export async function spawnStep(options: SpawnOptions): Promise<SpawnedProcess |
     exit: undefined,
     exited: new Promise((resolve) => {
       child.once("exit", (code, signal) => {
+        tree.reaped();
         spawned.exit = { code: code ?? undefined, signal: signal ?? undefined, time: Date.now() };
         resolve(spawned.exit);
       });

@@ -1,5 +1,6 @@
 import type { Containment } from "../../gen/belay/v1/job_pb.ts";
 import type { ProcessEntry } from "./proc.ts";
+import type { ProcessIo } from "./process-io.ts";
 
 /** What a tree has used so far. */
 export interface TreeUsage {
@@ -8,10 +9,21 @@ export interface TreeUsage {
   readonly memoryBytes: number;
   /** Most memory at one time, as far as it is known. */
   readonly peakMemoryBytes: number;
+  /** Zombies left out. */
   readonly processes: number;
   readonly threads: number;
   /** Whether processor time and peak come from the kernel's own counters. */
   readonly exact: boolean;
+}
+
+/** What takes longer to find out about a tree. Undefined: not known. */
+export interface TreeDetails {
+  /** Of the processes that are there. */
+  readonly pids: readonly number[];
+  readonly openFiles: number | undefined;
+  /** From and to storage since the start of the job, ended processes included. */
+  readonly disk: ProcessIo | undefined;
+  readonly pressure: Readonly<Record<"cpu" | "memory" | "io", number | undefined>>;
 }
 
 /**
@@ -52,7 +64,10 @@ export interface ProcessTree {
   freeze(): Promise<void>;
   /** Undoes `freeze`, also one that is under way. */
   thaw(): void;
+  /** To be called whenever a process that `start` started has been waited for, before anything else is asked. */
+  reaped(): void;
   usage(): TreeUsage;
+  details(): TreeDetails;
   /**
    * Limits what the members may use of memory together.
    *

@@ -36,6 +36,8 @@ export interface JobHandlers {
   state(state: JobState, message: string): void;
   stepStarted(step: StepStarted): void;
   stepEnded(step: StepEnded): void;
+  /** Takes a sample of what the job uses: one follows each step's start and end, and one comes at each interval. */
+  usage?(sample: MetricSample): void;
   /**
    * Takes bytes that the job wrote. They are valid only during the call.
    *

@@ -10,7 +10,7 @@ export class MetricsLoop {
   private readonly emit: (sample: MetricSample) => void;
   private readonly logger: Logger;
 
-  /** @param interval milliseconds; 0: only when asked by `now` */
+  /** @param interval milliseconds; 0: never */
   constructor(
     interval: number,
     take: () => Promise<MetricSample | undefined>,
@@ -31,8 +31,8 @@ export class MetricsLoop {
     }
   }
 
-  /** Takes one sample out of turn. Never throws: a sample that cannot be had is left out. */
-  async now(): Promise<void> {
+  /** Never throws: a sample that cannot be had is left out. */
+  private async now(): Promise<void> {
     try {
       const sample = await this.take();
       if (sample !== undefined) this.emit(sample);

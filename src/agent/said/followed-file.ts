@@ -110,13 +110,10 @@ export class FollowedFile {
   }
 
   private isReplaced(fd: number): boolean {
+    const there = fs.lstatSync(this.path, { throwIfNoEntry: false });
+    if (there === undefined) return true;
     const open = fs.fstatSync(fd);
-    try {
-      const there = fs.lstatSync(this.path);
-      return there.ino !== open.ino || there.dev !== open.dev;
-    } catch {
-      return true;
-    }
+    return there.ino !== open.ino || there.dev !== open.dev;
   }
 
   /** Opens what is at the path now; makes a new file if nothing is. */

@@ -19,10 +19,8 @@ import { eventInterval } from "./pace.ts";
 const LOOK_BYTES: number = 2 * MiB;
 /** A file that is truncated again and again ends a look after so many pieces. */
 const LOOK_PIECES = 200;
-/** Of a bad line, so much is quoted. Bytes. */
-const QUOTED_BYTES = 100;
-/** A longer note is cut. Bytes. */
-export const MOST_NOTE_BYTES = 256;
+/** Of a bad line, so much is quoted. Characters. */
+const QUOTED = 100;
 
 /** Where what a job says about itself goes. */
 export interface SaidHost {
@@ -142,16 +140,10 @@ export class Follower {
 
   private isBad(why: string, line?: string): void {
     if (this.bad++ > 0) return;
-    const what = line === undefined ? why : this.withoutSecrets(line, why);
-    this.host.notice(`A line of $BELAY_METRICS is skipped: ${what}. More such lines are only counted`);
-  }
-
-  /** Secrets are taken out before anything is cut: of half a secret nobody would know that it is one. */
-  private withoutSecrets(line: string, why: string): string {
-    const clean = this.host.text(line);
-    const again = clean === line ? undefined : parseLine(clean);
-    const reason = again === undefined ? why : again.kind === "bad" ? again.why : "it breaks the grammar";
-    return `${reason}, in ${JSON.stringify(cut(clean, QUOTED_BYTES))}`;
+    const quoted = line === undefined ? "" : `, in ${JSON.stringify(cut(line))}`;
+    this.host.notice(
+      this.host.text(`A line of $BELAY_METRICS is skipped: ${why}${quoted}. More such lines are only counted`),
+    );
   }
 
   private cannotRead(what: string): void {
@@ -177,11 +169,7 @@ export class Follower {
           create(JobMetricSchema, { name: names[i] ?? "", value, ...(step !== undefined && { step }) }),
         ),
         ...(this.moved && {
-          progress: create(ProgressSchema, {
-            fraction,
-            note: cut(this.host.text(note), MOST_NOTE_BYTES),
-            readUnixNano,
-          }),
+          progress: create(ProgressSchema, { fraction, note: this.host.text(note), readUnixNano }),
         }),
       }),
     );
@@ -200,7 +188,7 @@ export class Follower {
     return [
       ...(bad > 1 ? [`${bad} lines of $BELAY_METRICS were skipped`] : []),
       ...(skipped > 0
-        ? [`${formatSize(skipped)} of $BELAY_METRICS were not read: there was more than could be read in time`]
+        ? [`${formatSize(skipped)} of $BELAY_METRICS were not read: they came faster than they could be`]
         : []),
       ...(thinned > 0
         ? [
@@ -211,12 +199,6 @@ export class Follower {
   }
 }
 
-/** Cuts at a character's edge. */
-function cut(text: string, most: number): string {
-  const bytes = Buffer.from(text);
-  if (bytes.length <= most) return text;
-  const ellipsis = "…";
-  let end = most - Buffer.byteLength(ellipsis);
-  while (((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
-  return bytes.toString("utf8", 0, end) + ellipsis;
+function cut(line: string): string {
+  return line.length > QUOTED ? `${line.slice(0, QUOTED)}…` : line;
 }

@@ -1,7 +1,6 @@
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { removeAll } from "../../../base/remove.ts";
 import { KiB } from "../../../base/sizes.ts";
 import { linesOf } from "./text.ts";
 
@@ -63,7 +62,7 @@ export class RedactFile {
     if (this.fd !== undefined) fs.closeSync(this.fd);
     this.fd = undefined;
     this.retryAt = Number.POSITIVE_INFINITY;
-    removeAll(this.directory);
+    fs.rmSync(this.directory, { recursive: true, force: true });
   }
 
   private read(stat: fs.Stats): void {

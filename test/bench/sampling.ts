@@ -1,0 +1,86 @@
+// `node test/bench/sampling.ts [processes]`: what it costs an agent to measure a job of so many processes, default 200,
+// in both containments. Each runs in a process of its own that does nothing else, and whose processor time it reads.
+import { spawn } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
+import { create } from "@bufbuild/protobuf";
+import { startJob } from "../../src/agent/job/job.ts";
+import type { ContainmentChoice } from "../../src/agent/options.ts";
+import { silentLogger } from "../../src/base/logger.ts";
+import { EndReason, JobSpecSchema } from "../../src/gen/belay/v1/job_pb.ts";
+import { sleep } from "../../src/base/clock.ts";
+
+/** Looks have become as rare as they get by then, in milliseconds. */
+const SETTLE_MS = 5000;
+/** Of the default interval. */
+const INTERVALS = 4;
+const INTERVAL_MS = 5000;
+
+const [mode, count = "200"] = process.argv.slice(2);
+if (mode === "cgroup" || mode === "process-group") await measure(mode, Number(count));
+else {
+  console.log(
+    `${availableParallelism()} cores, ${readdirSync("/proc").filter((name) => /^\d/.test(name)).length} processes beside the job's\n`,
+  );
+  for (const containment of ["cgroup", "process-group"]) {
+    const child = spawn(
+      process.execPath,
+      ["--no-warnings", fileURLToPath(import.meta.url), containment, mode ?? count],
+      {
+        stdio: "inherit",
+      },
+    );
+    await new Promise((resolve) => child.once("exit", resolve));
+  }
+}
+
+async function measure(containment: ContainmentChoice, processes: number): Promise<void> {
+  const script = `for i in $(seq ${processes - 1}); do sleep 1000 & done; echo ready; wait`;
+  let ready = false;
+  const job = startJob(
+    {
+      jobId: "bench",
+      attempt: 1,
+      spec: create(JobSpecSchema, { command: ["sh", "-c", script] }),
+      environment: process.env,
+      containment,
+      logger: silentLogger,
+    },
+    {
+      state: () => undefined,
+      stepStarted: () => undefined,
+      stepEnded: () => undefined,
+      notice: () => undefined,
+      output: () => (ready = true),
+    },
+  );
+  while (!ready) await sleep(10);
+  const start = performance.now();
+  while (performance.now() - start < SETTLE_MS) {
+    await sleep(1000);
+    await job.sample();
+  }
+  const before = process.cpuUsage();
+  const files = readdirSync("/proc/self/fd").length;
+  const took: number[] = [];
+  for (let round = 0; round < INTERVALS; round++) {
+    await sleep(INTERVAL_MS);
+    const begin = process.cpuUsage();
+    const sample = await job.sample();
+    const { user, system } = process.cpuUsage(begin);
+    took.push((user + system) / 1000);
+    if (sample?.processes !== processes) console.log(`wanted ${processes} processes, found ${sample?.processes}`);
+  }
+  const { user, system } = process.cpuUsage(before);
+  const share = ((user + system) / 1000 / (INTERVALS * INTERVAL_MS)) * 100;
+  const samples = performance.now();
+  for (let round = 0; round < 1000; round++) await job.sample();
+  console.log(
+    `${containment}: ${share.toFixed(2)} % of a core at the default interval, looks included; one sample takes ` +
+      `${(took.toSorted((a, b) => a - b)[Math.floor(took.length / 2)] ?? 0).toFixed(1)} ms of processor; ` +
+      `1000 more took ${((performance.now() - samples) / 1000).toFixed(1)} s and left ${readdirSync("/proc/self/fd").length - files} file descriptors`,
+  );
+  job.end({ reason: EndReason.CANCELED, message: "", grace: 0 });
+  await job.done;
+}
