@@ -6,7 +6,7 @@ import type { JobClient } from "../client/client.ts";
 import { readLogs, readMetrics, watchJob } from "../client/resume.ts";
 import { clean } from "../render/clean.ts";
 import { containmentName, hasEnded, streamName } from "../render/state.ts";
-import { metricsText } from "../render/show.ts";
+import { metricsText } from "../render/usage.ts";
 import type { Stage } from "./stage.ts";
 
 /** Time between two looks for a heartbeat. */

@@ -2,7 +2,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { formatDuration } from "../../base/durations.ts";
 import { formatSize } from "../../base/sizes.ts";
 import { parseTraceParent } from "../../base/trace-context.ts";
-import type { Attempt, CommandRecord, Job, JobSpec, MetricSample, Progress } from "../../gen/belay/v1/job_pb.ts";
+import type { Attempt, CommandRecord, Job, JobSpec, Progress } from "../../gen/belay/v1/job_pb.ts";
 import type { Containment } from "../../gen/belay/v1/job_pb.ts";
 import { CommandKind, CommandState, LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
 import { clean } from "./clean.ts";
@@ -11,6 +11,7 @@ import { containmentName, hasEnded } from "./state.ts";
 import type { Style } from "./style.ts";
 import { facts } from "./table.ts";
 import { ago, isoTime, msOf, span } from "./time.ts";
+import { gpuFacts, metricsText, usageText } from "./usage.ts";
 
 /** All that is known of a job, for people. */
 export function showText(job: Job, style: Style, now: number): string {
@@ -39,16 +40,6 @@ export function commandText(command: readonly string[]): string {
   return clean(
     command.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(" "),
   );
-}
-
-/** `cpu 0.52 of 2 cores (4.1 s), memory 34.0 MiB, 3 processes`. */
-export function metricsText(sample: MetricSample): string {
-  const cores = sample.cpuCores === undefined ? "-" : sample.cpuCores.toFixed(2);
-  const limit = sample.cpuLimitCores > 0 ? ` of ${sample.cpuLimitCores}` : "";
-  const memoryLimit = sample.memoryLimitBytes > 0n ? ` of ${formatSize(sample.memoryLimitBytes)}` : "";
-  const processes = sample.processes === 1 ? "1 process" : `${sample.processes} processes`;
-  const cpu = `cpu ${cores}${limit} cores (${sample.cpuSeconds.toFixed(1)} s)`;
-  return `${cpu}, memory ${formatSize(sample.memoryBytes)}${memoryLimit}, ${processes}`;
 }
 
 /** `42 %, epoch 3/10 (12s ago)`. */
@@ -84,14 +75,10 @@ function attemptText(attempt: Attempt, job: Job, style: Style, now: number): str
       ["Contained", agent === undefined ? "" : containment(agent.containment, agent.containmentMessage)],
       ["Result", result === undefined ? "" : resultText(result)],
       ["Message", clean(result?.message ?? "")],
-      [
-        "Used",
-        usage === undefined
-          ? ""
-          : `${usage.cpuSeconds.toFixed(2)} s of processor, ${formatSize(usage.peakMemoryBytes)} at most${usage.exact ? "" : " (sampled)"}`,
-      ],
+      ["Used", usage === undefined ? "" : usageText(usage)],
       ["Progress", attempt.progress === undefined ? "" : progressText(attempt.progress, now)],
       ["Now", over || attempt.metrics === undefined ? "" : metricsText(attempt.metrics)],
+      ...(over ? [] : gpuFacts(attempt.metrics?.gpus ?? [])),
       [
         "Waiting",
         over || heartbeat === undefined

@@ -4,7 +4,7 @@ import { EndReason } from "../../gen/belay/v1/job_pb.ts";
 import type { GetJobStatusResponse } from "../../gen/belay/v1/job_service_pb.ts";
 import { clean } from "./clean.ts";
 import { resultDetail, totalsText } from "./result.ts";
-import { metricsText } from "./show.ts";
+import { gpuFacts, metricsText } from "./usage.ts";
 import { hasEnded, reasonName } from "./state.ts";
 import type { Style } from "./style.ts";
 import { facts, table } from "./table.ts";
@@ -33,6 +33,7 @@ export function statusText(answer: GetJobStatusResponse, style: Style, now: numb
     ["Ending", report.endReason === EndReason.UNSPECIFIED ? "" : reasonName(report.endReason)],
     ["Step", report.step === 0 ? "" : stepText(report.step, report.pid, report.stepDuration)],
     ["Uses", report.metrics === undefined ? "" : metricsText(report.metrics)],
+    ...gpuFacts(report.metrics?.gpus ?? []),
     ["Printed", totalsText(report.streams) || "nothing yet"],
     ["Agent", `answered in ${roundTrip === undefined ? "?" : formatDuration(msOf(roundTrip))}${agentText(beat)}`],
     ["Waiting", spool === 0n ? "" : `${formatSize(spool)} not yet confirmed by the tracker`],

@@ -1,7 +1,7 @@
 import type { JobMetric } from "../../../gen/belay/v1/job_pb.ts";
 import type { ReadMetricsResponse } from "../../../gen/belay/v1/job_service_pb.ts";
 import { clean } from "../clean.ts";
-import { metricsText } from "../show.ts";
+import { metricsText } from "../usage.ts";
 import { timeText } from "./csv.ts";
 import { formatNumber } from "./number.ts";
 
