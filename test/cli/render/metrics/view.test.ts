@@ -165,7 +165,7 @@ loss     1    1   10  ██▇▇▆▆▅▅▅▅▄▄▃▃▂▂▁▁
     const lines = shown({ jobMetrics: [{ readUnixNano: SECOND, metrics, progress }] }, { columns: 60 }).split("\n");
     expect(lines.map(textWidth).every((width) => width <= 60)).toBe(true);
     expect(lines.find((line) => line.startsWith("損失"))).toMatch(/^損失 {29}1 {4}1 {4}1 {2}/);
-    expect(lines.find((line) => line.startsWith("xx"))).toMatch(/^x{27}… {4}2 {4}2 {4}2 {2}/);
+    expect(lines.find((line) => line.startsWith("xx"))).toMatch(/^x{27}… {5}2 {4}2 {4}2 {2}/);
   });
 
   it("do not let a name or a note write to the terminal", () => {
