@@ -1,6 +1,8 @@
 import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
+import type { Certificate } from "../helpers/certificate.ts";
+import { certificate, noOpenssl } from "../helpers/certificate.ts";
 import { ScriptedAgent } from "../helpers/scripted-agent.ts";
 import { belay, belayEnds, tempDirectory } from "../helpers/cli.ts";
 import { AtTerminal, noTerminal } from "../helpers/terminal.ts";
@@ -33,6 +35,30 @@ describe("Whoever runs a tracker", () => {
 
     const checked = await belayEnds(["tracker", "check", file("data")]);
     expect(checked).toMatchObject({ code: 0, stdout: "0 jobs, 0 logs of 0 B: nothing is missing\n" });
+  });
+
+  test.skipIf(noOpenssl)("changes the certificate with SIGHUP while it runs", async () => {
+    const directory = await tempDirectory();
+    const file = (name: string): string => path.join(directory, name);
+    const put = async ({ cert, key }: Certificate, trusted: string): Promise<void> => {
+      await Promise.all([writeFile(file("cert"), cert), writeFile(file("key"), key), writeFile(file(trusted), cert)]);
+    };
+    await put(certificate("first"), "first");
+    const files = ["--data", file("data"), "--tls-cert", file("cert"), "--tls-key", file("key")];
+    const tracker = belay(["tracker", "--listen", "127.0.0.1:0", ...files]);
+    const [, url = ""] = await tracker.says(/^listening on (https:\S+), data in /m);
+    const jobs = (trusted: string): ReturnType<typeof belayEnds> =>
+      belayEnds(["jobs", "--tracker", url, "--ca", file(trusted), "--connect-timeout", "1ms"]);
+    expect(await jobs("first")).toMatchObject({ code: 0 });
+    await put(certificate("second"), "second");
+    tracker.child.kill("SIGHUP");
+    await tracker.says(/Read certificates and tokens again/);
+    expect(await jobs("second")).toMatchObject({ code: 0 });
+    expect(await jobs("first")).toMatchObject({ code: 125 });
+    await writeFile(file("key"), "no key");
+    tracker.child.kill("SIGHUP");
+    await tracker.says(/Cannot read certificates and tokens again/);
+    expect(await jobs("second")).toMatchObject({ code: 0 });
   });
 
   test.skipIf(noTerminal)(

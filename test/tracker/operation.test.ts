@@ -1,5 +1,6 @@
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test, vi } from "vitest";
+import { createLogger } from "../../src/base/logger.ts";
 import { CommandState, JobState } from "../../src/gen/belay/v1/job_pb.ts";
 import { ScriptedAgent } from "../helpers/scripted-agent.ts";
 import { someSpec, testTracker } from "../helpers/tracker.ts";
@@ -134,6 +135,29 @@ describe("A browser", () => {
     const { address } = await testTracker();
     expect((await ask(address, "https://ci.example.org")).headers.has("access-control-allow-origin")).toBe(false);
   });
+});
+
+test("The log has job and session of each remark about a session, as fields", async () => {
+  let log = "";
+  const logger = createLogger({ level: "info", format: "json", write: (line) => void (log += line) });
+  const { address, tracker } = await testTracker({ logger });
+  const agent = new ScriptedAgent(address, "j");
+  await agent.hello({ spec: someSpec });
+  const other = new ScriptedAgent(address, "j");
+  other.sayHello({ spec: someSpec });
+  await other.ended;
+  await tracker.close();
+  await logger.flush();
+  const lines = log.trimEnd().split("\n");
+  const remarks = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  const [mine, theirs] = [agent, other].map(({ sessionId }) => ({ job: "j", session: sessionId }));
+  expect(remarks).toEqual(
+    expect.arrayContaining([
+      expect.objectContaining({ msg: "Session opened", attempt: 1, ...mine }),
+      expect.objectContaining({ msg: "Session refused", ...theirs }),
+      expect.objectContaining({ msg: "Stream of a session ended", ...mine }),
+    ]),
+  );
 });
 
 test("Tokens that are loaded again count from the next call on; a stream that is open stays open", async () => {

@@ -1,32 +1,17 @@
 import { createClient } from "@connectrpc/connect";
 import { credentials } from "@grpc/grpc-js";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { execFileSync, spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { request } from "node:https";
-import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { JobService } from "../../../src/gen/belay/v1/job_service_pb.ts";
+import { certificate, noOpenssl } from "../../helpers/certificate.ts";
 import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
-import { someSpec, testDirectory, testTracker } from "../../helpers/tracker.ts";
-
-const noOpenssl = spawnSync("openssl", ["version"]).error !== undefined;
-
-/** A certificate that vouches for itself, as a server's and as a client's authority. */
-async function certificate(name: string): Promise<{ cert: Buffer; key: Buffer }> {
-  const directory = await testDirectory();
-  const cert = join(directory, "cert.pem");
-  const key = join(directory, "key.pem");
-  const options = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=${name}`;
-  const names = ["-addext", "subjectAltName=IP:127.0.0.1"];
-  execFileSync("openssl", [...options.split(" "), ...names, "-keyout", key, "-out", cert], { stdio: "ignore" });
-  return { cert: readFileSync(cert), key: readFileSync(key) };
-}
+import { someSpec, testTracker } from "../../helpers/tracker.ts";
 
 // Without openssl there is nothing to make a certificate with.
 describe.skipIf(noOpenssl)("With TLS", () => {
   test("one port speaks HTTP/2 and HTTP/1.1, as the client wishes", async () => {
-    const { cert, key } = await certificate("tracker");
+    const { cert, key } = certificate("tracker");
     const { address } = await testTracker({ tls: { cert, key } });
     expect(address).toMatch(/^https:/);
     const client = createClient(JobService, createGrpcTransport({ baseUrl: address, nodeOptions: { ca: cert } }));
@@ -40,8 +25,8 @@ describe.skipIf(noOpenssl)("With TLS", () => {
   });
 
   test("a client without a certificate is refused where one is asked for; its name is recorded with one", async () => {
-    const server = await certificate("tracker");
-    const agent = await certificate("worker-7");
+    const server = certificate("tracker");
+    const agent = certificate("worker-7");
     const { address } = await testTracker({ tls: { ...server, clientCa: agent.cert } });
     const bare = createClient(JobService, createGrpcTransport({ baseUrl: address, nodeOptions: { ca: server.cert } }));
     await expect(bare.listJobs({})).rejects.toThrow();
@@ -52,9 +37,21 @@ describe.skipIf(noOpenssl)("With TLS", () => {
     expect((await known.getJob({ jobId: "j" })).job?.attempts[0]?.principal).toBe("worker-7");
   });
 
+  test("limits on a client count for the name in its certificate, wherever it calls from", async () => {
+    const server = certificate("tracker");
+    const agent = certificate("worker-7");
+    const tls = { ...server, clientCa: agent.cert };
+    const { address } = await testTracker({ tls, limits: { agentsPerClient: 1 } });
+    const proof = credentials.createSsl(server.cert, agent.key, agent.cert);
+    await new ScriptedAgent(address, "j1", { credentials: proof }).hello({ spec: someSpec });
+    const second = new ScriptedAgent(address, "j2", { credentials: proof });
+    second.sayHello({ spec: someSpec });
+    expect((await second.ended).details).toMatch(/^More than 1 agents' streams open by worker-7: /);
+  });
+
   test("other certificates count for connections from then on; ones that cannot be used change nothing", async () => {
-    const first = await certificate("first");
-    const second = await certificate("second");
+    const first = certificate("first");
+    const second = certificate("second");
     const { address, tracker } = await testTracker({ tls: first });
     const list = (ca: Buffer): Promise<unknown> =>
       createClient(JobService, createGrpcTransport({ baseUrl: address, nodeOptions: { ca } })).listJobs({});
