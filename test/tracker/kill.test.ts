@@ -76,7 +76,7 @@ async function start(directory: string): Promise<{ child: ChildProcess; address:
 }
 
 test(`A tracker that is killed ${KILLS} times at random moments under load has every acked byte each time`, {
-  timeout: 60_000 + KILLS * 3_000,
+  timeout: 60_000 + KILLS * 10_000,
 }, async () => {
   const directory = await testDirectory();
   const loads = Array.from({ length: JOBS }, (_, job) => new Load(job));
