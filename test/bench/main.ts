@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { choose, readArguments, type Request } from "./arguments.ts";
-import { type Bench, BENCH_MS, perform, WHOLE_MS } from "./bench.ts";
+import { type Bench, BENCH_MS, LEAST_MS, perform, WHOLE_MS } from "./bench.ts";
 import { BENCHES } from "./benches.ts";
 import { describeVerdict, guard, record, type Recorded } from "./guard.ts";
 import { describeMachine, thisMachine } from "./machine.ts";
@@ -32,7 +32,7 @@ Options:
   --record    measure the same ratios several times and write them to test/bench/recorded.json
   --help      show this help`;
 
-process.exitCode = await main(process.argv.slice(2));
+process.exit(await main(process.argv.slice(2)));
 
 /** @returns exit code: 0, 1 if something could not be measured or is worse than it may be, 64 for a wrong call */
 async function main(args: readonly string[]): Promise<number> {
@@ -95,9 +95,15 @@ async function measure({ action, runs }: Request, chosen: readonly Bench[]): Pro
   const rows: Summary[] = [];
   let failed = 0;
   for (const bench of chosen) {
+    const left = end - performance.now();
+    if (left < LEAST_MS) {
+      failed++;
+      console.error(`${bench.name} left out: the ten minutes are over`);
+      continue;
+    }
     console.error(`${bench.name}: ${bench.about} …`);
     try {
-      const found = await perform(bench, runs, Math.min(BENCH_MS, end - performance.now()));
+      const found = await perform(bench, runs, Math.min(BENCH_MS, left));
       rows.push(...found.map(summarize));
     } catch (error) {
       failed++;

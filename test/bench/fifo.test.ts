@@ -1,0 +1,36 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { Fifo } from "./fifo.ts";
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(path.join(tmpdir(), "belay-fifo-"));
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+test("a named pipe that a tree holds is closed when the last of its processes is gone, and not before", async () => {
+  const fifo = new Fifo(directory, "held");
+  // The shell starts a process that outlives it, tells its id, and ends.
+  const shell = spawn("sh", ["-c", `${fifo.hold}; sleep 1000 > /dev/null & echo $!`], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let said = "";
+  shell.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
+  await fifo.opened;
+  await once(shell, "close");
+  let closed = false;
+  void fifo.closed.then(() => (closed = true));
+  // A turn of the loop in which an end of the pipe would have been seen.
+  await new Promise(setImmediate);
+  await new Promise(setImmediate);
+  expect(closed).toBe(false);
+
+  const before = Date.now();
+  process.kill(Number(said), "SIGKILL");
+  expect(await fifo.closed).toBeGreaterThanOrEqual(before - 1);
+  expect(readdirSync(directory)).toEqual([]);
+});
