@@ -25,6 +25,20 @@ test("no round is begun that would pass the deadline, and that is said", async (
   expect(plan.notes).toEqual(["1 of 5 rounds: the time is over"]);
 });
 
+test("a round that is under way at the deadline is given up", async () => {
+  const plan = planOf(500);
+  const { promise: never } = Promise.withResolvers<void>();
+  await rounds(plan, 5, (index) => (index < 2 ? Promise.resolve() : never));
+  expect(plan.notes).toEqual(["2 of 5 rounds: the time is over"]);
+});
+
+test("a round that fails ends the benchmark", async () => {
+  const failing = async (index: number): Promise<void> => {
+    if (index === 1) throw new Error("no more");
+  };
+  await expect(rounds(planOf(60_000), 5, failing)).rejects.toThrow("no more");
+});
+
 test("the first round is done, however late it is", async () => {
   let done = 0;
   await rounds(planOf(-1), 5, async () => void done++);

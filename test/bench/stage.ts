@@ -37,6 +37,7 @@ export class Stage {
   private constructor() {
     this.directory = mkdtempSync(path.join(tmpdir(), "belay-bench-"));
     this.data = path.join(this.directory, "data");
+    process.once("exit", this.drop);
   }
 
   static async open(): Promise<Stage> {
@@ -155,6 +156,13 @@ export class Stage {
     late.abort();
     for (const child of children) child.kill("SIGKILL");
     await gone;
-    rmSync(this.directory, { recursive: true, force: true });
+    process.off("exit", this.drop);
+    this.drop();
   }
+
+  /** Leaves nothing behind, also where this process ends early. */
+  private readonly drop = (): void => {
+    for (const child of this.children) child.kill("SIGKILL");
+    rmSync(this.directory, { recursive: true, force: true });
+  };
 }

@@ -30,8 +30,8 @@ export interface Load {
 
 const LOADS: readonly Load[] = [
   { name: "lines", what: "100-byte lines", lineBytes: 100, bytes: BYTES, generates: false },
-  { name: "short", what: "10-byte lines", lineBytes: 10, bytes: BYTES, generates: false },
-  { name: "long", what: "1 MB lines", lineBytes: 1_000_000, bytes: BYTES, generates: false },
+  { name: "short", what: "10-byte lines", lineBytes: 10, bytes: BYTES / 2, generates: false },
+  { name: "long", what: "1 MB lines", lineBytes: 1_000_000, bytes: BYTES / 2, generates: false },
   { name: "job", what: "a job that makes 100-byte lines", lineBytes: 100, bytes: BYTES / 4, generates: true },
 ];
 
