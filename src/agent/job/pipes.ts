@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import fs from "node:fs";
 import { join } from "node:path";
 import { BelayError, messageOf } from "../../base/errors.ts";
+import { removeAll } from "../../base/remove.ts";
 
 /**
  * Real pipes, which Node does not make: its "pipe" is a socket pair, and `echo x > /dev/stderr` fails on one with
@@ -58,7 +59,7 @@ export class Pipes {
   /** Removes directory and unused pipes. */
   async close(): Promise<void> {
     await this.making.catch(() => undefined);
-    fs.rmSync(this.directory, { recursive: true, force: true });
+    removeAll(this.directory);
   }
 
   private name(index: number): string {

@@ -1,5 +1,5 @@
-import fs from "node:fs";
 import type { Logger } from "../../base/logger.ts";
+import { removeAll } from "../../base/remove.ts";
 import type { ContainmentChoice } from "../options.ts";
 import { type ContainmentFound, makeContainment } from "./containment.ts";
 import { makeJobDirectory } from "./directory.ts";
@@ -63,7 +63,7 @@ export function prepareJob(options: PrepareOptions): PreparedJob {
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     await pipes.close();
-    fs.rmSync(directory, { recursive: true, force: true });
+    if (!removeAll(directory)) options.logger.warn("Cannot remove the job's temporary directory", { directory });
     // A process that cannot be killed keeps its cgroup. The watcher then goes on when the agent is gone.
     if (found.tree.close()) await watcher.close();
     else options.logger.warn("Processes of the job survived", { cgroup: found.cgroup });

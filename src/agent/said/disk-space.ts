@@ -3,10 +3,13 @@ import fs from "node:fs";
 import { MiB } from "../../base/sizes.ts";
 import type { FollowedFile } from "./followed-file.ts";
 
-/** Space on disk from which what has been read is given back. Bytes. */
-export const MOST_KEPT_BYTES: number = 64 * MiB;
+/**
+ * Space on disk from which what has been read is given back. Bytes. Where temporary files are in memory it is the job's
+ * own memory that they take, so this is not much.
+ */
+export const MOST_KEPT_BYTES: number = 16 * MiB;
 /** A file from which it cannot be given back is emptied when it is this large. Bytes. */
-export const EMPTIED_BYTES: number = 256 * MiB;
+export const EMPTIED_BYTES: number = 64 * MiB;
 /** Of `stat.blocks`, whatever the file system's blocks are. */
 const BLOCK_BYTES = 512;
 /** Holes are made of whole pages; a larger unit is no loss. */

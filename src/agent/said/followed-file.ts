@@ -2,8 +2,8 @@ import fs from "node:fs";
 import { KiB, MiB } from "../../base/sizes.ts";
 import { createSaidFile, openSaidFile } from "./make-file.ts";
 
-/** Read at one time. Bytes. */
-const CHUNK_BYTES: number = 256 * KiB;
+/** Read at one time: lines of this size take a few milliseconds, in which nothing else is done. Bytes. */
+const CHUNK_BYTES: number = 64 * KiB;
 /** More than this unread is not caught up with: the oldest of it is left out. Bytes. */
 export const MOST_UNREAD_BYTES: number = 16 * MiB;
 /** As much of what was read last is compared, to see whether the file is still the same. Bytes. */
@@ -110,10 +110,13 @@ export class FollowedFile {
   }
 
   private isReplaced(fd: number): boolean {
-    const there = fs.lstatSync(this.path, { throwIfNoEntry: false });
-    if (there === undefined) return true;
     const open = fs.fstatSync(fd);
-    return there.ino !== open.ino || there.dev !== open.dev;
+    try {
+      const there = fs.lstatSync(this.path);
+      return there.ino !== open.ino || there.dev !== open.dev;
+    } catch {
+      return true;
+    }
   }
 
   /** Opens what is at the path now; makes a new file if nothing is. */

@@ -18,9 +18,11 @@ import { eventInterval } from "./pace.ts";
 /** Read in one look, so that a job that writes without end costs the agent little. Bytes. */
 const LOOK_BYTES: number = 2 * MiB;
 /** A file that is truncated again and again ends a look after so many pieces. */
-const LOOK_PIECES = 200;
-/** Of a bad line, so much is quoted. Characters. */
-const QUOTED = 100;
+const LOOK_PIECES = 500;
+/** Of a bad line, so much is quoted. Bytes. */
+const QUOTED_BYTES = 100;
+/** A longer note is cut. Bytes. */
+export const MOST_NOTE_BYTES = 256;
 
 /** Where what a job says about itself goes. */
 export interface SaidHost {
@@ -140,10 +142,16 @@ export class Follower {
 
   private isBad(why: string, line?: string): void {
     if (this.bad++ > 0) return;
-    const quoted = line === undefined ? "" : `, in ${JSON.stringify(cut(line))}`;
-    this.host.notice(
-      this.host.text(`A line of $BELAY_METRICS is skipped: ${why}${quoted}. More such lines are only counted`),
-    );
+    const what = line === undefined ? why : this.withoutSecrets(line, why);
+    this.host.notice(`A line of $BELAY_METRICS is skipped: ${what}. More such lines are only counted`);
+  }
+
+  /** Secrets are taken out before anything is cut: of half a secret nobody would know that it is one. */
+  private withoutSecrets(line: string, why: string): string {
+    const clean = this.host.text(line);
+    const again = clean === line ? undefined : parseLine(clean);
+    const reason = again === undefined ? why : again.kind === "bad" ? again.why : "it breaks the grammar";
+    return `${reason}, in ${JSON.stringify(cut(clean, QUOTED_BYTES))}`;
   }
 
   private cannotRead(what: string): void {
@@ -169,7 +177,11 @@ export class Follower {
           create(JobMetricSchema, { name: names[i] ?? "", value, ...(step !== undefined && { step }) }),
         ),
         ...(this.moved && {
-          progress: create(ProgressSchema, { fraction, note: this.host.text(note), readUnixNano }),
+          progress: create(ProgressSchema, {
+            fraction,
+            note: cut(this.host.text(note), MOST_NOTE_BYTES),
+            readUnixNano,
+          }),
         }),
       }),
     );
@@ -188,7 +200,7 @@ export class Follower {
     return [
       ...(bad > 1 ? [`${bad} lines of $BELAY_METRICS were skipped`] : []),
       ...(skipped > 0
-        ? [`${formatSize(skipped)} of $BELAY_METRICS were not read: they came faster than they could be`]
+        ? [`${formatSize(skipped)} of $BELAY_METRICS were not read: there was more than could be read in time`]
         : []),
       ...(thinned > 0
         ? [
@@ -199,6 +211,12 @@ export class Follower {
   }
 }
 
-function cut(line: string): string {
-  return line.length > QUOTED ? `${line.slice(0, QUOTED)}…` : line;
+/** Cuts at a character's edge. */
+function cut(text: string, most: number): string {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= most) return text;
+  const ellipsis = "…";
+  let end = most - Buffer.byteLength(ellipsis);
+  while (((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
+  return bytes.toString("utf8", 0, end) + ellipsis;
 }

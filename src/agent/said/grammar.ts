@@ -1,7 +1,5 @@
 /** Longest name. Bytes: names are ASCII. */
 export const MOST_NAME_BYTES = 128;
-/** A longer note is cut. Bytes. */
-export const MOST_NOTE_BYTES = 256;
 
 /** One value that the job reports. */
 export interface SaidValue {
@@ -88,7 +86,7 @@ function recordOf(pairs: ReadonlyMap<string, string | number>): Parsed {
   let note: string | undefined;
   const found: [string, number][] = [];
   for (const [name, value] of pairs) {
-    if (typeof value === "string") note = cut(value);
+    if (typeof value === "string") note = value;
     else if (name === "step") step = value;
     else if (name === "progress") progress = Math.min(1, value);
     else found.push([name, value]);
@@ -163,15 +161,6 @@ function quotedText(line: string, start: number): [string, number] {
 function bareNote(word: string): string {
   if (!word.includes('"')) return word;
   throw new Bad(`expected quotes around all of "note" or none, found ${quoted(word)}`);
-}
-
-/** Cuts at a character's edge. */
-function cut(note: string): string {
-  const bytes = Buffer.from(note);
-  if (bytes.length <= MOST_NOTE_BYTES) return note;
-  let end = MOST_NOTE_BYTES;
-  while (((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
-  return bytes.toString("utf8", 0, end);
 }
 
 function skip(line: string, at: number): number {

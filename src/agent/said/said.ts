@@ -87,8 +87,12 @@ export class Said {
   private isThereMore(): boolean {
     if (this.host === undefined || this.fd === undefined) return false;
     if (this.follower !== undefined) return true;
-    const there = fs.lstatSync(this.path, { throwIfNoEntry: false });
-    return there?.ino !== this.inode || there.size > 0;
+    try {
+      const there = fs.lstatSync(this.path);
+      return there.ino !== this.inode || there.size > 0;
+    } catch {
+      return true;
+    }
   }
 
   private inTurn(act: (follower: Follower) => Promise<void>): Promise<void> {

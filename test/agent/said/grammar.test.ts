@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { MOST_NAME_BYTES, MOST_NOTE_BYTES, type Parsed, parseLine } from "../../../src/agent/said/grammar.ts";
+import { MOST_NAME_BYTES, type Parsed, parseLine } from "../../../src/agent/said/grammar.ts";
 
 /** A record as `parseLine` gives it. */
 function record(
@@ -70,12 +70,6 @@ describe("a line of $BELAY_METRICS", () => {
   ])("%j breaks it: %s", (line, why) => {
     expect(parseLine(line)).toEqual({ kind: "bad", why });
   });
-
-  it("has its note cut at a character's edge", () => {
-    const parsed = parseLine(`note="x${"€".repeat(200)}"`);
-    const note = parsed.kind === "record" ? (parsed.note ?? "") : "";
-    expect(note).toBe(`x${"€".repeat(Math.floor((MOST_NOTE_BYTES - 1) / 3))}`);
-  });
 });
 
 const letters = "abcxyzABCXYZ_".split("");
@@ -86,14 +80,16 @@ const name = fc
   )
   .map(([first, rest]) => first + rest)
   .filter((text) => !["step", "progress", "note"].includes(text));
-const numberText = fc.double().map((value) => (Object.is(value, -0) ? 0 : value));
+/** As JavaScript writes it, -0 is 0. */
+const written = (value: number): number => value + 0;
+const finite = fc.double({ noNaN: true, noDefaultInfinity: true }).map(written);
 
 describe("the grammar", () => {
   it("gives back what was written", () => {
     const lines = fc.record({
-      values: fc.dictionary(name, numberText, { minKeys: 1, maxKeys: 8, noNullPrototype: true }),
-      step: fc.option(fc.double({ noNaN: true, noDefaultInfinity: true }), { nil: undefined }),
-      progress: fc.option(fc.double({ min: 0, max: 1, noNaN: true }), { nil: undefined }),
+      values: fc.dictionary(name, fc.double().map(written), { minKeys: 1, maxKeys: 8, noNullPrototype: true }),
+      step: fc.option(finite, { nil: undefined }),
+      progress: fc.option(fc.double({ min: 0, max: 1, noNaN: true }).map(written), { nil: undefined }),
       note: fc.option(fc.string({ unit: "grapheme-ascii", maxLength: 60 }), { nil: undefined }),
     });
     fc.assert(

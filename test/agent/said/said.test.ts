@@ -207,9 +207,32 @@ describe("a job that misuses the file harms nothing", () => {
     expect(said.notices).toBe(`Cannot read $BELAY_METRICS: it is ${what}. It is read again when a file is there\n`);
   });
 
-  it("with its whole directory removed", async () => {
-    const said = await told(`rm -rf "$(dirname "$BELAY_METRICS")"; echo done`);
-    expect(said.stdout).toBe("done\n");
+  it("writes as fast as it can: its output is whole, its events are few and small", async () => {
+    const begin = performance.now();
+    const said = await told(`
+      (yes "loss=0.25 acc=0.5 step=7" | head -n 300000 >> "$BELAY_METRICS"; echo loss=1 >> "$BELAY_METRICS") &
+      seq 1 200000; wait`);
+    const seconds = (performance.now() - begin) / 1000;
+    expect(said.stdout).toBe(Array.from({ length: 200_000 }, (_, i) => `${i + 1}\n`).join(""));
+    expect(said.events.length).toBeLessThan(seconds + 3);
+    expect(valuesOf(said).length).toBeLessThanOrEqual(said.events.length * 8);
+    expect(valuesOf(said).at(-1)).toBe("loss=1");
+    expect(said.notices).toMatch(/^\d+ values of \$BELAY_METRICS came too fast/);
+  });
+
+  it("makes it look larger than the disk", async () => {
+    const said = await told(`truncate -s 1T "$BELAY_METRICS"; echo >> "$BELAY_METRICS"; echo a=1 >> "$BELAY_METRICS"`);
+    expect(valuesOf(said)).toEqual(["a=1"]);
+    expect(said.notices).toMatch(/^1\.0 TiB of \$BELAY_METRICS were not read/);
+  });
+
+  it.each([
+    ["removed", "true"],
+    ["replaced by a file", `touch "$d"`],
+    ["replaced by a link to itself", `ln -s "$d" "$d"`],
+  ])("with its whole directory %s", async (_, script) => {
+    const said = await told(`d="$(dirname "$BELAY_METRICS")"; rm -rf "$d"; ${script}; sleep 1.2; echo "$d"`);
+    expect(fs.lstatSync(said.stdout.trim(), { throwIfNoEntry: false })).toBeUndefined();
   });
 });
 

@@ -1,6 +1,7 @@
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { removeAll } from "../../../base/remove.ts";
 import { KiB } from "../../../base/sizes.ts";
 import { linesOf } from "./text.ts";
 
@@ -62,7 +63,7 @@ export class RedactFile {
     if (this.fd !== undefined) fs.closeSync(this.fd);
     this.fd = undefined;
     this.retryAt = Number.POSITIVE_INFINITY;
-    fs.rmSync(this.directory, { recursive: true, force: true });
+    removeAll(this.directory);
   }
 
   private read(stat: fs.Stats): void {

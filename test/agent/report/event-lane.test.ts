@@ -1,0 +1,19 @@
+import { create } from "@bufbuild/protobuf";
+import { expect, it } from "vitest";
+import { Report } from "../../../src/agent/report/report.ts";
+import { systemClock } from "../../../src/base/clock.ts";
+import { JobMetricsSchema, JobState, MetricSampleSchema } from "../../../src/gen/belay/v1/job_pb.ts";
+
+it("what is measured does not push out the rest while the tracker is away: what it uses first, what it says next", () => {
+  const report = new Report(systemClock);
+  const sample = (): boolean => report.event({ case: "metricSample", value: create(MetricSampleSchema) });
+  const said = (): boolean => report.event({ case: "jobMetrics", value: create(JobMetricsSchema) });
+  while (sample());
+  expect(report.eventsWaiting).toBe(5001);
+  while (said());
+  expect(report.eventsWaiting).toBe(10_001);
+  report.state(JobState.RUNNING, "");
+  expect(report.eventsWaiting).toBe(10_002);
+  report.spool.ack("events", 10_002);
+  expect([sample(), said()]).toEqual([true, true]);
+});
