@@ -7,17 +7,28 @@ export const MAX_WINDOW: number = 4 * MiB;
 /** A batch should be acknowledged within this time, in milliseconds: what is sent before it delays a heartbeat. */
 const TARGET_DELAY = 1000;
 
+/** A batch on its way. */
+interface Flight {
+  readonly sequence: number;
+  readonly bytes: number;
+  /** Milliseconds. */
+  readonly sentAt: number;
+  /** Bytes that were on their way when it was sent, itself included. */
+  readonly inFlight: number;
+}
+
 /**
  * Decides how many bytes of logs may be on their way without an ack.
  *
  * Bytes handed to the kernel cannot be overtaken: 4 MiB in its buffers hold up a heartbeat for 32 s at 1 Mbit/s. So the
  * window follows what the path delivers: it doubles while acks are prompt, and falls to what was acknowledged in one
- * target delay when they are not.
+ * target delay when they are not. A batch that had the path to itself says nothing about what the path bears: it
+ * doubles nothing, however prompt its ack.
  */
 export class InFlightWindow {
   private size = MIN_WINDOW * 2;
   private readonly max: number;
-  private readonly flying: { sequence: number; bytes: number; sentAt: number }[] = [];
+  private readonly flying: Flight[] = [];
   private head = 0;
   private bytes = 0;
   private limited = false;
@@ -38,31 +49,31 @@ export class InFlightWindow {
   }
 
   sent(sequence: number, bytes: number, now: number): void {
-    this.flying.push({ sequence, bytes, sentAt: now });
     this.bytes += bytes;
+    this.flying.push({ sequence, bytes, sentAt: now, inFlight: this.bytes });
   }
 
   acked(sequence: number, now: number): void {
-    let newest: number | undefined;
+    let newest: Flight | undefined;
     let acked = 0;
     for (; this.head < this.flying.length; this.head++) {
       const flight = this.flying[this.head];
       if (flight === undefined || flight.sequence > sequence) break;
       acked += flight.bytes;
-      newest = flight.sentAt;
+      newest = flight;
     }
     this.bytes -= acked;
     if (this.head > 256) {
       this.flying.splice(0, this.head);
       this.head = 0;
     }
-    if (newest !== undefined) this.adapt(now - newest);
+    if (newest !== undefined) this.adapt(now - newest.sentAt, newest.inFlight);
   }
 
-  private adapt(delay: number): void {
+  private adapt(delay: number, inFlight: number): void {
     if (delay > TARGET_DELAY) {
       this.size = Math.max(MIN_WINDOW, Math.round((this.size * TARGET_DELAY) / delay));
-    } else if (this.limited && delay < TARGET_DELAY / 2) {
+    } else if (this.limited && inFlight >= this.size / 2 && delay < TARGET_DELAY / 2) {
       this.size = Math.min(this.max, this.size * 2);
     }
     this.limited = false;

@@ -31,6 +31,16 @@ test("on a slow path no more is under way than a heartbeat can wait for", () => 
   expect(mostInFlight(125, 50, 60_000)).toBeLessThanOrEqual(4 * BATCH);
 });
 
+test("the prompt ack of a small batch that went alone does not open it for the burst behind", () => {
+  const window = new InFlightWindow();
+  window.sent(1, 20, 0);
+  for (let sequence = 2; window.open; sequence++) window.sent(sequence, BATCH, 1);
+  const before = window.inFlight;
+  window.acked(1, 5);
+  while (window.open) window.sent(1000, BATCH, 5);
+  expect(window.inFlight).toBeLessThanOrEqual(before + BATCH);
+});
+
 test("a tracker's own limit is kept", () => {
   const window = new InFlightWindow(3 * BATCH);
   for (let sequence = 1; sequence < 100; sequence++) {
