@@ -46,7 +46,11 @@ export const RULINGS: Readonly<Record<keyof typeof status, Ruling>> = {
     because: "another session has the job; its lease may run out. `JOB_TAKEN` when the connect timeout is over",
   },
   PERMISSION_DENIED: { ...atFirst, because: "as UNAUTHENTICATED" },
-  RESOURCE_EXHAUSTED: { ...again, because: "a tracker or proxy that is overloaded, or whose disk is full" },
+  RESOURCE_EXHAUSTED: {
+    ...again,
+    because:
+      "a tracker or proxy that is overloaded, whose disk is full, or that has as many agents of this client as it takes (the message names the limit)",
+  },
   FAILED_PRECONDITION: { first: "refused", later: "fenced", because: "the job has ended or was taken over" },
   ABORTED: { ...again, because: "a conflict of the moment" },
   OUT_OF_RANGE: { ...again, because: "a sequence was skipped; the next Welcome says where to go on" },
