@@ -85,6 +85,7 @@ export class SpanPump {
     try {
       do this.hasMore = false;
       while ((await this.sendBatch()) || this.hasMore);
+      if (this.stopped) return;
       if (this.failures > 0) this.options.logger.info("Spans are exported again");
       this.failures = 0;
     } catch (error) {

@@ -1,28 +1,20 @@
 import type { Clock } from "../../base/clock.ts";
 import type { TraceParent } from "../../base/trace-context.ts";
 import { parseTraceParent } from "../../base/trace-context.ts";
-import type { Attempt, Job, JobResult } from "../../gen/belay/v1/job_pb.ts";
-import { JobState, Outcome } from "../../gen/belay/v1/job_pb.ts";
-import type { Event, StepStarted } from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { Attempt, Job } from "../../gen/belay/v1/job_pb.ts";
+import { JobState } from "../../gen/belay/v1/job_pb.ts";
+import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
 import type { Touched } from "../jobs/registry.ts";
 import { isEnded } from "../jobs/states.ts";
-import { spanBelow, submitterOf } from "../jobs/trace.ts";
 import type { TraceChange } from "../store/types.ts";
-import {
-  attemptAttributes,
-  commandAttributes,
-  errorOf,
-  jobAttributes,
-  jobName,
-  shortArguments,
-  stepAttributes,
-  stepEndAttributes,
-} from "./attributes.ts";
+import { commandAttributes, shortArguments } from "./attributes.ts";
 import type { Moments, Notes } from "./notes.ts";
 import { addMoment, beginNotes, noMoments } from "./notes.ts";
 import type { SpanRecord, Time } from "./span-record.ts";
-import { later, timeOf, timeOfNano } from "./span-record.ts";
+import { timeOf, timeOfNano } from "./span-record.ts";
+import { attemptSpan, jobSpan, lastStepEnd, stepSpan } from "./spans.ts";
+import type { StepEnd } from "./spans.ts";
 
 /**
  * Makes spans of what happens to jobs: one for the job, in it one for each attempt, in that one for each step.
@@ -70,8 +62,6 @@ export class SpanRecorder {
   }
 }
 
-const SUPERSEDED = "Another attempt has taken over";
-
 /** One change of one job. */
 class Change {
   private readonly job: Job;
@@ -97,9 +87,9 @@ class Change {
       addMoment(this.innermost, { name: "belay.command", time, attributes: commandAttributes(record) });
     }
     const latest = job.attempts.at(-1);
-    if (latest?.result !== undefined && notes.closed < notes.begun) this.closeAttempt(latest, latest.result);
+    if (latest?.result !== undefined && notes.closed < notes.begun) this.closeAttempt(latest);
     this.takeState();
-    if (isEnded(job.state)) this.closeJob();
+    if (isEnded(job.state)) this.ended.push(jobSpan(job, this.span, notes.job, now));
     return this.ended;
   }
 
@@ -114,7 +104,7 @@ class Change {
       const before = job.attempts.find(({ attempt: number }) => number === notes.begun);
       if (before !== undefined && notes.closed < notes.begun) {
         addMoment(notes.attempt, { name: "belay.superseded", time: now, attributes: {} });
-        this.closeAttempt(before, undefined);
+        this.closeAttempt(before);
       }
       notes.begun = attempt.attempt;
       notes.attempt = noMoments();
@@ -125,39 +115,13 @@ class Change {
 
   private takeEvent({ kind, eventTime }: Event): void {
     const time = eventTime === undefined ? this.now : timeOf(eventTime);
-    if (kind.case === "stepStarted") this.startStep(kind.value, time);
-    else if (kind.case === "stepEnded" && this.notes.step?.step === kind.value.step) this.endStep(kind.value, time);
-  }
-
-  private startStep({ step, name, argv, pid, main }: StepStarted, start: Time): void {
-    this.notes.step = { step, name, argv: shortArguments(argv), pid, main, start };
-  }
-
-  private endStep(
-    { exitCode, signal }: { readonly exitCode?: number | undefined; readonly signal: string },
-    time: Time,
-    lost?: string,
-  ): void {
-    const { job, span, notes } = this;
-    const { step } = notes;
-    if (step === undefined) return;
-    delete notes.step;
-    const how = signal === "" ? `Exited with code ${exitCode ?? "unknown"}` : `Ended by ${signal}`;
-    const error = lost ?? (exitCode === 0 ? undefined : how);
-    this.put({
-      span: spanBelow(span, notes.begun, step.step),
-      parentId: spanBelow(span, notes.begun).spanId,
-      kind: "internal",
-      name: `step ${step.name === "" ? step.step : step.name}`,
-      start: step.start,
-      end: time,
-      attributes: {
-        ...stepAttributes(job, notes.begun, step),
-        ...(lost === undefined ? stepEndAttributes(exitCode, signal) : { "cicd.pipeline.task.run.result": "error" }),
-      },
-      ok: error === undefined,
-      ...(error === undefined ? {} : { error }),
-    });
+    if (kind.case === "stepStarted") {
+      const { step, name, argv, pid, main } = kind.value;
+      this.notes.step = { step, name, argv: shortArguments(argv), pid, main, start: time };
+    } else if (kind.case === "stepEnded" && this.notes.step?.step === kind.value.step) {
+      const { exitCode, signal } = kind.value;
+      this.closeStep({ exitCode, signal, time });
+    }
   }
 
   private takeState(): void {
@@ -173,73 +137,16 @@ class Change {
     else if (job.state === JobState.CANCELING) tell("belay.canceling");
   }
 
-  /** @param result undefined: another attempt has taken over, and nobody knows how this one ended */
-  private closeAttempt(attempt: Attempt, result: JobResult | undefined): void {
+  private closeStep(end: StepEnd): void {
+    const { job, span, notes } = this;
+    if (notes.step !== undefined) this.ended.push(stepSpan(job, span, notes.begun, notes.step, end));
+    delete notes.step;
+  }
+
+  private closeAttempt(attempt: Attempt): void {
     const { job, span, notes, now } = this;
-    const end = result?.endTime === undefined ? now : timeOf(result.endTime);
-    if (result !== undefined && result.step === notes.step?.step) this.endStep(result, end);
-    else this.endStep({ signal: "" }, end, result === undefined ? SUPERSEDED : errorOf(result));
+    if (notes.step !== undefined) this.closeStep(lastStepEnd(notes.step, attempt.result, now));
     notes.closed = notes.begun;
-    const { attempt: number } = attempt;
-    this.put({
-      span: spanBelow(span, number),
-      parentId: span.spanId,
-      kind: "internal",
-      name: `attempt ${number}`,
-      start: attempt.createTime === undefined ? now : timeOf(attempt.createTime),
-      end,
-      attributes: attemptAttributes(job, attempt),
-      moments: notes.attempt,
-      links: number > 1 ? [spanBelow(span, number - 1)] : [],
-      ...statusOf(result, SUPERSEDED),
-    });
+    this.ended.push(attemptSpan(job, span, attempt, notes.attempt, now));
   }
-
-  private closeJob(): void {
-    const { job, span, now, notes } = this;
-    const submitter = submitterOf(job.spec);
-    // An agent's own spec may name another span than the one with which the job was recorded.
-    const parent = submitter?.traceId === span.traceId ? submitter : undefined;
-    this.put({
-      span,
-      ...(parent === undefined ? {} : { parentId: parent.spanId, remoteParent: true }),
-      kind: "server",
-      name: `job ${jobName(job)}`,
-      start: job.createTime === undefined ? now : timeOf(job.createTime),
-      end: job.endTime === undefined ? now : timeOf(job.endTime),
-      attributes: jobAttributes(job),
-      moments: notes.job,
-      links: submitter === undefined || parent !== undefined ? [] : [submitter],
-      ...statusOf(job.result, "Nobody knows how it ended"),
-    });
-  }
-
-  private put({
-    moments,
-    ...span
-  }: Omit<SpanRecord, Filled> &
-    Partial<Pick<SpanRecord, "remoteParent" | "links">> & {
-      moments?: Moments;
-    }): void {
-    const { traceParent = "", traceState = "" } = this.job.spec ?? {};
-    const goesOn = parseTraceParent(traceParent)?.traceId === this.span.traceId;
-    this.ended.push({
-      remoteParent: false,
-      links: [],
-      ...span,
-      traceState: goesOn ? traceState : "",
-      end: later(span.end, span.start),
-      moments: moments?.kept ?? [],
-      leftOut: moments?.leftOut ?? 0,
-    });
-  }
-}
-
-type Filled = "remoteParent" | "traceState" | "moments" | "leftOut" | "links";
-
-/** A job that was ended on someone's order has neither failed nor succeeded. */
-function statusOf(result: JobResult | undefined, unknown: string): { ok: boolean; error?: string } {
-  if (result === undefined) return { ok: false, error: unknown };
-  if (result.outcome === Outcome.SUCCEEDED) return { ok: true };
-  return result.outcome === Outcome.CANCELED ? { ok: false } : { ok: false, error: errorOf(result) };
 }
