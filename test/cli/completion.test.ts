@@ -30,6 +30,10 @@ describe("A word is completed", () => {
     for (const jobId of ["train-1", "train-2", "other"]) await jobs.createJob({ jobId, spec: someSpec });
     expect(await words(["show", "--tracker", address, "tra"])).toEqual(["train-2", "train-1"]);
     expect(await words(["cancel", "--wait", "tra"], { BELAY_TRACKER: address })).toEqual(["train-2", "train-1"]);
+    expect(await words(["metrics", "--name", "loss", "tra"], { BELAY_TRACKER: address })).toEqual([
+      "train-2",
+      "train-1",
+    ]);
     expect(await words(["signal", "train-1", ""], { BELAY_TRACKER: address })).toEqual([]);
     expect(await words(["show", ""], { BELAY_TRACKER: "http://127.0.0.1:1" })).toEqual([]);
   });

@@ -38,6 +38,25 @@ describe("belay metrics", () => {
     expect((await tracker.ends("metrics", "j1")).stdout).toMatch(/^j1 {2}SUCCEEDED {2}\d+ samples in .*\n.* 100 % /);
   });
 
+  it("follows across a tracker that is killed and comes back: each value once", async () => {
+    let tracker = await TrackerProcess.start();
+    const gate = path.join(await tempDirectory(), "gate");
+    const count = `n=0; until [ -e "$0" ]; do n=$((n+1)); echo "n=$n" >> "$BELAY_METRICS"; echo said $n; sleep 0.02; done`;
+    const run = tracker.belay("run", "--job", "j1", "--metrics-interval", "100ms", "--", "sh", "-c", count, gate);
+    await run.says(/said 1$/m);
+    const following = tracker.belay("metrics", "--follow", "--name", "n", "j1");
+    await following.says(/ n=1$/m);
+    tracker = await tracker.killAndRestart();
+    const [, before = ""] = /said (\d+)\n$/.exec(run.stdout) ?? [];
+    await following.says(new RegExp(` n=${Number(before) + 100}$`, "m"));
+    await writeFile(gate, "");
+    expect(await run.ended).toBe(0);
+    expect(await following.ended).toBe(0);
+    const said = [...following.stdout.matchAll(/ n=(\d+)$/gm)].map(([, n]) => Number(n));
+    expect(said).toEqual(said.map((_, i) => i + 1));
+    expect(said.at(-1)).toBe(run.stdout.trim().split("\n").length);
+  });
+
   it.skipIf(spawnSync("tmux", ["-V"]).status !== 0)(
     "draws on a terminal in one place, fits it, and leaves the last picture (skipped where tmux is missing)",
     async () => {
@@ -62,7 +81,7 @@ describe("belay metrics", () => {
         await expect.poll(screen, { timeout: 20_000 }).toMatch(/25 % .* first half/);
         await expect.poll(screen, { timeout: 20_000 }).toMatch(/^loss +0\.5 +0\.5 +0\.5 {2}step 1 +▁$/m);
         tmux("resize-window", "-x", "40", "-y", "30");
-        await expect.poll(screen, { timeout: 20_000 }).toMatch(/^memory +\S+ MiB +\S+ MiB$/m);
+        await expect.poll(screen, { timeout: 20_000 }).toMatch(/^memory +\S+ [KM]iB +\S+ [KM]iB$/m);
         expect(await goOn()).toBe(0);
         await expect.poll(screen, { timeout: 20_000 }).toMatch(/ended with 0/);
         const last = screen();

@@ -32,16 +32,25 @@ describe("A text that is drawn again", () => {
     expect(take()).toBe("1\u001b[K\n2\u001b[K\n…\u001b[K\n\u001b[J");
   });
 
-  it("finds its place when the terminal has become narrower, and when something else was written", async () => {
+  it("begins anew on a terminal that has another width, and below what somebody else has written", async () => {
     const { output, take } = terminal(20, 24);
     const place = new InPlace(output);
     await place.draw(`${"x".repeat(18)}\n\u001b[1mshort\u001b[0m\n`);
     take();
     output.columns = 10;
     await place.draw("y\n");
-    expect(take()).toBe("\u001b[3Fy\u001b[K\n\u001b[J");
+    expect(take()).toBe("\u001b[H\u001b[2Jy\u001b[K\n\u001b[J");
     place.forget();
     await place.draw("z\n");
     expect(take()).toBe("z\u001b[K\n\u001b[J");
+  });
+
+  it("goes over lines that were wider than the terminal", async () => {
+    const { output, take } = terminal(10, 24);
+    const place = new InPlace(output);
+    await place.draw(`${"x".repeat(18)}\n\u001b[1mshort\u001b[0m\n`);
+    take();
+    await place.draw("y\n");
+    expect(take()).toBe("\u001b[3Fy\u001b[K\n\u001b[J");
   });
 });
