@@ -208,7 +208,7 @@ describe("belay top without a terminal", () => {
     expect(
       rows
         .slice(1)
-        .map(([id]) => id)
+        .map(([id]) => id ?? "")
         .toSorted(),
     ).toEqual(["build-03", "etl-01", "simulate-02", "train-00"]);
     const used = rows.slice(1).map(([, , cpu]) => Number(cpu));
