@@ -22,5 +22,5 @@ process.emitWarning = (warning: string | Error, ...rest: unknown[]): void => {
 process.noDeprecation = true;
 module.enableCompileCache();
 // Before anything is loaded: the heap does not shrink again.
-if (process.argv[2] === "run") keepHeapSmall();
+if (["run", "top"].includes(process.argv[2] ?? "")) keepHeapSmall();
 void import("./program.ts").then(async ({ main }) => process.exit(await main(process.argv.slice(2))));

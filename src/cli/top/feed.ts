@@ -1,15 +1,17 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { Client } from "@connectrpc/connect";
 import { sleep } from "../../base/clock.ts";
 import { BelayError } from "../../base/errors.ts";
 import type { Job } from "../../gen/belay/v1/job_pb.ts";
 import { JobState } from "../../gen/belay/v1/job_pb.ts";
-import type { JobFilterSchema } from "../../gen/belay/v1/job_service_pb.ts";
+import type { JobFilterSchema, JobService } from "../../gen/belay/v1/job_service_pb.ts";
 import type { JobClient } from "../client/client.ts";
 import { watchJobs } from "../client/resume.ts";
 import { hasEnded } from "../render/state.ts";
 import { inParallel } from "./in-parallel.ts";
 import type { JobSet } from "./job-set.ts";
 import { readLastLine } from "./last-line.ts";
+import { within } from "./within.ts";
 import type { LinkState } from "./link-state.ts";
 import type { Output, Row } from "./row.ts";
 
@@ -96,7 +98,7 @@ export class Feed {
     const wanted = ENDED_STATES.filter((state) => this.options.states.size === 0 || this.options.states.has(state));
     if (wanted.length === 0) return;
     const request = { filter: { ...filter, states: wanted }, pageSize: ENDED_PAGE };
-    const answer = await client.once((service) => service.listJobs(request, { signal: limited(signal) }));
+    const answer = await this.ask(signal, (service, options) => service.listJobs(request, options));
     for (const job of answer.jobs.toReversed()) jobs.put(job, Date.now());
     this.options.onChange();
   }
@@ -161,7 +163,7 @@ export class Feed {
   private async sweep(signal: AbortSignal): Promise<void> {
     const { client, jobs, filter } = this.options;
     const request = { filter: { ...filter, states: [...LIVE_STATES] }, pageSize: SWEEP, pageToken: this.pageToken };
-    const answer = await client.once((service) => service.listJobs(request, { signal: limited(signal) }));
+    const answer = await this.ask(signal, (service, options) => service.listJobs(request, options));
     this.heard();
     this.pageToken = answer.nextPageToken;
     for (const job of answer.jobs) this.take(job);
@@ -177,7 +179,7 @@ export class Feed {
     const ids = new Set([...this.left, ...due.map(({ jobId }) => jobId)]);
     await inParallel([...ids], async (jobId) => {
       try {
-        const { job } = await client.once((service) => service.getJob({ jobId }, { signal: limited(signal) }));
+        const { job } = await this.ask(signal, (service, options) => service.getJob({ jobId }, options));
         this.heard();
         if (job !== undefined) this.take(job);
       } catch (error) {
@@ -190,7 +192,7 @@ export class Feed {
     await inParallel(printing, async (row) => {
       const seen = this.printed.get(row.jobId);
       this.printed.set(row.jobId, row.output);
-      const text = await readLastLine(client, row, seen, limited(signal));
+      const text = await within(CALL_TIMEOUT_MS, signal, (limited) => readLastLine(client, row, seen, limited));
       if (text !== undefined) jobs.putLastLine(row.jobId, text);
     });
   }
@@ -219,13 +221,21 @@ export class Feed {
 
   private async pause(ms: number, signal: AbortSignal): Promise<void> {
     if (ms <= 0 || this.poked) return;
-    const woken = new AbortController();
-    this.wake = () => woken.abort();
-    await sleep(ms, AbortSignal.any([signal, woken.signal]));
-    this.wake = undefined;
+    await within(ms, signal, async (over) => {
+      const woken = new AbortController();
+      this.wake = () => woken.abort();
+      over.addEventListener("abort", this.wake, { once: true });
+      await sleep(ms, woken.signal);
+      this.wake = undefined;
+    });
   }
-}
 
-function limited(signal: AbortSignal): AbortSignal {
-  return AbortSignal.any([signal, AbortSignal.timeout(CALL_TIMEOUT_MS)]);
+  private ask<T>(
+    signal: AbortSignal,
+    make: (jobs: Client<typeof JobService>, options: { signal: AbortSignal }) => Promise<T>,
+  ): Promise<T> {
+    return within(CALL_TIMEOUT_MS, signal, (limited) =>
+      this.options.client.once((jobs) => make(jobs, { signal: limited })),
+    );
+  }
 }

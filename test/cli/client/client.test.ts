@@ -11,9 +11,9 @@ import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { afterEach, describe, expect, it } from "vitest";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import type { ClientOptions, JobClient } from "../../../src/cli/client/client.ts";
+import type { ClientOptions, JobClient, Outage } from "../../../src/cli/client/client.ts";
 import { openClient } from "../../../src/cli/client/client.ts";
-import { readLogs, watchJob } from "../../../src/cli/client/resume.ts";
+import { readLogs, watchJob, watchJobs } from "../../../src/cli/client/resume.ts";
 import { JobState, LogStream } from "../../../src/gen/belay/v1/job_pb.ts";
 import { JobService } from "../../../src/gen/belay/v1/job_service_pb.ts";
 
@@ -257,5 +257,32 @@ describe("a stream that breaks", () => {
     const seen: JobState[] = [];
     for await (const job of watchJob(await open(tracker.url), "j")) seen.push(job.state);
     expect(seen).toEqual(states);
+  });
+
+  it("of all jobs goes on after the version that was seen; if that is too old, all are told anew", async () => {
+    const asked: bigint[] = [];
+    const tracker = await Scripted.start({
+      watchJobs: async function* ({ afterVersion }, context) {
+        asked.push(afterVersion);
+        if (asked.length === 3) throw new ConnectError("too old", Code.Aborted);
+        if (afterVersion === 0n) yield { version: 0n, change: { case: "job", value: { jobId: "j" } } };
+        yield { version: 7n, change: { case: "synced", value: true } };
+        // A tracker that stops may end it cleanly; that is no end, either.
+        if (asked.length > 1) await once(context.signal, "abort");
+      },
+    });
+    const told: string[] = [];
+    const over = new AbortController();
+    const outages: boolean[] = [];
+    const onOutage = (outage: Outage | undefined): void => void outages.push(outage !== undefined);
+    for await (const answer of watchJobs(await open(tracker.url), {}, { signal: over.signal, onOutage })) {
+      told.push(answer === "snapshot" ? answer : (answer.change.case ?? ""));
+      if (told.length === 4) tracker.dropConnections();
+      if (told.length === 7) over.abort();
+    }
+    expect(asked).toEqual([0n, 7n, 7n, 0n]);
+    expect(told).toEqual(["snapshot", "job", "synced", "synced", "snapshot", "job", "synced"]);
+    // Ended, back, lost, too old, back.
+    expect(outages).toEqual([true, false, true, true, false]);
   });
 });

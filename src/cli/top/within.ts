@@ -1,0 +1,19 @@
+import { systemClock } from "../../base/clock.ts";
+
+/**
+ * Does something that is to be given up when the signal aborts or the time is over. Leaves nothing behind on the
+ * signal, which may live long: AbortSignal.any does, until the garbage is collected.
+ */
+export async function within<T>(ms: number, outer: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const inner = new AbortController();
+  const giveUp = (): void => inner.abort();
+  outer.addEventListener("abort", giveUp, { once: true });
+  if (outer.aborted) giveUp();
+  const timer = systemClock.after(ms, giveUp);
+  try {
+    return await work(inner.signal);
+  } finally {
+    timer.cancel();
+    outer.removeEventListener("abort", giveUp);
+  }
+}
