@@ -2,7 +2,7 @@ import type { Bench } from "./bench.ts";
 import { cancels } from "./rows/cancel.ts";
 import { capacities } from "./rows/capacity.ts";
 import { follow } from "./rows/follow.ts";
-import { memory } from "./rows/memory.ts";
+import { memories } from "./rows/memory.ts";
 import { reconnects } from "./rows/reconnect.ts";
 import { start } from "./rows/start.ts";
 import { throughputs } from "./rows/throughput.ts";
@@ -10,7 +10,7 @@ import { throughputs } from "./rows/throughput.ts";
 /** All benchmarks, in the order in which they are run and shown. */
 export const BENCHES: readonly Bench[] = [
   ...throughputs,
-  memory,
+  ...memories,
   start,
   follow,
   ...cancels,

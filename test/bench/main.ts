@@ -111,9 +111,14 @@ async function measure({ action, runs }: Request, chosen: readonly Bench[]): Pro
       failed++;
       console.error(`${bench.name} failed: ${error instanceof Error ? error.message : String(error)}`);
     }
-    if (action === "json") for (const row of rows.splice(0)) console.log(JSON.stringify({ ...row, machine }));
+    if (action === "json") for (const row of rows.splice(0)) console.log(JSON.stringify({ ...row, machine }, shown));
   }
   if (action === "markdown") console.log(`${describeMachine(machine)}\n\n${markdownTable(rows)}`);
   if (action === "table") console.log(`\n${describeMachine(machine)}\n\n${plainTable(rows)}`);
   return failed > 0 ? 1 : 0;
+}
+
+/** Six digits are more than was measured. */
+function shown(_: string, value: unknown): unknown {
+  return typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value;
 }

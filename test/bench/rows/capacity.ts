@@ -1,3 +1,6 @@
+import { once } from "node:events";
+import path from "node:path";
+import type { Readable } from "node:stream";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Bench } from "../bench.ts";
 import { Fleet } from "../load/fleet.ts";
@@ -46,6 +49,8 @@ interface Load {
 }
 
 async function under(stage: Stage, plan: Plan, load: Load): Promise<Row[]> {
+  // First, while nothing else is there; it takes a few seconds.
+  const bare = load.logging > 0 ? undefined : await bareServer(stage, load.agents);
   await using fleet = new Fleet(stage.address, GENERATORS, NICE);
   await fleet.connect(load.agents);
   if (load.logging > 0) await fleet.log(load.logging, BYTES_PER_SECOND);
@@ -73,10 +78,27 @@ async function under(stage: Stage, plan: Plan, load: Load): Promise<Row[]> {
   const after = await Scrape.of(stage.address);
   const measured = await fleet.measure();
   const rss = memoryOf(stage.trackerPid, "VmRSS") / 1e6;
-  return rowsOf(load, { cancels, seconds, cores, waiting, rss, before, after, measured });
+  return rowsOf(load, { bare, cancels, seconds, cores, waiting, rss, before, after, measured });
+}
+
+/** Resident MB of a server of node:http2 that only holds the connections of so many agents. */
+async function bareServer(stage: Stage, agents: number): Promise<number> {
+  const server = stage.start(process.execPath, [path.join(import.meta.dirname, "../load/bare-server.ts")], "stdout");
+  const [address] = (await once(server.child.stdout as Readable, "data")) as [Buffer];
+  let rss: number;
+  {
+    await using fleet = new Fleet(address.toString().trim(), GENERATORS, NICE);
+    await fleet.connect(agents);
+    rss = memoryOf(server.pid, "VmRSS") / 1e6;
+  }
+  server.child.kill("SIGKILL");
+  await server.ended;
+  return rss;
 }
 
 interface Found {
+  /** Resident MB of a bare server with the same connections; undefined: not measured. */
+  readonly bare: number | undefined;
   readonly cancels: readonly number[];
   readonly seconds: number;
   readonly cores: number;
@@ -88,7 +110,7 @@ interface Found {
   readonly measured: readonly Measured[];
 }
 
-function rowsOf(load: Load, { cancels, seconds, cores, waiting, rss, before, after, measured }: Found): Row[] {
+function rowsOf(load: Load, { bare, cancels, seconds, cores, waiting, rss, before, after, measured }: Found): Row[] {
   const title = load.logging > 0 ? `${load.agents} agents, ${load.logging} logging` : `${load.agents} idle agents`;
   const row = (key: string, what: string, unit: string, ours: readonly number[], more: Partial<Row> = {}): Row => ({
     key: `capacity-${load.name}.${key}`,
@@ -113,7 +135,10 @@ function rowsOf(load: Load, { cancels, seconds, cores, waiting, rss, before, aft
         row("write-p99", "one write to a log, p99 at most", "ms", inside("belay_log_write_seconds")),
       ];
   return [
-    row("rss", "tracker's RSS", "MB", [rss], idle ? { reach: { value: 1500 } } : {}),
+    row("rss", "tracker's RSS", "MB", [rss], {
+      ...(bare === undefined ? {} : { reference: { what: "a bare node:http2 server", values: [bare] } }),
+      ...(idle ? { reach: { value: 1500 } } : {}),
+    }),
     row("cores", "tracker's CPU", "cores", [cores], idle ? { reach: { value: 0.5 } } : {}),
     row("cancel-p50", "cancel call → agent, p50", "ms", cancels, { share: 0.5 }),
     row("cancel-p99", "cancel call → agent, p99", "ms", cancels, { share: 0.99, reach: { value: 100 } }),

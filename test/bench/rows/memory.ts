@@ -21,39 +21,62 @@ const STALL_MS = 4_000;
 /** Time between two looks at private memory, of which the kernel keeps no peak. Milliseconds. */
 const LOOK_MS = 50;
 
+const NODE = "node, doing nothing";
+
 /** What an agent costs: at rest, in a burst of output, and in one while the tracker stands still. */
-export const memory: Bench = {
-  name: "memory",
-  about: "agent's memory and CPU: job idle, 1 GB burst, 1 GB flood while the tracker stands still (block, drop)",
-  async run(stage, plan): Promise<Row[]> {
-    const idle: Cost[] = [];
-    const bare: Cost[] = [];
-    const burst: Cost[] = [];
-    const block: Cost[] = [];
-    const drop: Cost[] = [];
-    await rounds(plan, RUNS, async (run) => {
-      bare.push(await bareNode(stage));
-      idle.push(await idleAgent(stage, `memory-idle-${run}`));
-      burst.push(await burstAgent(stage, `memory-burst-${run}`));
-      block.push(await stalledAgent(stage, `memory-block-${run}`, "block"));
-      drop.push(await stalledAgent(stage, `memory-drop-${run}`, "drop"));
-    });
-    const node = "node, doing nothing";
-    return [
-      resident("idle", "agent RSS, job idle", idle, 75, { what: node, costs: bare }),
-      own("idle", "of it private", idle, 32, { what: node, costs: bare }),
-      cpu("idle", "agent CPU, job idle", "ms/s", idle, undefined),
-      resident("burst", "agent peak RSS, 1 GB burst", burst, 128),
-      own("burst", "of it private", burst, undefined),
-      cpu("burst", "agent CPU, 1 GB burst", "s/GB", burst, 3),
-      resident("block", "agent peak RSS, 1 GB flood and the tracker stands still, block", block, 128),
-      own("block", "of it private", block, undefined),
-      resident("drop", "agent peak RSS, 1 GB flood and the tracker stands still, drop", drop, 128),
-      own("drop", "of it private", drop, undefined),
-      cpu("drop", "agent CPU, 1 GB flood and the tracker stands still, drop", "s/GB", drop, 3),
-    ];
+export const memories: readonly Bench[] = [
+  {
+    name: "memory-idle",
+    about: "memory and CPU of an agent whose job is idle, against a Node that does nothing",
+    async run(stage, plan): Promise<Row[]> {
+      const bare: Cost[] = [];
+      const idle: Cost[] = [];
+      await rounds(plan, RUNS, async (run) => {
+        bare.push(await bareNode(stage));
+        idle.push(await idleAgent(stage, `memory-idle-${run}`));
+      });
+      return [
+        resident("idle", "agent RSS, job idle", idle, 75, { what: NODE, costs: bare }),
+        own("idle", "of it private", idle, 32, { what: NODE, costs: bare }),
+        cpu("idle", "agent CPU, job idle", "ms/s", idle, undefined),
+      ];
+    },
   },
-};
+  {
+    name: "memory-burst",
+    about: "memory and CPU of an agent whose job prints 1 GB at once",
+    async run(stage, plan): Promise<Row[]> {
+      const burst: Cost[] = [];
+      await rounds(plan, RUNS, async (run) => void burst.push(await burstAgent(stage, `memory-burst-${run}`)));
+      return [
+        resident("burst", "agent peak RSS, 1 GB burst", burst, 128),
+        own("burst", "of it private", burst, undefined),
+        cpu("burst", "agent CPU, 1 GB burst", "s/GB", burst, 3),
+      ];
+    },
+  },
+  ...(["block", "drop"] as const).map(
+    (policy): Bench => ({
+      name: `memory-${policy}`,
+      about: `memory and CPU of an agent whose job prints 1 GB while the tracker stands still, --on-spool-full ${policy}`,
+      async run(stage, plan): Promise<Row[]> {
+        const stalled: Cost[] = [];
+        await rounds(
+          plan,
+          RUNS,
+          async (run) => void stalled.push(await stalledAgent(stage, `${policy}-${run}`, policy)),
+        );
+        const when = `1 GB flood and the tracker stands still, ${policy}`;
+        const rows = [
+          resident(policy, `agent peak RSS, ${when}`, stalled, 128),
+          own(policy, "of it private", stalled, undefined),
+        ];
+        // Where the job has to wait, only a part of its output was read.
+        return policy === "block" ? rows : [...rows, cpu(policy, `agent CPU, ${when}`, "s/GB", stalled, 3)];
+      },
+    }),
+  ),
+];
 
 /** What one process cost. */
 interface Cost {
