@@ -65,7 +65,7 @@ async function under(stage: Stage, plan: Plan, load: Load): Promise<Row[]> {
   const start = performance.now();
   const cancels: number[] = [];
   // One after the other, spread over the time and over agents that log and that do not.
-  for (let i = 0; i < CANCELS; i++) {
+  for (let i = 0; i < CANCELS && performance.now() < plan.deadline; i++) {
     const jobId = fleet.jobId(Math.floor((i / CANCELS) * load.agents));
     const seen = fleet.commanded(jobId);
     await stage.client.cancelJob({ jobId });

@@ -54,12 +54,13 @@ async function followed(stage: Stage, jobId: string): Promise<number[]> {
 /** Milliseconds from the print of each line to its arrival here. */
 async function arrivals(from: Started): Promise<number[]> {
   const taken: number[] = [];
-  let caughtUp = false;
+  let since: number | undefined;
   for await (const line of createInterface({ input: from.child.stdout as Readable })) {
-    const age = wallClock() - Number(line) * 1000;
+    const now = wallClock();
+    const printed = Number(line) * 1000;
     // What was printed before the follower had started is not late.
-    caughtUp ||= age < PAUSE_S * 1000;
-    if (caughtUp) taken.push(age);
+    since ??= now;
+    if (printed > since) taken.push(now - printed);
   }
   await from.ended;
   return taken;
