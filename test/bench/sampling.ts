@@ -37,7 +37,7 @@ else {
 
 async function measure(containment: ContainmentChoice, processes: number): Promise<void> {
   const script = `for i in $(seq ${processes - 1}); do sleep 1000 & done; echo ready; wait`;
-  let ready = false;
+  const ready = Promise.withResolvers<undefined>();
   const job = startJob(
     {
       jobId: "bench",
@@ -52,10 +52,13 @@ async function measure(containment: ContainmentChoice, processes: number): Promi
       stepStarted: () => undefined,
       stepEnded: () => undefined,
       notice: () => undefined,
-      output: () => (ready = true),
+      output: () => {
+        ready.resolve(undefined);
+        return true;
+      },
     },
   );
-  while (!ready) await sleep(10);
+  await ready.promise;
   const start = performance.now();
   while (performance.now() - start < SETTLE_MS) {
     await sleep(1000);

@@ -35,7 +35,7 @@ describe.each(LOCAL_MODES)("Samples of a job held by a %s", (containment) => {
     expect(samples[0]).toMatchObject({ exact: usage?.exact });
     expect(samples[0]?.cpuLimitCores).toBeGreaterThan(0);
     const times = samples.map(({ sampleUnixNano }) => sampleUnixNano);
-    expect(times).toEqual(times.toSorted());
+    expect(times).toEqual(times.toSorted((a, b) => Number(a - b)));
     const seconds = samples.map(({ cpuSeconds }) => cpuSeconds);
     expect(seconds).toEqual(seconds.toSorted((a, b) => a - b));
     expect(usage?.peakProcesses).toBeGreaterThanOrEqual(1);
