@@ -1,15 +1,21 @@
+import { execFile } from "node:child_process";
 import { errnoOf } from "../../base/errors.ts";
 import { Containment } from "../../gen/belay/v1/job_pb.ts";
 import type { ProcessEntry } from "./proc.ts";
 import type { ProcessTree, TreeDetails, TreeUsage } from "./tree.ts";
 
+/** `ps` and `pgrep` take milliseconds. */
+const LIST_TIMEOUT_MS = 5000;
+
 /** A tree held by its process groups alone, where there is no /proc: macOS. What leaves its group is not found. */
 export class PlainGroupTree implements ProcessTree {
   readonly containment: Containment = Containment.PROCESS_GROUP;
   private readonly groups = new Set<number>();
-  /** Processor seconds of each leader, kept when it has ended. */
-  private readonly cpu = new Map<number, number>();
-  private measured = { cpuSeconds: 0, memoryBytes: 0, peakMemoryBytes: 0 };
+  /** Processor seconds of each process that was there when they were last measured. */
+  private cpu = new Map<number, number>();
+  /** The same of all that have ended. */
+  private endedCpu = 0;
+  private measured = { cpuSeconds: 0, memoryBytes: 0, peakMemoryBytes: 0, processes: 0 };
   private measuring: Promise<void> | undefined;
 
   start<T>(spawn: () => T): T {
@@ -61,12 +67,19 @@ export class PlainGroupTree implements ProcessTree {
     this.signal("SIGCONT");
   }
 
-  /** What the leaders used when they were last measured: asking for it starts the next measurement. */
+  /** What the groups' processes used when they were last measured: asking for it starts the next measurement. */
   usage(): TreeUsage {
-    const processes = this.members().length;
+    const leaders = this.members().length;
     this.measuring ??= this.measure().finally(() => (this.measuring = undefined));
-    const { cpuSeconds, memoryBytes, peakMemoryBytes } = this.measured;
-    return { cpuSeconds, memoryBytes, peakMemoryBytes, processes, threads: processes, exact: false };
+    const { cpuSeconds, memoryBytes, peakMemoryBytes, processes } = this.measured;
+    return {
+      cpuSeconds,
+      memoryBytes,
+      peakMemoryBytes,
+      processes: Math.max(leaders, processes),
+      threads: undefined,
+      exact: false,
+    };
   }
 
   reaped(): void {}
@@ -94,19 +107,40 @@ export class PlainGroupTree implements ProcessTree {
 
   /** Through `ps`, which is what pidusage uses where there is no /proc. */
   private async measure(): Promise<void> {
+    const pids = await this.pids();
     const { default: pidusage } = await import("pidusage");
-    const pids = [...this.groups];
-    // It fails as a whole when one of the processes has just ended; the next look will find the others.
-    const usages = await pidusage(pids).catch(() => undefined);
+    // It fails as a whole when none of the processes is there any more; the next look will find the others. Its share of
+    // a processor is not used: that of a process it has not seen before is an average over its life.
+    const usages = pids.length === 0 ? {} : await pidusage(pids).catch(() => undefined);
     if (usages === undefined) return;
-    const found = Object.values(usages).filter((usage) => usage !== undefined);
+    const found = Object.values(usages).filter((usage: { pid: number } | null | undefined) => Boolean(usage));
     const memoryBytes = found.reduce((sum, { memory }) => sum + memory, 0);
-    for (const { pid, ctime } of found) this.cpu.set(pid, Math.max(this.cpu.get(pid) ?? 0, ctime / 1000));
+    this.keepCpu(new Map(found.map(({ pid, ctime }) => [pid, ctime / 1000])));
     this.measured = {
-      cpuSeconds: [...this.cpu.values()].reduce((sum, seconds) => sum + seconds, 0),
+      cpuSeconds: this.endedCpu + [...this.cpu.values()].reduce((sum, seconds) => sum + seconds, 0),
       memoryBytes,
       peakMemoryBytes: Math.max(this.measured.peakMemoryBytes, memoryBytes),
+      processes: found.length,
     };
+  }
+
+  /** Whose time is less than it was is another process of the same pid. */
+  private keepCpu(now: Map<number, number>): void {
+    for (const [pid, seconds] of this.cpu) if ((now.get(pid) ?? -1) < seconds) this.endedCpu += seconds;
+    this.cpu = now;
+  }
+
+  /** All processes of the groups, or their leaders where they cannot be listed. */
+  private pids(): Promise<number[]> {
+    const leaders = [...this.groups];
+    if (leaders.length === 0) return Promise.resolve([]);
+    return new Promise((resolve) => {
+      execFile("pgrep", ["-g", leaders.join(",")], { timeout: LIST_TIMEOUT_MS }, (error, stdout) => {
+        // 1: there are none.
+        if (error !== null && error.code !== 1) resolve(leaders);
+        else resolve(stdout.split("\n").filter(Boolean).map(Number));
+      });
+    });
   }
 
   private send(group: number, signal: NodeJS.Signals | 0): boolean {

@@ -11,7 +11,8 @@ export interface TreeUsage {
   readonly peakMemoryBytes: number;
   /** Zombies left out. */
   readonly processes: number;
-  readonly threads: number;
+  /** Undefined: not known. */
+  readonly threads: number | undefined;
   /** Whether processor time and peak come from the kernel's own counters. */
   readonly exact: boolean;
 }
