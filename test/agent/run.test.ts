@@ -78,6 +78,18 @@ describe("an agent runs its job", () => {
     ]);
   });
 
+  test("and says what each step uses at its start and its end, also where samples are taken at no interval", async () => {
+    const outcome = agent(["sleep", "0.1"], { setup: ["sleep 0.1"] });
+    const stream = await welcomed();
+    const { result } = await outcome;
+    const samples = stream.received.flatMap(({ case: kind, value }) =>
+      kind === "event" && value.kind.case === "metricSample" ? [value.kind.value] : [],
+    );
+    expect(samples.map(({ step }) => step)).toEqual([1, 1, 2, 2]);
+    expect(samples.every(({ cpuLimitCores, memoryBytes }) => cpuLimitCores > 0 && memoryBytes >= 0n)).toBe(true);
+    expect(result.usage?.cpuSeconds).toBeGreaterThanOrEqual(samples[3]?.cpuSeconds ?? Number.NaN);
+  });
+
   test("nothing before the tracker has welcomed it", async () => {
     const stop = new AbortController();
     const outcome = agent(["echo", "main"], { stop: stop.signal });

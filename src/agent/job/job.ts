@@ -260,7 +260,8 @@ class JobRun implements Job {
     this.output.add(LogStream.STDERR, step.number, stderr);
     this.timeouts.started(step);
     this.sampler.start();
-    this.tellUsage(launched);
+    // After all that is waiting to be sent and read: nothing of the job's is to wait for a measurement.
+    setImmediate(() => this.tellUsage(launched));
     return this.running;
   }
 

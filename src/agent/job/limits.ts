@@ -4,6 +4,9 @@ import { dirname, join } from "node:path";
 import { cgroupNumber, ownCgroup } from "./cgroup.ts";
 import { hasProc, readKernelFile } from "./proc.ts";
 
+/** A limit may be changed while a job runs, but is not looked at more often than this. */
+const MOST_AGE_MS = 30_000;
+
 /** What a job may use of its machine. */
 export interface Limits {
   /** Processors, fractions of one included. */
@@ -30,6 +33,7 @@ export class LimitFinder {
   private readonly cgroup: string;
   private readonly memoryCgroup: string;
   private levels: Levels | undefined;
+  private found: { readonly limits: Limits; readonly at: number } | undefined;
 
   /**
    * @param cgroup the job's own in the v2 hierarchy; empty: it has none
@@ -40,8 +44,13 @@ export class LimitFinder {
     this.memoryCgroup = memoryCgroup;
   }
 
-  /** Looks anew each time: a limit may be changed while the job runs. */
   find(): Limits {
+    const now = performance.now();
+    if (this.found === undefined || now - this.found.at > MOST_AGE_MS) this.found = { limits: this.look(), at: now };
+    return this.found.limits;
+  }
+
+  private look(): Limits {
     if (!hasProc()) return { cores: availableParallelism(), memoryBytes: 0 };
     const { unified, cpu, memory } = (this.levels ??= this.findLevels());
     const cores = [affinity() ?? availableParallelism()];

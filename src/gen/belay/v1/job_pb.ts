@@ -1054,7 +1054,8 @@ export type MetricSample = Message<"belay.v1.MetricSample"> & {
   step: number;
 
   /**
-   * Processors kept busy on average since the sample before: 1.5 is one and a half. Absent in the first sample.
+   * Processors kept busy on average since the sample before: 1.5 is one and a half. Absent in the first sample,
+   * and where two were taken in the same moment.
    *
    * @generated from field: optional double cpu_cores = 3;
    */

@@ -1,6 +1,9 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { findNvidiaSmi } from "../../../../src/agent/job/gpu/find.ts";
 import { GpuWatch } from "../../../../src/agent/job/gpu/gpu-watch.ts";
@@ -10,6 +13,8 @@ import { seesMachinePids } from "../../../../src/agent/job/proc.ts";
 import { H100_MIG, TWO_DEVICES, VERSION_MISMATCH } from "../../../fixtures/nvidia-smi.ts";
 import { eventually, processesWith } from "../facts.ts";
 import { LOCAL_MODES, start } from "../local.ts";
+
+const NVIDIA_SMI = fileURLToPath(new URL("../../../../src/agent/job/gpu/nvidia-smi.ts", import.meta.url));
 
 let directory = "";
 let environment: Record<string, string> = {};
@@ -153,6 +158,20 @@ describe("A query of nvidia-smi", () => {
     await smi.close();
     expect(await answer).toBeInstanceOf(Error);
     expect(leftovers()).toEqual([]);
+  });
+});
+
+describe("A query that hangs", () => {
+  it("does not outlive an agent that dies of kill -9", async () => {
+    const file = nvidiaSmi("exec sleep 1000");
+    const code = `const { NvidiaSmi } = await import(${JSON.stringify(NVIDIA_SMI)});
+await new NvidiaSmi(${JSON.stringify(file)}, process.env).query("--query-gpu=name");`;
+    const args = ["--no-warnings", "--input-type=module", "-e", code];
+    const agent = spawn(process.execPath, args, { env: environment, stdio: "ignore" });
+    await eventually("the query runs", () => calls() === 1);
+    agent.kill("SIGKILL");
+    await once(agent, "exit");
+    await eventually("nothing is left", () => leftovers().length === 0);
   });
 });
 
