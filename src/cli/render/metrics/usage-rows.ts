@@ -21,7 +21,8 @@ export function usageRows(samples: readonly MetricSample[]): Row[] {
     ...pressureRow("cpu wait", samples, ({ cpuPressure }) => cpuPressure),
     ...pressureRow("memory wait", samples, ({ memoryPressure }) => memoryPressure),
     ...pressureRow("io wait", samples, ({ ioPressure }) => ioPressure),
-    ...last.gpus.flatMap((gpu) => gpuRows(samples, gpu)),
+    // A sample without any had no fresh reading at hand.
+    ...(samples.findLast(({ gpus }) => gpus.length > 0)?.gpus ?? []).flatMap((gpu) => gpuRows(samples, gpu)),
   ];
 }
 
@@ -30,9 +31,11 @@ function cpuRow(samples: readonly MetricSample[], last: MetricSample): Row {
   const seconds = Number(last.sampleUnixNano - first.sampleUnixNano) / 1e9;
   const average = seconds > 0 ? Math.max(0, (last.cpuSeconds - first.cpuSeconds) / seconds) : last.cpuCores;
   const peaks = samples.map(({ merged, cpuCores }) => merged?.peakCpuCores ?? cpuCores);
+  // Two samples of one moment have no span to average over: the one before counts.
+  const now = latest(samples.map(({ cpuCores }) => cpuCores));
   return {
     name: "cpu",
-    cells: [last.cpuCores, average, greatest(peaks)].map((cores) => (cores === undefined ? "" : cores.toFixed(2))),
+    cells: [now, average, greatest(peaks)].map((value) => (value === undefined ? "" : value.toFixed(2))),
     note: last.cpuLimitCores > 0 ? `of ${cores(last.cpuLimitCores)}` : "",
     stretches: stretchesOf(samples, (_, i) => peaks[i]),
     ...(last.cpuLimitCores > 0 ? { max: last.cpuLimitCores } : {}),
@@ -116,25 +119,25 @@ function rate(
   return seconds > 0 ? Math.max(0, Number(after - before) / seconds) : undefined;
 }
 
-/** Shares of time; shown only if there was any such waiting. */
+/** Shares of time, where there was any such waiting. */
 function pressureRow(
   name: string,
   samples: readonly MetricSample[],
   of: (sample: MetricSample) => number | undefined,
 ): Row[] {
+  return (greatest(samples.map(of)) ?? 0) < 0.005 ? [] : shareRow(name, samples, of);
+}
+
+function shareRow(
+  name: string,
+  samples: readonly MetricSample[],
+  of: (sample: MetricSample) => number | undefined,
+): Row[] {
   const values = samples.map(of);
-  const peak = greatest(values);
-  if (peak === undefined || peak < 0.005) return [];
-  const percent = (share: number | undefined): string => (share === undefined ? "" : `${Math.round(share * 100)} %`);
-  return [
-    {
-      name,
-      cells: [percent(values.at(-1)), "", percent(peak)],
-      note: "",
-      stretches: stretchesOf(samples, (_, i) => values[i]),
-      max: 1,
-    },
-  ];
+  const [now, peak] = [latest(values), greatest(values)];
+  if (now === undefined || peak === undefined) return [];
+  const cells = [`${Math.round(now * 100)} %`, "", `${Math.round(peak * 100)} %`];
+  return [{ name, cells, note: "", stretches: stretchesOf(samples, (_, i) => values[i]), max: 1 }];
 }
 
 function gpuRows(samples: readonly MetricSample[], { index, uuid }: GpuSample): Row[] {
@@ -143,26 +146,33 @@ function gpuRows(samples: readonly MetricSample[], { index, uuid }: GpuSample): 
   const seen = samples.map(of);
   const last = seen.findLast((gpu) => gpu !== undefined);
   if (last === undefined) return [];
-  const used = seen.map((gpu) => (gpu === undefined ? undefined : Number(gpu.memoryUsedBytes)));
   const name = `gpu ${index}`;
   const heat = last.temperatureCelsius === undefined ? [] : [`${Math.round(last.temperatureCelsius)} C`];
   const power = last.powerWatts === undefined ? [] : [`${Math.round(last.powerWatts)} W`];
-  const [busy] = pressureRow(name, samples, (sample) => of(sample)?.utilization);
-  const idle: Row = {
-    name,
-    cells: [last.utilization === undefined ? "" : "0 %", "", ""],
-    note: "",
-    stretches: [],
-    max: 1,
-  };
+  const note = [...heat, ...power].join(", ");
+  const busy = shareRow(name, samples, (sample) => of(sample)?.utilization);
   return [
-    { ...(busy ?? idle), note: [...heat, ...power].join(", ") },
+    ...(busy.length > 0 ? busy : [{ name, cells: ["", "", ""], stretches: [] }]).map((row) => ({ ...row, note })),
+    ...gpuMemoryRow(name, samples, seen, last),
+  ];
+}
+
+/** None for a device that has no memory of its own. */
+function gpuMemoryRow(
+  name: string,
+  samples: readonly MetricSample[],
+  seen: readonly (GpuSample | undefined)[],
+  { memoryUsedBytes, memoryTotalBytes }: GpuSample,
+): Row[] {
+  if (memoryUsedBytes === 0n && memoryTotalBytes === 0n) return [];
+  const used = seen.map((gpu) => (gpu === undefined ? undefined : Number(gpu.memoryUsedBytes)));
+  return [
     {
       name: `${name} memory`,
-      cells: [formatSize(last.memoryUsedBytes), "", formatSize(greatest(used) ?? 0)],
-      note: last.memoryTotalBytes > 0n ? `of ${formatSize(last.memoryTotalBytes)}` : "",
+      cells: [formatSize(memoryUsedBytes), "", formatSize(greatest(used) ?? 0)],
+      note: memoryTotalBytes > 0n ? `of ${formatSize(memoryTotalBytes)}` : "",
       stretches: stretchesOf(samples, (_, i) => used[i]),
-      ...(last.memoryTotalBytes > 0n ? { max: Number(last.memoryTotalBytes) } : {}),
+      ...(memoryTotalBytes > 0n ? { max: Number(memoryTotalBytes) } : {}),
     },
   ];
 }
@@ -185,4 +195,9 @@ function greatest(values: readonly (number | undefined)[]): number | undefined {
     (most, value) => (value !== undefined && (most === undefined || value > most) ? value : most),
     undefined,
   );
+}
+
+/** The last that is known. */
+function latest(values: readonly (number | undefined)[]): number | undefined {
+  return values.findLast((value) => value !== undefined);
 }

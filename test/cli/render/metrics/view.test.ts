@@ -144,6 +144,11 @@ loss     1    1   10  ██▇▇▆▆▅▅▅▅▄▄▃▃▂▂▁▁
     };
     const text = shown({ samples: USAGE.map((sample) => ({ ...sample, gpus: [gpu] })) });
     expect(text).toMatch(/^gpu 1 +97 % +– +97 % {2}61 C, 402 W +█+$/m);
+    // The last sample had no fresh reading: the one before is shown, not none.
+    const stale = shown({ samples: USAGE.map((sample, i) => ({ ...sample, gpus: i < 9 ? [gpu] : [] })) });
+    expect(stale).toMatch(/^gpu 1 +97 % +– +97 % {2}61 C, 402 W +█+$/m);
+    const own = { ...gpu, memoryUsedBytes: 0n, memoryTotalBytes: 0n };
+    expect(shown({ samples: USAGE.map((sample) => ({ ...sample, gpus: [own] })) })).not.toContain("gpu 1 memory");
     expect(text).toMatch(/^gpu 1 memory +60\.0 GiB +– +60\.0 GiB {2}of 80\.0 GiB +▇+$/m);
   });
 
