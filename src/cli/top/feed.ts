@@ -94,7 +94,7 @@ export class Feed {
 
   /** Asks for the newest of the jobs that have ended. */
   async loadEnded(signal: AbortSignal): Promise<void> {
-    const { client, jobs, filter } = this.options;
+    const { jobs, filter } = this.options;
     const wanted = ENDED_STATES.filter((state) => this.options.states.size === 0 || this.options.states.has(state));
     if (wanted.length === 0) return;
     const request = { filter: { ...filter, states: wanted }, pageSize: ENDED_PAGE };
@@ -161,7 +161,7 @@ export class Feed {
 
   /** One page of all jobs; pages follow each other in turn. */
   private async sweep(signal: AbortSignal): Promise<void> {
-    const { client, jobs, filter } = this.options;
+    const { jobs, filter } = this.options;
     const request = { filter: { ...filter, states: [...LIVE_STATES] }, pageSize: SWEEP, pageToken: this.pageToken };
     const answer = await this.ask(signal, (service, options) => service.listJobs(request, options));
     this.heard();
