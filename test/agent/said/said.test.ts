@@ -6,6 +6,8 @@ import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { AgentOptions } from "../../../src/agent/options.ts";
 import { runAgent } from "../../../src/agent/run.ts";
+import { Said } from "../../../src/agent/said/said.ts";
+import { systemClock } from "../../../src/base/clock.ts";
 import { type JobMetrics, JobSpecSchema, LogStream, Outcome } from "../../../src/gen/belay/v1/job_pb.ts";
 import { type ScriptedStream, ScriptedTracker } from "../../helpers/scripted-tracker.ts";
 
@@ -253,5 +255,24 @@ describe("what a job says while the tracker is away", () => {
     second.behave();
     await outcome;
     expect(eventsOf(second).map(({ kind }) => kind.case)).toContain("jobMetrics");
+  });
+});
+
+describe("where the file cannot be made", () => {
+  it("the job runs without it, and its log says why", async () => {
+    const said = new Said(join(directory, "none"));
+    expect(said.environment).toEqual({});
+    const notices: string[] = [];
+    said.begin({
+      metrics: () => true,
+      notice: (message) => notices.push(message),
+      text: (value) => value,
+      waiting: () => 0,
+      clock: systemClock,
+      environment: {},
+    });
+    expect(said.settle()).toBeUndefined();
+    await said.end();
+    expect(notices).toEqual([expect.stringMatching(/^Cannot make the file for \$BELAY_METRICS: ENOENT/)]);
   });
 });
