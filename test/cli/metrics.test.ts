@@ -118,8 +118,8 @@ describe("belay metrics", () => {
   test("--help teaches how a job says something, and what the columns are", async () => {
     const { stdout } = await metrics("http://127.0.0.1:1", "--help");
     expect(stdout).toContain(`echo "loss=0.31 acc=0.87 step=10" >> "$BELAY_METRICS"`);
-    expect(stdout).toContain("Columns of --csv: time, step, cpu_cores,");
-    expect(stdout).toContain("With --name: time,name,value,step.");
+    expect(stdout).toMatch(/^ {2}time step cpu_cores cpu_seconds /m);
+    expect(stdout).toMatch(/^ {2}time name value step$/m);
   });
 
   test("of an attempt that does not exist is an error", async () => {

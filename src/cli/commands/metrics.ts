@@ -25,6 +25,7 @@ import { metricLines } from "../render/metrics/lines.ts";
 import { Series } from "../render/metrics/series.ts";
 import { metricsView } from "../render/metrics/view.ts";
 import { styleOf } from "../render/style.ts";
+import { wrap } from "../render/wrap.ts";
 
 /** Points that a chart is asked for, unless told otherwise: more than any terminal has columns. */
 const CHART_POINTS = 500;
@@ -32,6 +33,9 @@ const CHART_POINTS = 500;
 const FRAME_MS = 200;
 /** A frame is drawn at least so often, with the job's state. */
 const REFRESH_MS = 2_000;
+
+/** Columns that every help fits into. */
+const HELP_WIDTH = 80;
 
 const flags = {
   follow: toggle({ short: "f", help: "go on as more arrives, until the job's end" }),
@@ -87,9 +91,11 @@ export const metrics: Command = command({
   echo "loss=0.31 acc=0.87 step=10" >> "$BELAY_METRICS"
   echo 'progress=0.42 note="epoch 3/10"' >> "$BELAY_METRICS"
 
-Columns of --csv: ${csvHeader("usage").trim().replaceAll(",", ", ")}.
-Counters count from the job's start; times are those of the worker; an empty cell is not known. Columns are only added,
-at the end. With --name: ${csvHeader("said").trim()}. With --gpus: ${csvHeader("gpus").trim()}.`,
+Columns of --csv, with --name and with --gpus; more may come, at the end:
+${columnsText("usage")}
+${columnsText("said")}
+${columnsText("gpus")}
+Counters count from the job's start; times are those of the worker; an empty cell is not known.`,
   run: async ({ flags, args, io }) => {
     const jobId = onlyJob(args);
     checkFlags(flags);
@@ -112,6 +118,13 @@ at the end. With --name: ${csvHeader("said").trim()}. With --gpus: ${csvHeader("
     return await printLines(answers, io);
   },
 });
+
+function columnsText(kind: CsvKind): string {
+  return wrap(csvHeader(kind).trim().replaceAll(",", " "), HELP_WIDTH - 2)
+    .map((line) => `  ${line}`)
+    .join("")
+    .trimEnd();
+}
 
 function checkFlags({ json, csv, gpus, follow, until, name }: MetricsFlags): void {
   const wrong = (text: string): BelayError => new BelayError("BAD_USAGE", text);

@@ -6,6 +6,7 @@ import { hasEnded } from "../state.ts";
 import { cutText, textWidth } from "../text-width.ts";
 import type { ProgressPoint } from "../time-left.ts";
 import { timeLeft } from "../time-left.ts";
+import { wrap } from "../wrap.ts";
 import type { ChartStyle, Row } from "./chart-table.ts";
 import { chartTable } from "./chart-table.ts";
 import { formatNumber } from "./number.ts";
@@ -120,19 +121,4 @@ function rangeOf(series: Series): Range {
     ...[...series.named.values()].flatMap(({ points }) => points.slice(0, 1).map(({ atMs }) => atMs)),
   ];
   return { fromMs: Math.min(series.newestMs, ...starts), toMs: series.newestMs };
-}
-
-/** Lines of at most so many columns, at spaces. */
-function wrap(text: string, columns: number): string[] {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    if (line !== "" && line.length + 1 + word.length > columns) {
-      lines.push(`${line}\n`);
-      line = word;
-    } else {
-      line = line === "" ? word : `${line} ${word}`;
-    }
-  }
-  return [...lines, `${line}\n`];
 }

@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import { readFile } from "node:fs/promises";
 import { expect, it } from "vitest";
 import { csvHeader, csvRows } from "../../../../src/cli/render/metrics/csv.ts";
 import { ReadMetricsResponseSchema } from "../../../../src/gen/belay/v1/job_service_pb.ts";
@@ -59,4 +60,12 @@ it("A graphics processor in a sample is a row", () => {
   expect(csvRows("gpus", create(ReadMetricsResponseSchema, { samples: [{ sampleUnixNano: AT, gpus }] }))).toBe(
     "2023-11-14T22:13:20.123Z,0,GPU-5c,H100,0.5,1,2,,,\n",
   );
+});
+
+it("docs/metrics.md has every column, in order", async () => {
+  const docs = await readFile(new URL("../../../../docs/metrics.md", import.meta.url), "utf8");
+  const plain = docs.replaceAll(/`| \([^)]*\)/g, "");
+  for (const kind of ["usage", "said", "gpus"] as const) {
+    expect(plain).toContain(`| ${csvHeader(kind).trim().replaceAll(",", ", ")} |`);
+  }
 });
