@@ -73,7 +73,7 @@ export class Retention {
   private async excess(): Promise<number> {
     if (this.options.bytes === 0) return 0;
     let bytes = await this.registry.store.endedBytes();
-    // One that is over may still be in memory; the store has counted it.
+    // One that is over may still be in memory; the store has counted it. Metrics, some MiB at most, count from the end on.
     for (const live of this.registry.inMemory()) if (isOpen(live.job)) bytes += live.log?.committed.position ?? 0;
     return bytes - this.options.bytes;
   }

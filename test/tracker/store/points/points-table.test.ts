@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
@@ -222,4 +223,20 @@ test("A check finds points that are newer than those of a finer tier", async () 
   expect((await checkDirectory(directory)).findings).toEqual([
     { severity: "problem", where: "j, attempt 1", what: "metrics of tier 1 are too new" },
   ]);
+});
+
+test("What is kept of a job's metrics counts for retention once the job has ended, and goes with it", async () => {
+  const directory = await testDirectory();
+  const { store } = await opened(directory);
+  await put(store, [...numbers(1, 101).map((i) => usage(i)), said(101, { name: "loss", value: 1 })]);
+  expect(await store.endedBytes()).toBe(0);
+  const job = create(JobSchema, { jobId: "j", state: JobState.SUCCEEDED, endTime: timestampFromMs(1) });
+  await store.commit({ key: 1, job: { job, resumeState: JobState.RUNNING, open: false, spec: false } });
+  const points = await store.metrics(QUERY);
+  const bytes = [...points.usage, ...points.said].reduce((sum, { length }) => sum + length, 0);
+  expect(await store.endedBytes()).toBe(bytes);
+  expect(await store.endedJobs(1)).toEqual([{ key: 1, jobId: "j", endTime: 1, bytes }]);
+  await store.remove(1, "j", 5);
+  expect(await store.metrics(QUERY)).toEqual({ usage: [], said: [], lastSequence: 0, unkeptValues: 0 });
+  await store.close();
 });
