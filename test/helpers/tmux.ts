@@ -84,6 +84,12 @@ export class TmuxTerminal {
     return (await run("stty", ["-F", tty.trim(), "-a"])).stdout;
   }
 
+  /** The process that the shell has started. */
+  async childPid(): Promise<number> {
+    const { stdout: shell } = await this.tmux("display-message", "-p", "#{pane_pid}");
+    return Number((await run("pgrep", ["-P", shell.trim()])).stdout);
+  }
+
   async resize(columns: number, rows: number): Promise<void> {
     await this.tmux("resize-window", "-x", String(columns), "-y", String(rows));
   }

@@ -81,7 +81,8 @@ export function rowOf(job: Job, before: Row | undefined): Row {
     cpuLimit: sample?.cpuLimitCores ?? 0,
     memoryBytes: sample === undefined ? undefined : Number(sample.memoryBytes),
     memoryLimit: Number(sample?.memoryLimitBytes ?? 0n),
-    gpu: gpuOf(sample),
+    // They are read more seldom than samples are taken: the last reading counts.
+    gpu: gpuOf(sample) ?? (sample !== undefined && sameAttempt ? before?.gpu : undefined),
     progress: progressOf(attempt),
     points: pointsOf(job, attempt, sameAttempt ? (before?.points ?? []) : []),
     output: { stdout: storedOf(attempt, LogStream.STDOUT), stderr: storedOf(attempt, LogStream.STDERR) },
