@@ -11,17 +11,27 @@ export type JobFilterFlags = {
   name: Flag<string | undefined>;
 };
 
+const states = many(
+  { variable: "BELAY_JOBS_STATE", value: "STATE", separator: ",", help: "only jobs in this state, such as running" },
+  (given, what) => {
+    const state = STATE_NAMES.get(given.trim().toUpperCase().replaceAll("-", "_"));
+    if (state !== undefined) return state;
+    const known = [...STATE_NAMES.keys()].map((name) => name.toLowerCase());
+    throw wanted(what, given, `one of ${known.join(", ")}${didYouMean(given, known)}`);
+  },
+);
+
 /** See JobFilterFlags. */
 export const jobFilterFlags: JobFilterFlags = {
-  state: many(
-    { variable: "BELAY_JOBS_STATE", value: "STATE", separator: ",", help: "only jobs in this state, such as running" },
-    (given, what) => {
-      const state = STATE_NAMES.get(given.toUpperCase().replaceAll("-", "_"));
-      if (state !== undefined) return state;
-      const known = [...STATE_NAMES.keys()].map((name) => name.toLowerCase());
-      throw wanted(what, given, `one of ${known.join(", ")}${didYouMean(given, known)}`);
-    },
-  ),
+  state: {
+    ...states,
+    // No state has a comma in its name: on the command line, too, several may be given at once.
+    read: (texts, what) =>
+      states.read(
+        texts.flatMap((text) => text.split(",")),
+        what,
+      ),
+  },
   label: pairs({ variable: "BELAY_JOBS_LABEL", separator: ",", help: "only jobs with this label" }),
   name: text({ variable: "BELAY_JOBS_NAME", help: "only jobs with this name" }),
 };

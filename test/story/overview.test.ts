@@ -55,6 +55,7 @@ describe("belay jobs", () => {
     expect(await ids("--label", "team=ml")).toEqual(["a"]);
     expect(await ids("--name", "n")).toEqual(["b"]);
     expect(await ids("--state", "pending", "--limit", "1")).toEqual(["b"]);
+    expect(await ids("--state", "running,pending")).toEqual(["b", "a"]);
     expect(await ids("--state", "running")).toEqual([]);
     expect((await tracker.ends("jobs", "--state", "running")).stderr).toBe("No job matches.\n");
   });

@@ -84,6 +84,46 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     await terminal.until(/connected.*\n2 jobs: 2 pending +cpu[^]*\nlater +PENDING[^]*\nwaits +PENDING/);
   });
 
+  test("says that the tracker is there and does not answer", async () => {
+    const tracker = await TrackerProcess.start();
+    await tracker.ends("submit", "--job", "waits", "--", "true");
+    const terminal = await TmuxTerminal.belay(100, 12, top(tracker.url));
+    await terminal.until(/connected[^]*\nwaits +PENDING/);
+    process.kill(tracker.cli.pid, "SIGSTOP");
+    await terminal.until(/NO ANSWER for \d+s.*\n1 job: 1 pending {2}stale, as of/);
+    process.kill(tracker.cli.pid, "SIGCONT");
+    await terminal.until(/connected.*\n1 job: 1 pending +cpu/);
+  });
+
+  test("shows ended jobs when they are asked for, with how they ended", async () => {
+    const tracker = await TrackerProcess.start();
+    await tracker.ends("run", "--job", "bad", "--", "sh", "-c", "exit 3");
+    await tracker.ends("submit", "--job", "waits", "--", "true");
+    const terminal = await TmuxTerminal.belay(100, 12, top(tracker.url));
+    const lines = await terminal.until(/connected[^]*\nwaits +PENDING/);
+    expect(lines.join("\n")).not.toContain("bad");
+    await terminal.type("a");
+    await terminal.until(/1 pending, 1 failed[^]*\nbad +.*FAILED .*exit code 3 after/);
+    await terminal.type("a");
+    await terminal.until((seen) => !seen.some((one) => one.startsWith("bad")));
+  });
+
+  test("has colours, unless NO_COLOR says no, and is all ASCII where the locale is", async () => {
+    const { address } = await busyTracker(8);
+    const command = `${process.execPath} dist/cli/main.js ${top(address).join(" ")}`;
+    const seen = /8 jobs[^]*RUNNING[^]*q quit/;
+    const colored = await TmuxTerminal.open(80, 14);
+    await colored.shell(command);
+    await colored.until(seen);
+    const plain = await TmuxTerminal.open(80, 14, { NO_COLOR: "1", LC_ALL: "C" });
+    await plain.shell(command);
+    const lines = await plain.until(seen);
+    expect(await colored.colored()).toContain("\u001b[32mRUNNING");
+    expect(await plain.colored()).not.toMatch(/\[(?:\d+;)*3[0-7]m/);
+    expect(lines.join("\n")).toMatch(/^[ -~\n]*$/);
+    expect(lines[2]).toContain("CPUv");
+  });
+
   test("cancels the job that it named, with a reason, and no other", async () => {
     const { address, jobs } = await testTracker();
     const agents = await Promise.all(

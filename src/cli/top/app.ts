@@ -29,6 +29,9 @@ import { pageOf, pagerPage, pagerPicture, pagerTop, tablePicture, topFor } from 
 /** What changes by itself is drawn no oftener than this; a key's effect at once. */
 const DRAW_MS = 100;
 
+/** Ages and clock go on, whatever the tracker says. */
+const TICK_MS = 1_000;
+
 /** See TopApp. */
 export interface TopOptions extends Pick<FeedOptions, "filter" | "intervalMs"> {
   readonly client: JobClient;
@@ -57,6 +60,7 @@ export class TopApp {
   private onScreen: readonly string[] = [];
   private dirty = true;
   private timer: Timer | undefined;
+  private ticking: Timer | undefined;
 
   constructor(options: TopOptions) {
     this.options = options;
@@ -82,13 +86,14 @@ export class TopApp {
     signal.addEventListener("abort", stop, { once: true });
     if (signal.aborted) stop();
     try {
-      this.draw();
+      this.tick();
       if (this.ui.showEnded) this.loadEnded();
       await this.feed.run(this.over.signal);
     } finally {
       stop();
       signal.removeEventListener("abort", stop);
       this.timer?.cancel();
+      this.ticking?.cancel();
       await this.terminal.close();
       await Promise.all([this.pager?.close(), ...this.pending]);
     }
@@ -178,6 +183,11 @@ export class TopApp {
     this.changed();
   }
 
+  private tick(): void {
+    this.changed();
+    this.ticking = systemClock.after(TICK_MS, () => this.tick());
+  }
+
   /** Something is to be seen, now. */
   private changed(): void {
     this.dirty = true;
@@ -251,7 +261,12 @@ export class TopApp {
     const { text, remark } = pager;
     const at = pagerTop(text, mode.place, pagerPage(size));
     const last = text.first + Math.min(text.count, at + pagerPage(size));
-    const follows = mode.what === "log" && mode.place.top === undefined && remark === "" ? "following" : "";
+    const follows =
+      mode.what === "info" || mode.place.top !== undefined || remark !== ""
+        ? ""
+        : text.count === 0
+          ? "nothing printed yet"
+          : "following";
     const where = text.count === 0 ? "" : `${text.first + at + 1}-${last}`;
     const right = [remark, follows, where].filter((part) => part !== "").join("  ");
     const title = [
