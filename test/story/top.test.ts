@@ -106,6 +106,18 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     await terminal.until(/1 pending, 1 failed[^]*\nbad +.*FAILED .*exit code 3 after/);
     await terminal.type("a");
     await terminal.until((seen) => !seen.some((one) => one.startsWith("bad")));
+    const failed = await TmuxTerminal.belay(100, 12, top(tracker.url, "--state", "failed"));
+    expect((await failed.until(/\nbad +/)).join("\n")).not.toContain("waits");
+  });
+
+  test("says what is wrong on the screen that was there before, and leaves no answer of the terminal behind", async () => {
+    const terminal = await TmuxTerminal.open(100, 12);
+    const flags = "--tracker http://127.0.0.1:1 --connect-timeout 300ms";
+    await terminal.shell(`${process.execPath} dist/cli/main.js top ${flags}; echo code $?`);
+    const lines = await terminal.until(/code 125$/m);
+    expect(lines.join("\n")).toMatch(/belay: Cannot reach the tracker at .*: connection refused; gave up after/);
+    await terminal.shell("echo $((40 + 2))");
+    expect((await terminal.until(/^42$/m)).join("\n")).not.toContain("0n");
   });
 
   test("has colours, unless NO_COLOR says no, and is all ASCII where the locale is", async () => {

@@ -87,7 +87,7 @@ export class TopApp {
     if (signal.aborted) stop();
     try {
       this.tick();
-      if (this.ui.showEnded) this.loadEnded();
+      if (this.ui.showEnded) this.feed.wantEnded();
       await this.feed.run(this.over.signal);
     } finally {
       stop();
@@ -136,17 +136,13 @@ export class TopApp {
         this.closePager();
         return;
       case "load-ended":
-        this.loadEnded();
+        this.feed.wantEnded();
     }
   }
 
   private closePager(): void {
     if (this.pager !== undefined) this.owned(this.pager.close());
     this.pager = undefined;
-  }
-
-  private loadEnded(): void {
-    this.owned(this.feed.loadEnded(this.over.signal));
   }
 
   private async cancel(jobId: string, reason: string): Promise<void> {

@@ -68,6 +68,7 @@ export class Feed {
   private pageToken = "";
   private readonly left = new Set<string>();
   private poked = false;
+  private endedWanted = false;
   private wake: (() => void) | undefined;
 
   constructor(options: FeedOptions) {
@@ -92,15 +93,10 @@ export class Feed {
     this.wake?.();
   }
 
-  /** Asks for the newest of the jobs that have ended. */
-  async loadEnded(signal: AbortSignal): Promise<void> {
-    const { jobs, filter } = this.options;
-    const wanted = ENDED_STATES.filter((state) => this.options.states.size === 0 || this.options.states.has(state));
-    if (wanted.length === 0) return;
-    const request = { filter: { ...filter, states: wanted }, pageSize: ENDED_PAGE };
-    const answer = await this.ask(signal, (service, options) => service.listJobs(request, options));
-    for (const job of answer.jobs.toReversed()) jobs.put(job, Date.now());
-    this.options.onChange();
+  /** Asks for the newest of the jobs that have ended, as soon as the tracker is there. */
+  wantEnded(): void {
+    this.endedWanted = true;
+    this.poke();
   }
 
   private async watch(signal: AbortSignal): Promise<void> {
@@ -146,6 +142,7 @@ export class Feed {
       if (this.link.synced && this.link.outage === undefined) {
         try {
           if (due) await this.sweep(signal);
+          await this.loadEnded(signal);
           await this.askForVisible(signal);
         } catch {
           // The stream knows better what is wrong, and says it; the next interval asks again.
@@ -169,6 +166,17 @@ export class Feed {
     for (const job of answer.jobs) this.take(job);
     if (jobs.size > 2 * this.asked.size) return;
     for (const jobId of this.asked.keys()) if (jobs.get(jobId) === undefined) this.forget(jobId);
+  }
+
+  private async loadEnded(signal: AbortSignal): Promise<void> {
+    if (!this.endedWanted) return;
+    const { jobs, filter, states } = this.options;
+    const wanted = ENDED_STATES.filter((state) => states.size === 0 || states.has(state));
+    const request = { filter: { ...filter, states: wanted }, pageSize: ENDED_PAGE };
+    const found =
+      wanted.length === 0 ? [] : (await this.ask(signal, (s, options) => s.listJobs(request, options))).jobs;
+    for (const job of found.toReversed()) jobs.put(job, Date.now());
+    this.endedWanted = false;
   }
 
   private async askForVisible(signal: AbortSignal): Promise<void> {

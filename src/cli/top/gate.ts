@@ -47,9 +47,9 @@ export class Gate {
     else if (tookMs < FRAME_MS / 2) this.size = Math.min(MOST_FRAME, this.size * 2);
   }
 
-  /** Whether an answer is still to come, from a terminal that gives them. */
-  get waits(): boolean {
-    return this.answers > 0 && this.answers < this.probes;
+  /** Whether an answer is still to come, from a terminal that gives them, or is new to us. */
+  waits(nowMs: number): boolean {
+    return this.answers < this.probes && (this.answers > 0 || nowMs < this.startMs + FIRST_ANSWER_MS);
   }
 
   /** Milliseconds until a frame may be sent if no answer comes. 0: it may be sent now. */

@@ -14,6 +14,7 @@ const LEAVE = "\u001b[m\u001b[?2004l\u001b[?7h\u001b[?25h\u001b[?1049l";
 const ESCAPE_MS = 60;
 /** Longest wait, when leaving, for an answer that would else appear at the shell's prompt. */
 const LAST_ANSWER_MS = 500;
+const POLL_MS = 5;
 /** A process that stopped itself and was not stopped, since nobody could have continued it, goes on after this. */
 const NOT_STOPPED_MS = 300;
 
@@ -42,6 +43,8 @@ export class Terminal {
   private escape: Timer | undefined;
   private opening: Timer | undefined;
   private ours = false;
+  /** Since when no more frames are sent, since the terminal is to be given back. */
+  private leaving: number | undefined;
 
   constructor(stdin: ReadStream, stdout: WriteStream, listener: TerminalListener) {
     this.stdin = stdin;
@@ -67,7 +70,7 @@ export class Terminal {
 
   /** Whether a frame may be sent. If not, `onOpen` says when. */
   get isOpen(): boolean {
-    return this.ours && !this.writer.busy && this.gate.closedFor(performance.now()) === 0;
+    return this.ours && this.leaving === undefined && !this.writer.busy && this.gate.closedFor(performance.now()) === 0;
   }
 
   /** Characters that a frame may have, about: as many as the terminal draws in a moment. */
@@ -85,6 +88,11 @@ export class Terminal {
   /** Stops this program until the shell continues it; the terminal is the shell's meanwhile. */
   readonly suspend = (): void => {
     if (!this.ours) return;
+    this.leaving ??= performance.now();
+    if (!this.isQuiet) {
+      systemClock.after(POLL_MS, this.suspend);
+      return;
+    }
     this.restore();
     process.off("SIGTSTP", this.suspend);
     // The whole group: whoever started us and waits is to stop as well.
@@ -97,8 +105,8 @@ export class Terminal {
     process.off("SIGTSTP", this.suspend);
     process.off("SIGCONT", this.resume);
     this.stdout.off("resize", this.resized);
-    const late = performance.now() + LAST_ANSWER_MS;
-    while (this.ours && this.gate.waits && performance.now() < late) await sleep(5);
+    this.leaving ??= performance.now();
+    while (this.ours && !this.isQuiet) await sleep(POLL_MS);
     this.opening?.cancel();
     this.escape?.cancel();
     this.stdin.off("data", this.take);
@@ -108,7 +116,14 @@ export class Terminal {
     this.writer.close();
   }
 
+  /** Whether the terminal has answered everything, or will not any more: what comes later the shell would read. */
+  private get isQuiet(): boolean {
+    const nowMs = performance.now();
+    return !this.gate.waits(nowMs) || nowMs > (this.leaving ?? nowMs) + LAST_ANSWER_MS;
+  }
+
   private enter(): void {
+    this.leaving = undefined;
     // Twice: Node does nothing if it believes that the mode is the right one already.
     this.stdin.setRawMode(false);
     this.stdin.setRawMode(true);

@@ -98,6 +98,6 @@ test("The ended jobs are asked for when they are wanted", async () => {
   const { feed, jobs } = await feedOf(address, () => []);
   await expect.poll(() => feed.state.synced).toBe(true);
   expect(jobs.size).toBe(0);
-  await feed.loadEnded(new AbortController().signal);
-  expect(jobs.get("j")?.state).toBe(JobState.CANCELED);
+  feed.wantEnded();
+  await expect.poll(() => jobs.get("j")?.state).toBe(JobState.CANCELED);
 });
