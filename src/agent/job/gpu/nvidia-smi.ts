@@ -25,6 +25,8 @@ export class NvidiaSmi {
   private readonly environment: Record<string, string>;
   private readonly timeout: number;
   private child: ChildProcessWithoutNullStreams | undefined;
+  /** Ends the wait for the query under way. */
+  private abandon: ((why: string) => void) | undefined;
 
   /** @param timeout of a query, milliseconds */
   constructor(file: string, environment: Record<string, string>, timeout: number = QUERY_TIMEOUT_MS) {
@@ -59,15 +61,20 @@ export class NvidiaSmi {
       child.stderr.setEncoding("utf8").on("data", take);
       child.stdout.once("end", () => child.stdin.write("\n"));
       const timer = systemClock.after(this.timeout, () => kill(`no answer within ${this.timeout} ms`));
+      // It holds up neither the next sample nor the agent's end; no other is started before it has gone.
+      this.abandon = (why) => {
+        for (const one of [child, child.stdin, child.stdout, child.stderr])
+          (one as unknown as { unref(): void }).unref();
+        reject(new Error(`${why}, and it cannot be killed`));
+      };
       const late = systemClock.after(this.timeout + REAP_MS, () => {
-        // It holds up neither the next sample nor the agent's end; no other is started before it has gone.
-        child.unref();
-        reject(new Error(`no answer within ${this.timeout} ms, and it cannot be killed`));
+        this.abandon?.(`no answer within ${this.timeout} ms`);
       });
       const over = (code: number | null, why: string | undefined): void => {
         timer.cancel();
         late.cancel();
         this.child = undefined;
+        this.abandon = undefined;
         if (why === undefined && code === 0) resolve(output);
         else reject(new Error(why ?? `exit code ${code ?? "none"}: ${output.trim().slice(0, 200)}`));
       };
@@ -87,6 +94,7 @@ export class NvidiaSmi {
     const waiting = new AbortController();
     await Promise.race([gone, sleep(REAP_MS, waiting.signal)]).catch(() => undefined);
     waiting.abort();
+    this.abandon?.("the agent ends");
   }
 }
 

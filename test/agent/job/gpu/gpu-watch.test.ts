@@ -29,7 +29,10 @@ beforeEach(() => {
   directory = fs.mkdtempSync(path.join(os.tmpdir(), "belay-gpu-"));
   environment = { PATH: `${directory}:${process.env["PATH"]}`, GPU_TEST_MARK: path.basename(directory) };
 });
-afterEach(() => fs.rmSync(directory, { recursive: true, force: true }));
+afterEach(() => {
+  for (const line of leftovers()) process.kill(Number.parseInt(line, 10), "SIGKILL");
+  fs.rmSync(directory, { recursive: true, force: true });
+});
 
 /** Puts an nvidia-smi on the PATH that is a shell script. Each call of it leaves a line in "calls". */
 function nvidiaSmi(script: string): string {
@@ -54,6 +57,10 @@ function calls(): number {
 
 function watch(file: string, times: { interval?: number; timeout?: number; retryInterval?: number } = {}): GpuWatch {
   return new GpuWatch({ file, environment, logger, interval: 5, longestPause: 50, ...times });
+}
+
+function isSleep(line: string): boolean {
+  return /^\d+ sleep /.test(line);
 }
 
 /** Processes of queries that are still there. */
@@ -137,6 +144,22 @@ describe("A query of nvidia-smi", () => {
     await expect(smi.query("--query-gpu=name")).rejects.toThrow("no answer within 300 ms");
     await eventually("nothing is left", () => leftovers().length === 0);
     await smi.close();
+  });
+
+  it("that cannot be killed holds up neither the reader nor the agent's end, and is not joined by another", async () => {
+    // As one that sleeps in the driver: out of reach, with its output open.
+    const file = nvidiaSmi("exec setsid sleep 1000");
+    const gpus = watch(file, { timeout: 100 });
+    await eventually("it is given up and said so", () => said.length === 1);
+    expect(calls()).toBe(1);
+    const start = performance.now();
+    await gpus.close();
+    expect(performance.now() - start).toBeLessThan(8000);
+    const smi = new NvidiaSmi(file, environment);
+    const answer = smi.query("--query-gpu=name").catch((error: unknown) => error);
+    await eventually("it is out of reach", () => calls() === 2 && leftovers().filter(isSleep).length === 2);
+    await smi.close();
+    expect(String(await answer)).toContain("the agent ends, and it cannot be killed");
   });
 
   it("that prints without end is killed", async () => {
