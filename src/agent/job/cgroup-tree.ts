@@ -28,6 +28,8 @@ export class CgroupTree implements ProcessTree {
   private peakMemory = 0;
   private lastCpuSeconds = 0;
   private readonly io = new IoAccounts();
+  /** Members by pid, as they were when they were seen first or lost their parent. */
+  private identified = new Map<number, ProcessEntry>();
 
   /**
    * @param parent the agent's own cgroup
@@ -121,7 +123,10 @@ export class CgroupTree implements ProcessTree {
   usage(): TreeUsage {
     const cpu = cgroupNumber(join(this.directory, "cpu.stat"), "usage_usec");
     if (cpu !== undefined) this.lastCpuSeconds = cpu / 1e6;
-    const memory = this.memory?.measure();
+    const memory = this.memory?.measure(() => {
+      const io = this.io.update(this.identify());
+      return io === undefined ? undefined : io.read + io.written;
+    });
     const resident = memory?.current ?? this.members().reduce((sum, entry) => sum + entry.memoryBytes, 0);
     this.peakMemory = Math.max(this.peakMemory, memory?.most ?? resident);
     return {
@@ -136,7 +141,7 @@ export class CgroupTree implements ProcessTree {
 
   details(): TreeDetails {
     const { directory } = this;
-    const members = this.members();
+    const members = this.identify();
     return {
       pids: members.map((entry) => entry.pid),
       openFiles: sumOpenFiles(members),
@@ -170,6 +175,23 @@ export class CgroupTree implements ProcessTree {
     this.ahead?.stop();
     const gone = removeCgroup(this.directory);
     return (this.memory?.close() ?? true) && gone;
+  }
+
+  /**
+   * Who the members are: cheaper than `members`, since those known are not looked at again. The kernel does not give a
+   * pid out again before it has given out all others.
+   */
+  private identify(): ProcessEntry[] {
+    const pids = new Set(cgroupPids(this.directory));
+    const now = new Map<number, ProcessEntry>();
+    for (const pid of pids) {
+      const known = this.identified.get(pid);
+      const isSame = known !== undefined && (pids.has(known.parentPid) || known.parentPid === process.pid);
+      const entry = isSame || pid === 0 || pid === process.pid ? known : readProcess(pid);
+      if (entry !== undefined) now.set(pid, entry);
+    }
+    this.identified = now;
+    return [...now.values()];
   }
 
   private enter(directory: string): void {

@@ -36,7 +36,7 @@ interface MemoryUse {
   readonly current: number;
   /** Most at one time. */
   readonly most: number;
-  /** Whether the kernel keeps the peak, so that none between two looks is missed. */
+  /** Whether the kernel keeps the peak: only one while much was read or written can be missed between two looks. */
   readonly peakKnown: boolean;
 }
 
@@ -49,7 +49,8 @@ export class MemoryControl {
   private limit = 0;
   private most = 0;
   private kernelPeak = 0;
-  private lastCache = 0;
+  private cacheThen = 0;
+  private movedThen = 0;
 
   private constructor(directory: string, files: Files, home: string | undefined) {
     this.directory = directory;
@@ -126,22 +127,35 @@ export class MemoryControl {
     return undefined;
   }
 
-  /** What is in use and could not simply be dropped, as page cache could. Undefined: not known. */
-  measure(): MemoryUse | undefined {
+  /**
+   * What is in use and could not simply be dropped, as page cache could. Undefined: not known.
+   *
+   * @param moved bytes that the members have read from and written to storage so far; undefined: not known
+   */
+  measure(moved: () => number | undefined): MemoryUse | undefined {
     const all = cgroupNumber(join(this.directory, this.files.current));
     if (all === undefined) return undefined;
     const cache = cgroupNumber(join(this.directory, "memory.stat"), this.files.inactive) ?? 0;
     const current = Math.max(0, all - cache);
     this.most = Math.max(this.most, current);
     const peak = cgroupNumber(join(this.directory, this.files.peak));
-    // The kernel's peak has the page cache in it, which the peak of a job that writes a large file would show instead of
-    // what it needs. When it rises, the cache was hardly larger than now or at the look before.
     if (peak !== undefined && peak > this.kernelPeak) {
-      this.most = Math.max(this.most, peak - Math.max(cache, this.lastCache));
       this.kernelPeak = peak;
+      this.notePeak(peak, cache, moved());
     }
-    this.lastCache = cache;
     return { current, most: this.most, peakKnown: peak !== undefined };
+  }
+
+  /**
+   * The kernel's peak has the page cache in it: that of a job which writes a large file would show the file instead of
+   * what the job needs. At most, that cache was what there had been of it, and all that was read and written since.
+   */
+  private notePeak(peak: number, cache: number, moved: number | undefined): void {
+    if (moved === undefined) return;
+    const cacheAtMost = Math.max(cache, this.cacheThen + moved - this.movedThen);
+    this.most = Math.max(this.most, peak - cacheAtMost);
+    this.cacheThen = cache;
+    this.movedThen = moved;
   }
 
   oomKills(): number | undefined {

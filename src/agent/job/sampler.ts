@@ -16,7 +16,7 @@ import type { ProcessTree, TreeUsage } from "./tree.ts";
 /** First look at a new job: even a short one is to have a peak. */
 const FIRST_LOOK_MS = 20;
 /** Looks become rarer up to this. */
-const LONGEST_LOOK_MS = 2000;
+const LONGEST_LOOK_MS = 3000;
 /** Looking may take this share of the time: on a machine with thousands of processes looks are rarer. */
 const MOST_SHARE = 1 / 200;
 

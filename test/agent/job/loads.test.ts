@@ -82,7 +82,7 @@ describe.each(LOCAL_MODES)("What a job uses that is held by a %s", { timeout: 12
       const command = [
         "sh",
         "-c",
-        `dd if=/dev/zero of=${file} bs=1M count=${MIB_WRITTEN} conv=fsync 2>/dev/null; echo 1`,
+        `dd if=/dev/zero of=${file} bs=1M count=${MIB_WRITTEN} conv=fsync 2>/dev/null; rm ${file}; echo 1`,
       ];
       const { usage, samples } = await measureCommand(command, containment);
       near(Number(usage.diskWrittenBytes), MIB_WRITTEN << 20, 0.05);
