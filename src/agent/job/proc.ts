@@ -27,6 +27,12 @@ export const TICKS_PER_SECOND = 100;
 /** Type of the entry in `/proc/self/auxv` that holds the size of a page: AT_PAGESZ of getauxval(3). */
 const AUXV_PAGE_SIZE = 6n;
 
+const OPEN = "(".charCodeAt(0);
+const CLOSE = ")".charCodeAt(0);
+const SPACE = " ".charCodeAt(0);
+const DIGIT_0 = "0".charCodeAt(0);
+const DIGIT_9 = "9".charCodeAt(0);
+
 // One buffer serves all reads: they are synchronous, and nothing keeps a view of it.
 const scratch = Buffer.allocUnsafe(128 * 1024);
 
@@ -46,6 +52,12 @@ export function readKernelRecord(path: string): string | undefined {
 }
 
 function read(path: string, record: boolean): string | undefined {
+  const length = readToScratch(path, record);
+  return length === undefined ? undefined : scratch.toString("latin1", 0, length);
+}
+
+/** @returns how many bytes of `scratch` are the file's */
+function readToScratch(path: string, record: boolean): number | undefined {
   let fd: number;
   try {
     fd = fs.openSync(path, "r");
@@ -58,7 +70,7 @@ function read(path: string, record: boolean): string | undefined {
       // Of a list, one read gives no more than a page: some six hundred pids.
       const read = fs.readSync(fd, scratch, length, scratch.length - length, null);
       length += read;
-      if (record || read === 0 || length === scratch.length) return scratch.toString("latin1", 0, length);
+      if (record || read === 0 || length === scratch.length) return length;
     }
   } catch {
     return undefined;
@@ -98,29 +110,49 @@ export function listPids(): number[] {
   return turn <= 0 || last === 0 ? pids : [...pids.slice(turn), ...pids.slice(0, turn)];
 }
 
-/** Looks at one process, or undefined when there is none of that pid. */
+/** Fields of `/proc/PID/stat` after the name, numbered as in proc_pid_stat(5); the last of them that is wanted. */
+const LAST_FIELD = 24;
+const fields = new Float64Array(LAST_FIELD + 1);
+
+/**
+ * Looks at one process, or undefined when there is none of that pid. Hundreds are looked at in one go, so the bytes are
+ * read as they are.
+ */
 export function readProcess(pid: number): ProcessEntry | undefined {
-  const text = readKernelRecord(`/proc/${pid}/stat`);
-  if (text === undefined) return undefined;
-  // The name may hold spaces and parentheses, so fields are counted from its end (proc_pid_stat(5)).
-  const open = text.indexOf("(");
-  const close = text.lastIndexOf(")");
-  if (open < 0 || close < open) return undefined;
-  const field = text.slice(close + 2).split(" ");
-  const number = (index: number): number => Number(field[index - 3] ?? 0);
+  const length = readToScratch(`/proc/${pid}/stat`, true);
+  // The name may hold spaces and parentheses, so fields are counted from its end.
+  const open = scratch.indexOf(OPEN);
+  const close = length === undefined ? -1 : scratch.lastIndexOf(CLOSE, length - 1);
+  if (length === undefined || open < 0 || close < open || close + 3 > length) return undefined;
+  parseFields(close + 4, length);
+  const field = (index: number): number => fields[index] ?? 0;
   return {
     pid,
-    name: Buffer.from(text.slice(open + 1, close), "latin1").toString(),
-    state: field[0] ?? "?",
-    parentPid: number(4),
-    group: number(5),
-    session: number(6),
-    ticks: number(14) + number(15),
-    childTicks: number(16) + number(17),
-    threads: number(20),
-    startTime: number(22),
-    memoryBytes: number(24) * pageBytes(),
+    name: scratch.toString("utf8", open + 1, close),
+    state: String.fromCharCode(scratch[close + 2] ?? 0),
+    parentPid: field(4),
+    group: field(5),
+    session: field(6),
+    ticks: field(14) + field(15),
+    childTicks: field(16) + field(17),
+    threads: field(20),
+    startTime: field(22),
+    memoryBytes: field(24) * pageBytes(),
   };
+}
+
+/** Reads numbers with single spaces between them into `fields`, from the fourth on. Negative ones are none of ours. */
+function parseFields(from: number, to: number): void {
+  let index = 4;
+  let value = 0;
+  for (let at = from; at < to && index <= LAST_FIELD; at++) {
+    const byte = scratch[at] ?? 0;
+    if (byte >= DIGIT_0 && byte <= DIGIT_9) value = value * 10 + byte - DIGIT_0;
+    else if (byte === SPACE) {
+      fields[index++] = value;
+      value = 0;
+    }
+  }
 }
 
 let knownPageBytes: number | undefined;
