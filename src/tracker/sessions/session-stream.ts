@@ -2,6 +2,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { create } from "@bufbuild/protobuf";
 import { messageOf, errnoOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
+import { KiB } from "../../base/sizes.ts";
 import type { CommandKind, Heartbeat } from "../../gen/belay/v1/job_pb.ts";
 import type {
   Ack,
@@ -23,6 +24,11 @@ import type { AttemptLog } from "../store/log/attempt-log.ts";
 import { Outbox } from "./outbox.ts";
 import { asRefusal } from "./refusal.ts";
 
+/**
+ * While more of a log waits for the disk, an ack is worth its way only when it confirms this much. An agent with less
+ * than that under way is not kept waiting: then nothing more waits here.
+ */
+const ACK_EVERY_BYTES: number = 256 * KiB;
 /** Events that may wait for the store before the next message is read. */
 const MAX_WAITING_EVENTS = 256;
 
@@ -51,6 +57,8 @@ export class SessionStream implements AgentStream {
   private readonly log: AttemptLog;
   private readonly lane: EventLane;
   private waitingEvents = 0;
+  /** Where the log stood when it was last confirmed. */
+  private confirmed = 0;
   private readonly stopListening: () => void;
 
   constructor(context: StreamContext, live: LiveJob, hello: Hello, attempt: number, log: AttemptLog) {
@@ -226,13 +234,15 @@ export class SessionStream implements AgentStream {
       this.fail(new ConnectError(`The tracker cannot store the log: ${why}`, Code.ResourceExhausted));
       return;
     }
-    this.sendAck();
+    const { idle, committed } = this.log;
+    if (idle || committed.position - this.confirmed >= ACK_EVERY_BYTES) this.sendAck();
     if (this.live.attempt?.result !== undefined && this.isCurrent) {
       this.tryReceipt(false).catch((failure: unknown) => this.fail(asRefusal(failure)));
     }
   }
 
   private sendAck(): void {
+    this.confirmed = this.log.committed.position;
     this.outbox.acknowledge(() => ({ case: "ack", value: this.committed() }));
   }
 }

@@ -101,6 +101,11 @@ export class AttemptLog {
     return this.pendingBytes >= HIGH_WATER_BYTES;
   }
 
+  /** Whether nothing waits for the disk. */
+  get idle(): boolean {
+    return this.pendingBytes === 0;
+  }
+
   /** Opens what is there. A log without a record has no files. Returns bytes that were cut off. */
   async open(): Promise<number> {
     const file = await openIfThere(this.path);
