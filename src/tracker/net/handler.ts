@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import { constants } from "node:http2";
+import type { DescMethod } from "@bufbuild/protobuf";
 import type { ConnectRouter, ConnectRouterOptions } from "@connectrpc/connect";
 import { Code, ConnectError, createConnectRouter, createContextValues } from "@connectrpc/connect";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
@@ -10,6 +11,7 @@ import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
 import { answerCors } from "./cors.ts";
 import { nodeRequestKey, whenOverKey } from "./caller.ts";
+import { isPlainGrpc, MessageReader, messageReaderKey } from "./message-reader.ts";
 
 /** A request of either HTTP. */
 export type AnyRequest = IncomingMessage | Http2ServerRequest;
@@ -55,10 +57,17 @@ export function createHandler(
     dropEndlessTimeout(request);
     const contextValues = createContextValues()
       .set(nodeRequestKey, request)
+      .set(messageReaderKey, readerOf(request, handler.method.methodKind))
       .set(whenOverKey, (undo) => whenOver(response, undo));
     // The types know pairs only: a request of one HTTP goes with the response of the same.
     const call = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, contextValues);
     await universalResponseToNodeResponse(withReadableStatus(await handler(call)), response);
+  }
+
+  /** Agents' streams carry the output of jobs: whoever serves them may read them without connect-node. */
+  function readerOf(request: AnyRequest, kind: DescMethod["methodKind"]): MessageReader | undefined {
+    if (kind !== "bidi_streaming" || !("stream" in request) || !isPlainGrpc(request.headers)) return undefined;
+    return new MessageReader(request.stream, options.readMaxBytes ?? 0);
   }
 
   /** A request that is not whole in time costs a call, and for HTTP/2 nobody else looks after it. */

@@ -21,6 +21,9 @@ import { specProblem } from "../jobs/spec.ts";
 import { stateName } from "../jobs/states.ts";
 import { traceParentForJob } from "../jobs/trace.ts";
 import type { CallerFacts } from "../net/caller.ts";
+import { messageReaderKey } from "../net/message-reader.ts";
+import type { Messages } from "./messages.ts";
+import { incoming } from "./messages.ts";
 import { asRefusal } from "./refusal.ts";
 import type { StreamContext } from "./session-stream.ts";
 import { SessionStream } from "./session-stream.ts";
@@ -72,7 +75,7 @@ export class SessionService {
     context: HandlerContext,
   ): AsyncGenerator<OpenSessionResponse, void> {
     const { registry, leases, logger } = this.context;
-    const messages = requests[Symbol.asyncIterator]();
+    const messages = incoming(requests, context.values.get(messageReaderKey));
     const hello = await this.readHello(messages);
     const caller = this.context.callerOf(context);
     checkScope(caller, hello);
@@ -103,14 +106,14 @@ export class SessionService {
     }
   }
 
-  private async readHello(messages: AsyncIterator<OpenSessionRequest>): Promise<Hello> {
+  private async readHello(messages: Messages): Promise<Hello> {
     const timeout = Promise.withResolvers<never>();
     const timer = this.context.registry.clock.after(HELLO_TIMEOUT_MS, () =>
       timeout.reject(new ConnectError("No Hello within 10 s", Code.DeadlineExceeded)),
     );
     try {
       const first = await Promise.race([messages.next(), timeout.promise]);
-      const payload = first.done === true ? undefined : first.value.payload;
+      const payload = first?.message.payload;
       if (payload?.case !== "hello") {
         const found = payload === undefined ? "the end of the stream" : (payload.case ?? "an unknown message");
         throw new ConnectError(`Expected Hello as the first message, found ${found}`, Code.InvalidArgument);

@@ -11,7 +11,6 @@ import type {
   GoodbyeReason,
   Hello,
   LogBatch,
-  OpenSessionRequest,
   Receipt,
 } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { AckSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
@@ -21,6 +20,7 @@ import type { Leases } from "../jobs/leases.ts";
 import type { AgentStream, EventLane, LiveJob } from "../jobs/live-job.ts";
 import type { JobRegistry } from "../jobs/registry.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
+import type { Incoming, Messages } from "./messages.ts";
 import { Outbox } from "./outbox.ts";
 import { asRefusal } from "./refusal.ts";
 
@@ -107,14 +107,12 @@ export class SessionStream implements AgentStream {
   }
 
   /** Reads until the agent half-closes or the stream breaks. Never throws. */
-  async receive(messages: AsyncIterator<OpenSessionRequest>): Promise<void> {
+  async receive(messages: Messages): Promise<void> {
     try {
-      for (;;) {
-        const next = await messages.next();
-        if (next.done === true) break;
+      for (let next = await messages.next(); next !== undefined; next = await messages.next()) {
         if (!this.isCurrent) return;
         this.heard();
-        await this.take(next.value);
+        await this.take(next);
       }
       await this.log.flush();
       this.outbox.end();
@@ -146,13 +144,12 @@ export class SessionStream implements AgentStream {
     void this.context.leases.renew(this.live).catch((error: unknown) => this.fail(asRefusal(error)));
   }
 
-  private async take(message: OpenSessionRequest): Promise<void> {
-    const { payload } = message;
+  private async take({ message: { payload }, release }: Incoming): Promise<void> {
     switch (payload.case) {
       case "event":
         return this.takeEvent(payload.value);
       case "logBatch":
-        return this.takeBatch(payload.value);
+        return this.takeBatch(payload.value, release);
       case "heartbeat":
         return this.takeHeartbeat(payload.value);
       case "hello":
@@ -185,12 +182,13 @@ export class SessionStream implements AgentStream {
     if (this.waitingEvents >= MAX_WAITING_EVENTS) await settled;
   }
 
-  private async takeBatch(batch: LogBatch): Promise<void> {
-    const outcome = this.log.append(batch);
+  private async takeBatch(batch: LogBatch, release: (() => void) | undefined): Promise<void> {
+    const outcome = this.log.append(batch, release);
     switch (outcome.kind) {
       case "accepted":
         break;
       case "duplicate":
+        release?.();
         this.sendAck();
         break;
       case "gap":

@@ -75,6 +75,8 @@ export class AttemptLog {
   /** When the first byte that waits was read from the job; by the agent's clock, nanoseconds. */
   private pendingSince = 0n;
   private pendingEntries: Buffer[] = [];
+  /** To be called when what is pending is written. */
+  private pendingReleases: (() => void)[] = [];
   private writing: Promise<void> | undefined;
   private readonly listeners = new Set<(error: unknown) => void>();
   private waiters: (() => void)[] = [];
@@ -121,15 +123,19 @@ export class AttemptLog {
     return found.torn;
   }
 
-  /** Takes a batch for writing. When it is written, listeners are told. */
-  append(batch: LogBatch): AppendOutcome {
+  /**
+   * Takes a batch for writing. When it is written, listeners are told.
+   *
+   * @param release called once nobody looks at the batch's data any more; perhaps never
+   */
+  append(batch: LogBatch, release?: () => void): AppendOutcome {
     const sequence = Number(batch.sequence);
     if (sequence < 1) return { kind: "invalid", problem: "a sequence of 0: the first is 1" };
     if (sequence <= this.tail.sequence) return { kind: "duplicate" };
     if (sequence > this.tail.sequence + 1) return { kind: "gap", expected: this.tail.sequence + 1 };
     const taken = takeChunks(batch, this.tail, this.options.limit);
     if (typeof taken === "string") return { kind: "invalid", problem: taken };
-    this.add(sequence, taken);
+    this.add(sequence, taken, release);
     return { kind: "accepted" };
   }
 
@@ -190,7 +196,7 @@ export class AttemptLog {
     this.index = undefined;
   }
 
-  private add(sequence: number, chunks: readonly StoredChunk[]): void {
+  private add(sequence: number, chunks: readonly StoredChunk[], release?: () => void): void {
     const { tail } = this;
     if (tail.position - this.indexed >= INDEX_INTERVAL_BYTES) {
       this.pendingEntries.push(encodeEntry(tail));
@@ -206,8 +212,13 @@ export class AttemptLog {
     if (this.pending.length === 0) this.pendingSince = chunks[0]?.readUnixNano ?? 0n;
     tail.sequence = sequence;
     tail.position = at;
-    if (bytes < COPY_BELOW_BYTES) this.pending.push(Buffer.concat(pieces, bytes));
-    else this.pending.push(...pieces);
+    if (bytes < COPY_BELOW_BYTES) {
+      this.pending.push(Buffer.concat(pieces, bytes));
+      release?.();
+    } else {
+      this.pending.push(...pieces);
+      if (release !== undefined) this.pendingReleases.push(release);
+    }
     this.pendingBytes += bytes;
     this.writing ??= this.writeAll();
   }
@@ -219,13 +230,16 @@ export class AttemptLog {
         const pieces = this.pending;
         const bytes = this.pendingBytes;
         const entries = this.pendingEntries;
+        const releases = this.pendingReleases;
         const since = this.pendingSince;
         const reached = copyTotals(this.tail);
         const start = performance.now();
         this.pending = [];
         this.pendingEntries = [];
+        this.pendingReleases = [];
         this.file ??= await this.create();
         await writeFully(this.file, pieces, this.done.position);
+        for (const release of releases) release();
         if (this.options.durable) await this.file.datasync();
         this.done = reached;
         this.pendingBytes -= bytes;
@@ -269,6 +283,7 @@ export class AttemptLog {
     this.pending = [];
     this.pendingBytes = 0;
     this.pendingEntries = [];
+    this.pendingReleases = [];
     this.tail = copyTotals(this.done);
     this.indexed = Math.min(this.indexed, this.done.position);
     this.options.failed?.();
