@@ -16,8 +16,7 @@ import { StepEndedSchema, StepStartedSchema } from "../../gen/belay/v1/tracker_s
 import { Closing } from "./closing.ts";
 import { type CompiledSpec, compileSpec, type Step } from "./compile-spec.ts";
 import { sendToGroup } from "./deliver.ts";
-import { helperEnvironment } from "./environment.ts";
-import { GpuSource } from "./gpu/gpu-source.ts";
+import { GpuSource, gpuEnvironment } from "./gpu/gpu-source.ts";
 import { Ladder, type TreeEnd } from "./ladder.ts";
 import { type Launched, launchStep } from "./launch.ts";
 import { LimitFinder } from "./limits.ts";
@@ -105,7 +104,7 @@ class JobRun implements Job {
       limits: new LimitFinder(prepared.cgroup, prepared.memoryCgroup),
       memoryLimitBytes: unlimited === undefined ? memoryLimitBytes : 0,
       gpus: new GpuSource({
-        environment: helperEnvironment(options.environment),
+        environment: gpuEnvironment(options.environment),
         logger: options.logger,
         interval: spec.metricsInterval,
       }),

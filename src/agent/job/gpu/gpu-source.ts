@@ -1,5 +1,6 @@
 import { systemClock, type Timer } from "../../../base/clock.ts";
 import type { GpuSample } from "../../../gen/belay/v1/job_pb.ts";
+import { helperEnvironment } from "../environment.ts";
 import { findNvidiaSmi } from "./find.ts";
 import type { GpuWatch, GpuWatchOptions } from "./gpu-watch.ts";
 
@@ -49,4 +50,10 @@ export class GpuSource {
     const { GpuWatch } = await import("./gpu-watch.ts");
     if (!this.closed) this.watch = new GpuWatch({ ...this.options, file });
   }
+}
+
+/** What nvidia-smi needs: on some clusters the driver's libraries are found by LD_LIBRARY_PATH only. */
+export function gpuEnvironment(base: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const libraries = base["LD_LIBRARY_PATH"];
+  return { ...helperEnvironment(base), ...(libraries === undefined ? {} : { LD_LIBRARY_PATH: libraries }) };
 }

@@ -6,6 +6,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { findNvidiaSmi } from "../../../../src/agent/job/gpu/find.ts";
+import { gpuEnvironment } from "../../../../src/agent/job/gpu/gpu-source.ts";
 import { GpuWatch } from "../../../../src/agent/job/gpu/gpu-watch.ts";
 import { NvidiaSmi } from "../../../../src/agent/job/gpu/nvidia-smi.ts";
 import type { Logger } from "../../../../src/base/logger.ts";
@@ -227,6 +228,12 @@ describe("nvidia-smi", () => {
       expect(leftovers().filter((line) => line.includes("nvidia-smi"))).toEqual([]);
     },
   );
+
+  it("gets what it needs to find the driver, and no secret of the agent's", () => {
+    const given = { PATH: "/bin", LD_LIBRARY_PATH: "/usr/local/nvidia/lib64", BELAY_TOKEN: "secret", HOME: "/root" };
+    expect(gpuEnvironment(given)).toEqual({ PATH: "/bin", LD_LIBRARY_PATH: "/usr/local/nvidia/lib64" });
+    expect(gpuEnvironment({ PATH: "/bin" })).toEqual({ PATH: "/bin" });
+  });
 
   it("is not even looked for where samples are not taken at an interval", async () => {
     recorded(TWO_DEVICES, "");
