@@ -1,5 +1,6 @@
 import { execFile, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
@@ -87,7 +88,7 @@ export class TmuxTerminal {
   /** The process that the shell has started. */
   async childPid(): Promise<number> {
     const { stdout: shell } = await this.tmux("display-message", "-p", "#{pane_pid}");
-    return Number((await run("pgrep", ["-P", shell.trim()])).stdout);
+    return Number(await readFile(`/proc/${shell.trim()}/task/${shell.trim()}/children`, "utf8"));
   }
 
   async resize(columns: number, rows: number): Promise<void> {

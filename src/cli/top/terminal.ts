@@ -97,7 +97,9 @@ export class Terminal {
     process.off("SIGTSTP", this.suspend);
     // The whole group: whoever started us and waits is to stop as well.
     process.kill(0, "SIGTSTP");
-    systemClock.after(NOT_STOPPED_MS, this.resume);
+    systemClock.after(NOT_STOPPED_MS, () => {
+      if (!this.ours) this.resume();
+    });
   };
 
   /** Gives the terminal back. */
@@ -142,7 +144,8 @@ export class Terminal {
   private readonly resume = (): void => {
     process.off("SIGTSTP", this.suspend);
     process.on("SIGTSTP", this.suspend);
-    if (!this.ours) this.enter();
+    // After a SIGSTOP, too, which nobody is told of: the shell has set the terminal as it likes it.
+    this.enter();
     this.listener.onRedraw();
   };
 
