@@ -26,6 +26,8 @@ import { addChunk, copyTotals, emptyTotals, sumsOf } from "./totals.ts";
 const HIGH_WATER_BYTES = 4 * MiB;
 /** Bytes waiting at which the sender may go on. */
 const LOW_WATER_BYTES = 1 * MiB;
+/** Entries of the index that are written together while more of the log waits: they are no more than a help. */
+const ENTRIES_AT_ONCE = 16;
 /** Records below this size are copied together: one large write is cheaper than many small pieces. */
 const COPY_BELOW_BYTES = 8 * KiB;
 
@@ -75,6 +77,8 @@ export class AttemptLog {
   /** When the first byte that waits was read from the job; by the agent's clock, nanoseconds. */
   private pendingSince = 0n;
   private pendingEntries: Buffer[] = [];
+  /** What they point to is written. */
+  private readyEntries: Buffer[] = [];
   /** To be called when what is pending is written. */
   private pendingReleases: (() => void)[] = [];
   private writing: Promise<void> | undefined;
@@ -187,9 +191,8 @@ export class AttemptLog {
   /** Writes what waits and closes the files. */
   async close(): Promise<void> {
     await this.flush();
-    if (this.index !== undefined && this.done.position > this.indexed) {
-      await this.writeEntries([encodeEntry(this.done)]);
-    }
+    if (this.done.position > this.indexed) this.readyEntries.push(encodeEntry(this.done));
+    await this.writeEntries();
     await this.file?.close();
     await this.index?.close();
     this.file = undefined;
@@ -245,7 +248,8 @@ export class AttemptLog {
         this.pendingBytes -= bytes;
         this.options.written?.(bytes, performance.now() - start, Date.now() - Number(since / 1_000_000n));
         this.tell(undefined);
-        if (entries.length > 0) await this.writeEntries(entries);
+        this.readyEntries.push(...entries);
+        if (this.pending.length === 0 || this.readyEntries.length >= ENTRIES_AT_ONCE) await this.writeEntries();
       }
     } catch (error) {
       await this.giveUp(error);
@@ -272,9 +276,12 @@ export class AttemptLog {
   }
 
   /** A missing entry only makes reading slower, so a failure is no reason to stop. */
-  private async writeEntries(entries: Buffer[]): Promise<void> {
+  private async writeEntries(): Promise<void> {
+    const entries = this.readyEntries;
+    if (this.index === undefined || entries.length === 0) return;
+    this.readyEntries = [];
     const bytes = Buffer.concat(entries);
-    const written = await this.index?.write(bytes, 0, bytes.length, this.entries * ENTRY_BYTES).catch(() => undefined);
+    const written = await this.index.write(bytes, 0, bytes.length, this.entries * ENTRY_BYTES).catch(() => undefined);
     if (written?.bytesWritten === bytes.length) this.entries += entries.length;
   }
 
