@@ -21,6 +21,7 @@ describe("A job's spec", () => {
       stopSignal: "SIGTERM",
       keepDescendants: false,
       memoryLimitBytes: 0,
+      metricsInterval: 5000,
     });
   });
 
