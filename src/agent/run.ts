@@ -11,6 +11,7 @@ import type { JobMetrics, JobResult, JobSpec, ProcessInfo, StatusReport } from "
 import type { Welcome } from "../gen/belay/v1/tracker_service_pb.ts";
 import type { Admin } from "./admin/admin.ts";
 import { agentInfo } from "./info.ts";
+import { DEFAULT_METRICS_INTERVAL_MS } from "./job/compile-spec.ts";
 import { startJob } from "./job/job.ts";
 import { nothingReapsWarning } from "./job/pid-one.ts";
 import { prepareJob, type PreparedJob } from "./job/prepare.ts";
@@ -30,7 +31,6 @@ const DEFAULTS = {
   connectTimeout: 60_000,
   flushTimeout: 300_000,
   stopFlushTimeout: 10_000,
-  metricsInterval: 5000,
 };
 
 /**
@@ -319,7 +319,8 @@ class Agent {
   }
 
   private sampleUsage(job: Job, spec: JobSpec): Promise<void> {
-    const interval = spec.metricsInterval === undefined ? DEFAULTS.metricsInterval : durationMs(spec.metricsInterval);
+    const interval =
+      spec.metricsInterval === undefined ? DEFAULT_METRICS_INTERVAL_MS : durationMs(spec.metricsInterval);
     const loop = new MetricsLoop(
       interval,
       () => job.sample(),

@@ -9,7 +9,7 @@ import { parseSignal } from "./signals.ts";
 export const DEFAULT_GRACE_MS = 10_000;
 
 /** Time between two samples of what a job uses, where nobody says another. */
-const DEFAULT_METRICS_INTERVAL_MS = 5000;
+export const DEFAULT_METRICS_INTERVAL_MS: number = 5000;
 
 /** One program to be run. */
 export interface Step {
