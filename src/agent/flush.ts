@@ -6,8 +6,9 @@ import { messageOf } from "../base/errors.ts";
 import { type Logger, silentLogger } from "../base/logger.ts";
 import { parseTrackerAddresses } from "../base/tracker-address.ts";
 import { formatSize } from "../base/sizes.ts";
-import { EndReason, JobResultSchema, JobState, LogCompleteness, Outcome } from "../gen/belay/v1/job_pb.ts";
+import { EndReason, JobResultSchema, JobState, Outcome } from "../gen/belay/v1/job_pb.ts";
 import { EventSchema, OpenSessionRequestSchema } from "../gen/belay/v1/tracker_service_pb.ts";
+import { deliveryOf } from "./delivery.ts";
 import type { TransportSecurity } from "./options.ts";
 import { sessionsIn } from "./report/disk/left-behind.ts";
 import { type RecoveredSpool, recoverSpool } from "./report/disk/recover.ts";
@@ -118,7 +119,7 @@ async function flushOne(path: string, options: FlushOptions): Promise<FlushedSes
   if (agentLost) reportLost(left);
   const end = await deliver(left, options, agentLost && options.nextAttemptOf !== undefined);
   await spool.close();
-  const { delivered, message } = judge(end);
+  const { delivered, undelivered: message } = deliveryOf(end);
   const outcome = delivered ? "delivered" : `not delivered: ${message}`;
   options.onProgress?.(`what an agent left of job ${jobId} is ${outcome}`);
   return { ...who, delivered, agentLost, message };
@@ -175,21 +176,6 @@ async function deliver(
   } finally {
     timer.cancel();
     options.signal?.removeEventListener("abort", giveUp);
-  }
-}
-
-function judge(end: SessionEnd): { delivered: boolean; message: string } {
-  switch (end.kind) {
-    case "delivered": {
-      const incomplete = end.receipt?.logCompleteness === LogCompleteness.INCOMPLETE;
-      return { delivered: true, message: incomplete ? end.receipt.message : "" };
-    }
-    case "abandoned":
-      return { delivered: false, message: end.why };
-    case "refused":
-    case "fenced":
-    case "unreachable":
-      return { delivered: false, message: end.error.message };
   }
 }
 

@@ -1,15 +1,16 @@
-import { create } from "@bufbuild/protobuf";
-import { durationFromMs, durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { durationMs } from "@bufbuild/protobuf/wkt";
 import { systemClock as clock } from "../base/clock.ts";
 import { formatDuration } from "../base/durations.ts";
 import { BelayError } from "../base/errors.ts";
 import { idProblem, uuidv7 } from "../base/ids.ts";
 import { silentLogger } from "../base/logger.ts";
 import { parseTrackerAddresses } from "../base/tracker-address.ts";
-import { EndReason, JobState, LogCompleteness, StatusReportSchema } from "../gen/belay/v1/job_pb.ts";
-import type { JobMetrics, JobResult, JobSpec, ProcessInfo, StatusReport } from "../gen/belay/v1/job_pb.ts";
+import { EndReason, JobState } from "../gen/belay/v1/job_pb.ts";
+import type { JobMetrics, JobResult, JobSpec, StatusReport } from "../gen/belay/v1/job_pb.ts";
 import type { Welcome } from "../gen/belay/v1/tracker_service_pb.ts";
 import type { Admin } from "./admin/admin.ts";
+import { DEFAULTS } from "./defaults.ts";
+import { awaitDelivery, deliveryOf } from "./delivery.ts";
 import { agentInfo } from "./info.ts";
 import { DEFAULT_METRICS_INTERVAL_MS } from "./job/compile-spec.ts";
 import { startJob } from "./job/job.ts";
@@ -17,6 +18,7 @@ import { nothingReapsWarning } from "./job/pid-one.ts";
 import { prepareJob, type PreparedJob } from "./job/prepare.ts";
 import { traceEnvironment } from "./job/trace-environment.ts";
 import type { Job } from "./job/types.ts";
+import { LeftBehind } from "./left-behind.ts";
 import type { AgentOptions, AgentOutcome } from "./options.ts";
 import { makeSpool } from "./report/make-spool.ts";
 import { MetricsLoop } from "./report/metrics-loop.ts";
@@ -25,13 +27,7 @@ import { Report } from "./report/report.ts";
 import { Said } from "./said/said.ts";
 import { CommandDesk } from "./session/command-desk.ts";
 import { Session } from "./session/session.ts";
-import type { SessionEnd } from "./session/session-end.ts";
-
-const DEFAULTS = {
-  connectTimeout: 60_000,
-  flushTimeout: 300_000,
-  stopFlushTimeout: 10_000,
-};
+import { statusReport } from "./status.ts";
 
 /**
  * Runs one job under an agent: joins the tracker, runs the job, delivers all it has to tell, and returns how the job
@@ -53,9 +49,8 @@ class Agent {
   private readonly desk: CommandDesk;
   private readonly prepared: PreparedJob;
   private readonly said: Said;
-  private readonly sessionId: string;
+  private readonly leftBehind: LeftBehind;
   private readonly over = new AbortController();
-  private readonly leaving = new AbortController();
   private job: Job | undefined;
   private output: OutputPath | undefined;
   private disconnect: { cancel(): void } | undefined;
@@ -83,7 +78,7 @@ class Agent {
         queueMicrotask(() => this.report.notice(0, message));
       }),
     );
-    this.sessionId = sessionId;
+    this.leftBehind = new LeftBehind(options, sessionId);
     this.desk = new CommandDesk(this.report.command, () => this.status());
     this.session = new Session({
       identity: {
@@ -114,14 +109,14 @@ class Agent {
     if (warning !== undefined) this.options.logger?.warn(warning);
     const admin = await this.serveAdmin();
     const unlisten = this.obeyStop();
-    const ended = this.deliverOwnPast().then(() => this.session.run());
+    const ended = this.leftBehind.deliverOwnPast().then(() => this.session.run());
     // Nothing is acknowledged any more: a spool that is full would hold the job, and then us, for ever.
     void ended.then(() => this.discard());
-    let leftBehind: Promise<void> | undefined;
+    let others: Promise<void> | undefined;
     try {
       const welcome = await this.session.admitted;
       this.report.spool.admitted(welcome.attempt);
-      leftBehind = this.deliverLeftBehind();
+      others = this.leftBehind.deliverOthers();
       const job = (this.job = this.start(welcome));
       const metrics = this.sampleUsage(job, this.specOf(welcome));
       const result = await job.done;
@@ -130,21 +125,21 @@ class Agent {
       if (this.discarded > 0) {
         this.report.notice(0, `${this.discarded} bytes of output were not kept: the spool was full and nobody took it`);
       }
-      this.report.result(this.withoutSecrets(result));
+      this.report.result(this.cleaned(result));
       this.desk.finish(result);
       this.session.finish();
-      const end = await this.deliver(ended);
-      if (end.kind === "delivered") await leftBehind;
+      const end = await awaitDelivery(this.session, ended, this.options);
+      if (end.kind === "delivered") await others;
       if (end.kind === "fenced") throw end.error;
-      return { attempt: welcome.attempt, result, ...delivery(end) };
+      return { attempt: welcome.attempt, result, ...deliveryOf(end) };
     } finally {
       unlisten();
       this.over.abort();
       this.disconnect?.cancel();
       this.session.close("The agent ends");
       await ended;
-      this.leaving.abort();
-      await leftBehind;
+      this.leftBehind.stop();
+      await others;
       await admin?.close();
       await this.giveBack();
     }
@@ -247,35 +242,6 @@ class Agent {
   }
 
   /**
-   * Delivers what a dead agent of the same job left in the same directory, before anything else: its attempt is over
-   * then, and ours is the next.
-   */
-  private deliverOwnPast(): Promise<void> {
-    const { jobId, connectTimeout = DEFAULTS.connectTimeout, flushTimeout = DEFAULTS.flushTimeout } = this.options;
-    return this.flushOthers({ nextAttemptOf: jobId, timeout: connectTimeout === 0 ? flushTimeout : connectTimeout });
-  }
-
-  /** Delivers what agents of other jobs left in the same directory, until we leave ourselves. */
-  private deliverLeftBehind(): Promise<void> {
-    return this.flushOthers({ timeout: this.options.flushTimeout ?? DEFAULTS.flushTimeout });
-  }
-
-  private async flushOthers(how: { nextAttemptOf?: string; timeout: number }): Promise<void> {
-    const { options, leaving } = this;
-    if (options.spoolDirectory === undefined) return;
-    const { deliverLeftBehind } = await import("./flush.ts");
-    await deliverLeftBehind({
-      ...how,
-      directory: options.spoolDirectory,
-      except: this.sessionId,
-      tracker: options.tracker,
-      ...(options.security !== undefined && { security: options.security }),
-      logger: options.logger ?? silentLogger,
-      signal: options.stop === undefined ? leaving.signal : AbortSignal.any([leaving.signal, options.stop]),
-    });
-  }
-
-  /**
    * To be called when the job is to end: what it has printed stays in its pipe while the spool is full, and its end is
    * not seen before that is read. Gives up waiting when nothing was acknowledged for some milliseconds.
    */
@@ -302,14 +268,14 @@ class Agent {
     if (!this.report.spool.full && this.output?.waiting !== true) this.job?.resumeOutput();
   }
 
-  private withoutSecrets(result: JobResult): JobResult {
-    result.message = this.output?.text(result.message) ?? result.message;
-    for (const process of result.evidence?.survivors ?? []) this.hideSecrets(process);
+  private cleaned(result: JobResult): JobResult {
+    result.message = this.withoutSecrets(result.message);
+    for (const process of result.evidence?.survivors ?? []) process.command = this.withoutSecrets(process.command);
     return result;
   }
 
-  private hideSecrets(process: ProcessInfo): void {
-    process.command = this.output?.text(process.command) ?? process.command;
+  private withoutSecrets(text: string): string {
+    return this.output?.text(text) ?? text;
   }
 
   private specOf(welcome: Welcome): JobSpec {
@@ -328,28 +294,6 @@ class Agent {
       this.options.logger ?? silentLogger,
     );
     return loop.run(this.over.signal);
-  }
-
-  /** Waits until everything is delivered, as long as it may take. */
-  private async deliver(ended: Promise<SessionEnd>): Promise<SessionEnd> {
-    const { options } = this;
-    const patience = (): number =>
-      options.stop?.aborted === true
-        ? (options.stopFlushTimeout ?? DEFAULTS.stopFlushTimeout)
-        : (options.flushTimeout ?? DEFAULTS.flushTimeout);
-    const giveUp = (): void => this.session.close(`The tracker was away for ${formatDuration(patience())}`);
-    let timer = clock.after(patience(), giveUp);
-    const hurry = (): void => {
-      timer.cancel();
-      timer = clock.after(patience(), giveUp);
-    };
-    options.stop?.addEventListener("abort", hurry, { once: true });
-    try {
-      return await ended;
-    } finally {
-      timer.cancel();
-      options.stop?.removeEventListener("abort", hurry);
-    }
   }
 
   private obeyStop(): () => void {
@@ -392,41 +336,13 @@ class Agent {
     });
   }
 
-  private async status(): Promise<StatusReport> {
-    const { job } = this;
-    if (job === undefined) return create(StatusReportSchema, { state: JobState.PENDING });
-    const [status, metrics] = await Promise.all([job.status(), job.sample()]);
-    for (const process of status.processes) this.hideSecrets(process);
-    return create(StatusReportSchema, {
-      reportTime: timestampFromMs(clock.now()),
-      state: status.state,
-      step: status.step,
-      pid: status.pid,
-      stepDuration: durationFromMs(Math.round(status.stepDuration)),
-      processes: status.processes,
-      processCount: status.processCount,
-      ...(metrics !== undefined && { metrics }),
+  private status(): Promise<StatusReport> {
+    return statusReport(this.job, () => ({
       heartbeat: this.session.heartbeat(0n),
       streams: this.report.totals(),
-      endReason: status.endReason,
-      agentStartTime: timestampFromMs(Math.round(performance.timeOrigin)),
-    });
+      text: (value) => this.withoutSecrets(value),
+    }));
   }
 }
 
 const STOPPED = { reason: EndReason.AGENT_STOPPED, message: "The agent was told to stop" };
-
-function delivery(end: SessionEnd): Pick<AgentOutcome, "delivered" | "undelivered"> {
-  switch (end.kind) {
-    case "delivered": {
-      const incomplete = end.receipt?.logCompleteness === LogCompleteness.INCOMPLETE;
-      return { delivered: true, undelivered: incomplete ? end.receipt.message : "" };
-    }
-    case "abandoned":
-      return { delivered: false, undelivered: end.why };
-    case "refused":
-    case "fenced":
-    case "unreachable":
-      return { delivered: false, undelivered: end.error.message };
-  }
-}

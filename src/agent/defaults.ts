@@ -1,0 +1,6 @@
+/** What holds where `AgentOptions` say nothing. Milliseconds. */
+export const DEFAULTS = {
+  connectTimeout: 60_000,
+  flushTimeout: 300_000,
+  stopFlushTimeout: 10_000,
+} as const;

@@ -1,0 +1,48 @@
+import { systemClock as clock } from "../base/clock.ts";
+import { formatDuration } from "../base/durations.ts";
+import { LogCompleteness } from "../gen/belay/v1/job_pb.ts";
+import { DEFAULTS } from "./defaults.ts";
+import type { AgentOptions, AgentOutcome } from "./options.ts";
+import type { Session } from "./session/session.ts";
+import type { SessionEnd } from "./session/session-end.ts";
+
+/** Waits until everything is delivered, as long as it may take; less long from the moment on when the agent is to stop. */
+export async function awaitDelivery(
+  session: Session,
+  ended: Promise<SessionEnd>,
+  options: AgentOptions,
+): Promise<SessionEnd> {
+  const patience = (): number =>
+    options.stop?.aborted === true
+      ? (options.stopFlushTimeout ?? DEFAULTS.stopFlushTimeout)
+      : (options.flushTimeout ?? DEFAULTS.flushTimeout);
+  const giveUp = (): void => session.close(`The tracker was away for ${formatDuration(patience())}`);
+  let timer = clock.after(patience(), giveUp);
+  const hurry = (): void => {
+    timer.cancel();
+    timer = clock.after(patience(), giveUp);
+  };
+  options.stop?.addEventListener("abort", hurry, { once: true });
+  try {
+    return await ended;
+  } finally {
+    timer.cancel();
+    options.stop?.removeEventListener("abort", hurry);
+  }
+}
+
+/** What an agent tells of how its session ended. */
+export function deliveryOf(end: SessionEnd): Pick<AgentOutcome, "delivered" | "undelivered"> {
+  switch (end.kind) {
+    case "delivered": {
+      const incomplete = end.receipt?.logCompleteness === LogCompleteness.INCOMPLETE;
+      return { delivered: true, undelivered: incomplete ? end.receipt.message : "" };
+    }
+    case "abandoned":
+      return { delivered: false, undelivered: end.why };
+    case "refused":
+    case "fenced":
+    case "unreachable":
+      return { delivered: false, undelivered: end.error.message };
+  }
+}
