@@ -1,3 +1,4 @@
+import { addProcessGauges } from "../../base/process-gauges.ts";
 import type { MetricsRegistry } from "../../base/prometheus.ts";
 import { VERSION } from "../../base/version.ts";
 import { JobState, JobStateSchema, LogStreamSchema, type StreamTotals } from "../../gen/belay/v1/job_pb.ts";
@@ -41,7 +42,7 @@ export function addNumbers(metrics: MetricsRegistry, facts: AgentFacts): void {
     ["belay_agent_log_dropped_bytes_total", "Bytes of output that were dropped.", ({ droppedBytes }) => droppedBytes],
   ];
   for (const [name, help, read] of counters) metrics.gauge(name, help, streams(read), "counter");
-  addProcess(metrics);
+  addProcessGauges(metrics);
 }
 
 function addSession(metrics: MetricsRegistry, facts: AgentFacts): void {
@@ -57,17 +58,6 @@ function addSession(metrics: MetricsRegistry, facts: AgentFacts): void {
     "Longest time for which the event loop stood still, within two heartbeats.",
     () => facts.session().loopDelay / 1000,
   );
-}
-
-function addProcess(metrics: MetricsRegistry): void {
-  metrics.gauge("process_resident_memory_bytes", "Resident memory.", () => process.memoryUsage.rss());
-  const cpu = (): number => {
-    const { user, system } = process.cpuUsage();
-    return (user + system) / 1e6;
-  };
-  metrics.gauge("process_cpu_seconds_total", "Processor time.", cpu, "counter");
-  const started = Math.floor(performance.timeOrigin / 1000);
-  metrics.gauge("process_start_time_seconds", "Start, since the Unix epoch.", () => started);
 }
 
 /** The states that an agent can see. */

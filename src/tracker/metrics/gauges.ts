@@ -2,6 +2,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { JobRegistry } from "../jobs/registry.ts";
 import { isEnded, stateName } from "../jobs/states.ts";
 import { VERSION } from "../../base/version.ts";
+import { addProcessGauges } from "../../base/process-gauges.ts";
 import type { MetricsRegistry } from "../../base/prometheus.ts";
 
 /** Seconds between two looks of Node at its own loop. */
@@ -56,12 +57,5 @@ export function addGauges(
   });
   metrics.gauge("belay_connections", "Connections that are open.", facts.connections);
   metrics.gauge("belay_loop_delay_seconds", "Longest delay of the event loop lately.", () => facts.loop.worst / 1000);
-  metrics.gauge("process_resident_memory_bytes", "Resident memory.", () => process.memoryUsage.rss());
-  const cpu = (): number => {
-    const { user, system } = process.cpuUsage();
-    return (user + system) / 1e6;
-  };
-  metrics.gauge("process_cpu_seconds_total", "Processor time.", cpu, "counter");
-  const started = Math.floor(performance.timeOrigin / 1000);
-  metrics.gauge("process_start_time_seconds", "Start, since the Unix epoch.", () => started);
+  addProcessGauges(metrics);
 }

@@ -1,0 +1,13 @@
+import type { MetricsRegistry } from "./prometheus.ts";
+
+/** What Prometheus's own client libraries tell of the process that they run in, by the names that they use. */
+export function addProcessGauges(metrics: MetricsRegistry): void {
+  metrics.gauge("process_resident_memory_bytes", "Resident memory.", () => process.memoryUsage.rss());
+  const cpu = (): number => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1e6;
+  };
+  metrics.gauge("process_cpu_seconds_total", "Processor time.", cpu, "counter");
+  const started = Math.floor(performance.timeOrigin / 1000);
+  metrics.gauge("process_start_time_seconds", "Start, since the Unix epoch.", () => started);
+}
