@@ -41,8 +41,8 @@ export class CgroupTree implements ProcessTree {
     this.memory = MemoryControl.make(parent, directory);
   }
 
-  expectStart(): void {
-    this.ahead ??= new MoveAhead(this.parent);
+  expectStart(bystander: () => number): void {
+    this.ahead ??= new MoveAhead(this.parent, bystander);
   }
 
   /**

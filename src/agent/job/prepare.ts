@@ -59,7 +59,7 @@ export function prepareJob(options: PrepareOptions): PreparedJob {
     logger: options.logger,
   });
   pipes.provide(FIRST_PIPES);
-  found.tree.expectStart?.();
+  found.tree.expectStart?.(() => watcher.pid);
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     await pipes.close();

@@ -36,8 +36,12 @@ export interface TreeDetails {
  */
 export interface ProcessTree {
   readonly containment: Containment;
-  /** Says that `start` is near: what can be done for it beforehand is done, off the event loop. */
-  expectStart?(): void;
+  /**
+   * Says that `start` is near: what can be done for it beforehand is done, off the event loop.
+   *
+   * @param bystander id of a process of ours that is not the job's; it is not harmed
+   */
+  expectStart?(bystander: () => number): void;
   /** Runs a function that starts a process, such that the process belongs to the tree from its first instruction. */
   start<T>(spawn: () => T): T;
   /** Takes note of a process that `start` has started, the leader of its own process group. */
