@@ -8,15 +8,13 @@ import { parseTrackerAddresses } from "../base/tracker-address.ts";
 import { formatSize } from "../base/sizes.ts";
 import { EndReason, JobResultSchema, JobState, Outcome } from "../gen/belay/v1/job_pb.ts";
 import { EventSchema, OpenSessionRequestSchema } from "../gen/belay/v1/tracker_service_pb.ts";
+import { DEFAULTS } from "./defaults.ts";
 import { deliveryOf } from "./delivery.ts";
 import type { TransportSecurity } from "./options.ts";
 import { sessionsIn } from "./report/disk/left-behind.ts";
 import { type RecoveredSpool, recoverSpool } from "./report/disk/recover.ts";
 import { Session } from "./session/session.ts";
 import type { SessionEnd } from "./session/session-end.ts";
-
-/** How long it tries for each session, unless told otherwise. Milliseconds. */
-const DEFAULT_TIMEOUT = 300_000;
 
 /** Options for delivering what agents left behind. */
 export interface FlushOptions {
@@ -147,7 +145,7 @@ async function deliver(
   nextAttemptFollows: boolean,
 ): Promise<SessionEnd> {
   const { sessionId, jobId, attempt, agent } = identity;
-  const timeout = options.timeout ?? DEFAULT_TIMEOUT;
+  const timeout = options.timeout ?? DEFAULTS.flushTimeout;
   const session = new Session({
     identity: { sessionId, jobId, attempt, agent, spec: undefined, nextAttemptFollows },
     addresses: parseTrackerAddresses(options.tracker),
