@@ -2,7 +2,6 @@
 // The `belay` command. Kept tiny: the compile cache must be on before anything else is loaded, and an old Node must
 // hear one clear line instead of a syntax error.
 import module from "node:module";
-import { keepHeapSmall } from "./heap.ts";
 
 const OLDEST = [22, 18] as const;
 
@@ -21,6 +20,4 @@ process.emitWarning = (warning: string | Error, ...rest: unknown[]): void => {
 // Deprecations are for us, not for those who run a job.
 process.noDeprecation = true;
 module.enableCompileCache();
-// Before anything is loaded: the heap does not shrink again.
-if (["run", "top"].includes(process.argv[2] ?? "")) keepHeapSmall();
 void import("./program.ts").then(async ({ main }) => process.exit(await main(process.argv.slice(2))));
