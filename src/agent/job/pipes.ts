@@ -1,8 +1,17 @@
 import { spawn } from "node:child_process";
 import fs from "node:fs";
 import { join } from "node:path";
+import { sleep } from "../../base/clock.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import { removeAll } from "../../base/remove.ts";
+
+/**
+ * Mode of a pipe. For everyone to write, as far as the directory lets them: the job may have changed its user when it
+ * opens /dev/stderr anew. Only opening by name needs it, which /proc/self/fd does.
+ */
+export const PIPE_MODE = "622";
+/** Longest wait for pipes that somebody else is to make. Milliseconds. */
+const PATIENCE_MS = 1000;
 
 /**
  * Real pipes, which Node does not make: its "pipe" is a socket pair, and `echo x > /dev/stderr` fails on one with
@@ -15,6 +24,7 @@ export class Pipes {
   private made = 0;
   private taken = 0;
   private making: Promise<void> = Promise.resolve();
+  private delegated: readonly string[] = [];
   private readonly environment: Record<string, string>;
 
   /** @param parent where the directory is made */
@@ -24,12 +34,22 @@ export class Pipes {
     fs.mkdirSync(this.directory, { mode: 0o700 });
   }
 
+  /**
+   * Leaves the making of pipes to a process that is started anyway: that saves a fork of the agent's.
+   *
+   * @returns their paths, to be made in this order
+   */
+  delegate(count: number): readonly string[] {
+    const names = this.newNames(count);
+    this.delegated = [...this.delegated, ...names];
+    return names;
+  }
+
   /** Sees to it that there are so many pipes in all. */
   provide(count: number): void {
     const missing = count - this.made;
     if (missing <= 0) return;
-    const names = Array.from({ length: missing }, (_, index) => this.name(this.made + index));
-    this.made = count;
+    const names = this.newNames(missing);
     const before = this.making;
     this.making = Promise.all([before, makeFifos(names, this.environment)]).then(() => undefined);
     // Whoever takes a pipe hears of it.
@@ -43,6 +63,7 @@ export class Pipes {
   async take(): Promise<{ readEnd: number; writeEnd: number }> {
     this.provide(this.taken + 1);
     await this.making;
+    await this.delivered();
     const name = this.name(this.taken);
     this.taken += 1;
     const readEnd = fs.openSync(name, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
@@ -59,7 +80,36 @@ export class Pipes {
   /** Removes directory and unused pipes. */
   async close(): Promise<void> {
     await this.making.catch(() => undefined);
+    await this.arrived();
     removeAll(this.directory);
+  }
+
+  /** Waits for the pipes that were left to another process, and makes them if that does not. */
+  private async delivered(): Promise<void> {
+    if (await this.arrived()) return;
+    const names = this.delegated;
+    await makeFifos(names, this.environment).catch((error: unknown) => {
+      // Some, if the other one has been slow.
+      if (!names.every((name) => fs.existsSync(name))) throw error;
+    });
+    this.delegated = [];
+  }
+
+  /** @returns whether the pipes that were left to another process are there, after some waiting */
+  private async arrived(): Promise<boolean> {
+    const deadline = performance.now() + PATIENCE_MS;
+    while (this.delegated.some((name) => !fs.existsSync(name))) {
+      if (performance.now() > deadline) return false;
+      await sleep(1);
+    }
+    this.delegated = [];
+    return true;
+  }
+
+  private newNames(count: number): string[] {
+    const names = Array.from({ length: count }, (_, index) => this.name(this.made + index));
+    this.made += count;
+    return names;
   }
 
   private name(index: number): string {
@@ -71,9 +121,10 @@ function makeFifos(names: readonly string[], environment: Record<string, string>
   return new Promise((resolve, reject) => {
     const fail = (problem: string): void =>
       reject(new BelayError("INTERNAL", `Cannot make pipes for the job with "mkfifo": ${problem}`));
-    // For everyone to write, as far as the directory lets them: the job may have changed its user when it opens
-    // /dev/stderr anew. Only opening by name needs it, which /proc/self/fd does.
-    const child = spawn("mkfifo", ["-m", "622", ...names], { env: environment, stdio: ["ignore", "ignore", "pipe"] });
+    const child = spawn("mkfifo", ["-m", PIPE_MODE, ...names], {
+      env: environment,
+      stdio: ["ignore", "ignore", "pipe"],
+    });
     let problem = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => (problem += text));
     child.once("error", (error) => fail(messageOf(error)));

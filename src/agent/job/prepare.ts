@@ -55,10 +55,10 @@ export function prepareJob(options: PrepareOptions): PreparedJob {
     cgroup: found.cgroup,
     memoryCgroup: found.memoryCgroup,
     directory,
+    pipes: pipes.delegate(FIRST_PIPES),
     environment,
     logger: options.logger,
   });
-  pipes.provide(FIRST_PIPES);
   found.tree.expectStart?.(() => watcher.pid);
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import type { Logger } from "../../base/logger.ts";
+import { PIPE_MODE } from "./pipes.ts";
 
 /**
  * What the watcher runs, in plain POSIX sh (dash, bash, busybox). It sleeps in `read` until its pipe tells it something
@@ -8,10 +9,13 @@ import type { Logger } from "../../base/logger.ts";
  * are killed until none is found, and its cgroup and temporary files are removed.
  *
  * $1 cookie  $2 the job's cgroup or nothing  $3 directory of temporary files  $4 the job's v1 memory cgroup or nothing
+ * $5... pipes to be made before anything else
  */
 const SCRIPT = `
 trap '' HUP INT QUIT TERM TSTP TTIN TTOU USR1 USR2 PIPE
 cookie=$1 cg=$2 dir=$3 memory=$4 groups=
+shift 4
+[ $# -gt 0 ] && mkfifo -m ${PIPE_MODE} "$@"
 while read -r verb word; do
   case $verb in
     groups) groups=$word ;;
@@ -54,6 +58,8 @@ export interface WatcherOptions {
   readonly memoryCgroup: string;
   /** Removed when the agent dies. */
   readonly directory: string;
+  /** Paths of pipes that it makes when it starts. */
+  readonly pipes: readonly string[];
   readonly environment: Record<string, string>;
   readonly logger: Logger;
 }
@@ -72,7 +78,7 @@ export class Watcher {
 
   constructor(options: WatcherOptions) {
     this.options = options;
-    this.child = this.spawn();
+    this.child = this.spawn(options.pipes);
   }
 
   get pid(): number {
@@ -96,9 +102,10 @@ export class Watcher {
     await exit;
   }
 
-  private spawn(): ChildProcess {
+  private spawn(pipes: readonly string[]): ChildProcess {
     const { cookie, cgroup, memoryCgroup, directory, environment } = this.options;
-    const child = spawn("/bin/sh", ["-c", SCRIPT, "belay-watcher", cookie, cgroup, directory, memoryCgroup], {
+    const args = ["-c", SCRIPT, "belay-watcher", cookie, cgroup, directory, memoryCgroup, ...pipes];
+    const child = spawn("/bin/sh", args, {
       cwd: "/",
       detached: true,
       env: environment,
@@ -122,7 +129,7 @@ export class Watcher {
     }
     this.restarts += 1;
     this.options.logger.warn("The job's watcher ended; starting another one");
-    this.child = this.spawn();
+    this.child = this.spawn([]);
     this.setGroups(this.groups);
   }
 }

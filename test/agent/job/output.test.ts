@@ -34,10 +34,38 @@ describe("Pipes", () => {
     expect(fs.existsSync(pipes.directory)).toBe(false);
   });
 
+  it("are taken from another process that was to make them, as soon as it has", async () => {
+    const pipes = new Pipes(environment, parent);
+    const names = pipes.delegate(2);
+    const first = pipes.take();
+    expect(fs.readdirSync(pipes.directory)).toEqual([]);
+    spawn("mkfifo", names);
+    const ends = [await first, await pipes.take(), await pipes.take()];
+    expect(new Set(ends.flatMap(({ readEnd, writeEnd }) => [readEnd, writeEnd])).size).toBe(6);
+    for (const { readEnd, writeEnd } of ends) for (const fd of [readEnd, writeEnd]) fs.closeSync(fd);
+    await pipes.close();
+  });
+
+  it("are made here when the other process does not", async () => {
+    const pipes = new Pipes(environment, parent);
+    const [name = ""] = pipes.delegate(2);
+    spawn("mkfifo", [name]);
+    const { readEnd, writeEnd } = await pipes.take();
+    fs.writeSync(writeEnd, "x");
+    expect(fs.readSync(readEnd, Buffer.alloc(9))).toBe(1);
+    for (const fd of [readEnd, writeEnd]) fs.closeSync(fd);
+    await pipes.close();
+    expect(fs.existsSync(pipes.directory)).toBe(false);
+  });
+
   it("that cannot be made are an error that says so", async () => {
     const pipes = new Pipes({ PATH: "/nowhere" }, parent);
     await expect(pipes.take()).rejects.toThrow('Cannot make pipes for the job with "mkfifo": spawn mkfifo ENOENT');
     await pipes.close();
+    const delegated = new Pipes({ PATH: "/nowhere" }, parent);
+    delegated.delegate(1);
+    await expect(delegated.take()).rejects.toThrow('Cannot make pipes for the job with "mkfifo": spawn mkfifo ENOENT');
+    await delegated.close();
   });
 });
 
