@@ -1,3 +1,17 @@
+let zlibs: ((data: Uint8Array, value: number) => number) | undefined;
+
+/**
+ * CRC-32 (ISO-HDLC, as in zlib and gzip).
+ *
+ * Node's zlib is loaded at the first call: not while an agent starts, which needs it only when the job prints something.
+ *
+ * @param value that of the bytes before these
+ */
+export function crc32(data: Uint8Array, value = 0): number {
+  zlibs ??= process.getBuiltinModule("node:zlib").crc32;
+  return zlibs(data, value);
+}
+
 /**
  * Arithmetic on CRC-32s of pieces, without their bytes: multiplication of polynomials over GF(2), modulo the CRC's own,
  * as in zlib 1.2.12's `multmodp`, `x2nmodp` and `crc32_combine` (https://github.com/madler/zlib/blob/v1.2.12/crc32.c).

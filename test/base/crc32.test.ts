@@ -1,12 +1,15 @@
+import { crc32 as zlibs } from "node:zlib";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { crc32 } from "node:zlib";
-import { crc32Combine } from "../../src/base/crc32-combine.ts";
+import { combine, crc32, withoutFirst } from "../../src/base/crc32.ts";
 
-test("Combined checksums are the checksum of the whole", () => {
+test("Checksums of pieces make the checksum of the whole, and the other way round", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 500 }), fc.uint8Array({ maxLength: 70_000, size: "max" }), (a, b) => {
-      expect(crc32Combine(crc32(a), crc32(b), b.length)).toBe(crc32(Buffer.concat([a, b])));
+      const whole = zlibs(Buffer.concat([a, b]));
+      expect(crc32(b, crc32(a))).toBe(whole);
+      expect(combine(crc32(a), crc32(b), b.length)).toBe(whole);
+      expect(withoutFirst(crc32(a), whole, b.length)).toBe(zlibs(b));
     }),
   );
 });

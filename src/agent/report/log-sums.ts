@@ -1,8 +1,7 @@
-import { crc32 } from "node:zlib";
 import { create } from "@bufbuild/protobuf";
+import { combine, crc32, withoutFirst } from "../../base/crc32.ts";
 import { countNewlines } from "../../base/newlines.ts";
 import { LogStream, type StreamTotals, StreamTotalsSchema } from "../../gen/belay/v1/job_pb.ts";
-import { combine, withoutFirst } from "./crc32-combine.ts";
 
 /** The streams that there are. */
 export const STREAMS: readonly LogStream[] = [LogStream.STDOUT, LogStream.STDERR, LogStream.AGENT];

@@ -37,7 +37,7 @@
 //
 // Nothing is synchronised to the device: what was written survives the death of the agent by whatever signal, not a
 // power cut.
-import { crc32 } from "node:zlib";
+import { crc32 } from "../../../base/crc32.ts";
 import { BelayError } from "../../../base/errors.ts";
 import type { LaneName } from "../spool.ts";
 

@@ -1,6 +1,6 @@
 import fs from "node:fs";
 import { join } from "node:path";
-import { crc32 } from "node:zlib";
+import { crc32 } from "../../../base/crc32.ts";
 import type { LogSums } from "../log-sums.ts";
 import { noSums } from "../log-sums.ts";
 import { FORMAT_VERSION, refuseNewer } from "./format.ts";

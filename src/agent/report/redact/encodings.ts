@@ -58,10 +58,14 @@ const UNRESERVED = [
   "-_.",
 ];
 
-/** One table for each way to encode: what stands for each byte. */
-const URL_TABLES = UNRESERVED.flatMap((unreserved) =>
-  [true, false].flatMap((upper) => ["%20", "+"].map((space) => urlTable(unreserved, upper, space))),
-);
+/** One table for each way to encode: what stands for each byte. Made when a secret first needs it. */
+let tables: string[][] | undefined;
+
+function urlTables(): string[][] {
+  return (tables ??= UNRESERVED.flatMap((unreserved) =>
+    [true, false].flatMap((upper) => ["%20", "+"].map((space) => urlTable(unreserved, upper, space))),
+  ));
+}
 
 function urlTable(unreserved: string, upper: boolean, space: string): string[] {
   return Array.from({ length: 256 }, (_, byte) => {
@@ -74,7 +78,7 @@ function urlTable(unreserved: string, upper: boolean, space: string): string[] {
 function* urlEncoded(value: Uint8Array): Generator<Uint8Array> {
   const text = latin(value);
   if (!URL_SPECIAL.test(text)) return;
-  for (const table of URL_TABLES) {
+  for (const table of urlTables()) {
     yield Buffer.from(text.replaceAll(URL_SPECIALS, (char) => table[char.charCodeAt(0)] ?? ""));
   }
 }

@@ -28,7 +28,7 @@
  *
  * A position in a log, as ReadLogs gives it, is an offset into this file: of a chunk, or of a byte of its data.
  */
-import { crc32 } from "node:zlib";
+import { crc32 } from "../../../base/crc32.ts";
 import type { LogStream } from "../../../gen/belay/v1/job_pb.ts";
 import type { GapReason } from "../../../gen/belay/v1/tracker_service_pb.ts";
 

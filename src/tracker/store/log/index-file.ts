@@ -14,7 +14,7 @@
  *     172   4  0
  */
 import type { FileHandle } from "node:fs/promises";
-import { crc32 } from "node:zlib";
+import { crc32 } from "../../../base/crc32.ts";
 import type { LogTotals, StreamSums } from "./totals.ts";
 import { emptyTotals } from "./totals.ts";
 

@@ -1,4 +1,4 @@
-import { crc32 } from "node:zlib";
+import { crc32 } from "../../../base/crc32.ts";
 import { countNewlines } from "../../../base/newlines.ts";
 import type { LogBatch, LogChunk } from "../../../gen/belay/v1/tracker_service_pb.ts";
 import { GapReason } from "../../../gen/belay/v1/tracker_service_pb.ts";

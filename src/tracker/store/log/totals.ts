@@ -1,4 +1,4 @@
-import { crc32Combine } from "../../../base/crc32-combine.ts";
+import { combine } from "../../../base/crc32.ts";
 import type { StreamTotals } from "../../../gen/belay/v1/job_pb.ts";
 import { LogStream, StreamTotalsSchema } from "../../../gen/belay/v1/job_pb.ts";
 import { create } from "@bufbuild/protobuf";
@@ -68,7 +68,7 @@ export function addChunk(totals: LogTotals, chunk: StoredChunk, position: number
   } else if (chunk.data !== undefined && chunk.data.byteLength > 0) {
     sums.bytes += chunk.data.byteLength;
     sums.lines += chunk.lines;
-    sums.crc = crc32Combine(sums.crc, chunk.crc, chunk.data.byteLength);
+    sums.crc = combine(sums.crc, chunk.crc, chunk.data.byteLength);
     sums.lastPosition = position;
     sums.endsWithNewline = chunk.data.at(-1) === 0x0a;
   }
