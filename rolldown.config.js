@@ -7,6 +7,18 @@
 import { defineConfig } from "rolldown";
 import { readyDescriptors } from "./src/cli/bundle/ready-descriptors.ts";
 
+const GRPC_LEFT_OUT = [
+  "./server",
+  "./server-credentials",
+  "./server-interceptors",
+  "./orca",
+  "./load-balancer-weighted-round-robin",
+];
+const LAZY_ZLIB = "\0zlib-when-needed";
+const LAZY_ZLIB_CODE = `
+let zlib;
+module.exports = new Proxy({}, { get: (_, name) => (zlib ??= require("node:zlib"))[name] });
+`;
 const QUICK_IP = "\0net-with-quick-ip";
 const QUICK_IP_CODE = `
 const net = require("node:net");
@@ -37,6 +49,19 @@ export default defineConfig({
       load: (id) => (id === QUICK_IP ? QUICK_IP_CODE : undefined),
     },
     {
+      name: "grpc-client-only",
+      // Servers, and a way to spread calls by the load that servers report: a quarter of grpc-js.
+      resolveId: (id, importer) =>
+        GRPC_LEFT_OUT.includes(id) && /@grpc\/grpc-js\/build\/src\/index/.test(importer ?? "") ? `\0${id}` : undefined,
+      load: (id) => (GRPC_LEFT_OUT.includes(id.slice(1)) ? "exports.setup = () => undefined;" : undefined),
+    },
+    {
+      name: "lazy-zlib",
+      // grpc-js loads it for compressed messages, which are the exception.
+      resolveId: (id, importer) => (id === "zlib" && /@grpc\/grpc-js/.test(importer ?? "") ? LAZY_ZLIB : undefined),
+      load: (id) => (id === LAZY_ZLIB ? LAZY_ZLIB_CODE : undefined),
+    },
+    {
       name: "commonjs-here",
       // The package itself is made of ES modules; the nearest package.json says what a .js file is.
       generateBundle(_options, bundle) {
@@ -49,7 +74,7 @@ export default defineConfig({
     dir: "dist/cli",
     format: "cjs",
     // White space is a third of what would have to be read.
-    minify: { compress: true, mangle: false, codegen: { removeWhitespace: true } },
+    minify: { compress: true, mangle: { keepNames: true }, codegen: { removeWhitespace: true } },
     chunkFileNames: "[name]-[hash].js",
     codeSplitting: {
       includeDependenciesRecursively: false,

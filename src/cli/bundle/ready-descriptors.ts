@@ -14,14 +14,19 @@ interface Plugin {
   readonly name: string;
   resolveId(id: string): string | undefined;
   load(id: string): string | undefined;
-  transform(code: string): string | undefined;
+  transform(code: string, id?: string): string | undefined;
 }
 
 const SHAPES_ID = "\0src/cli/bundle/shapes";
 const HYDRATE = fileURLToPath(new URL("hydrate.ts", import.meta.url));
+const WHEN_ASKED = fileURLToPath(new URL("when-asked.ts", import.meta.url));
 
 /** A call of `fileDesc` as protoc-gen-es writes it: base64 of the descriptor, then what the file imports. */
 const CALL = /\bfileDesc\(\s*"([\w+/=]+)"\s*(?:,\s*(\[[^\]]*\]))?\s*,?\s*\)/g;
+
+/** Where Protobuf-ES makes descriptors, and how it has the fields of messages described. */
+const REGISTRY = /[\\/]@bufbuild[\\/]protobuf[\\/].*[\\/]registry\.js$/;
+const DESCRIBE = /\baddFields\((message|child), reg, mapEntries\);/g;
 
 /**
  * Decodes the descriptors of generated code when the command line is bundled, not each time it starts.
@@ -29,14 +34,16 @@ const CALL = /\bfileDesc\(\s*"([\w+/=]+)"\s*(?:,\s*(\[[^\]]*\]))?\s*,?\s*\)/g;
  * Protobuf-ES embeds each descriptor as base64 of a FileDescriptorProto, and to decode it, it first builds the descriptors
  * of descriptor.proto itself, which nothing else needs: together two thirds of the time that loading the contract takes,
  * 10 ms of an agent's start. Each descriptor made here is compared with what Protobuf-ES decodes; a difference fails the
- * build.
+ * build. Of the rest, most is describing the fields of messages, of which an agent meets a third: that waits until it is
+ * asked for.
  */
 export function readyDescriptors(): Plugin {
   return {
     name: "ready-descriptors",
     resolveId: (id) => (id === SHAPES_ID ? id : undefined),
     load: (id) => (id === SHAPES_ID ? `export default ${JSON.stringify(SHAPES)};` : undefined),
-    transform(code) {
+    transform(code, id = "") {
+      if (REGISTRY.test(id)) return lazyRegistry(code);
       let found = false;
       const transformed = code.replace(CALL, (_, base64: string, imports: string | undefined) => {
         found = true;
@@ -49,6 +56,21 @@ export function readyDescriptors(): Plugin {
       );
     },
   };
+}
+
+/** @throws when Protobuf-ES does it in another way */
+function lazyRegistry(code: string): string {
+  let found = 0;
+  const transformed = code.replace(DESCRIBE, (call, message: string) => {
+    found += 1;
+    return `describeWhenAsked(${message}, () => ${call.slice(0, -1)});`;
+  });
+  if (found !== 2) {
+    throw new Error(
+      `Protobuf-ES has the fields of messages described in ${found} places: expected 2; see ready-descriptors.ts`,
+    );
+  }
+  return `import { describeWhenAsked } from ${JSON.stringify(WHEN_ASKED)};\n${transformed}`;
 }
 
 /** All types of message of which a descriptor is made. */

@@ -1,10 +1,12 @@
 import fs from "node:fs";
+import path from "node:path";
 import type { DescFile, DescMessage, MessageInitShape } from "@bufbuild/protobuf";
 import { create, fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
 import { nestedTypes } from "@bufbuild/protobuf/reflect";
 import { describe, expect, test } from "vitest";
 import { readyFileDesc } from "../../../src/cli/bundle/hydrate.ts";
 import { dryFile, readyDescriptors, SHAPES } from "../../../src/cli/bundle/ready-descriptors.ts";
+import { describeWhenAsked } from "../../../src/cli/bundle/when-asked.ts";
 import { file_belay_v1_job, JobSchema, JobState } from "../../../src/gen/belay/v1/job_pb.ts";
 import { file_belay_v1_job_service } from "../../../src/gen/belay/v1/job_service_pb.ts";
 import { file_belay_v1_tracker_service } from "../../../src/gen/belay/v1/tracker_service_pb.ts";
@@ -48,8 +50,36 @@ describe("A descriptor that is decoded when the command line is bundled", () => 
     }
   });
 
+  test("has Protobuf-ES describe fields when they are asked for, and not build when it does that in another way", () => {
+    const file = "node_modules/@bufbuild/protobuf/dist/esm/registry.js";
+    const { transform } = readyDescriptors();
+    const transformed = transform(fs.readFileSync(file, "utf8"), path.resolve(file)) ?? "";
+    expect(transformed.match(/describeWhenAsked\((message|child), \(\) => addFields\(/g)).toHaveLength(2);
+    expect(() => transform("addFields(message, reg);", path.resolve(file))).toThrow(
+      "described in 0 places: expected 2",
+    );
+  });
+
   test("leaves other code alone", () => {
     expect(readyDescriptors().transform("export const fileDesc = (x) => x; fileDesc(x);")).toBeUndefined();
+  });
+});
+
+describe("Fields that are described when they are asked for", () => {
+  test.each(["fields", "field", "oneofs", "members"] as const)("are all there when the %s are", (part) => {
+    const message = { ...JobSchema, fields: [], field: {}, oneofs: [], members: [] } as DescMessage;
+    let times = 0;
+    describeWhenAsked(message, () => {
+      times += 1;
+      message.fields.push(...JobSchema.fields);
+      Object.assign(message.field, JobSchema.field);
+      message.oneofs.push(...JobSchema.oneofs);
+      message.members.push(...JobSchema.members);
+    });
+    expect(times).toBe(0);
+    expect(message[part]).toEqual(JobSchema[part]);
+    expect({ ...message }).toEqual({ ...JobSchema });
+    expect(times).toBe(1);
   });
 });
 

@@ -1,0 +1,31 @@
+import type { DescMessage } from "@bufbuild/protobuf";
+
+/** What Protobuf-ES fills when it describes a message's fields. */
+const PARTS = ["fields", "field", "oneofs", "members"] as const;
+
+/** Has the fields of a message described when somebody first asks for them. */
+export function describeWhenAsked(message: DescMessage, describe: () => void): void {
+  const { fields, field, oneofs, members } = message;
+  const parts = { fields, field, oneofs, members };
+  const settle = (): void => {
+    for (const name of PARTS) {
+      Object.defineProperty(message, name, {
+        value: parts[name],
+        writable: true,
+        enumerable: true,
+        configurable: true,
+      });
+    }
+    describe();
+  };
+  for (const name of PARTS) {
+    Object.defineProperty(message, name, {
+      get: () => {
+        settle();
+        return parts[name];
+      },
+      enumerable: true,
+      configurable: true,
+    });
+  }
+}
