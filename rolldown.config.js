@@ -4,6 +4,8 @@
 // As CommonJS: an ES module that imports `node:fs` or `node:util` has Node make a namespace of all their exports, which
 // loads what those get lazily (streams, workers, promises), and each file goes through the asynchronous loader. That is
 // 20 of the 100 ms in which an agent starts.
+import { createHash } from "node:crypto";
+import { readdirSync } from "node:fs";
 import { defineConfig } from "rolldown";
 import { readyDescriptors } from "./src/cli/bundle/ready-descriptors.ts";
 
@@ -25,13 +27,23 @@ const net = require("node:net");
 module.exports = Object.create(net, { isIPv6: { value: (text) => String(text).includes(":") && net.isIPv6(text) } });
 `;
 
-export default defineConfig({
-  input: { main: "src/cli/main.ts" },
+const common = {
   platform: "node",
   external: [/^node:/],
   // Node 22 has no `using`.
   transform: { target: "node22" },
-  preserveEntrySignatures: false,
+  preserveEntrySignatures: "allow-extension",
+};
+const output = {
+  dir: "dist/cli",
+  format: "cjs",
+  // White space and names of variables are half of what would have to be read.
+  minify: { compress: true, mangle: { keepNames: true }, codegen: { removeWhitespace: true } },
+};
+
+const program = defineConfig({
+  ...common,
+  input: { belay: "src/cli/main.ts" },
   plugins: [
     readyDescriptors(),
     {
@@ -71,10 +83,8 @@ export default defineConfig({
     },
   ],
   output: {
-    dir: "dist/cli",
-    format: "cjs",
-    // White space is a third of what would have to be read.
-    minify: { compress: true, mangle: { keepNames: true }, codegen: { removeWhitespace: true } },
+    ...output,
+    entryFileNames: "[name]-[hash].js",
     chunkFileNames: "[name]-[hash].js",
     codeSplitting: {
       includeDependenciesRecursively: false,
@@ -100,6 +110,16 @@ export default defineConfig({
   },
 });
 
+/** The first file, which loads the others by way of the code cache. */
+const start = defineConfig({
+  ...common,
+  input: { main: "src/cli/bundle/start.ts" },
+  plugins: [{ name: "complete-start", generateBundle: (_options, bundle) => completeStart(bundle["main.js"]) }],
+  output,
+});
+
+export default [program, start];
+
 /** Files that require each other, which ES modules may do, would find each other half made. */
 function failOnCycles(bundle) {
   const done = new Set();
@@ -111,4 +131,19 @@ function failOnCycles(bundle) {
     done.add(name);
   };
   for (const name of Object.keys(bundle)) visit(name, []);
+}
+
+/** Tells the first file what the others are. */
+function completeStart(file) {
+  if (file.imports.length > 0)
+    throw new Error(`The first file must stand alone; it requires ${file.imports.join(", ")}`);
+  const names = readdirSync(output.dir).filter((name) => name.endsWith(".js") && name !== "main.js");
+  const entries = names.filter((name) => name.startsWith("belay-"));
+  if (entries.length !== 1)
+    throw new Error(`One file begins the program, not ${entries.length}: node --run build:clean`);
+  const id = createHash("sha256").update(names.toSorted().join()).digest("hex").slice(0, 12);
+  for (const [mark, value] of Object.entries({ BELAY_ENTRY: `./${entries[0]}`, BELAY_PROGRAM: id })) {
+    if (file.code.split(mark).length !== 2) throw new Error(`"${mark}" is not once in the first file`);
+    file.code = file.code.replace(mark, JSON.stringify(value));
+  }
 }

@@ -14,10 +14,26 @@ const MUCH = 1 * MiB;
  * from that of Node's own modules, and to compile those takes 20 ms.
  */
 export function keepHeapSmall(): void {
-  const { setFlagsFromString } = process.getBuiltinModule("node:v8");
-  setFlagsFromString("--semi-space-growth-factor=1");
-  // V8's default; for the same reason: what was compiled in this run is cached after this.
-  process.once("exit", () => setFlagsFromString("--semi-space-growth-factor=2"));
+  isSmall = true;
+  setGrowth(1);
+}
+
+/** Does something under V8's own flags: making a cache of code. */
+export function underUsualFlags(action: () => void): void {
+  if (!isSmall) {
+    action();
+    return;
+  }
+  // V8's default.
+  setGrowth(2);
+  action();
+  setGrowth(1);
+}
+
+let isSmall = false;
+
+function setGrowth(factor: number): void {
+  process.getBuiltinModule("node:v8").setFlagsFromString(`--semi-space-growth-factor=${factor}`);
 }
 
 /** Keeps the heap small from the moment on when the job has printed much: to be told of all output. */

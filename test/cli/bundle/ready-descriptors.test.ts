@@ -52,10 +52,10 @@ describe("A descriptor that is decoded when the command line is bundled", () => 
 
   test("has Protobuf-ES describe fields when they are asked for, and not build when it does that in another way", () => {
     const file = "node_modules/@bufbuild/protobuf/dist/esm/registry.js";
-    const { transform } = readyDescriptors();
-    const transformed = transform(fs.readFileSync(file, "utf8"), path.resolve(file)) ?? "";
+    const plugin = readyDescriptors();
+    const transformed = plugin.transform(fs.readFileSync(file, "utf8"), path.resolve(file)) ?? "";
     expect(transformed.match(/describeWhenAsked\((message|child), \(\) => addFields\(/g)).toHaveLength(2);
-    expect(() => transform("addFields(message, reg);", path.resolve(file))).toThrow(
+    expect(() => plugin.transform("addFields(message, reg);", path.resolve(file))).toThrow(
       "described in 0 places: expected 2",
     );
   });

@@ -1,0 +1,58 @@
+#!/usr/bin/env node
+// What `belay` begins with: an old Node must hear one clear line instead of a syntax error, and everything else is loaded
+// by way of the code cache. Requires nothing but what Node has loaded already.
+import type { CodeCache as Cache } from "./code-cache.ts";
+import { CodeCache } from "./code-cache.ts";
+import type * as Program from "../main.ts";
+
+/** Put in by the bundler: the name of the program's first file, and a text that changes with every byte of it. */
+declare const BELAY_ENTRY: string;
+declare const BELAY_PROGRAM: string;
+
+const OLDEST = [22, 18] as const;
+
+const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) {
+  process.stderr.write(
+    `belay: Cannot run on Node ${process.versions.node} (${process.execPath}): needs Node ${OLDEST.join(".")} or later; install one and put it first in PATH\n`,
+  );
+  process.exit(125);
+}
+
+/** Loads files of the program, which stand side by side and require each other by names that change with their contents. */
+class Loader {
+  private readonly directory: string;
+  private readonly cache: Cache;
+  private readonly loaded = new Map<string, { exports: unknown }>();
+  private readonly fs = process.getBuiltinModule("node:fs");
+
+  constructor(directory: string, cache: Cache) {
+    this.directory = directory;
+    this.cache = cache;
+  }
+
+  readonly require = (id: string): unknown => {
+    if (!id.startsWith("./")) return process.getBuiltinModule(id) ?? this.missing(id);
+    const known = this.loaded.get(id);
+    if (known !== undefined) return known.exports;
+    const module = { exports: {} };
+    this.loaded.set(id, module);
+    const file = `${this.directory}/${id.slice(2)}`;
+    const parameters = ["exports", "require", "module", "__filename", "__dirname"];
+    const body = this.cache.compile(id, this.fs.readFileSync(file, "utf8"), file, parameters) as (
+      ...args: unknown[]
+    ) => void;
+    Reflect.apply(body, module.exports, [module.exports, this.require, module, file, this.directory]);
+    return module.exports;
+  };
+
+  /** As Node would say it: packages try for others that may not be there. */
+  private missing(id: string): never {
+    throw Object.assign(new Error(`Cannot find module '${id}'`), { code: "MODULE_NOT_FOUND" });
+  }
+}
+
+const command = /^[a-z]+$/.exec(process.argv[2] ?? "")?.[0] ?? "none";
+const cache = new CodeCache({ program: BELAY_PROGRAM, command, environment: process.env });
+const { start } = new Loader(import.meta.dirname, cache).require(BELAY_ENTRY) as typeof Program;
+void start(cache);

@@ -1,0 +1,193 @@
+import fs from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { CodeCache } from "../../../src/cli/bundle/code-cache.ts";
+
+/** A body with enough in it to tell compiled code from none. */
+const SOURCE = `let calls = 0; exports.inner = function inner(a) { calls += a; return ${"a * 2 +".repeat(50)} a; };`;
+
+let temp: string;
+beforeEach(() => {
+  temp = fs.mkdtempSync(path.join(tmpdir(), "belay-test-"));
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  fs.rmSync(temp, { recursive: true, force: true });
+});
+
+describe("The code cache", () => {
+  test("keeps what was compiled in a run, functions that were called included, and writes it once", () => {
+    const first = open();
+    expect(run(first)).toBe(202);
+    first.saveWhole();
+    const called = kept();
+    expect(run(open())).toBe(202);
+    expect(files()).toHaveLength(1);
+    const [file = ""] = files();
+    expect(fs.statSync(file).mode & 0o777).toBe(0o600);
+    expect(fs.statSync(path.dirname(file)).mode & 0o777).toBe(0o700);
+    const { ino } = fs.statSync(file);
+    const second = open();
+    run(second);
+    second.saveSoFar();
+    second.saveWhole();
+    expect(fs.statSync(file).ino).toBe(ino);
+    fs.rmSync(file);
+    const uncalled = open();
+    compile(uncalled, "b.js");
+    uncalled.saveWhole();
+    expect(called).toBeGreaterThan(kept() + 100);
+  });
+
+  test("of a run that was not over is replaced by that of one that was", () => {
+    const long = open();
+    run(long);
+    long.saveSoFar();
+    const { ino } = fs.statSync(files()[0] ?? "");
+    const next = open();
+    run(next);
+    next.saveSoFar();
+    expect(fs.statSync(files()[0] ?? "").ino).toBe(ino);
+    next.saveWhole();
+    expect(fs.statSync(files()[0] ?? "").ino).not.toBe(ino);
+  });
+
+  test("keeps files that this run did not load, and takes in those that it does not have", () => {
+    const first = open();
+    run(first, "a.js");
+    first.saveWhole();
+    const second = open();
+    run(second, "b.js");
+    second.saveWhole();
+    const third = open();
+    for (const name of ["a.js", "b.js"]) run(third, name);
+    const { ino } = fs.statSync(files()[0] ?? "");
+    third.saveWhole();
+    expect(fs.statSync(files()[0] ?? "").ino).toBe(ino);
+  });
+
+  test.each<[string, (bytes: Buffer) => Buffer]>([
+    ["damaged", (bytes) => flipped(bytes, bytes.length >> 1)],
+    ["damaged in its head", (bytes) => flipped(bytes, 20)],
+    ["cut short", (bytes) => bytes.subarray(0, bytes.length - 1)],
+    ["empty", () => Buffer.alloc(0)],
+    ["no cache at all", () => Buffer.from("00000000 this is something else\n")],
+  ])("that is %s is not used, and made anew", (_, spoil) => {
+    const first = open();
+    run(first);
+    first.saveWhole();
+    const [file = ""] = files();
+    const good = fs.readFileSync(file);
+    fs.writeFileSync(file, spoil(good));
+    const second = open();
+    expect(run(second)).toBe(202);
+    second.saveWhole();
+    expect(fs.readFileSync(file).length).toBe(good.length);
+    const { ino } = fs.statSync(file);
+    const third = open();
+    run(third);
+    third.saveWhole();
+    expect(fs.statSync(file).ino).toBe(ino);
+  });
+
+  test("is each user's own: a directory that others can write, or a link, is not touched", () => {
+    const directory = path.join(temp, `belay-code-${process.getuid?.()}`);
+    fs.mkdirSync(directory);
+    fs.chmodSync(directory, 0o777);
+    const first = open();
+    run(first);
+    first.saveWhole();
+    expect(fs.readdirSync(directory)).toEqual([]);
+    fs.rmdirSync(directory);
+    fs.mkdirSync(path.join(temp, "elsewhere"), { mode: 0o700 });
+    fs.symlinkSync("elsewhere", directory);
+    const second = open();
+    run(second);
+    second.saveWhole();
+    expect(fs.readdirSync(path.join(temp, "elsewhere"))).toEqual([]);
+  });
+
+  test("may be turned off, or be where it cannot be made", () => {
+    for (const environment of [
+      { NODE_DISABLE_COMPILE_CACHE: "1", TMPDIR: temp },
+      { NODE_COMPILE_CACHE: "/proc/nowhere", TMPDIR: temp },
+    ]) {
+      const cache = open(environment);
+      expect(run(cache)).toBe(202);
+      cache.saveWhole();
+    }
+    expect(fs.readdirSync(temp)).toEqual([]);
+  });
+
+  test("is another one for another program, command, or flags of Node", () => {
+    const options = { program: "p", command: "run", environment: { TMPDIR: temp } };
+    for (const other of [
+      options,
+      { ...options, program: "q" },
+      { ...options, command: "logs" },
+      { ...options, environment: { ...options.environment, NODE_OPTIONS: "--stack-size=900" } },
+    ]) {
+      const cache = new CodeCache(other);
+      run(cache);
+      cache.saveWhole();
+    }
+    expect(files()).toHaveLength(4);
+  });
+
+  test("of a version that has not been run for a month goes when another one is written", () => {
+    const old = new CodeCache({ program: "old", command: "run", environment: { TMPDIR: temp } });
+    run(old);
+    old.saveWhole();
+    const [file = ""] = files();
+    const then = Date.now() / 1000 - 31 * 24 * 3600;
+    fs.utimesSync(file, then, then);
+    const cache = open();
+    run(cache);
+    cache.saveWhole();
+    expect(fs.existsSync(file)).toBe(false);
+    expect(files()).toHaveLength(1);
+  });
+
+  test("does not take what a long run has compiled for the whole of it", () => {
+    const cache = open();
+    run(cache);
+    vi.spyOn(process, "uptime").mockReturnValue(61);
+    cache.saveWhole();
+    expect(fs.readdirSync(temp)).toEqual([]);
+  });
+});
+
+function open(environment: Record<string, string> = { TMPDIR: temp }): CodeCache {
+  return new CodeCache({ program: "p", command: "run", environment });
+}
+
+/** @returns what the function says for 2 */
+function run(cache: CodeCache, name = "a.js"): number {
+  return compile(cache, name)(2);
+}
+
+function compile(cache: CodeCache, name = "a.js"): (a: number) => number {
+  const exports = {} as { inner: (a: number) => number };
+  // Of the same text, V8 would remember what was called before.
+  (cache.compile(name, `"${name}"; ${SOURCE}`, path.join("/", name), ["exports"]) as (exports: object) => void)(
+    exports,
+  );
+  return exports.inner;
+}
+
+function files(): string[] {
+  const directory = path.join(temp, `belay-code-${process.getuid?.()}`);
+  return fs.readdirSync(directory).map((name) => path.join(directory, name));
+}
+
+/** Bytes that are kept in the only file. */
+function kept(): number {
+  return fs.statSync(files()[0] ?? "").size;
+}
+
+function flipped(bytes: Buffer, at: number): Buffer {
+  const changed = Buffer.from(bytes);
+  changed[at] = (changed[at] ?? 0) ^ 0xff;
+  return changed;
+}
