@@ -15,6 +15,12 @@ export async function start(cache: CodeCache): Promise<void> {
   process.noDeprecation = true;
   setTimeout(() => underUsualFlags(() => cache.saveSoFar()), KEEP_CODE_AFTER_MS).unref();
   const { main } = await import("./program.ts");
-  const keep = (): void => underUsualFlags(() => cache.saveWhole());
+  const keep = (code: number): void => underUsualFlags(() => cache.saveWhole(kindOf(code)));
   process.exit(await main(process.argv.slice(2), undefined, keep));
+}
+
+/** Roughly how a run has gone, by its exit code. */
+function kindOf(code: number): string {
+  if (code === 0) return "success";
+  return code < 128 ? "failure" : "signal";
 }

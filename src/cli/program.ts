@@ -10,14 +10,18 @@ import { VERSION } from "../base/version.ts";
  * The whole program: finds the command, runs it, says what went wrong.
  *
  * @param argv arguments, without node and script
- * @param done called when the command has done what it does, whatever its exit code
+ * @param done called with the exit code when the command has done what it does
  * @returns the exit code; everything written has arrived
  */
-export async function main(argv: readonly string[], io: Io = processIo(), done?: () => void): Promise<number> {
+export async function main(
+  argv: readonly string[],
+  io: Io = processIo(),
+  done?: (code: number) => void,
+): Promise<number> {
   let code: number;
   try {
     code = await dispatch(argv, io);
-    done?.();
+    done?.(code);
   } catch (error) {
     await io.stderr.write(`belay: ${messageOf(error)}\n`);
     if (!(error instanceof BelayError) && error instanceof Error) {

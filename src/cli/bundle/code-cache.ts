@@ -20,8 +20,8 @@ export interface CodeCacheOptions {
 
 /** What is in a file. It stands in a line after the checksum of all that follows, and before the code. */
 interface Head {
-  /** Written at the end of a run, not in the middle of it. */
-  readonly whole: boolean;
+  /** The ways in which runs have ended whose code is in it. */
+  readonly ends: readonly string[];
   /** Where the code of each file is, from the end of the head, and its length. */
   readonly files: Readonly<Record<string, readonly [number, number]>>;
 }
@@ -43,7 +43,7 @@ export class CodeCache {
   private readonly name: string;
   /** What was read and not asked for yet. */
   private readonly kept: Map<string, Buffer>;
-  private readonly whole: boolean;
+  private readonly ends: ReadonlySet<string>;
   private readonly scripts = new Map<string, Script>();
   /** Something was compiled that is not in the cache. */
   private isMissing = false;
@@ -51,8 +51,8 @@ export class CodeCache {
   constructor({ program, command, environment }: CodeCacheOptions) {
     this.name = `${program}-${process.version}-${process.arch}-${flagsKey(environment)}-${command}`;
     this.directory = this.privateDirectory(environment);
-    const { whole, kept } = this.read();
-    this.whole = whole;
+    const { ends, kept } = this.read();
+    this.ends = ends;
     this.kept = kept;
   }
 
@@ -79,16 +79,21 @@ export class CodeCache {
 
   /** Keeps what is compiled now, if nothing is kept yet: for runs of which nobody knows when they end. */
   saveSoFar(): void {
-    if (this.isMissing) this.write(false);
+    if (this.isMissing) this.write([...this.ends]);
   }
 
-  /** Keeps what the run has compiled, if that is more than was kept. */
-  saveWhole(): void {
-    if ((this.isMissing || !this.whole) && process.uptime() < LONGEST_WHOLE_RUN) this.write(true);
+  /**
+   * Keeps what the run has compiled, if that is more than was kept.
+   *
+   * @param end how it has ended: runs that end in another way call other functions
+   */
+  saveWhole(end: string): void {
+    if (!this.isMissing && this.ends.has(end)) return;
+    if (process.uptime() < LONGEST_WHOLE_RUN) this.write([...new Set([...this.ends, end])]);
   }
 
   /** A failure to write is none of the program. */
-  private write(whole: boolean): void {
+  private write(ends: readonly string[]): void {
     const { fs, directory } = this;
     if (directory === undefined || this.scripts.size === 0) return;
     const temporary = `${directory}/${this.name}.${process.pid}`;
@@ -98,7 +103,7 @@ export class CodeCache {
       if (!this.isPrivate(directory)) return;
       const fd = fs.openSync(temporary, "w", 0o600);
       try {
-        fs.writeFileSync(fd, this.encode(whole));
+        fs.writeFileSync(fd, this.encode(ends));
       } finally {
         fs.closeSync(fd);
       }
@@ -110,7 +115,7 @@ export class CodeCache {
     }
   }
 
-  private encode(whole: boolean): Buffer {
+  private encode(ends: readonly string[]): Buffer {
     const files: Record<string, [number, number]> = {};
     const parts: Buffer[] = [];
     let at = 0;
@@ -121,27 +126,27 @@ export class CodeCache {
       parts.push(code, padding);
       at += code.length + padding.length;
     }
-    const head: Head = { whole, files };
+    const head: Head = { ends, files };
     const text = `${JSON.stringify(head)}\n`;
     const checked = Buffer.concat([Buffer.from(text.padStart(aligned(text.length))), ...parts]);
     return Buffer.concat([Buffer.from(checksum(checked)), checked]);
   }
 
-  private read(): { whole: boolean; kept: Map<string, Buffer> } {
-    const kept = new Map<string, Buffer>();
+  private read(): { ends: Set<string>; kept: Map<string, Buffer> } {
+    const nothing = { ends: new Set<string>(), kept: new Map<string, Buffer>() };
+    if (this.directory === undefined) return nothing;
     try {
-      const all = this.directory === undefined ? undefined : this.fs.readFileSync(`${this.directory}/${this.name}`);
-      if (all === undefined) return { whole: false, kept };
+      const all = this.fs.readFileSync(`${this.directory}/${this.name}`);
       const checked = all.subarray(CHECKSUM_LENGTH);
-      if (checksum(checked) !== all.toString("latin1", 0, CHECKSUM_LENGTH)) return { whole: false, kept };
+      if (checksum(checked) !== all.toString("latin1", 0, CHECKSUM_LENGTH)) return nothing;
       const begin = checked.indexOf("\n") + 1;
-      const { whole, files } = JSON.parse(checked.toString("latin1", 0, begin)) as Head;
-      for (const [key, [at, length]] of Object.entries(files)) {
-        kept.set(key, checked.subarray(begin + at, begin + at + length));
-      }
-      return { whole, kept };
+      const { ends, files } = JSON.parse(checked.toString("latin1", 0, begin)) as Head;
+      const kept = Object.entries(files).map(
+        ([key, [at, length]]) => [key, checked.subarray(begin + at, begin + at + length)] as const,
+      );
+      return { ends: new Set(ends), kept: new Map(kept) };
     } catch {
-      return { whole: false, kept: new Map() };
+      return nothing;
     }
   }
 

@@ -20,7 +20,7 @@ describe("The code cache", () => {
   test("keeps what was compiled in a run, functions that were called included, and writes it once", () => {
     const first = open();
     expect(run(first)).toBe(202);
-    first.saveWhole();
+    first.saveWhole("success");
     const called = kept();
     expect(run(open())).toBe(202);
     expect(files()).toHaveLength(1);
@@ -31,12 +31,12 @@ describe("The code cache", () => {
     const second = open();
     run(second);
     second.saveSoFar();
-    second.saveWhole();
+    second.saveWhole("success");
     expect(fs.statSync(file).ino).toBe(ino);
     fs.rmSync(file);
     const uncalled = open();
     compile(uncalled, "b.js");
-    uncalled.saveWhole();
+    uncalled.saveWhole("success");
     expect(called).toBeGreaterThan(kept() + 100);
   });
 
@@ -49,21 +49,41 @@ describe("The code cache", () => {
     run(next);
     next.saveSoFar();
     expect(fs.statSync(files()[0] ?? "").ino).toBe(ino);
-    next.saveWhole();
+    next.saveWhole("success");
     expect(fs.statSync(files()[0] ?? "").ino).not.toBe(ino);
+  });
+
+  test("grows when a run has ended in another way", () => {
+    const first = open();
+    compile(first, "c.js");
+    first.saveWhole("success");
+    const small = kept();
+    const second = open();
+    run(second, "c.js");
+    second.saveWhole("success");
+    expect(kept()).toBe(small);
+    second.saveWhole("signal");
+    expect(kept()).toBeGreaterThan(small + 100);
+    const { ino } = fs.statSync(files()[0] ?? "");
+    for (const end of ["signal", "success"]) {
+      const next = open();
+      run(next, "c.js");
+      next.saveWhole(end);
+    }
+    expect(fs.statSync(files()[0] ?? "").ino).toBe(ino);
   });
 
   test("keeps files that this run did not load, and takes in those that it does not have", () => {
     const first = open();
     run(first, "a.js");
-    first.saveWhole();
+    first.saveWhole("success");
     const second = open();
     run(second, "b.js");
-    second.saveWhole();
+    second.saveWhole("success");
     const third = open();
     for (const name of ["a.js", "b.js"]) run(third, name);
     const { ino } = fs.statSync(files()[0] ?? "");
-    third.saveWhole();
+    third.saveWhole("success");
     expect(fs.statSync(files()[0] ?? "").ino).toBe(ino);
   });
 
@@ -76,18 +96,18 @@ describe("The code cache", () => {
   ])("that is %s is not used, and made anew", (_, spoil) => {
     const first = open();
     run(first);
-    first.saveWhole();
+    first.saveWhole("success");
     const [file = ""] = files();
     const good = fs.readFileSync(file);
     fs.writeFileSync(file, spoil(good));
     const second = open();
     expect(run(second)).toBe(202);
-    second.saveWhole();
+    second.saveWhole("success");
     expect(fs.readFileSync(file).length).toBe(good.length);
     const { ino } = fs.statSync(file);
     const third = open();
     run(third);
-    third.saveWhole();
+    third.saveWhole("success");
     expect(fs.statSync(file).ino).toBe(ino);
   });
 
@@ -97,14 +117,14 @@ describe("The code cache", () => {
     fs.chmodSync(directory, 0o777);
     const first = open();
     run(first);
-    first.saveWhole();
+    first.saveWhole("success");
     expect(fs.readdirSync(directory)).toEqual([]);
     fs.rmdirSync(directory);
     fs.mkdirSync(path.join(temp, "elsewhere"), { mode: 0o700 });
     fs.symlinkSync("elsewhere", directory);
     const second = open();
     run(second);
-    second.saveWhole();
+    second.saveWhole("success");
     expect(fs.readdirSync(path.join(temp, "elsewhere"))).toEqual([]);
   });
 
@@ -115,7 +135,7 @@ describe("The code cache", () => {
     ]) {
       const cache = open(environment);
       expect(run(cache)).toBe(202);
-      cache.saveWhole();
+      cache.saveWhole("success");
     }
     expect(fs.readdirSync(temp)).toEqual([]);
   });
@@ -130,7 +150,7 @@ describe("The code cache", () => {
     ]) {
       const cache = new CodeCache(other);
       run(cache);
-      cache.saveWhole();
+      cache.saveWhole("success");
     }
     expect(files()).toHaveLength(4);
   });
@@ -138,13 +158,13 @@ describe("The code cache", () => {
   test("of a version that has not been run for a month goes when another one is written", () => {
     const old = new CodeCache({ program: "old", command: "run", environment: { TMPDIR: temp } });
     run(old);
-    old.saveWhole();
+    old.saveWhole("success");
     const [file = ""] = files();
     const then = Date.now() / 1000 - 31 * 24 * 3600;
     fs.utimesSync(file, then, then);
     const cache = open();
     run(cache);
-    cache.saveWhole();
+    cache.saveWhole("success");
     expect(fs.existsSync(file)).toBe(false);
     expect(files()).toHaveLength(1);
   });
@@ -153,7 +173,7 @@ describe("The code cache", () => {
     const cache = open();
     run(cache);
     vi.spyOn(process, "uptime").mockReturnValue(61);
-    cache.saveWhole();
+    cache.saveWhole("success");
     expect(fs.readdirSync(temp)).toEqual([]);
   });
 });
