@@ -124,6 +124,7 @@ export class Session {
   /** Everything is committed, and the tracker has confirmed it or will not. */
   private delivered = false;
   private receipt: Receipt | undefined;
+  private pumping = false;
   private receiptTimer: { cancel(): void } | undefined;
   /** How the latest stream ended. */
   private last: StreamEnd | undefined;
@@ -140,7 +141,7 @@ export class Session {
       this.stream?.destroy(`The way to "${text}" is open again`);
     });
     this.current = { kind: "dialing", address: options.addresses[0]?.text ?? "" };
-    options.spool.onPush = () => this.stream?.pump();
+    options.spool.onPush = () => this.pumpSoon();
   }
 
   get state(): SessionState {
@@ -290,6 +291,16 @@ export class Session {
     // The first time its commands are the owner's to take: there is no job yet.
     if (first) this.admit.resolve(welcome);
     else for (const command of welcome.commands) this.options.handlers.command(command);
+  }
+
+  /** Not at once: what makes a record may have more urgent things to do, such as the signal that a cancel asks for. */
+  private pumpSoon(): void {
+    if (this.pumping) return;
+    this.pumping = true;
+    queueMicrotask(() => {
+      this.pumping = false;
+      this.stream?.pump();
+    });
   }
 
   /** Half-closes the stream when there is nothing left to be said or heard. */

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { Report } from "../../../src/agent/report/report.ts";
 import { Session, type SessionHandlers } from "../../../src/agent/session/session.ts";
 import { systemClock } from "../../../src/base/clock.ts";
@@ -165,8 +165,21 @@ describe("records", () => {
     report.state(JobState.PAUSED, "two");
     const events = [await stream.next("event"), await stream.next("event")];
     expect(events.map((event) => event.sequence)).toEqual([1n, 2n]);
-    const batch = stream.received.find((payload) => payload.case === "logBatch");
-    expect(batch?.value).toMatchObject({ sequence: 1n });
+    expect(await stream.next("logBatch")).toMatchObject({ sequence: 1n });
+  });
+
+  test("are not sent before whoever made them has done what was urgent", async () => {
+    const { tracker, session, report } = await setUp();
+    void session.run();
+    const stream = await tracker.stream();
+    stream.welcome();
+    await session.admitted;
+    const read = vi.spyOn(report.spool, "read");
+    report.state(JobState.RUNNING, "one");
+    report.output(LogStream.STDOUT, 1, line("a"), 1n);
+    expect(read).not.toHaveBeenCalled();
+    await stream.next("logBatch");
+    expect(read).toHaveBeenCalled();
   });
 
   test("are sent again after what Welcome says is committed, the same bytes under the same numbers", async () => {
