@@ -7,6 +7,8 @@ import type { ProcessTree } from "./tree.ts";
 
 /** How long SIGKILL is repeated before the survivors are named: only uninterruptible sleep outlasts it. */
 const SWEEP_MS = 5000;
+/** A process that has nothing to tidy up ends within this time of its signal: worth looking all the time. */
+const SOON_MS = 3;
 /** Longest pause between two looks at the tree while it is given time to end. */
 const LONGEST_LOOK_MS = 50;
 /** Rounds kept in the evidence; a fork loop can make many. */
@@ -72,12 +74,19 @@ export class Ladder {
   }
 
   private async emptyBefore(deadline: () => number): Promise<boolean> {
-    for (let pause = 1; ; pause = Math.min(pause * 1.5, LONGEST_LOOK_MS)) {
+    const soon = performance.now() + SOON_MS;
+    for (let pause = 1; ; ) {
       if (this.tree.isEmpty()) return true;
-      const left = deadline() - performance.now();
+      const now = performance.now();
+      const left = deadline() - now;
       if (left <= 0) return false;
+      if (now < soon) {
+        await new Promise((resolve) => setImmediate(resolve));
+        continue;
+      }
       if (this.wake.signal.aborted) this.wake = new AbortController();
       await sleep(Math.min(pause, left), this.wake.signal);
+      pause = Math.min(pause * 1.5, LONGEST_LOOK_MS);
     }
   }
 }

@@ -1,3 +1,4 @@
+import { setTimeout as wait } from "node:timers/promises";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { JobState } from "../../../src/gen/belay/v1/job_pb.ts";
 import type { Bench } from "../bench.ts";
@@ -8,6 +9,8 @@ import type { Row } from "../row.ts";
 import type { Stage } from "../stage.ts";
 
 const RUNS = 60;
+/** Time for an agent to come to rest after its job's start. Milliseconds. */
+const SETTLE_MS = 200;
 /** Output after which a log runs at full rate. */
 const RUNNING_BYTES = 20_000_000n;
 
@@ -53,7 +56,10 @@ export async function cancel(stage: Stage, jobId: string, command: string, bytes
   const agent = stage.agent(jobId, ["sh", "-c", `${held.hold}; exec ${command}`]);
   await stage.until(jobId, JobState.RUNNING);
   if (bytes > 0n) await stage.committed(jobId, bytes);
-  else await held.opened;
+  else {
+    await held.opened;
+    await wait(SETTLE_MS);
+  }
   const asked = wallClock();
   await stage.client.cancelJob({ jobId });
   const seen = (await held.closed) - asked;
