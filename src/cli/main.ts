@@ -1,5 +1,4 @@
 import type { CodeCache } from "./bundle/code-cache.ts";
-import { underUsualFlags } from "./heap.ts";
 
 /** A process that runs so long may run for weeks: what it has compiled by then is kept. Milliseconds. */
 const KEEP_CODE_AFTER_MS = 10_000;
@@ -13,9 +12,9 @@ export async function start(cache: CodeCache): Promise<void> {
   };
   // Deprecations are for us, not for those who run a job.
   process.noDeprecation = true;
-  setTimeout(() => underUsualFlags(() => cache.saveSoFar()), KEEP_CODE_AFTER_MS).unref();
+  setTimeout(() => cache.saveSoFar(), KEEP_CODE_AFTER_MS).unref();
   const { main } = await import("./program.ts");
-  const keep = (code: number): void => underUsualFlags(() => cache.saveWhole(kindOf(code)));
+  const keep = (code: number): void => cache.saveWhole(kindOf(code));
   process.exit(await main(process.argv.slice(2), undefined, keep));
 }
 

@@ -3,11 +3,15 @@
 // by way of the code cache. Requires nothing but what Node has loaded already.
 import type { CodeCache as Cache } from "./code-cache.ts";
 import { CodeCache } from "./code-cache.ts";
+import { keepHeapSmall } from "../heap.ts";
 import type * as Program from "../main.ts";
 
 /** Put in by the bundler: the name of the program's first file, and a text that changes with every byte of it. */
 declare const BELAY_ENTRY: string;
 declare const BELAY_PROGRAM: string;
+
+/** Commands that run for long and make little that lasts. */
+const SMALL: ReadonlySet<string> = new Set(["run", "top"]);
 
 const OLDEST = [22, 18] as const;
 
@@ -53,6 +57,8 @@ class Loader {
 }
 
 const command = /^[a-z]+$/.exec(process.argv[2] ?? "")?.[0] ?? "none";
+// The cache fits only the flags of V8 that it was made under: these are the same for all runs of a command.
+if (SMALL.has(command)) keepHeapSmall();
 const cache = new CodeCache({ program: BELAY_PROGRAM, command, environment: process.env });
 const { start } = new Loader(import.meta.dirname, cache).require(BELAY_ENTRY) as typeof Program;
 void start(cache);

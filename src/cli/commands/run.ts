@@ -8,7 +8,6 @@ import { connectionFlags, flushTimeout, securityOf } from "../connection-flags.t
 import { EXIT_BELAY, EXIT_CODES_HELP, exitCodeOfResult } from "../exit-codes.ts";
 import type { Flag, Values } from "../flags.ts";
 import { choice, duration, grouped, pairs, size, text, toggle, wanted } from "../flags.ts";
-import { keepHeapSmallIfMuch } from "../heap.ts";
 import { parseDuration } from "../../base/durations.ts";
 import type { Io } from "../io.ts";
 import { checkJobId } from "../job-argument.ts";
@@ -107,7 +106,6 @@ ${EXIT_CODES_HELP}`,
     });
     const logger = loggerOf(flags, io.stderr.isTerminal ? "error" : "warn", io);
     const output = flags.quiet ? undefined : passThrough(io);
-    const printed = keepHeapSmallIfMuch();
     if (flags.job === undefined) remark(`Job ${jobId}`);
     const begin = performance.now();
     const proof = await securityOf(flags);
@@ -119,10 +117,7 @@ ${EXIT_CODES_HELP}`,
         security: proof,
         logger,
         onProgress: remark,
-        onOutput: (stream, data) => {
-          printed(data.length);
-          return output?.take(stream, data);
-        },
+        ...(output === undefined ? {} : { onOutput: (stream, data) => output.take(stream, data) }),
         stop: signals.stop,
         stopNow: signals.stopNow,
       });

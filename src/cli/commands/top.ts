@@ -7,7 +7,6 @@ import { command } from "../command.ts";
 import { EXIT_OK } from "../exit-codes.ts";
 import type { Values } from "../flags.ts";
 import { choice, duration, toggle, wanted } from "../flags.ts";
-import { keepHeapSmall } from "../heap.ts";
 import type { Io } from "../io.ts";
 import { jobFilterFlags, jobFilterOf } from "../job-filter.ts";
 import { asciiOnly } from "../render/charset.ts";
@@ -71,7 +70,6 @@ export const top: Command = command({
         stdin,
         stdout,
       });
-      keepHeapSmall();
       await app.run(signals.stop);
       return EXIT_OK;
     } finally {
