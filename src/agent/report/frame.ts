@@ -5,11 +5,13 @@ const BODY_BYTES = 64 * 1024 + 64;
 /** Room in front for what is only known at the end: two tags, the batch's length and its sequence. */
 const HEAD_BYTES = 32;
 /**
- * Bytes of the batch's length, padded as protobuf allows: so the place of everything after it is known before the
- * length is, and a spool can write chunks to disk where they will stay.
+ * Bytes of a length of the batch, a chunk or its data, padded as protobuf allows: so the place of everything after it is
+ * known before the length is, a spool can write chunks to disk where they will stay, and a chunk can still grow.
  */
 const LENGTH_BYTES = 3;
 const SLAB_BYTES = HEAD_BYTES + BODY_BYTES;
+/** Output that is read within this time after the first of a chunk goes into it. Nanoseconds: a millisecond. */
+const SAME_MOMENT = 1_000_000n;
 /** Slabs kept for reuse; the rest is left to the garbage collector. */
 const MAX_FREE_SLABS = 80;
 
@@ -39,6 +41,20 @@ export class SlabPool {
   }
 }
 
+/** A chunk of data that is the last in a frame. */
+interface OpenChunk {
+  readonly stream: LogStream;
+  readonly step: number;
+  readonly readUnixNano: bigint;
+  /** Where it begins in the frame, and where the length of its data is. */
+  readonly chunk: number;
+  readonly length: number;
+  /** Encoded bytes of its other fields. */
+  readonly fields: number;
+  /** Offset in the stream of the byte after it. */
+  next: number;
+}
+
 /**
  * Encodes one log batch at a time, straight from the bytes read to the bytes on the wire: an `OpenSessionRequest` with
  * a `LogBatch`, in protobuf's encoding (https://protobuf.dev/programming-guides/encoding/). The only copy of output
@@ -46,11 +62,19 @@ export class SlabPool {
  */
 export class FrameWriter {
   private readonly pool: SlabPool;
+  private readonly joins: boolean;
   private slab: Buffer | undefined;
   private end = HEAD_BYTES;
+  /** The last chunk, while more data may go into it. */
+  private last: OpenChunk | undefined;
 
-  constructor(pool: SlabPool) {
+  /**
+   * @param joins small pieces, one right after the other, become one chunk: a tenth of the work for whoever takes it. What
+   *   was shown by `body` changes then
+   */
+  constructor(pool: SlabPool, joins: boolean) {
     this.pool = pool;
+    this.joins = joins;
   }
 
   get isEmpty(): boolean {
@@ -62,7 +86,7 @@ export class FrameWriter {
     return this.end > SLAB_BYTES - MIN_USEFUL_BYTES;
   }
 
-  /** The chunks so far, encoded. They stay as they are when more are added. Valid until the frame is sealed. */
+  /** The chunks so far, encoded. Unless they are joined, they stay as they are. Valid until the frame is sealed. */
   get body(): Buffer {
     return this.slab?.subarray(HEAD_BYTES, this.end) ?? NOTHING;
   }
@@ -74,15 +98,42 @@ export class FrameWriter {
    */
   append(stream: LogStream, step: number, offset: number, readUnixNano: bigint, data: Uint8Array): number {
     const slab = (this.slab ??= this.pool.take());
+    if (this.continues(stream, step, offset, readUnixNano)) return this.extend(slab, data);
     const fields = fieldsBytes(step, offset);
-    const room = SLAB_BYTES - this.end - (1 + 3) - fields - (1 + 3);
+    const room = SLAB_BYTES - this.end - (1 + LENGTH_BYTES) - fields - (1 + LENGTH_BYTES);
     const take = Math.min(data.length, room);
     if (take <= 0) return 0;
-    let at = putChunkHead(slab, this.end, fields + 1 + varintBytes(take) + take, stream, step, offset, readUnixNano);
+    const chunk = this.end;
+    let at = putChunkHead(slab, chunk, fields + 1 + LENGTH_BYTES + take, stream, step, offset, readUnixNano);
     slab[at++] = 0x2a; // LogChunk.data
-    at = putVarint(slab, at, take);
+    const length = at;
+    at = putLength(slab, at, take);
     slab.set(take === data.length ? data : data.subarray(0, take), at);
     this.end = at + take;
+    if (this.joins) this.last = { stream, step, readUnixNano, chunk, length, next: offset + take, fields };
+    return take;
+  }
+
+  private continues(stream: LogStream, step: number, offset: number, readUnixNano: bigint): boolean {
+    const { last } = this;
+    return (
+      last !== undefined &&
+      last.stream === stream &&
+      last.step === step &&
+      last.next === offset &&
+      readUnixNano - last.readUnixNano < SAME_MOMENT
+    );
+  }
+
+  private extend(slab: Buffer, data: Uint8Array): number {
+    const { chunk, length, fields } = this.last as OpenChunk;
+    const take = Math.min(data.length, SLAB_BYTES - this.end);
+    slab.set(take === data.length ? data : data.subarray(0, take), this.end);
+    this.end += take;
+    (this.last as OpenChunk).next += take;
+    const bytes = this.end - length - LENGTH_BYTES;
+    putLength(slab, length, bytes);
+    putLength(slab, chunk + 1, fields + 1 + LENGTH_BYTES + bytes);
     return take;
   }
 
@@ -96,6 +147,7 @@ export class FrameWriter {
     reason: number,
   ): void {
     const slab = (this.slab ??= this.pool.take());
+    this.last = undefined;
     const gap = 1 + varintBytes(bytes) + 1 + varintBytes(reason);
     const length = fieldsBytes(step, offset) + 1 + varintBytes(gap) + gap;
     let at = putChunkHead(slab, this.end, length, stream, step, offset, readUnixNano);
@@ -115,6 +167,7 @@ export class FrameWriter {
     putHead(slab, start, sequence, this.end - HEAD_BYTES);
     const frame = slab.subarray(start, this.end);
     this.end = HEAD_BYTES;
+    this.last = undefined;
     // A small batch must not hold on to a whole slab while it waits for its ack.
     if (frame.length <= SLAB_BYTES / 2) return Buffer.from(frame);
     this.slab = undefined;
@@ -133,9 +186,7 @@ export function headBytes(sequence: number): number {
 export function putHead(buffer: Buffer, start: number, sequence: number, bodyBytes: number): void {
   const batch = 1 + varintBytes(sequence) + bodyBytes;
   buffer[start] = 0x12; // OpenSessionRequest.log_batch
-  buffer[start + 1] = (batch & 0x7f) | 0x80;
-  buffer[start + 2] = ((batch >>> 7) & 0x7f) | 0x80;
-  buffer[start + LENGTH_BYTES] = batch >>> 14;
+  putLength(buffer, start + 1, batch);
   buffer[start + 1 + LENGTH_BYTES] = 0x08; // LogBatch.sequence
   putVarint(buffer, start + 2 + LENGTH_BYTES, sequence);
 }
@@ -159,7 +210,7 @@ function putChunkHead(
 ): number {
   let at = start;
   slab[at++] = 0x12; // LogBatch.chunks
-  at = putVarint(slab, at, length);
+  at = putLength(slab, at, length);
   slab[at++] = 0x08; // LogChunk.stream
   slab[at++] = stream;
   slab[at++] = 0x10; // LogChunk.step
@@ -168,6 +219,14 @@ function putChunkHead(
   at = putVarint(slab, at, offset);
   slab[at++] = 0x21; // LogChunk.read_unix_nano
   return slab.writeBigUInt64LE(readUnixNano, at);
+}
+
+/** Writes a length in as many bytes as any length may need. */
+function putLength(buffer: Buffer, at: number, length: number): number {
+  buffer[at] = (length & 0x7f) | 0x80;
+  buffer[at + 1] = ((length >>> 7) & 0x7f) | 0x80;
+  buffer[at + 2] = length >>> 14;
+  return at + LENGTH_BYTES;
 }
 
 function varintBytes(value: number): number {

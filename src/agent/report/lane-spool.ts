@@ -90,8 +90,12 @@ export class LaneSpool implements Spool {
     this.onPush();
   }
 
+  get stages(): boolean {
+    return this.options.directory !== undefined;
+  }
+
   stage(body: Buffer): void {
-    if (this.options.directory !== undefined) this.lanes.logs.stage(body);
+    if (this.stages) this.lanes.logs.stage(body);
   }
 
   read(lane: LaneName, sequence: number): Buffer | Promise<Buffer> | undefined {

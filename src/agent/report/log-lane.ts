@@ -27,7 +27,7 @@ export class LogLane {
   constructor(spool: Spool, pool: SlabPool, clock: Clock) {
     this.spool = spool;
     this.clock = clock;
-    this.writer = new FrameWriter(pool);
+    this.writer = new FrameWriter(pool, !spool.stages);
   }
 
   /**

@@ -35,6 +35,8 @@ export interface Spool {
    * of the agent now includes them. Later calls show the same bytes and more.
    */
   stage(body: Buffer): void;
+  /** Whether it does anything with what it is shown. */
+  readonly stages: boolean;
   /** The record with this sequence. A promise if it must be fetched from disk; undefined if it is not there (yet). */
   read(lane: LaneName, sequence: number): Buffer | Promise<Buffer> | undefined;
   /** Forgets all records up to this sequence. Never goes back; a sequence not pushed yet is taken as the last one. */

@@ -50,7 +50,7 @@ export function spansBetween(from: LogSums, to: LogSums): Span[] {
 
 /** The record that stands for the first of some lost records: a batch that says what is missing. */
 export function gapFrame(sequence: number, spans: readonly Span[], reason: GapReason): Buffer {
-  const writer = new FrameWriter(new SlabPool());
+  const writer = new FrameWriter(new SlabPool(), false);
   for (const { stream, step, offset, readUnixNano, bytes } of spans) {
     if (writer.isFull) break;
     writer.appendGap(stream, step, offset, readUnixNano, bytes, reason);

@@ -44,7 +44,7 @@ describe("a batch closes", () => {
     const { lane, spool, clock } = setUp();
     lane.append(LogStream.STDOUT, 1, line, 1n);
     for (let i = 0; i < 5; i++) {
-      lane.append(LogStream.STDOUT, 1, line, 1n);
+      lane.append(LogStream.STDOUT, 1, line, clock.unixNano());
       clock.advance(9);
     }
     expect(batches(spool)).toBe(1);

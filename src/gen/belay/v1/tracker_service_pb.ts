@@ -747,7 +747,7 @@ export type LogChunk = Message<"belay.v1.LogChunk"> & {
   offset: bigint;
 
   /**
-   * When it was read, by the agent's clock.
+   * When its first byte was read, by the agent's clock; what follows was read within a millisecond after it.
    *
    * @generated from field: fixed64 read_unix_nano = 4;
    */
