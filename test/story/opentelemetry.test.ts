@@ -68,7 +68,11 @@ describe("Whoever has none", { timeout: 60_000 }, () => {
     const hook = path.join(directory, "hook.cjs");
     await writeFile(
       hook,
-      `process.on("exit", () => require("fs").writeFileSync(process.env.LOADED, Object.keys(require.cache).join("\\n")));`,
+      `const fs = require("fs");
+       const read = fs.readFileSync;
+       const files = [];
+       fs.readFileSync = (file, ...rest) => (files.push(String(file)), read(file, ...rest));
+       process.on("exit", () => fs.writeFileSync(process.env.LOADED, files.join("\\n")));`,
     );
     const loaded = (name: string) => ({ NODE_OPTIONS: `--require ${hook}`, LOADED: path.join(directory, name) });
     const read = (name: string) => readFile(path.join(directory, name), "utf8");
