@@ -1,5 +1,8 @@
-/** All that agents and clients load of Node itself; what these bring with them is left out. */
-const MODULES = ["http2", "child_process", "dns", "zlib", "tty", "perf_hooks", "os"];
+/**
+ * The large ones of Node's own modules; they bring others with them. With all that are used, memory would be collected
+ * twice before the flag is set, and after the second time V8 may let the young generation grow.
+ */
+const MODULES = ["http2", "child_process", "dns"];
 
 /**
  * Keeps the young generation of the heap at its first size, 1 MiB a half. An agent makes short-lived garbage only: copies
@@ -9,8 +12,8 @@ const MODULES = ["http2", "child_process", "dns", "zlib", "tty", "perf_hooks", "
  * two minutes, 15 of them alive. (`--max-semi-space-size` does the same, but only on the command line.)
  *
  * To be called before anything of ours is loaded: the heap does not shrink again. But what Node's own modules are made of
- * was compiled under V8's usual flags, and once they are others, V8 compiles it anew, which takes 20 ms. So those come
- * first.
+ * was compiled under V8's usual flags, and once they are others, V8 compiles it anew, which takes 20 ms. So the
+ * large ones of those come first.
  */
 export function keepHeapSmall(): void {
   for (const name of MODULES) process.getBuiltinModule(name);

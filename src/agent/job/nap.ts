@@ -13,21 +13,21 @@ const NAP_MS = 0.2;
  * It sleeps in the event loop, since timers know no fraction of a millisecond. Output that is sparse is read at once.
  */
 export class Nap {
-  private readonly full: number;
+  private readonly much: number;
   private readonly cell = new Int32Array(new SharedArrayBuffer(4));
   private lastRead = 0;
   private inRow = 0;
 
-  /** @param full bytes that a full pipe gives: whoever fills it is not to wait */
-  constructor(full: number) {
-    this.full = full;
+  /** @param pipe bytes that a pipe holds: whoever fills it soon is not to wait */
+  constructor(pipe: number) {
+    this.much = (pipe * 3) / 4;
   }
 
   /** To be called when what was read has been dealt with. */
   afterRead(bytes: number): void {
     const now = performance.now();
     this.inRow = now - this.lastRead < SOON_MS ? this.inRow + 1 : 0;
-    if (this.inRow >= MANY && bytes < this.full) Atomics.wait(this.cell, 0, 0, NAP_MS);
+    if (this.inRow >= MANY && bytes < this.much) Atomics.wait(this.cell, 0, 0, NAP_MS);
     this.lastRead = performance.now();
   }
 }

@@ -1,8 +1,6 @@
 import type { Script } from "node:vm";
 import { crc32 } from "../../base/crc32.ts";
 
-/** A run that lasts longer may have lost what it compiled at its beginning: V8 throws away what is not used. Seconds. */
-const LONGEST_WHOLE_RUN = 60;
 /** Caches that were not written for so long belong to a version that is gone. Milliseconds. */
 const STALE_AFTER_MS = 30 * 24 * 3600 * 1000;
 /** What V8 wants its code to begin at a multiple of; the checksum before it is as long. Bytes. */
@@ -47,6 +45,10 @@ export class CodeCache {
   private readonly scripts = new Map<string, Script>();
   /** Something was compiled that is not in the cache. */
   private isMissing = false;
+  /** What was kept does not fit this V8. */
+  private isRejected = false;
+  /** Nothing was kept: V8 is to hold on to what it compiles. */
+  private isFirst: boolean;
 
   constructor({ program, command, environment }: CodeCacheOptions) {
     this.name = `${program}-${process.version}-${process.arch}-${flagsKey(environment)}-${command}`;
@@ -54,6 +56,9 @@ export class CodeCache {
     const { ends, kept } = this.read();
     this.ends = ends;
     this.kept = kept;
+    this.isFirst = kept.size === 0 && this.directory !== undefined;
+    // Else it throws away functions that were not called for some collections of memory.
+    if (this.isFirst) setFlag("--no-flush-bytecode");
   }
 
   /**
@@ -71,7 +76,8 @@ export class CodeCache {
       importModuleDynamically: this.vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
       ...(cachedData === undefined ? {} : { cachedData }),
     });
-    if (cachedData === undefined || script.cachedDataRejected === true) this.isMissing = true;
+    this.isRejected ||= script.cachedDataRejected === true;
+    if (cachedData === undefined || this.isRejected) this.isMissing = true;
     this.kept.delete(key);
     this.scripts.set(key, script);
     return script.runInThisContext();
@@ -88,14 +94,16 @@ export class CodeCache {
    * @param end how it has ended: runs that end in another way call other functions
    */
   saveWhole(end: string): void {
-    if (!this.isMissing && this.ends.has(end)) return;
-    if (process.uptime() < LONGEST_WHOLE_RUN) this.write([...new Set([...this.ends, end])]);
+    if (this.isMissing || !this.ends.has(end)) this.write([...new Set([...this.ends, end])]);
   }
 
   /** A failure to write is none of the program. */
   private write(ends: readonly string[]): void {
     const { fs, directory } = this;
     if (directory === undefined || this.scripts.size === 0) return;
+    // Code fits only the flags under which it is kept.
+    if (this.isFirst) setFlag("--flush-bytecode");
+    this.isFirst = false;
     const temporary = `${directory}/${this.name}.${process.pid}`;
     try {
       // Not with parents: Node makes those of NODE_COMPILE_CACHE, and others are there.
@@ -119,8 +127,13 @@ export class CodeCache {
     const files: Record<string, [number, number]> = {};
     const parts: Buffer[] = [];
     let at = 0;
-    const made = [...this.scripts].map(([key, script]) => [key, script.createCachedData()] as const);
-    for (const [key, code] of [...made, ...this.kept]) {
+    // V8 may have thrown away by now what was read in the beginning; then what was kept has more.
+    const all = this.isRejected ? new Map<string, Buffer>() : this.read().kept;
+    for (const [key, script] of this.scripts) {
+      const code = script.createCachedData();
+      if (code.length > (all.get(key)?.length ?? 0)) all.set(key, code);
+    }
+    for (const [key, code] of all) {
       files[key] = [at, code.length];
       const padding = Buffer.alloc(aligned(code.length) - code.length);
       parts.push(code, padding);
@@ -172,6 +185,10 @@ export class CodeCache {
       if (stats !== undefined && Date.now() - stats.mtimeMs > STALE_AFTER_MS) this.fs.rmSync(file, { force: true });
     }
   }
+}
+
+function setFlag(flag: string): void {
+  process.getBuiltinModule("node:v8").setFlagsFromString(flag);
 }
 
 function aligned(length: number): number {

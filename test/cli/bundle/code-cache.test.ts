@@ -1,6 +1,8 @@
 import fs from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import v8 from "node:v8";
+import { Script } from "node:vm";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CodeCache } from "../../../src/cli/bundle/code-cache.ts";
 
@@ -169,12 +171,35 @@ describe("The code cache", () => {
     expect(files()).toHaveLength(1);
   });
 
-  test("does not take what a long run has compiled for the whole of it", () => {
-    const cache = open();
-    run(cache);
-    vi.spyOn(process, "uptime").mockReturnValue(61);
-    cache.saveWhole("success");
-    expect(fs.readdirSync(temp)).toEqual([]);
+  test("keeps what it has where a later run has less: V8 throws away what was not called for a while", () => {
+    const first = open();
+    run(first, "d.js");
+    first.saveWhole("success");
+    const large = kept();
+    const second = open();
+    compile(second, "e.js");
+    second.saveWhole("success");
+    const both = kept();
+    const third = new CodeCache({ program: "p", command: "run", environment: { TMPDIR: temp } });
+    for (const name of ["d.js", "e.js"]) compile(third, name);
+    vi.spyOn(Script.prototype, "createCachedData").mockReturnValue(Buffer.alloc(8));
+    third.saveWhole("signal");
+    expect(both).toBeGreaterThan(large);
+    expect(kept() - both).toBeLessThan(20);
+  });
+
+  test("asks V8 to keep what it compiles while there is nothing, and no longer", () => {
+    const set = vi.spyOn(v8, "setFlagsFromString");
+    const first = open();
+    expect(set.mock.calls).toEqual([["--no-flush-bytecode"]]);
+    run(first, "f.js");
+    first.saveSoFar();
+    first.saveWhole("success");
+    expect(set.mock.calls).toEqual([["--no-flush-bytecode"], ["--flush-bytecode"]]);
+    const second = open();
+    run(second, "f.js");
+    second.saveWhole("signal");
+    expect(set.mock.calls).toHaveLength(2);
   });
 });
 
