@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import fs from "node:fs";
+import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { createInterface } from "node:readline";
 import { create, type JsonObject, type MessageInitShape, toJson } from "@bufbuild/protobuf";
@@ -32,9 +33,17 @@ export const MODES: readonly Mode[] = [
     name: "in a process group as an unprivileged user",
     containment: "auto",
     uid: UNPRIVILEGED,
-    ...(process.getuid?.() === 0 ? {} : { skip: "only root can make another user's process" }),
+    ...userSkip(),
   },
 ];
+
+function userSkip(): { skip?: string } {
+  if (process.getuid?.() !== 0) return { skip: "only root can make another user's process" };
+  for (let directory = path.dirname(DRIVER); directory !== "/"; directory = path.dirname(directory)) {
+    if ((fs.statSync(directory).mode & 0o001) === 0) return { skip: `other users may not enter "${directory}"` };
+  }
+  return {};
+}
 
 function cgroupSkip(): { skip?: string } {
   try {
