@@ -1,3 +1,4 @@
+import type { Stats } from "node:fs";
 import type { Script } from "node:vm";
 import { crc32 } from "../../base/crc32.ts";
 
@@ -119,7 +120,11 @@ export class CodeCache {
       this.isMissing = false;
       this.prune(directory);
     } catch {
-      fs.rmSync(temporary, { force: true });
+      try {
+        fs.rmSync(temporary, { force: true });
+      } catch {
+        // The next run of this pid writes over it.
+      }
     }
   }
 
@@ -173,7 +178,12 @@ export class CodeCache {
 
   /** Whether nobody else can write there; a directory that is not there can be made so. */
   private isPrivate(directory: string): boolean {
-    const stats = this.fs.lstatSync(directory, { throwIfNoEntry: false });
+    let stats: Stats | undefined;
+    try {
+      stats = this.fs.lstatSync(directory, { throwIfNoEntry: false });
+    } catch {
+      return false;
+    }
     if (stats === undefined) return true;
     return stats.isDirectory() && stats.uid === process.getuid?.() && (stats.mode & 0o077) === 0;
   }

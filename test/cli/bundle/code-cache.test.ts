@@ -142,6 +142,27 @@ describe("The code cache", () => {
     expect(fs.readdirSync(temp)).toEqual([]);
   });
 
+  test("is done without where its place may not be looked at", () => {
+    vi.spyOn(fs, "lstatSync").mockImplementation(() => {
+      throw Object.assign(new Error("EACCES"), { code: "EACCES" });
+    });
+    const cache = open();
+    expect(run(cache)).toBe(202);
+    cache.saveWhole("success");
+    vi.restoreAllMocks();
+    expect(fs.readdirSync(temp)).toEqual([]);
+    // Gone, or closed to us, between the beginning and the end of a run.
+    const second = open();
+    run(second);
+    vi.spyOn(fs, "openSync").mockImplementation(() => {
+      throw new Error("EACCES");
+    });
+    vi.spyOn(fs, "rmSync").mockImplementation(() => {
+      throw new Error("EACCES");
+    });
+    expect(() => second.saveWhole("success")).not.toThrow();
+  });
+
   test("is another one for another program, command, or flags of Node", () => {
     const options = { program: "p", command: "run", environment: { TMPDIR: temp } };
     for (const other of [
