@@ -40,7 +40,7 @@ describe("belay cancel", () => {
     const cancel = await tracker.ends("cancel", "--wait", "--grace", "0s", "j1");
     expect(cancel.code).toBe(125);
     expect(cancel.stdout).toMatch(/^j1 is CANCELED /);
-    expect(cancel.stdout).toMatch(/SIGKILL sent to 1 process, \d+ times until \+\S+$/m);
+    expect(cancel.stdout).toMatch(/SIGKILL sent to 1 process$/m);
     expect(cancel.stdout).not.toMatch(/SIGTERM/);
     expect(cancel.stdout).toMatch(new RegExp(`survived: pid ${pid}, D, sleep 1000$`, "m"));
     expect(cancel.stdout).not.toMatch(/no process left/);

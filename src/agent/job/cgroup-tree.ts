@@ -94,10 +94,10 @@ export class CgroupTree implements ProcessTree {
     return deliver(() => this.members(), signal, wake !== undefined);
   }
 
-  kill(): number {
-    const count = this.members().length;
+  kill(): ProcessEntry[] {
+    const members = this.members();
     this.write("cgroup.kill", "1");
-    return count;
+    return members;
   }
 
   async freeze(): Promise<void> {

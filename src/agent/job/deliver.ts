@@ -50,6 +50,7 @@ function sendTolerantly(target: number, signal: NodeJS.Signals | 0): boolean {
   }
 }
 
-function identity(entry: ProcessEntry): string {
+/** Tells a process from all others of this boot, also from those that get its id later. */
+export function identity(entry: ProcessEntry): string {
   return `${entry.pid}@${entry.startTime}`;
 }

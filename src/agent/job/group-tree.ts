@@ -72,7 +72,7 @@ export class GroupTree implements ProcessTree {
     return deliver(() => this.members(), signal, wake !== undefined);
   }
 
-  kill(): number {
+  kill(): ProcessEntry[] {
     const killedGroups = new Set<number>();
     const kill = (entry: ProcessEntry): void => {
       // A group is killed in one stroke, so that a fork loop in it cannot outrun us.
@@ -84,7 +84,7 @@ export class GroupTree implements ProcessTree {
     };
     const members = [...this.look(kill).values()].filter(isAlive);
     for (const entry of members) kill(entry);
-    return members.length;
+    return members;
   }
 
   async freeze(): Promise<void> {

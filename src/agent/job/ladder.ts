@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { sleep } from "../../base/clock.ts";
 import { type SignalRound, SignalRoundSchema } from "../../gen/belay/v1/job_pb.ts";
+import { identity } from "./deliver.ts";
 import type { ProcessEntry } from "./proc.ts";
 import type { ProcessTree } from "./tree.ts";
 
@@ -16,7 +17,7 @@ const MOST_ROUNDS = 50;
 
 /** How a tree came to its end. */
 export interface TreeEnd {
-  /** Each signal that reached a process, in order. */
+  /** Each signal that reached a process, in order; SIGKILL with the processes that had not been sent it before. */
   readonly rounds: SignalRound[];
   /** When nothing was left, milliseconds since the Unix epoch. Undefined: some survived. */
   readonly emptyTime: number | undefined;
@@ -61,11 +62,18 @@ export class Ladder {
       this.tree.thaw();
       if (await this.emptyBefore(() => this.deadline)) return { rounds, emptyTime: Date.now(), survivors: [] };
     }
+    const killed = new Set<string>();
     const giveUp = performance.now() + SWEEP_MS;
     for (let pause = 1; performance.now() < giveUp; pause = Math.min(pause * 2, 20)) {
       if (this.tree.isEmpty()) return { rounds, emptyTime: Date.now(), survivors: [] };
       const time = Date.now();
-      note("SIGKILL", time, this.tree.kill());
+      // One that is killed already and takes its time to die is no news.
+      const fresh = this.tree
+        .kill()
+        .map(identity)
+        .filter((id) => !killed.has(id));
+      for (const id of fresh) killed.add(id);
+      note("SIGKILL", time, fresh.length);
       const until = performance.now() + pause;
       if (await this.emptyBefore(() => until)) return { rounds, emptyTime: Date.now(), survivors: [] };
     }

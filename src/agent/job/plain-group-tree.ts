@@ -54,8 +54,10 @@ export class PlainGroupTree implements ProcessTree {
     return [...this.groups].filter((group) => this.send(group, signal)).length;
   }
 
-  kill(): number {
-    return this.signal("SIGKILL");
+  kill(): ProcessEntry[] {
+    const members = this.members();
+    this.signal("SIGKILL");
+    return members;
   }
 
   freeze(): Promise<void> {

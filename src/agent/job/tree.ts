@@ -62,9 +62,9 @@ export interface ProcessTree {
   /**
    * Sends SIGKILL to all, frozen or not. Processes born meanwhile may need another call.
    *
-   * @returns how many there were
+   * @returns those that were there, also if an earlier call has killed them and they have not ended yet
    */
-  kill(): number;
+  kill(): ProcessEntry[];
   /** Stops all until `thaw`. Resolves when they stand still, or after a bound. */
   freeze(): Promise<void>;
   /** Undoes `freeze`, also one that is under way. */

@@ -62,7 +62,7 @@ interface Rounds {
   count: number;
 }
 
-/** Rounds of the same signal to as many processes are one line: SIGKILL is repeated for as long as one outlives it. */
+/** Rounds of the same signal to as many processes are one line: a fork loop needs many. */
 function alike(rounds: readonly SignalRound[]): Rounds[] {
   const found: Rounds[] = [];
   for (const round of rounds) {

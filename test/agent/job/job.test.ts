@@ -233,6 +233,15 @@ describe.for(LOCAL_MODES)("A job held by a %s", (containment) => {
     expect(stdout().toString()).toBe("ready\n");
   });
 
+  it("has got SIGKILL once, however long it takes to give its memory back", async () => {
+    const hog = "globalThis.held = Buffer.alloc(400e6, 1); console.log('ready'); setInterval(() => {}, 1e6)";
+    const { result, job, stdout } = start({ command: [process.execPath, "-e", hog] }, { containment });
+    await eventually("ready", () => stdout().includes("ready"));
+    job.end({ ...CANCEL, grace: 0 });
+    const { evidence } = await result;
+    expect(evidence?.signals.map(({ signal, processes }) => [signal, processes])).toEqual([["SIGKILL", 1]]);
+  });
+
   it("is ended sooner by a second, more impatient order, which does not change the reason", async () => {
     const { result, job, stdout } = start(
       { command: ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done"] },

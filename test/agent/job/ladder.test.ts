@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { Ladder } from "../../../src/agent/job/ladder.ts";
+import { Ladder, type TreeEnd } from "../../../src/agent/job/ladder.ts";
 import { type ProcessEntry, readProcess } from "../../../src/agent/job/proc.ts";
 import type { ProcessTree } from "../../../src/agent/job/tree.ts";
 
 /** A tree of which one process, in truth our own, is never killed; where processes can be frozen, see survivors.test. */
 class Immortal {
   readonly sent: string[] = [];
-  private readonly member = readProcess(process.pid) as ProcessEntry;
+  protected member = readProcess(process.pid) as ProcessEntry;
 
   members(): ProcessEntry[] {
     return [this.member];
@@ -18,24 +18,48 @@ class Immortal {
     this.sent.push(signal);
     return 1;
   }
-  kill(): number {
-    return this.signal("SIGKILL");
+  kill(): ProcessEntry[] {
+    this.signal("SIGKILL");
+    return this.members();
   }
   thaw(): void {}
 }
 
+/** A tree whose one process is another one after each SIGKILL, with the same pid. */
+class Reborn extends Immortal {
+  override kill(): ProcessEntry[] {
+    const killed = super.kill();
+    this.member = { ...this.member, startTime: this.member.startTime + 1 };
+    return killed;
+  }
+}
+
+async function climb(tree: Immortal): Promise<TreeEnd> {
+  const ladder = new Ladder(tree as Partial<ProcessTree> as ProcessTree, 3_600_000);
+  const climbed = ladder.climb("SIGUSR1");
+  ladder.shorten(0);
+  return await climbed;
+}
+
 describe("A ladder", () => {
-  it("repeats SIGKILL for five seconds at what does not end, then names it, with a bound on what it notes", async () => {
+  it.concurrent("repeats SIGKILL for five seconds at what does not end, notes it once, and names it", async () => {
     const tree = new Immortal();
-    const ladder = new Ladder(tree as Partial<ProcessTree> as ProcessTree, 3_600_000);
     const start = performance.now();
-    const climbed = ladder.climb("SIGUSR1");
-    ladder.shorten(0);
-    const end = await climbed;
+    const end = await climb(tree);
     expect(performance.now() - start).toBeGreaterThan(4_900);
     expect(end.emptyTime).toBeUndefined();
     expect(end.survivors).toEqual(tree.members());
     expect(tree.sent.slice(0, 3)).toEqual(["SIGUSR1", "SIGKILL", "SIGKILL"]);
+    expect(end.rounds.map(({ signal, processes }) => [signal, processes])).toEqual([
+      ["SIGUSR1", 1],
+      ["SIGKILL", 1],
+    ]);
+  });
+
+  it.concurrent("notes each round that met somebody new, but no more than fifty", async () => {
+    const tree = new Reborn();
+    const end = await climb(tree);
+    expect(tree.sent.length).toBeGreaterThan(50);
     expect(end.rounds.map(({ signal }) => signal)).toEqual(tree.sent.slice(0, 50));
   });
 });

@@ -33,7 +33,7 @@ it("a tree without /proc is measured and ended by its groups, and keeps what end
     30_000,
   );
   expect(seen).toBeGreaterThan(0.3);
-  expect(tree.kill()).toBe(1);
+  expect(tree.kill()).toHaveLength(1);
   await gone;
   await eventually("all are gone", () => tree.isEmpty());
   await eventually("nothing is measured", () => tree.usage().processes === 0);

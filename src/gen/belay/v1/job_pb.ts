@@ -855,7 +855,8 @@ export type SignalRound = Message<"belay.v1.SignalRound"> & {
   sendTime?: Timestamp | undefined;
 
   /**
-   * How many processes it was sent to.
+   * How many processes it was sent to. Of SIGKILL, which is repeated until nothing is left: how many had not been sent
+   * it before.
    *
    * @generated from field: uint32 processes = 3;
    */
