@@ -11,7 +11,7 @@ import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
 import { answerCors } from "./cors.ts";
 import { nodeRequestKey, whenOverKey } from "./caller.ts";
-import { isPlainGrpc, MessageReader, messageReaderKey } from "./message-reader.ts";
+import { isPlainGrpc, type PlainCall, plainCall, plainCallKey } from "./plain-call.ts";
 
 /** A request of either HTTP. */
 export type AnyRequest = IncomingMessage | Http2ServerRequest;
@@ -57,17 +57,17 @@ export function createHandler(
     dropEndlessTimeout(request);
     const contextValues = createContextValues()
       .set(nodeRequestKey, request)
-      .set(messageReaderKey, readerOf(request, handler.method.methodKind))
+      .set(plainCallKey, plainCallOf(request, handler.method.methodKind))
       .set(whenOverKey, (undo) => whenOver(response, undo));
     // The types know pairs only: a request of one HTTP goes with the response of the same.
     const call = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, contextValues);
     await universalResponseToNodeResponse(withReadableStatus(await handler(call)), response);
   }
 
-  /** Agents' streams carry the output of jobs: whoever serves them may read them without connect-node. */
-  function readerOf(request: AnyRequest, kind: DescMethod["methodKind"]): MessageReader | undefined {
+  /** Agents' streams carry the output of jobs: whoever serves them may read and write them without connect-node. */
+  function plainCallOf(request: AnyRequest, kind: DescMethod["methodKind"]): PlainCall | undefined {
     if (kind !== "bidi_streaming" || !("stream" in request) || !isPlainGrpc(request.headers)) return undefined;
-    return new MessageReader(request.stream, options.readMaxBytes ?? 0);
+    return plainCall(request.stream, options.readMaxBytes ?? 0);
   }
 
   /** A request that is not whole in time costs a call, and for HTTP/2 nobody else looks after it. */

@@ -1,5 +1,5 @@
-import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
-import { Code, ConnectError, createContextKey } from "@connectrpc/connect";
+import type { ServerHttp2Stream } from "node:http2";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { KiB, MiB } from "../../base/sizes.ts";
 
 /** Bytes before each message: whether it is compressed, and its length. */
@@ -20,18 +20,6 @@ export interface RawMessage {
   readonly bytes: Uint8Array;
   /** Gives its memory back. Nobody may look at it any more; whoever never calls it leaves it to the garbage collector. */
   release(): void;
-}
-
-/** Reads the messages of a call, where it can be done without connect-node. */
-export const messageReaderKey: ReturnType<typeof createContextKey<MessageReader | undefined>> = createContextKey<
-  MessageReader | undefined
->(undefined);
-
-/** Whether a call's messages are such as MessageReader reads: plain gRPC, nothing compressed. */
-export function isPlainGrpc(headers: IncomingHttpHeaders): boolean {
-  const type = headers["content-type"];
-  const encoding = headers["grpc-encoding"] ?? "identity";
-  return (type === "application/grpc" || type === "application/grpc+proto") && encoding === "identity";
 }
 
 /**

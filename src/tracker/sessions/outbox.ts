@@ -1,9 +1,10 @@
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { OpenSessionResponse } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { OpenSessionResponseSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { MessageWriter } from "../net/message-writer.ts";
 
-type Payload = MessageInitShape<typeof OpenSessionResponseSchema>["payload"];
+type Payload = Exclude<MessageInitShape<typeof OpenSessionResponseSchema>["payload"], undefined>;
 
 /** Heartbeats that may wait for their reply; of an agent that sends more without reading, the oldest go unanswered. */
 const MAX_REPLIES = 16;
@@ -45,20 +46,38 @@ export class Outbox {
     this.rouse();
   }
 
-  /** What is sent, until the end. */
+  /** What is sent, until the end. @throws the error that it ends with */
   async *messages(): AsyncGenerator<OpenSessionResponse, void> {
     for (;;) {
-      const payload = this.urgent.shift() ?? this.replies.shift() ?? this.takeAck();
-      if (payload !== undefined) {
-        yield create(OpenSessionResponseSchema, { payload });
-      } else if (this.ending === undefined) {
-        await new Promise<void>((resolve) => (this.wake = resolve));
-      } else if (this.ending.error === undefined) {
-        return;
-      } else {
-        throw this.ending.error;
+      const payload = this.take();
+      if (payload !== undefined) yield create(OpenSessionResponseSchema, { payload });
+      else if (await this.isOver()) return;
+    }
+  }
+
+  /** Writes all that is sent, until the end. @throws the error that it ends with */
+  async writeTo(writer: MessageWriter): Promise<void> {
+    for (;;) {
+      const messages: Uint8Array[] = [];
+      for (let payload = this.take(); payload !== undefined; payload = this.take()) messages.push(encode(payload));
+      if (messages.length === 0) {
+        if (await this.isOver()) return;
+      } else if (!writer.write(messages)) {
+        await writer.drained();
       }
     }
+  }
+
+  private take(): Payload | undefined {
+    return this.urgent.shift() ?? this.replies.shift() ?? this.takeAck();
+  }
+
+  /** Whether this is the end; if not, there is more now. @throws the error that it ends with */
+  private async isOver(): Promise<boolean> {
+    const { ending } = this;
+    if (ending === undefined) await new Promise<void>((resolve) => (this.wake = resolve));
+    else if (ending.error !== undefined) throw ending.error;
+    return ending !== undefined;
   }
 
   private takeAck(): Payload | undefined {
@@ -71,4 +90,8 @@ export class Outbox {
     this.wake?.();
     this.wake = undefined;
   }
+}
+
+function encode(payload: Payload): Uint8Array {
+  return toBinary(OpenSessionResponseSchema, create(OpenSessionResponseSchema, { payload }));
 }

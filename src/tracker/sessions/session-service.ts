@@ -21,7 +21,7 @@ import { specProblem } from "../jobs/spec.ts";
 import { stateName } from "../jobs/states.ts";
 import { traceParentForJob } from "../jobs/trace.ts";
 import type { CallerFacts } from "../net/caller.ts";
-import { messageReaderKey } from "../net/message-reader.ts";
+import { plainCallKey } from "../net/plain-call.ts";
 import type { Messages } from "./messages.ts";
 import { incoming } from "./messages.ts";
 import { asRefusal } from "./refusal.ts";
@@ -75,7 +75,8 @@ export class SessionService {
     context: HandlerContext,
   ): AsyncGenerator<OpenSessionResponse, void> {
     const { registry, leases, logger } = this.context;
-    const messages = incoming(requests, context.values.get(messageReaderKey));
+    const plain = context.values.get(plainCallKey);
+    const messages = incoming(requests, plain?.reader);
     const hello = await this.readHello(messages);
     const caller = this.context.callerOf(context);
     checkScope(caller, hello);
@@ -99,7 +100,8 @@ export class SessionService {
         await stream.tryReceipt(!isLogUndecided(live) && hello.lowestLogSequence === 0n);
       }
       void stream.receive(messages);
-      yield* stream.outbox.messages();
+      if (plain === undefined) yield* stream.outbox.messages();
+      else await stream.outbox.writeTo(plain.writer);
     } finally {
       end();
       logger.info("Stream of a session ended", { ...facts, state: stateName(live.job.state) });

@@ -5,7 +5,8 @@ import type { AddressInfo } from "node:net";
 import { Code } from "@connectrpc/connect";
 import fc from "fast-check";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { isPlainGrpc, MessageReader } from "../../../src/tracker/net/message-reader.ts";
+import { MessageReader } from "../../../src/tracker/net/message-reader.ts";
+import { isPlainGrpc } from "../../../src/tracker/net/plain-call.ts";
 
 const MAX_BYTES = 300_000;
 
