@@ -34,7 +34,10 @@ Options:
 
 // A stage leaves nothing behind when this process exits, which a signal alone would not let it do.
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
-process.exit(await main(process.argv.slice(2)));
+const code = await main(process.argv.slice(2));
+// What a slow reader of a pipe has not taken yet would be lost.
+await new Promise((resolve) => process.stdout.write("", resolve));
+process.exit(code);
 
 /** @returns exit code: 0, 1 if something could not be measured or is worse than it may be, 64 for a wrong call */
 async function main(args: readonly string[]): Promise<number> {
