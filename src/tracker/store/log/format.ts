@@ -97,14 +97,14 @@ export function isFileHeader(header: Buffer): boolean {
 
 /** Makes a record: pieces to be written one after the other. The data of chunks is not copied. */
 export function encodeRecord(sequence: number, chunks: readonly StoredChunk[]): Uint8Array[] {
-  const heads = Buffer.alloc(RECORD_HEADER_BYTES + chunks.length * CHUNK_HEADER_BYTES);
+  const heads = Buffer.allocUnsafe(RECORD_HEADER_BYTES + chunks.length * CHUNK_HEADER_BYTES);
   const pieces: Uint8Array[] = [];
   let length = 0;
   // Headers that follow each other go out as one piece.
   let start = 0;
   let at = RECORD_HEADER_BYTES;
   for (const chunk of chunks) {
-    encodeChunkHeader(heads.subarray(at, at + CHUNK_HEADER_BYTES), chunk);
+    encodeChunkHeader(heads, at, chunk);
     at += CHUNK_HEADER_BYTES;
     length += CHUNK_HEADER_BYTES;
     if (chunk.data !== undefined && chunk.data.byteLength > 0) {
@@ -118,20 +118,21 @@ export function encodeRecord(sequence: number, chunks: readonly StoredChunk[]): 
   heads.writeUInt32LE(length, 4);
   heads.writeBigUInt64LE(BigInt(sequence), 8);
   heads.writeUInt32LE(chunks.length, 16);
+  heads.fill(0, 20, 28);
   heads.writeUInt32LE(crc32(heads.subarray(RECORD_HEADER_BYTES), crc32(heads.subarray(0, 28))), 28);
   return pieces;
 }
 
-function encodeChunkHeader(head: Buffer, chunk: StoredChunk): void {
-  head.writeUInt8(chunk.stream, 0);
-  head.writeUInt8(chunk.gap === undefined ? 1 : 2, 1);
-  head.writeUInt16LE((chunk.gap?.reason ?? 0) & 0xffff, 2);
-  head.writeUInt32LE(chunk.step, 4);
-  head.writeBigUInt64LE(BigInt(chunk.offset), 8);
-  head.writeBigUInt64LE(chunk.readUnixNano, 16);
-  head.writeBigUInt64LE(BigInt(chunk.gap?.bytes ?? chunk.data?.byteLength ?? 0), 24);
-  head.writeUInt32LE(chunk.lines, 32);
-  head.writeUInt32LE(chunk.crc, 36);
+function encodeChunkHeader(head: Buffer, at: number, chunk: StoredChunk): void {
+  head.writeUInt8(chunk.stream, at);
+  head.writeUInt8(chunk.gap === undefined ? 1 : 2, at + 1);
+  head.writeUInt16LE((chunk.gap?.reason ?? 0) & 0xffff, at + 2);
+  head.writeUInt32LE(chunk.step, at + 4);
+  head.writeBigUInt64LE(BigInt(chunk.offset), at + 8);
+  head.writeBigUInt64LE(chunk.readUnixNano, at + 16);
+  head.writeBigUInt64LE(BigInt(chunk.gap?.bytes ?? chunk.data?.byteLength ?? 0), at + 24);
+  head.writeUInt32LE(chunk.lines, at + 32);
+  head.writeUInt32LE(chunk.crc, at + 36);
 }
 
 /** Reads a record's header. Undefined: these bytes are none, or one that cannot be. */
