@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { BelayError, messageOf } from "../../base/errors.ts";
+import { collectGarbageEarly } from "../../base/garbage.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { Tracker, TrackerOptions, TrackerTls } from "../../tracker/options.ts";
 import { startTracker } from "../../tracker/server.ts";
@@ -144,6 +145,7 @@ it runs in is closed, it stops in order, as with SIGTERM; under nohup it goes on
       },
       ["SIGTERM", "SIGINT"],
     );
+    collectGarbageEarly();
     const terminalGone = watchTerminal();
     const starting = startTracker({ ...options, logger });
     process.on("SIGHUP", () => {

@@ -1,19 +1,25 @@
 import type { ServerHttp2Stream } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { madeGarbage } from "../../base/garbage.ts";
 import { KiB, MiB } from "../../base/sizes.ts";
 
 /** Bytes before each message: whether it is compressed, and its length. */
 const PREFIX_BYTES = 5;
-/** Memory that is used again: an agent's full batch fits in. */
-const SLAB_BYTES: number = 72 * KiB;
-/** A message below this is cheaper to collect than to give back. */
-const SMALL_BYTES: number = 16 * KiB;
-/** Memory kept for reuse, for all streams together. */
-const MAX_FREE_SLABS: number = (4 * MiB) / SLAB_BYTES;
+/** A message below this is cut from a larger piece of memory by Node, which is cheaper than to give it back. */
+const SMALL_BYTES: number = 4 * KiB;
+/** Memory that is used again: what many jobs print in 50 ms fits in. */
+const SLAB_BYTES: number = 16 * KiB;
+/** The same for an agent's full batch. */
+const LARGE_SLAB_BYTES: number = 72 * KiB;
+/** Memory of each size that is kept for reuse, for all streams together. */
+const MAX_FREE_BYTES: number = 4 * MiB;
 /** Bytes of whole messages that wait before no more are read. */
 const HIGH_WATER_BYTES: number = 256 * KiB;
 
-const free: Buffer[] = [];
+const free: ReadonlyMap<number, Buffer[]> = new Map([
+  [SLAB_BYTES, []],
+  [LARGE_SLAB_BYTES, []],
+]);
 
 /** One message as it came. */
 export interface RawMessage {
@@ -96,6 +102,7 @@ export class MessageReader {
     for (let at = 0; at < piece.length && this.over === undefined; ) {
       at += this.body === undefined ? this.takePrefix(piece, at) : this.takeBody(this.body, piece, at);
     }
+    madeGarbage(piece.length);
     if (this.waitingBytes >= HIGH_WATER_BYTES) this.stream.pause();
     this.rouse();
   }
@@ -112,7 +119,7 @@ export class MessageReader {
       this.end(new ConnectError(message, Code.ResourceExhausted));
     } else {
       // What is declared is not believed before it has come.
-      this.body = this.length >= SMALL_BYTES ? takeSlab() : Buffer.allocUnsafe(this.length);
+      this.body = this.length >= SMALL_BYTES ? takeSlab(this.length) : Buffer.allocUnsafe(this.length);
       this.filled = 0;
       if (this.length === 0) this.complete(this.body);
     }
@@ -171,15 +178,16 @@ class Message implements RawMessage {
   }
 }
 
-function takeSlab(): Buffer {
-  return free.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES);
+/** Memory for a message; the beginning of it, if the message is larger than a slab. */
+function takeSlab(length: number): Buffer {
+  const bytes = length <= SLAB_BYTES ? SLAB_BYTES : LARGE_SLAB_BYTES;
+  return free.get(bytes)?.pop() ?? Buffer.allocUnsafeSlow(bytes);
 }
 
 /** Takes memory back, if it is a slab. */
 function giveSlab(memory: Buffer): void {
-  if (memory.length === SLAB_BYTES && memory.buffer.byteLength === SLAB_BYTES && free.length < MAX_FREE_SLABS) {
-    free.push(memory);
-  }
+  const slabs = memory.length === memory.buffer.byteLength ? free.get(memory.length) : undefined;
+  if (slabs !== undefined && (slabs.length + 1) * memory.length <= MAX_FREE_BYTES) slabs.push(memory);
 }
 
 function incomplete(): ConnectError {
