@@ -1,12 +1,10 @@
 import { once } from "node:events";
-import type { ClientHttp2Stream, ServerHttp2Stream } from "node:http2";
-import { connect, createServer } from "node:http2";
-import type { AddressInfo } from "node:net";
 import { Code } from "@connectrpc/connect";
 import fc from "fast-check";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { MessageReader } from "../../../src/tracker/net/message-reader.ts";
 import { isPlainGrpc } from "../../../src/tracker/net/plain-call.ts";
+import { framed, type HttpCall, openCall } from "./http-call.ts";
 
 const MAX_BYTES = 300_000;
 
@@ -122,27 +120,7 @@ test.each([
   expect(isPlainGrpc(headers)).toBe(plain);
 });
 
-function framed(message: Buffer): Buffer {
-  const prefix = Buffer.alloc(5);
-  prefix.writeUInt32BE(message.length, 1);
-  return Buffer.concat([prefix, message]);
-}
-
-/** A call on a real connection. */
-async function call(): Promise<{ client: ClientHttp2Stream; stream: ServerHttp2Stream; reader: MessageReader }> {
-  const server = createServer();
-  server.on("session", (session) => session.on("error", () => undefined));
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const session = connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
-  session.on("error", () => undefined);
-  onTestFinished(() => {
-    session.destroy();
-    server.close();
-  });
-  const client = session.request({ ":method": "POST", ":path": "/" }, { endStream: false });
-  client.on("error", () => undefined);
-  const [stream] = (await once(server, "stream")) as [ServerHttp2Stream];
-  stream.on("error", () => undefined);
-  return { client, stream, reader: new MessageReader(stream, MAX_BYTES) };
+async function call(): Promise<HttpCall & { reader: MessageReader }> {
+  const opened = await openCall();
+  return { ...opened, reader: new MessageReader(opened.stream, MAX_BYTES) };
 }
