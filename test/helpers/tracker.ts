@@ -1,6 +1,6 @@
 import { createClient } from "@connectrpc/connect";
-import type { Client } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
+import type { Client, Interceptor } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,25 +25,28 @@ export async function testDirectory(): Promise<string> {
   return directory;
 }
 
-export async function testTracker(options: Partial<TrackerOptions> = {}): Promise<TestTracker> {
+export async function testTracker(
+  options: Partial<TrackerOptions> = {},
+  protocol: Protocol = "Connect",
+): Promise<TestTracker> {
   const dataDirectory = options.dataDirectory ?? (await testDirectory());
   const tracker = await startTracker({ listen: "127.0.0.1:0", drainTimeout: 500, ...options, dataDirectory });
   onTestFinished(() => tracker.close());
-  return { tracker, address: tracker.address, dataDirectory, jobs: jobClient(tracker.address) };
+  return { tracker, address: tracker.address, dataDirectory, jobs: jobClient(tracker.address, undefined, protocol) };
 }
 
+/** How clients and tracker may speak; the tracker serves streams of plain gRPC in a way of its own. */
+export type Protocol = "gRPC" | "Connect";
+
 /** A client of JobService over HTTP/2. */
-export function jobClient(address: string, token?: string): Client<typeof JobService> {
-  const transport = createConnectTransport({
-    baseUrl: address,
-    httpVersion: "2",
-    interceptors: [
-      (next) => (request) => {
-        if (token !== undefined) request.header.set("authorization", `Bearer ${token}`);
-        return next(request);
-      },
-    ],
-  });
+export function jobClient(address: string, token?: string, protocol: Protocol = "Connect"): Client<typeof JobService> {
+  const authorize: Interceptor = (next) => (request) => {
+    if (token !== undefined) request.header.set("authorization", `Bearer ${token}`);
+    return next(request);
+  };
+  const options = { baseUrl: address, interceptors: [authorize] };
+  const transport =
+    protocol === "gRPC" ? createGrpcTransport(options) : createConnectTransport({ ...options, httpVersion: "2" });
   return createClient(JobService, transport);
 }
 

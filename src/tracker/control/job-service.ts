@@ -30,7 +30,7 @@ export function jobService(context: ControlContext): ServiceImpl<typeof JobServi
     getJobStatus: (request, call) => getJobStatus(context, request, call.signal),
     watchJobs: (request, call) => watchJobs(context, request, call.signal),
     watchJob: (request, call) => watchJob(context, request, call.signal),
-    readLogs: (request, call) => readLogs(context, request, call.signal),
+    readLogs: (request, call) => readLogs(context, request, call),
     readMetrics: (request, call) => readMetrics(context, request, call.signal),
     deleteJob: async (request) => {
       const live = await jobOf(registry, request.jobId);

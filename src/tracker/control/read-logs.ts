@@ -1,18 +1,19 @@
-import { create } from "@bufbuild/protobuf";
+import type { HandlerContext } from "@connectrpc/connect";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { KiB } from "../../base/sizes.ts";
 import type { Attempt } from "../../gen/belay/v1/job_pb.ts";
 import { LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
 import type { ReadLogsRequest, ReadLogsResponse } from "../../gen/belay/v1/job_service_pb.ts";
-import { ReadLogsResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
-import type { LogChunk } from "../../gen/belay/v1/tracker_service_pb.ts";
-import { GapSchema, LogChunkSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
 import { isEnded } from "../jobs/states.ts";
+import type { MessageWriter } from "../net/message-writer.ts";
+import { plainCallKey } from "../net/plain-call.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
 import type { PlacedChunk } from "../store/log/format.ts";
 import type { ControlContext } from "./context.ts";
 import { FollowedJob } from "./followed-job.ts";
+import type { LogAnswer } from "./log-answer.ts";
+import { encodeLogs, messageOfLogs } from "./log-answer.ts";
 import type { LogFilter, LogStart } from "./log-start.ts";
 import { filterOf, findStart, passes } from "./log-start.ts";
 import { CallScope } from "./wakeup.ts";
@@ -26,7 +27,7 @@ const ANSWER_BYTES = 256 * KiB;
 export async function* readLogs(
   context: ControlContext,
   request: ReadLogsRequest,
-  signal: AbortSignal,
+  { signal, values }: HandlerContext,
 ): AsyncGenerator<ReadLogsResponse, void> {
   const { registry } = context;
   using scope = new CallScope(signal);
@@ -44,11 +45,15 @@ export async function* readLogs(
     attempt,
     request.limitBytes,
   );
+  let writer: MessageWriter | undefined;
   for (;;) {
     // Asked before reading: what is decided by then is all there is.
     const last = !request.follow || isOver(job.live, attempt);
     for await (const answer of cursor.answers()) {
-      yield answer;
+      if (writer === undefined) yield messageOfLogs(answer);
+      else if (!writer.writeParts(encodeLogs(answer))) await writer.drained();
+      // connect-node has sent the headers now.
+      writer = values.get(plainCallKey)?.writer;
       scope.check();
     }
     if (last || cursor.isFull) return;
@@ -103,20 +108,21 @@ class LogCursor {
   }
 
   /** All that is stored by now and not read yet. */
-  async *answers(): AsyncGenerator<ReadLogsResponse, void> {
+  async *answers(): AsyncGenerator<LogAnswer, void> {
     const until = this.log.committed.position;
-    let chunks: LogChunk[] = [];
+    const { attempt } = this;
+    let chunks: PlacedChunk[] = [];
     let bytes = 0;
     for await (const record of this.log.read(this.position, until)) {
       for (const chunk of record.chunks) {
         for (const piece of this.pieces(chunk)) {
-          chunks.push(toWire(piece));
+          chunks.push(piece);
           const size = piece.data?.byteLength ?? 0;
           bytes += size;
           this.left -= size;
           const next = piece.dataPosition + size;
           if (bytes < ANSWER_BYTES && !this.isFull) continue;
-          yield this.answer(chunks, next);
+          yield { chunks, next, attempt };
           chunks = [];
           bytes = 0;
           if (this.isFull) return;
@@ -124,14 +130,10 @@ class LogCursor {
       }
       this.position = record.end;
     }
-    if (chunks.length > 0) yield this.answer(chunks, this.position);
+    if (chunks.length > 0) yield { chunks, next: this.position, attempt };
     if (this.position < until) {
       throw new ConnectError(`The stored log is damaged at position ${this.position}`, Code.DataLoss);
     }
-  }
-
-  private answer(chunks: LogChunk[], next: number): ReadLogsResponse {
-    return create(ReadLogsResponseSchema, { chunks, nextPosition: BigInt(next), attempt: this.attempt });
   }
 
   /** What is wanted of a chunk, in parts that fit into an answer. */
@@ -150,18 +152,4 @@ class LogCursor {
       at += part.byteLength;
     }
   }
-}
-
-function toWire(chunk: PlacedChunk): LogChunk {
-  const { stream, step, readUnixNano, data, gap } = chunk;
-  return create(LogChunkSchema, {
-    stream,
-    step,
-    offset: BigInt(chunk.offset),
-    readUnixNano,
-    content:
-      gap === undefined
-        ? { case: "data", value: data ?? new Uint8Array() }
-        : { case: "gap", value: create(GapSchema, { bytes: BigInt(gap.bytes), reason: gap.reason }) },
-  });
 }

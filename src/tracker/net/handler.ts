@@ -64,9 +64,9 @@ export function createHandler(
     await universalResponseToNodeResponse(withReadableStatus(await handler(call)), response);
   }
 
-  /** Agents' streams carry the output of jobs: whoever serves them may read and write them without connect-node. */
+  /** Streams may carry the output of jobs: whoever serves them may read and write them without connect-node. */
   function plainCallOf(request: AnyRequest, kind: DescMethod["methodKind"]): PlainCall | undefined {
-    if (kind !== "bidi_streaming" || !("stream" in request) || !isPlainGrpc(request.headers)) return undefined;
+    if (kind === "unary" || !("stream" in request) || !isPlainGrpc(request.headers)) return undefined;
     return plainCall(request.stream, options.readMaxBytes ?? 0);
   }
 

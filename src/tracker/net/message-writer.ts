@@ -24,17 +24,16 @@ export class MessageWriter {
    * @returns whether there is room for more; if not, wait for `drained`
    */
   write(messages: readonly Uint8Array[]): boolean {
-    const { stream } = this;
-    if (stream.destroyed || stream.writableEnded) return true;
-    const piece = Buffer.allocUnsafe(messages.reduce((sum, message) => sum + PREFIX_BYTES + message.length, 0));
-    let at = 0;
-    for (const message of messages) {
-      piece[at] = 0;
-      piece.writeUInt32BE(message.length, at + 1);
-      piece.set(message, at + PREFIX_BYTES);
-      at += PREFIX_BYTES + message.length;
-    }
-    return stream.write(piece);
+    return this.send([Buffer.concat(messages.flatMap((message) => [prefixOf(message.byteLength), message]))]);
+  }
+
+  /**
+   * Sends one message that is given in parts. They are not copied: nobody may change them before `drained`.
+   *
+   * @returns as `write`
+   */
+  writeParts(parts: readonly Uint8Array[]): boolean {
+    return this.send([prefixOf(parts.reduce((sum, { byteLength }) => sum + byteLength, 0)), ...parts]);
   }
 
   /** Waits until there is room again, or the stream is over. */
@@ -51,4 +50,20 @@ export class MessageWriter {
       stream.on("close", done);
     });
   }
+
+  private send(pieces: readonly Uint8Array[]): boolean {
+    const { stream } = this;
+    if (stream.destroyed || stream.writableEnded) return true;
+    stream.cork();
+    for (const piece of pieces) stream.write(piece);
+    stream.uncork();
+    return !stream.writableNeedDrain;
+  }
+}
+
+function prefixOf(length: number): Buffer {
+  const prefix = Buffer.allocUnsafe(PREFIX_BYTES);
+  prefix[0] = 0;
+  prefix.writeUInt32BE(length, 1);
+  return prefix;
 }

@@ -6,7 +6,7 @@ import { LogStream } from "../../../src/gen/belay/v1/job_pb.ts";
 import type { ReadLogsRequest } from "../../../src/gen/belay/v1/job_service_pb.ts";
 import type { LogChunk } from "../../../src/gen/belay/v1/tracker_service_pb.ts";
 import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
-import type { TestTracker } from "../../helpers/tracker.ts";
+import type { Protocol, TestTracker } from "../../helpers/tracker.ts";
 import { readLog, someSpec, testTracker } from "../../helpers/tracker.ts";
 
 interface Piece {
@@ -68,52 +68,58 @@ const piece = fc.record({
   ),
 });
 
-test("Every way to begin agrees with a model of the log in memory", { timeout: 60_000 }, async () => {
-  const tracker = await testTracker();
-  let run = 0;
-  await fc.assert(
-    fc.asyncProperty(
-      fc.array(fc.array(piece, { maxLength: 5 }), { minLength: 1, maxLength: 12 }),
-      fc.uniqueArray(fc.constantFrom<LogStream[]>(STDOUT, STDERR, AGENT)),
-      fc.option(fc.integer({ min: 1, max: 2 }), { nil: undefined }),
-      fc.nat(30),
-      fc.nat(600_000),
-      async (batches, streams, step, n, byte) => {
-        const jobId = `j${run++}`;
-        const agent = await print(tracker, jobId, batches);
-        const pieces = batches.flat();
-        const chosen = (one: Piece) =>
-          (streams.length === 0 || streams.includes(one.stream)) && (step === undefined || one.step === step);
-        const text = pieces
-          .filter(chosen)
-          .map((one) => one.text)
-          .join("");
-        const steps = step === undefined ? [] : [step];
-        const read = (start: ReadLogsRequest["start"], limitBytes = 0n) =>
-          readLog(tracker.jobs, { jobId, streams, steps, start, limitBytes });
-        expect(await read({ case: undefined })).toBe(text);
-        expect(await read({ case: "fromLine", value: BigInt(n + 1) })).toBe(afterLines(text, n));
-        expect(await read({ case: "tailLines", value: BigInt(n) })).toBe(tailOf(text, n));
-        expect(await read({ case: undefined }, BigInt(byte + 1))).toBe(text.slice(0, byte + 1));
-        const time = pieces.findIndex((one, i) => chosen(one) && i >= n);
-        const late = pieces
-          .filter((one, i) => chosen(one) && time >= 0 && i >= time)
-          .map((one) => one.text)
-          .join("");
-        expect(await read({ case: "fromTime", value: timestampFromMs(n) })).toBe(late);
-        const out = pieces
-          .filter((one) => one.stream === STDOUT)
-          .map((one) => one.text)
-          .join("");
-        const start = { case: "fromByte" as const, value: BigInt(byte) };
-        expect(await readLog(tracker.jobs, { jobId, streams: [STDOUT], start })).toBe(out.slice(byte));
-        expect(await inParts(tracker, { jobId, streams, steps }, Math.ceil(text.length / 9) + n)).toBe(text);
-        agent.vanish();
-      },
-    ),
-    { numRuns: 20, endOnFailure: true },
-  );
-});
+const PROTOCOLS: readonly Protocol[] = ["gRPC", "Connect"];
+
+test.each(PROTOCOLS)(
+  "Every way to begin agrees with a model of the log in memory: %s",
+  { timeout: 60_000 },
+  async (protocol) => {
+    const tracker = await testTracker({}, protocol);
+    let run = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.array(piece, { maxLength: 5 }), { minLength: 1, maxLength: 12 }),
+        fc.uniqueArray(fc.constantFrom<LogStream[]>(STDOUT, STDERR, AGENT)),
+        fc.option(fc.integer({ min: 1, max: 2 }), { nil: undefined }),
+        fc.nat(30),
+        fc.nat(600_000),
+        async (batches, streams, step, n, byte) => {
+          const jobId = `j${run++}`;
+          const agent = await print(tracker, jobId, batches);
+          const pieces = batches.flat();
+          const chosen = (one: Piece) =>
+            (streams.length === 0 || streams.includes(one.stream)) && (step === undefined || one.step === step);
+          const text = pieces
+            .filter(chosen)
+            .map((one) => one.text)
+            .join("");
+          const steps = step === undefined ? [] : [step];
+          const read = (start: ReadLogsRequest["start"], limitBytes = 0n) =>
+            readLog(tracker.jobs, { jobId, streams, steps, start, limitBytes });
+          expect(await read({ case: undefined })).toBe(text);
+          expect(await read({ case: "fromLine", value: BigInt(n + 1) })).toBe(afterLines(text, n));
+          expect(await read({ case: "tailLines", value: BigInt(n) })).toBe(tailOf(text, n));
+          expect(await read({ case: undefined }, BigInt(byte + 1))).toBe(text.slice(0, byte + 1));
+          const time = pieces.findIndex((one, i) => chosen(one) && i >= n);
+          const late = pieces
+            .filter((one, i) => chosen(one) && time >= 0 && i >= time)
+            .map((one) => one.text)
+            .join("");
+          expect(await read({ case: "fromTime", value: timestampFromMs(n) })).toBe(late);
+          const out = pieces
+            .filter((one) => one.stream === STDOUT)
+            .map((one) => one.text)
+            .join("");
+          const start = { case: "fromByte" as const, value: BigInt(byte) };
+          expect(await readLog(tracker.jobs, { jobId, streams: [STDOUT], start })).toBe(out.slice(byte));
+          expect(await inParts(tracker, { jobId, streams, steps }, Math.ceil(text.length / 9) + n)).toBe(text);
+          agent.vanish();
+        },
+      ),
+      { numRuns: 20, endOnFailure: true },
+    );
+  },
+);
 
 /** Reads a log in parts of some bytes, each from the `next_position` of the one before. */
 async function inParts(tracker: TestTracker, request: object, bytes: number): Promise<string> {
@@ -134,9 +140,9 @@ function textOf(chunks: readonly LogChunk[]): string {
   return Buffer.concat(data).toString("latin1");
 }
 
-describe("Following", () => {
+describe.each(PROTOCOLS)("Following by %s", (protocol) => {
   test("three readers see each line as it is stored, and end with OK when the log is decided", async () => {
-    const { address, jobs } = await testTracker();
+    const { address, jobs } = await testTracker({}, protocol);
     const agent = new ScriptedAgent(address, "j");
     await agent.hello({ spec: someSpec });
     const readers = Array.from({ length: 3 }, () =>
@@ -152,7 +158,7 @@ describe("Following", () => {
   });
 
   test("can begin before there is an agent, and at the end of what is stored", async () => {
-    const { address, jobs } = await testTracker();
+    const { address, jobs } = await testTracker({}, protocol);
     await jobs.createJob({ jobId: "j", spec: someSpec });
     const all = readLog(jobs, { jobId: "j", follow: true });
     const agent = new ScriptedAgent(address, "j");
@@ -171,7 +177,7 @@ describe("Following", () => {
   });
 
   test("a reader that does not read costs the tracker nothing, and gets everything later", async () => {
-    const { address, jobs } = await testTracker();
+    const { address, jobs } = await testTracker({}, protocol);
     const agent = new ScriptedAgent(address, "j");
     await agent.hello({ spec: someSpec });
     const slow = jobs.readLogs({ jobId: "j", follow: true })[Symbol.asyncIterator]();
@@ -197,7 +203,7 @@ function at<C extends "fromByte" | "fromLine" | "fromPosition">(kind: C, value: 
   return { case: kind, value };
 }
 
-describe("A request that cannot be served", () => {
+describe.each(PROTOCOLS)("A request by %s that cannot be served", (protocol) => {
   test.each([
     ["an unknown job", { jobId: "none" }, Code.NotFound, /^Job "none" does not exist$/],
     ["an attempt to come", { attempt: 2 }, Code.NotFound, /^Job "j" has no attempt 2: the latest is 1$/],
@@ -206,7 +212,7 @@ describe("A request that cannot be served", () => {
     ["a position beyond the end", { start: at("fromPosition", 999n) }, Code.InvalidArgument, /the log ends at/],
     ["an unknown stream", { streams: [9 as LogStream] }, Code.InvalidArgument, /^streams has 9: expected STDOUT/],
   ])("is refused and says why: %s", async (_, request, code, message) => {
-    const tracker = await testTracker();
+    const tracker = await testTracker({}, protocol);
     await print(tracker, "j", [[{ stream: STDOUT, step: 1, text: "a\n" }]]);
     await expect(readLog(tracker.jobs, { jobId: "j", ...request })).rejects.toMatchObject({
       code,

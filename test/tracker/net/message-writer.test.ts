@@ -9,7 +9,9 @@ describe("Messages that are written beside connect-node", () => {
     const messages = [0, 1, 5, 20_000, 300_000].map((length, i) => Buffer.alloc(length, i + 1));
     stream.write("first");
     writer.write(messages.slice(0, 3));
-    for (const message of messages.slice(3)) writer.write([message]);
+    for (const message of messages.slice(3)) {
+      writer.writeParts([message.subarray(0, 7), message.subarray(7, 7), message.subarray(7)]);
+    }
     stream.end("last");
     const received = await client.toArray();
     const wanted = Buffer.concat([Buffer.from("first"), ...messages.map(framed), Buffer.from("last")]);

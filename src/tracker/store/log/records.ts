@@ -1,4 +1,5 @@
 import type { FileHandle } from "node:fs/promises";
+import { madeGarbage } from "../../../base/garbage.ts";
 import { KiB } from "../../../base/sizes.ts";
 import type { PlacedChunk } from "./format.ts";
 import { RECORD_HEADER_BYTES, decodeRecord, decodeRecordHeader } from "./format.ts";
@@ -55,5 +56,6 @@ async function readBlock(file: FileHandle, position: number, length: number): Pr
     if (bytesRead === 0) break;
     filled += bytesRead;
   }
+  madeGarbage(length);
   return block.subarray(0, filled);
 }
