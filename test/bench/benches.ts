@@ -3,6 +3,7 @@ import { cancels } from "./rows/cancel.ts";
 import { capacities } from "./rows/capacity.ts";
 import { follow } from "./rows/follow.ts";
 import { memories } from "./rows/memory.ts";
+import { read } from "./rows/read.ts";
 import { reconnects } from "./rows/reconnect.ts";
 import { start } from "./rows/start.ts";
 import { throughputs } from "./rows/throughput.ts";
@@ -10,6 +11,7 @@ import { throughputs } from "./rows/throughput.ts";
 /** All benchmarks, in the order in which they are run and shown. */
 export const BENCHES: readonly Bench[] = [
   ...throughputs,
+  read,
   ...memories,
   start,
   follow,

@@ -37,3 +37,9 @@ export function wallClock(): number {
 export function stampOf(nanoseconds: string): number {
   return Number(BigInt(nanoseconds.trim()) / 1000n) / 1000;
 }
+
+/** Processor seconds of its children, from what bash's `times` prints: a line of its own, a line of theirs. */
+export function childrenCpu(times: string): number {
+  const line = times.trim().split("\n").at(-1) ?? "";
+  return [...line.matchAll(/(\d+)m([\d.]+)s/g)].reduce((sum, [, m, s]) => sum + Number(m) * 60 + Number(s), 0);
+}

@@ -8,6 +8,7 @@ import { type Client, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { type Job, type JobState, LogStream, type StreamTotals } from "../../src/gen/belay/v1/job_pb.ts";
 import { JobService } from "../../src/gen/belay/v1/job_service_pb.ts";
+import { childrenCpu } from "./processes.ts";
 
 /** The built command. */
 const MAIN = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
@@ -91,6 +92,16 @@ export class Stage {
   /** Starts the built command. */
   belay(args: readonly string[], pipe?: "stdout" | "stderr"): Started {
     return this.start(process.execPath, [MAIN, ...args], pipe);
+  }
+
+  /** Runs the built command with its output into a file. @returns processor seconds that it took */
+  async into(file: string, args: readonly string[]): Promise<number> {
+    const shell = this.start("bash", ["-c", '"$@" > "$0" && times', file, process.execPath, MAIN, ...args], "stdout");
+    let said = "";
+    for await (const chunk of shell.child.stdout ?? []) said += String(chunk);
+    const code = await shell.ended;
+    if (code !== 0) throw new Error(`"belay ${args.join(" ")}" ended with ${code}: expected 0`);
+    return childrenCpu(said);
   }
 
   /** Starts any process. @param pipe which of its outputs can be read; the others go nowhere */

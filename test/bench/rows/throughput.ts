@@ -7,7 +7,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { crc32 } from "node:zlib";
 import { JobState, LogStream } from "../../../src/gen/belay/v1/job_pb.ts";
 import type { Bench } from "../bench.ts";
-import { cpuOf, memoryOf } from "../processes.ts";
+import { childrenCpu, cpuOf, memoryOf } from "../processes.ts";
 import { rounds } from "../plan.ts";
 import type { Row } from "../row.ts";
 import type { Stage } from "../stage.ts";
@@ -146,12 +146,6 @@ function generator(lines: number): string {
   const text = "%010d INFO step loss=%.6f lr=0.000300 tokens/s=%06d grad=%.5f";
   const values = "$n, 1 / $n, $n % 999983, 0.5";
   return `perl -e 'for my $n (1..${lines}) { printf "%-99s\\n", sprintf("${text}", ${values}) }'`;
-}
-
-/** Processor seconds of its children, from what bash's `times` prints: a line of its own, a line of theirs. */
-export function childrenCpu(times: string): number {
-  const line = times.trim().split("\n").at(-1) ?? "";
-  return [...line.matchAll(/(\d+)m([\d.]+)s/g)].reduce((sum, [, m, s]) => sum + Number(m) * 60 + Number(s), 0);
 }
 
 async function checksumOf(chunks: AsyncIterable<Uint8Array>): Promise<number> {
