@@ -1,19 +1,13 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import path from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { readdirSync } from "node:fs";
+import { expect, test } from "vitest";
 import { Fifo } from "./fifo.ts";
-
-let directory: string;
-beforeEach(() => {
-  directory = mkdtempSync(path.join(tmpdir(), "belay-fifo-"));
-});
-afterEach(() => rmSync(directory, { recursive: true }));
+import { Stage } from "./stage.ts";
 
 test("a named pipe that a tree holds is closed when the last of its processes is gone, and not before", async () => {
-  const fifo = new Fifo(directory, "held");
+  await using stage = await Stage.open();
+  const fifo = new Fifo(stage, "held");
   // The shell starts a process that outlives it, tells its id, and ends.
   const shell = spawn("sh", ["-c", `${fifo.hold}; sleep 1000 > /dev/null & echo $!`], {
     stdio: ["ignore", "pipe", "inherit"],
@@ -32,5 +26,5 @@ test("a named pipe that a tree holds is closed when the last of its processes is
   const before = Date.now();
   process.kill(Number(said), "SIGKILL");
   expect(await fifo.closed).toBeGreaterThanOrEqual(before - 1);
-  expect(readdirSync(directory)).toEqual([]);
+  expect(readdirSync(stage.directory).filter((name) => name.endsWith(".fifo"))).toEqual([]);
 });

@@ -7,7 +7,7 @@ import {
   type JobState,
   type StatusReport,
 } from "../../gen/belay/v1/job_pb.ts";
-import type { Command, CommandUpdate } from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { Cancel, Command, CommandUpdate } from "../../gen/belay/v1/tracker_service_pb.ts";
 
 /** What commands do to a job. */
 export interface Commandable {
@@ -60,32 +60,31 @@ export class CommandDesk {
   take(command: Command): void {
     if (this.seen.has(command.commandId)) return;
     this.seen.add(command.commandId);
-    this.report({ commandId: command.commandId, state: CommandState.RECEIVED, message: "" });
-    if (this.job === undefined) this.early.push(command);
-    else this.carryOut(command, this.job);
+    const { job, result } = this;
+    // A cancel is carried out first: what tells of it can wait until the signals are out.
+    if (job !== undefined && result === undefined && command.order.case === "cancel") {
+      this.cancel(command.commandId, command.order.value, job);
+      this.received(command);
+      return;
+    }
+    this.received(command);
+    if (job === undefined) this.early.push(command);
+    else this.carryOut(command, job);
+  }
+
+  private received({ commandId }: Command): void {
+    this.report({ commandId, state: CommandState.RECEIVED, message: "" });
   }
 
   private carryOut({ commandId, order }: Command, job: Commandable): void {
     switch (order.case) {
-      case "cancel": {
-        const { reason, gracePeriod } = order.value;
-        if (this.result !== undefined) {
-          this.report({
-            commandId,
-            state: CommandState.COMPLETED,
-            message: `Had ended already: ${this.result.message}`,
-          });
-          return;
+      case "cancel":
+        if (this.result === undefined) this.cancel(commandId, order.value, job);
+        else {
+          const message = `Had ended already: ${this.result.message}`;
+          this.report({ commandId, state: CommandState.COMPLETED, message });
         }
-        this.cancels.push(commandId);
-        job.end({
-          reason: EndReason.CANCELED,
-          message: reason === "" ? "Canceled" : `Canceled: ${reason}`,
-          commandId,
-          ...(gracePeriod !== undefined && { grace: durationMs(gracePeriod) }),
-        });
         return;
-      }
       case "status":
         this.see(commandId, async () => ({ message: "", status: await this.statusReport() }));
         return;
@@ -103,6 +102,16 @@ export class CommandDesk {
       case undefined:
         this.report({ commandId, state: CommandState.REJECTED, message: "This agent does not know this command" });
     }
+  }
+
+  private cancel(commandId: string, { reason, gracePeriod }: Cancel, job: Commandable): void {
+    this.cancels.push(commandId);
+    job.end({
+      reason: EndReason.CANCELED,
+      message: reason === "" ? "Canceled" : `Canceled: ${reason}`,
+      commandId,
+      ...(gracePeriod !== undefined && { grace: durationMs(gracePeriod) }),
+    });
   }
 
   private see(commandId: string, work: () => Promise<{ message: string; status?: StatusReport }>): void {

@@ -120,6 +120,8 @@ async function order(
   const command = addCommand(live, wanted, { id, reason: facts.reason, principal, now: registry.clock.now() });
   await registry.commit(live, { commands: [command] });
   const agentConnected = deliver(live, command);
+  // What was written goes out with the next turn of the event loop; to make the answer first would delay the order.
+  await new Promise((resolve) => setImmediate(resolve));
   return { job: live.snapshot(), command: command.record, agentConnected };
 }
 

@@ -52,7 +52,7 @@ export interface Cancel {
 
 /** Runs a job, cancels it when it has printed so many bytes, and waits for its end. */
 export async function cancel(stage: Stage, jobId: string, command: string, bytes: bigint): Promise<Cancel> {
-  const held = new Fifo(stage.directory, jobId);
+  const held = new Fifo(stage, jobId);
   const agent = stage.agent(jobId, ["sh", "-c", `${held.hold}; exec ${command}`]);
   await stage.until(jobId, JobState.RUNNING);
   if (bytes > 0n) await stage.committed(jobId, bytes);
@@ -73,7 +73,7 @@ export async function cancel(stage: Stage, jobId: string, command: string, bytes
 
 /** Milliseconds from a kill of a process to its end: what a cancel costs at least. */
 export async function bareKill(stage: Stage, name: string): Promise<number> {
-  const held = new Fifo(stage.directory, name);
+  const held = new Fifo(stage, name);
   const { child } = stage.start("sh", ["-c", `${held.hold}; exec sleep 1000`]);
   await held.opened;
   const asked = wallClock();

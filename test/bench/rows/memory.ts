@@ -123,7 +123,7 @@ async function burstAgent(stage: Stage, jobId: string): Promise<Cost> {
 }
 
 async function stalledAgent(stage: Stage, jobId: string, policy: "block" | "drop"): Promise<Cost> {
-  const printing = new Fifo(stage.directory, jobId);
+  const printing = new Fifo(stage, jobId);
   // Nothing is printed before the tracker stands still.
   const still = path.join(stage.directory, `${jobId}.still`);
   const script = `${printing.hold}; until [ -e ${still} ]; do sleep 0.05; done; ${FLOOD}; exec 9>&-; exec sleep 1000`;
