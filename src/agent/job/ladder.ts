@@ -8,7 +8,9 @@ import type { ProcessTree } from "./tree.ts";
 
 /** How long SIGKILL is repeated before the survivors are named: only uninterruptible sleep outlasts it. */
 const SWEEP_MS = 5000;
-/** A process that has nothing to tidy up ends within this time of its signal: worth looking all the time. */
+/** A process that has nothing to tidy up ends within this time of its signal: nothing else is worth doing meanwhile. */
+const AT_ONCE_MS = 1;
+/** A little longer the tree is looked at in each turn of the event loop. */
 const SOON_MS = 3;
 /** Longest pause between two looks at the tree while it is given time to end. */
 const LONGEST_LOOK_MS = 50;
@@ -82,13 +84,14 @@ export class Ladder {
   }
 
   private async emptyBefore(deadline: () => number): Promise<boolean> {
-    const soon = performance.now() + SOON_MS;
+    const start = performance.now();
     for (let pause = 1; ; ) {
       if (this.tree.isEmpty()) return true;
       const now = performance.now();
       const left = deadline() - now;
       if (left <= 0) return false;
-      if (now < soon) {
+      if (now < start + AT_ONCE_MS) continue;
+      if (now < start + SOON_MS) {
         await new Promise((resolve) => setImmediate(resolve));
         continue;
       }
