@@ -24,6 +24,20 @@ const GROWTH_BYTES = 200 * 1024 * 1024;
 /** Between two words of the session that must come to no harm; the tracker gives up one that is silent for 3 s. */
 const HEARTBEAT_MS = 300;
 
+/** The tracker gives up whatever takes this long. */
+const HANG_MS = 45_000;
+
+/** Waits for something, and fails saying what it was if it never comes. */
+async function within<T>(what: () => string, promise: Promise<T>): Promise<T> {
+  const hanging = Promise.withResolvers<never>();
+  const timer = setTimeout(() => hanging.reject(new Error(`${what()} hangs; seed ${SEED}`)), HANG_MS);
+  try {
+    return await Promise.race([promise, hanging.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Mulberry32: the same numbers for the same seed. */
 function randomFrom(seed: number): () => number {
   let state = seed;
@@ -73,6 +87,8 @@ class Attacker {
   private readonly address: URL;
   private readonly left: Socket[] = [];
   private session: ClientHttp2Session | undefined;
+  /** What is under way. */
+  private doing = "";
 
   constructor(address: string, seed: number) {
     this.address = new URL(address);
@@ -83,7 +99,7 @@ class Attacker {
     const call = (): Promise<void> => this.call();
     const tricks = (): Promise<void> => this.tricks();
     const others = [() => this.garbage(), () => this.frames(), () => this.leave()];
-    await this.pick([call, call, call, tricks, tricks, ...others])();
+    await within(() => this.doing, this.pick([call, call, call, tricks, tricks, ...others])());
   }
 
   close(): void {
@@ -120,18 +136,23 @@ class Attacker {
   /** A call with a body that is not what it says it is. */
   private async call(): Promise<void> {
     const service = this.below(2) === 0 ? "TrackerService/OpenSession" : `JobService/${this.pick(METHODS)}`;
-    const stream = this.openSession().request({
+    const headers = {
       ":method": this.below(20) === 0 ? this.pick(["GET", "PUT", "OPTIONS", "DELETE"]) : "POST",
       ":path": this.below(20) === 0 ? `/${this.bytes(8).toString("hex")}/../${service}` : `/belay.v1.${service}`,
       "content-type": this.pick([...TYPES, ...MORE_TYPES]),
       te: "trailers",
       ...(this.below(10) === 0 ? { "grpc-timeout": this.pick(["1n", "99999999H", "x", "-1S"]) } : {}),
       ...(this.below(10) === 0 ? { "grpc-encoding": this.pick(["gzip", "br", "none"]) } : {}),
-    });
-    stream.on("error", () => undefined).resume();
-    stream.write(this.body(), () => undefined);
+    };
+    const body = this.body();
     // Some never end what they began, and go.
-    if (this.below(3) === 0) setTimeout(() => stream.close(8), 20);
+    const goes = this.below(3) === 0;
+    this.doing = `A call that ${goes ? "goes" : "ends"}: ${JSON.stringify(headers)} ${body.toString("hex", 0, 300)}`;
+    const stream = this.openSession().request(headers);
+    stream.on("response", ({ ":status": status }) => (this.doing += `, answered ${status}`));
+    stream.on("error", () => undefined).resume();
+    stream.write(body, () => undefined);
+    if (goes) setTimeout(() => stream.close(8), 20);
     else stream.end();
     if (!stream.closed) await once(stream, "close").catch(() => undefined);
   }
@@ -166,7 +187,9 @@ class Attacker {
   /** Ids that are paths, code, or too long; as JSON, as anybody could send them. */
   private async tricks(): Promise<void> {
     const jobId = this.pick(TRICKS);
-    const answer = await fetch(new URL(`/belay.v1.JobService/${this.pick(METHODS)}`, this.address), {
+    const method = this.pick(METHODS);
+    this.doing = `${method} of ${jobId.slice(0, 40)}`;
+    const answer = await fetch(new URL(`/belay.v1.JobService/${method}`, this.address), {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({
@@ -197,6 +220,7 @@ class Attacker {
   }
 
   private async throwAt(bytes: Buffer): Promise<void> {
+    this.doing = `Throwing ${bytes.toString("hex")}`;
     const socket = this.connect();
     socket.resume();
     if (this.below(2) === 0) socket.end(bytes);
@@ -272,7 +296,7 @@ test.skipIf(!existsSync("/proc/self/status"))(
       }),
     );
     const lines = printed.split("\n").length - 1;
-    await witness.acked(0n, BigInt(lines));
+    await within(() => "The last ack", witness.acked(0n, BigInt(lines)));
     for (const attacker of attackers) attacker.close();
     expect([child.exitCode, errors], `seed ${SEED}`).toEqual([null, ""]);
     expect(memoryOf(pid) - before, `seed ${SEED}`).toBeLessThan(GROWTH_BYTES);
@@ -283,6 +307,6 @@ test.skipIf(!existsSync("/proc/self/status"))(
     // Everything that was written is in its own place.
     expect(readdirSync(directory).filter((name) => !/^(belay\.db(-wal|-shm)?|lock|logs)$/.test(name))).toEqual([]);
     witness.result();
-    await witness.next("receipt");
+    await within(() => "The receipt", witness.next("receipt"));
   },
 );
