@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
-import { isAlive, readProcess } from "../../src/agent/job/proc.ts";
+import { isAlive, readProcess } from "../../src/agent/job/tree/proc.ts";
 import { JobState, LogCompleteness, LogStream } from "../../src/gen/belay/v1/job_pb.ts";
 import { GoodbyeReason, GoodbyeSchema, OpenSessionResponseSchema } from "../../src/gen/belay/v1/tracker_service_pb.ts";
 import { readLog, testDirectory, testTracker } from "../helpers/tracker.ts";

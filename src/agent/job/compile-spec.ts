@@ -3,7 +3,7 @@ import type { Duration } from "@bufbuild/protobuf/wkt";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { BelayError } from "../../base/errors.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
-import { parseSignal } from "./signals.ts";
+import { parseSignal } from "./tree/signals.ts";
 
 /** Time between stop signal and SIGKILL where nobody says another. */
 export const DEFAULT_GRACE_MS = 10_000;

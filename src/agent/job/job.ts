@@ -13,25 +13,25 @@ import {
   type ResourceUsage,
 } from "../../gen/belay/v1/job_pb.ts";
 import { StepEndedSchema, StepStartedSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
-import { Closing } from "./closing.ts";
+import { Closing } from "./end/closing.ts";
 import { type CompiledSpec, compileSpec, type Step } from "./compile-spec.ts";
-import { sendToGroup } from "./deliver.ts";
-import { GpuSource, gpuEnvironment } from "./gpu/gpu-source.ts";
-import { Ladder, type TreeEnd } from "./ladder.ts";
-import { type Launched, launchStep } from "./launch.ts";
-import { LimitFinder } from "./limits.ts";
-import { countOomKillsAround } from "./memory-control.ts";
-import { Output } from "./output.ts";
-import { prepareJob, type PreparedJob } from "./prepare.ts";
-import { countProcesses, describeProcesses, listProcesses } from "./process-info.ts";
-import { makeEvidence, makeResult } from "./result.ts";
-import { Sampler } from "./sampler.ts";
-import { parseSignal } from "./signals.ts";
-import type { ExitStatus } from "./spawn.ts";
-import { SpawnProblem } from "./spawn-problem.ts";
-import { StepTimeouts } from "./step-timeouts.ts";
+import { sendToGroup } from "./tree/deliver.ts";
+import { GpuSource, gpuEnvironment } from "./usage/gpu/gpu-source.ts";
+import { Ladder, type TreeEnd } from "./end/ladder.ts";
+import { type Launched, launchStep } from "./start/launch.ts";
+import { LimitFinder } from "./usage/limits.ts";
+import { countOomKillsAround } from "./tree/memory-control.ts";
+import { Output } from "./output/output.ts";
+import { prepareJob, type PreparedJob } from "./start/prepare.ts";
+import { countProcesses, describeProcesses, listProcesses } from "./tree/process-info.ts";
+import { makeEvidence, makeResult } from "./end/result.ts";
+import { Sampler } from "./usage/sampler.ts";
+import { parseSignal } from "./tree/signals.ts";
+import type { ExitStatus } from "./start/spawn.ts";
+import { SpawnProblem } from "./start/spawn-problem.ts";
+import { StepTimeouts } from "./end/step-timeouts.ts";
 import type { EndOrder, Job, JobHandlers, JobOptions, JobStatus } from "./types.ts";
-import { describeStep, finalState, naturalVerdict, orderedVerdict, spawnVerdict, type Verdict } from "./verdict.ts";
+import { describeStep, finalState, naturalVerdict, orderedVerdict, spawnVerdict, type Verdict } from "./end/verdict.ts";
 
 /**
  * Starts a job. Nothing of it has run yet when this returns; handlers are called later.

@@ -11,7 +11,7 @@ import type {
 } from "../../gen/belay/v1/job_pb.ts";
 import type { StepEnded, StepStarted } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { ContainmentChoice } from "../options.ts";
-import type { PreparedJob } from "./prepare.ts";
+import type { PreparedJob } from "./start/prepare.ts";
 
 /** What the job room needs to run a job. */
 export interface JobOptions {

@@ -6,7 +6,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { createInterface } from "node:readline";
 import { create, type JsonObject, type MessageInitShape, toJson } from "@bufbuild/protobuf";
-import { makeContainment } from "../../../src/agent/job/containment.ts";
+import { makeContainment } from "../../../src/agent/job/tree/containment.ts";
 import type { ContainmentChoice } from "../../../src/agent/options.ts";
 import { JobSpecSchema } from "../../../src/gen/belay/v1/job_pb.ts";
 import { eventually, processesWith } from "./facts.ts";

@@ -1,0 +1,109 @@
+import { sleep } from "../../../base/clock.ts";
+import { Ladder, type TreeEnd } from "./ladder.ts";
+import type { Output } from "../output/output.ts";
+import { pipeHolders } from "../tree/pipe-holders.ts";
+import type { ProcessTree } from "../tree/tree.ts";
+
+/** After the output has been silent for so long, a pipe that somebody still holds is given up. */
+const OUTPUT_SILENCE_MS = 5000;
+/** What the main command left behind may end by itself while it prints, and for so long after. */
+const SETTLE_MS = 100;
+/** And no longer than this in all. */
+const LONGEST_SETTLE_MS = 2000;
+/** Most time between stop signal and SIGKILL for what was left behind. */
+const LEFTOVER_GRACE_MS = 2000;
+/** A pipe that is still open so long after the last known process has ended is held by an unknown one. */
+const HOLDER_MS = 50;
+
+/**
+ * What comes after the last step: leftovers are ended, then the pipes are read to their end. Each of these has a bound;
+ * none counts while the taker of the output is full.
+ */
+export class Closing {
+  private readonly tree: ProcessTree;
+  private readonly output: Output;
+  private readonly pipes: string;
+  private readonly grace: number;
+  private ladder: Ladder | undefined;
+
+  /**
+   * @param pipes directory in which the job's pipes were made
+   * @param grace of the job
+   */
+  constructor(tree: ProcessTree, output: Output, pipes: string, grace: number) {
+    this.tree = tree;
+    this.output = output;
+    this.pipes = pipes;
+    this.grace = Math.min(grace, LEFTOVER_GRACE_MS);
+  }
+
+  /** Brings SIGKILL for leftovers forward. */
+  shorten(grace: number): void {
+    this.ladder?.shorten(grace);
+  }
+
+  /**
+   * Gives what is left of the job a moment to end by itself, then ends it.
+   *
+   * @param onForce told before the first signal, while those it goes to can still be described
+   */
+  async endLeftovers(onForce: () => void): Promise<TreeEnd> {
+    if (await this.settled()) return { rounds: [], emptyTime: Date.now(), survivors: [] };
+    onForce();
+    return this.climb();
+  }
+
+  /** Finds processes by the pipes that they hold, where nothing else found them, and ends them, too. */
+  async endHolders(before: TreeEnd, onForce: () => void): Promise<TreeEnd> {
+    if (this.output.ended || (await this.endedWithin(HOLDER_MS))) return before;
+    // What outlived SIGKILL would only outlive it again.
+    const survivors = new Set(before.survivors.map(({ pid }) => pid));
+    const holders = pipeHolders(this.pipes).filter(({ pid }) => !survivors.has(pid));
+    if (holders.length === 0) return before;
+    this.tree.claim(holders);
+    onForce();
+    const end = await this.climb();
+    return { ...end, rounds: [...before.rounds, ...end.rounds] };
+  }
+
+  /**
+   * Reads all pipes to their end.
+   *
+   * @returns whether one was given up because somebody holds it, so that output may be missing
+   */
+  async finishOutput(): Promise<boolean> {
+    while (!this.output.ended) {
+      const left = OUTPUT_SILENCE_MS - this.output.stillFor;
+      if (left <= 0) {
+        this.output.close();
+        return true;
+      }
+      await this.endedWithin(Math.min(left, 1000));
+    }
+    return false;
+  }
+
+  /** Whether the tree empties by itself: readers of a pipeline end a moment later than what they read from. */
+  private async settled(): Promise<boolean> {
+    const start = performance.now();
+    for (let pause = 1; ; pause = Math.min(pause * 2, 25)) {
+      if (this.tree.isEmpty()) return true;
+      const passed = performance.now() - start;
+      const over = passed >= LONGEST_SETTLE_MS && !this.output.isFull;
+      if (over || Math.min(this.output.stillFor, passed) >= SETTLE_MS) return false;
+      await sleep(pause);
+    }
+  }
+
+  private climb(): Promise<TreeEnd> {
+    this.ladder = new Ladder(this.tree, this.grace);
+    return this.ladder.climb("SIGTERM");
+  }
+
+  private async endedWithin(ms: number): Promise<boolean> {
+    const waiting = new AbortController();
+    await Promise.race([this.output.whenEnded(), sleep(ms, waiting.signal)]);
+    waiting.abort();
+    return this.output.ended;
+  }
+}

@@ -1,0 +1,103 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { sleep } from "../../../base/clock.ts";
+import { type SignalRound, SignalRoundSchema } from "../../../gen/belay/v1/job_pb.ts";
+import { identity } from "../tree/deliver.ts";
+import type { ProcessEntry } from "../tree/proc.ts";
+import type { ProcessTree } from "../tree/tree.ts";
+
+/** How long SIGKILL is repeated before the survivors are named: only uninterruptible sleep outlasts it. */
+const SWEEP_MS = 5000;
+/** A process that has nothing to tidy up ends within this time of its signal: nothing else is worth doing meanwhile. */
+const AT_ONCE_MS = 1;
+/** A little longer the tree is looked at in each turn of the event loop. */
+const SOON_MS = 3;
+/** Longest pause between two looks at the tree while it is given time to end. */
+const LONGEST_LOOK_MS = 50;
+/** Rounds kept in the evidence; a fork loop can make many. */
+const MOST_ROUNDS = 50;
+
+/** How a tree came to its end. */
+export interface TreeEnd {
+  /** Each signal that reached a process, in order; SIGKILL with the processes that had not been sent it before. */
+  readonly rounds: SignalRound[];
+  /** When nothing was left, milliseconds since the Unix epoch. Undefined: some survived. */
+  readonly emptyTime: number | undefined;
+  readonly survivors: ProcessEntry[];
+}
+
+/**
+ * Ends every process of a tree: stop signal → grace → SIGKILL, repeated until none is left. The grace period may be
+ * shortened while it runs.
+ */
+export class Ladder {
+  private readonly tree: ProcessTree;
+  private deadline: number;
+  private wake = new AbortController();
+
+  /** @param grace milliseconds from now to SIGKILL; 0: at once */
+  constructor(tree: ProcessTree, grace: number) {
+    this.tree = tree;
+    this.deadline = performance.now() + grace;
+  }
+
+  /** Brings SIGKILL forward, never back. */
+  shorten(grace: number): void {
+    this.deadline = Math.min(this.deadline, performance.now() + grace);
+    this.look();
+  }
+
+  /** Has the tree looked at now, because something has ended. */
+  look(): void {
+    this.wake.abort();
+  }
+
+  async climb(stopSignal: NodeJS.Signals): Promise<TreeEnd> {
+    const rounds: SignalRound[] = [];
+    const note = (signal: string, time: number, processes: number): void => {
+      if (processes === 0 || rounds.length >= MOST_ROUNDS) return;
+      rounds.push(create(SignalRoundSchema, { signal, sendTime: timestampFromMs(time), processes }));
+    };
+    if (performance.now() < this.deadline) {
+      const time = Date.now();
+      note(stopSignal, time, this.tree.signal(stopSignal, "wake"));
+      this.tree.thaw();
+      if (await this.emptyBefore(() => this.deadline)) return { rounds, emptyTime: Date.now(), survivors: [] };
+    }
+    const killed = new Set<string>();
+    const giveUp = performance.now() + SWEEP_MS;
+    for (let pause = 1; performance.now() < giveUp; pause = Math.min(pause * 2, 20)) {
+      if (this.tree.isEmpty()) return { rounds, emptyTime: Date.now(), survivors: [] };
+      const time = Date.now();
+      // One that is killed already and takes its time to die is no news.
+      const fresh = this.tree
+        .kill()
+        .map(identity)
+        .filter((id) => !killed.has(id));
+      for (const id of fresh) killed.add(id);
+      note("SIGKILL", time, fresh.length);
+      const until = performance.now() + pause;
+      if (await this.emptyBefore(() => until)) return { rounds, emptyTime: Date.now(), survivors: [] };
+    }
+    const survivors = this.tree.members();
+    return { rounds, emptyTime: survivors.length === 0 ? Date.now() : undefined, survivors };
+  }
+
+  private async emptyBefore(deadline: () => number): Promise<boolean> {
+    const start = performance.now();
+    for (let pause = 1; ; ) {
+      if (this.tree.isEmpty()) return true;
+      const now = performance.now();
+      const left = deadline() - now;
+      if (left <= 0) return false;
+      if (now < start + AT_ONCE_MS) continue;
+      if (now < start + SOON_MS) {
+        await new Promise((resolve) => setImmediate(resolve));
+        continue;
+      }
+      if (this.wake.signal.aborted) this.wake = new AbortController();
+      await sleep(Math.min(pause, left), this.wake.signal);
+      pause = Math.min(pause * 1.5, LONGEST_LOOK_MS);
+    }
+  }
+}

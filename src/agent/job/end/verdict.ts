@@ -1,0 +1,96 @@
+import { EndReason, JobState, Outcome } from "../../../gen/belay/v1/job_pb.ts";
+import type { Step } from "../compile-spec.ts";
+import type { ExitStatus } from "../start/spawn.ts";
+import type { SpawnProblem } from "../start/spawn-problem.ts";
+import type { EndOrder } from "../types.ts";
+
+/** How a job ended: the part of its result that is decided once. */
+export interface Verdict {
+  readonly outcome: Outcome;
+  readonly reason: EndReason;
+  readonly message: string;
+  /** Number of the step that decided. 0: none was started. */
+  readonly step: number;
+  readonly exit?: ExitStatus | undefined;
+  readonly problem?: SpawnProblem;
+}
+
+/** What is known besides the exit status of the deciding step. */
+export interface Circumstances {
+  /** Processes of the job that were killed for want of memory. Undefined: the job is not counted by itself. */
+  readonly oomKills: number | undefined;
+  /** The same in the cgroup that the job shares with the agent. Undefined: that is not counted, either. */
+  readonly oomKillsAround: number | undefined;
+  /** Signals that signal commands have sent. */
+  readonly signalsSent: ReadonlySet<string>;
+}
+
+/** The verdict on a step that ended with nobody having ordered it. */
+export function naturalVerdict(step: Step, exit: ExitStatus, circumstances: Circumstances): Verdict {
+  const what = describeStep(step);
+  const base = { step: step.number, exit };
+  if (exit.code === 0) {
+    return { ...base, outcome: Outcome.SUCCEEDED, reason: EndReason.EXITED, message: `${what} exited with code 0` };
+  }
+  const how = exit.signal === undefined ? `exited with code ${exit.code}` : `was ended by ${exit.signal}`;
+  const failed = { ...base, outcome: Outcome.FAILED };
+  if ((circumstances.oomKills ?? 0) > 0) {
+    const message = `${what} ${how}: the kernel ran out of memory for the job and killed ${processes(circumstances.oomKills ?? 0)} of it`;
+    return { ...failed, reason: EndReason.OOM_KILLED, message };
+  }
+  // Others may be in the shared cgroup, so there it takes both: a count that rose, and an end that fits.
+  const killed = exit.signal === "SIGKILL" || exit.code === 137;
+  if (killed && circumstances.oomKills === undefined && (circumstances.oomKillsAround ?? 0) > 0) {
+    const message = `${what} ${how}: the kernel ran out of memory in the cgroup of agent and job, and killed ${processes(circumstances.oomKillsAround ?? 0)} there`;
+    return { ...failed, reason: EndReason.OOM_KILLED, message };
+  }
+  const message = `${what} ${how}${exit.signal === undefined ? "" : sender(exit.signal, circumstances)}`;
+  if (!step.main) return { ...failed, reason: EndReason.SETUP_FAILED, message };
+  return { ...failed, reason: exit.signal === undefined ? EndReason.EXITED : EndReason.SIGNALED, message };
+}
+
+/** The verdict on a step that could not be started. */
+export function spawnVerdict(step: Step, problem: SpawnProblem): Verdict {
+  return {
+    outcome: Outcome.FAILED,
+    reason: step.main ? EndReason.SPAWN_FAILED : EndReason.SETUP_FAILED,
+    message: step.main ? problem.message : `${describeStep(step)}: ${problem.message}`,
+    step: step.number,
+    problem,
+  };
+}
+
+/** The verdict on a job that was ended on an order. */
+export function orderedVerdict(order: EndOrder, step: number, exit: ExitStatus | undefined): Verdict {
+  const failed =
+    order.reason === EndReason.TIMED_OUT ||
+    order.reason === EndReason.AGENT_FAILED ||
+    order.reason === EndReason.UNSPECIFIED;
+  const outcome = failed ? Outcome.FAILED : Outcome.CANCELED;
+  return { outcome, reason: order.reason, message: order.message, step, exit };
+}
+
+/** The state of a job that ended so. */
+export function finalState(outcome: Outcome): JobState {
+  if (outcome === Outcome.SUCCEEDED) return JobState.SUCCEEDED;
+  return outcome === Outcome.CANCELED ? JobState.CANCELED : JobState.FAILED;
+}
+
+/** A step for the beginning of a sentence. */
+export function describeStep(step: Step): string {
+  return step.main ? "Main command" : `Setup step ${step.number} "${step.name}"`;
+}
+
+function processes(count: number): string {
+  return count === 1 ? "1 process" : `${count} processes`;
+}
+
+function sender(signal: string, { oomKills, oomKillsAround, signalsSent }: Circumstances): string {
+  if (signalsSent.has(signal)) return ", which a signal command had sent";
+  if (signal !== "SIGKILL") return "";
+  const cause =
+    oomKills === undefined && oomKillsAround === undefined
+      ? "; whether the machine was out of memory cannot be known here"
+      : "";
+  return `, which the agent did not send${cause}`;
+}

@@ -1,0 +1,98 @@
+import { systemClock } from "../../../base/clock.ts";
+import type { LogStream } from "../../../gen/belay/v1/job_pb.ts";
+import { PipeReader } from "./pipe-reader.ts";
+import type { JobHandlers } from "../types.ts";
+
+/**
+ * Everything the job prints, from all pipes of all steps, in the order of reading. When the taker is full, all pipes
+ * stand still, and so in the end does the job.
+ */
+export class Output {
+  private readonly handlers: Pick<JobHandlers, "output">;
+  private readonly readers = new Set<PipeReader>();
+  private full = false;
+  private readyToGoOn: (() => void)[] = [];
+  private lastMove = performance.now();
+  /** Bytes taken so far. */
+  bytes = 0;
+
+  constructor(handlers: Pick<JobHandlers, "output">) {
+    this.handlers = handlers;
+  }
+
+  /** Whether the taker wants no more at this time. */
+  get isFull(): boolean {
+    return this.full;
+  }
+
+  /** Milliseconds since something moved; a taker that is full is not the job's stillness. */
+  get stillFor(): number {
+    return this.full ? 0 : performance.now() - this.lastMove;
+  }
+
+  add(stream: LogStream, step: number, readEnd: number): void {
+    this.lastMove = performance.now();
+    const reader = new PipeReader(readEnd, (data) => {
+      this.lastMove = performance.now();
+      this.bytes += data.length;
+      if (this.handlers.output(stream, step, data, systemClock.unixNano())) return true;
+      this.stop();
+      return false;
+    });
+    this.readers.add(reader);
+    if (this.full) reader.pause();
+    void reader.closed.then(() => this.readers.delete(reader));
+  }
+
+  resume(): void {
+    if (!this.full) return;
+    this.full = false;
+    this.lastMove = performance.now();
+    for (const reader of this.readers) reader.resume();
+    for (const go of this.readyToGoOn.splice(0)) go();
+  }
+
+  /** Whether every pipe has come to its end. */
+  get ended(): boolean {
+    return [...this.readers].every((reader) => reader.ended);
+  }
+
+  /** Resolves when every pipe has come to its end. */
+  async whenEnded(): Promise<void> {
+    await Promise.all([...this.readers].map((reader) => reader.closed));
+  }
+
+  /** Takes all that the pipes hold at this moment, waiting for the taker where it is full. */
+  async drain(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const full = [...this.readers].some((reader) => reader.drain() === "full");
+      if (!full || signal.aborted) return;
+      await this.roomAgain(signal);
+    }
+  }
+
+  /** Stops reading for good; what is still in the pipes is lost. */
+  close(): void {
+    for (const reader of this.readers) reader.close();
+  }
+
+  private stop(): void {
+    this.full = true;
+    for (const reader of this.readers) reader.pause();
+  }
+
+  private roomAgain(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      if (!this.full || signal.aborted) {
+        resolve();
+        return;
+      }
+      const done = (): void => {
+        signal.removeEventListener("abort", done);
+        resolve();
+      };
+      signal.addEventListener("abort", done, { once: true });
+      this.readyToGoOn.push(done);
+    });
+  }
+}

@@ -1,0 +1,89 @@
+import { spawn } from "node:child_process";
+import fs from "node:fs";
+import { raiseOomScore } from "../tree/oom-score.ts";
+import { checkWorkingDirectory, findExecutable } from "./executable.ts";
+import { readProcess } from "../tree/proc.ts";
+import { problemOf, SpawnProblem } from "./spawn-problem.ts";
+import type { ProcessTree } from "../tree/tree.ts";
+
+/** How a process ended. Exactly one is set. */
+export interface ExitStatus {
+  readonly code: number | undefined;
+  readonly signal: NodeJS.Signals | undefined;
+  /** Milliseconds since the Unix epoch. */
+  readonly time: number;
+}
+
+/** A step's own process. */
+export interface SpawnedProcess {
+  readonly pid: number;
+  readonly exited: Promise<ExitStatus>;
+  /** How it ended, once it has. */
+  exit: ExitStatus | undefined;
+  /** Whether it has ended by itself, taken note of or not. */
+  hasEnded(): boolean;
+}
+
+/** What is to be started. */
+export interface SpawnOptions {
+  readonly argv: readonly string[];
+  readonly cwd: string;
+  readonly environment: Record<string, string>;
+  /** Write ends of pipes. They stay the caller's. */
+  readonly stdout: number;
+  readonly stderr: number;
+  readonly tree: ProcessTree;
+}
+
+/**
+ * Starts a program: stdin is /dev/null, it leads a session and process group of its own, and it belongs to the tree
+ * from its first instruction.
+ */
+export async function spawnStep(options: SpawnOptions): Promise<SpawnedProcess | SpawnProblem> {
+  const { argv, cwd, environment, tree } = options;
+  const name = argv[0] ?? "";
+  const badDirectory = checkWorkingDirectory(cwd);
+  if (badDirectory !== undefined) return badDirectory;
+  const file = findExecutable(name, cwd, environment["PATH"]);
+  if (file instanceof SpawnProblem) return file;
+  let child: ReturnType<typeof spawn>;
+  try {
+    child = tree.start(() =>
+      raiseOomScore(() =>
+        spawn(file, argv.slice(1), {
+          argv0: name,
+          cwd,
+          env: environment,
+          detached: true,
+          stdio: ["ignore", options.stdout, options.stderr],
+        }),
+      ),
+    );
+  } catch (error) {
+    // Node throws some errors of exec and emits others.
+    return problemOf(error, file);
+  }
+  const { pid } = child;
+  if (pid === undefined) {
+    return new Promise((resolve) => child.once("error", (error) => resolve(problemOf(error, file))));
+  }
+  child.on("error", () => undefined);
+  tree.adopt(pid);
+  const spawned: SpawnedProcess = {
+    pid,
+    exit: undefined,
+    exited: new Promise((resolve) => {
+      child.once("exit", (code, signal) => {
+        tree.reaped();
+        spawned.exit = { code: code ?? undefined, signal: signal ?? undefined, time: Date.now() };
+        resolve(spawned.exit);
+      });
+    }),
+    hasEnded: () => {
+      if (spawned.exit !== undefined) return true;
+      const entry = fs.existsSync("/proc/self/stat") ? readProcess(pid) : undefined;
+      return entry !== undefined && (entry.state === "Z" || entry.state === "X");
+    },
+  };
+  return spawned;
+}

@@ -1,0 +1,135 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import type { Logger } from "../../../base/logger.ts";
+import { PIPE_MODE } from "../start/pipes.ts";
+
+/**
+ * What the watcher runs, in plain POSIX sh (dash, bash, busybox). It sleeps in `read` until its pipe tells it something
+ * or closes. A close without "end" before it means that the agent is dead, whatever killed it; then the job's processes
+ * are killed until none is found, and its cgroup and temporary files are removed.
+ *
+ * $1 cookie  $2 the job's cgroup or nothing  $3 directory of temporary files  $4 the job's v1 memory cgroup or nothing
+ * $5... pipes to be made before anything else
+ */
+const SCRIPT = `
+trap '' HUP INT QUIT TERM TSTP TTIN TTOU USR1 USR2 PIPE
+cookie=$1 cg=$2 dir=$3 memory=$4 groups=
+shift 4
+[ $# -gt 0 ] && mkfifo -m ${PIPE_MODE} "$@"
+while read -r verb word; do
+  case $verb in
+    groups) groups=$word ;;
+    end) exit 0 ;;
+  esac
+done
+round=0
+while [ "$round" -lt 400 ]; do
+  left=
+  [ -n "$cg" ] && [ -e "$cg/cgroup.kill" ] && echo 1 > "$cg/cgroup.kill"
+  IFS=,
+  for group in $groups; do kill -KILL "-$group"; done
+  IFS='
+'
+  for file in $(grep -lszF -e "$cookie" /proc/[0-9]*/environ || grep -lsF -e "$cookie" /proc/[0-9]*/environ); do
+    pid=\${file#/proc/} pid=\${pid%/environ}
+    kill -s KILL "$pid" && left=1
+  done
+  if [ -n "$cg" ] && [ -d "$cg" ]; then
+    rmdir "$cg"/*/*/ "$cg"/*/
+    rmdir "$cg" || left=1
+  fi
+  if [ -n "$memory" ] && [ -d "$memory" ]; then rmdir "$memory" || left=1; fi
+  [ -z "$left" ] && break
+  round=$((round + 1))
+  if [ "$round" -lt 100 ]; then sleep 0.02; else sleep 1; fi
+done
+rm -rf "$dir"
+`;
+
+/** How often a watcher that was killed is replaced. */
+const MOST_RESTARTS = 10;
+
+/** What a watcher has to know. */
+export interface WatcherOptions {
+  readonly cookie: string;
+  /** Empty: none. */
+  readonly cgroup: string;
+  /** Empty: none. */
+  readonly memoryCgroup: string;
+  /** Removed when the agent dies. */
+  readonly directory: string;
+  /** Paths of pipes that it makes when it starts. */
+  readonly pipes: readonly string[];
+  readonly environment: Record<string, string>;
+  readonly logger: Logger;
+}
+
+/**
+ * A process that outlives the agent, to end the job when the agent has died.
+ *
+ * It is in a session of its own, out of reach of the job's signals and the terminal's, and not in the job's cgroup.
+ */
+export class Watcher {
+  private child: ChildProcess;
+  private groups: readonly number[] = [];
+  private restarts = 0;
+  private closed = false;
+  private readonly options: WatcherOptions;
+
+  constructor(options: WatcherOptions) {
+    this.options = options;
+    this.child = this.spawn(options.pipes);
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0;
+  }
+
+  /** Tells which process groups are the job's at this time. */
+  setGroups(groups: readonly number[]): void {
+    this.groups = groups;
+    this.child.stdin?.write(`groups ${groups.join(",")}\n`);
+  }
+
+  /** Lets it go without doing anything. Resolves when it is gone. */
+  async close(): Promise<void> {
+    this.closed = true;
+    const { child } = this;
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const exit = once(child, "exit");
+    child.ref();
+    child.stdin?.end("end\n");
+    await exit;
+  }
+
+  private spawn(pipes: readonly string[]): ChildProcess {
+    const { cookie, cgroup, memoryCgroup, directory, environment } = this.options;
+    const args = ["-c", SCRIPT, "belay-watcher", cookie, cgroup, directory, memoryCgroup, ...pipes];
+    const child = spawn("/bin/sh", args, {
+      cwd: "/",
+      detached: true,
+      env: environment,
+      stdio: ["pipe", "ignore", "ignore"],
+    });
+    // Neither the process nor its pipe keeps the agent from ending.
+    child.unref();
+    (child.stdin as unknown as { unref(): void } | null)?.unref();
+    child.stdin?.on("error", () => undefined);
+    child.once("error", () => this.lost());
+    child.once("exit", () => this.lost());
+    return child;
+  }
+
+  /** Someone killed it; the job is to be watched all the same. */
+  private lost(): void {
+    if (this.closed) return;
+    if (this.restarts >= MOST_RESTARTS) {
+      this.options.logger.error("The job's watcher cannot be kept alive: if the agent dies now, the job lives on");
+      return;
+    }
+    this.restarts += 1;
+    this.options.logger.warn("The job's watcher ended; starting another one");
+    this.child = this.spawn([]);
+    this.setGroups(this.groups);
+  }
+}

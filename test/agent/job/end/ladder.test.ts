@@ -1,0 +1,65 @@
+import { describe, expect, it } from "vitest";
+import { Ladder, type TreeEnd } from "../../../../src/agent/job/end/ladder.ts";
+import { type ProcessEntry, readProcess } from "../../../../src/agent/job/tree/proc.ts";
+import type { ProcessTree } from "../../../../src/agent/job/tree/tree.ts";
+
+/** A tree of which one process, in truth our own, is never killed; where processes can be frozen, see survivors.test. */
+class Immortal {
+  readonly sent: string[] = [];
+  protected member = readProcess(process.pid) as ProcessEntry;
+
+  members(): ProcessEntry[] {
+    return [this.member];
+  }
+  isEmpty(): boolean {
+    return false;
+  }
+  signal(signal: string): number {
+    this.sent.push(signal);
+    return 1;
+  }
+  kill(): ProcessEntry[] {
+    this.signal("SIGKILL");
+    return this.members();
+  }
+  thaw(): void {}
+}
+
+/** A tree whose one process is another one after each SIGKILL, with the same pid. */
+class Reborn extends Immortal {
+  override kill(): ProcessEntry[] {
+    const killed = super.kill();
+    this.member = { ...this.member, startTime: this.member.startTime + 1 };
+    return killed;
+  }
+}
+
+async function climb(tree: Immortal): Promise<TreeEnd> {
+  const ladder = new Ladder(tree as Partial<ProcessTree> as ProcessTree, 3_600_000);
+  const climbed = ladder.climb("SIGUSR1");
+  ladder.shorten(0);
+  return await climbed;
+}
+
+describe("A ladder", () => {
+  it.concurrent("repeats SIGKILL for five seconds at what does not end, notes it once, and names it", async () => {
+    const tree = new Immortal();
+    const start = performance.now();
+    const end = await climb(tree);
+    expect(performance.now() - start).toBeGreaterThan(4_900);
+    expect(end.emptyTime).toBeUndefined();
+    expect(end.survivors).toEqual(tree.members());
+    expect(tree.sent.slice(0, 3)).toEqual(["SIGUSR1", "SIGKILL", "SIGKILL"]);
+    expect(end.rounds.map(({ signal, processes }) => [signal, processes])).toEqual([
+      ["SIGUSR1", 1],
+      ["SIGKILL", 1],
+    ]);
+  });
+
+  it.concurrent("notes each round that met somebody new, but no more than fifty", async () => {
+    const tree = new Reborn();
+    const end = await climb(tree);
+    expect(tree.sent.length).toBeGreaterThan(50);
+    expect(end.rounds.map(({ signal }) => signal)).toEqual(tree.sent.slice(0, 50));
+  });
+});
