@@ -24,7 +24,7 @@ import { makeSpool } from "./report/make-spool.ts";
 import { MetricsLoop } from "./report/metrics-loop.ts";
 import { OutputPath } from "./report/output-path.ts";
 import { Report } from "./report/report.ts";
-import { Said } from "./said/said.ts";
+import { MetricsFile } from "./job-metrics/metrics-file.ts";
 import { CommandDesk } from "./session/command-desk.ts";
 import { Session } from "./session/session.ts";
 import { statusReport } from "./status.ts";
@@ -48,7 +48,7 @@ class Agent {
   private readonly session: Session;
   private readonly desk: CommandDesk;
   private readonly prepared: PreparedJob;
-  private readonly said: Said;
+  private readonly metricsFile: MetricsFile;
   private readonly leftBehind: LeftBehind;
   private readonly over = new AbortController();
   private job: Job | undefined;
@@ -67,7 +67,7 @@ class Agent {
       environment: options.environment ?? process.env,
       logger: options.logger ?? silentLogger,
     });
-    this.said = new Said(this.prepared.directory);
+    this.metricsFile = new MetricsFile(this.prepared.directory);
     const logger = options.logger ?? silentLogger;
     const sessionId = uuidv7();
     const agent = agentInfo(options.labels ?? {}, this.prepared);
@@ -168,7 +168,7 @@ class Agent {
 
   /** The last of all. */
   private async giveBack(): Promise<void> {
-    await this.said.end();
+    await this.metricsFile.end();
     await this.prepared.close();
     await this.report.spool.close();
   }
@@ -203,7 +203,7 @@ class Agent {
         spec,
         environment,
         traceEnvironment: traceEnvironment(welcome.traceParent, spec),
-        ownEnvironment: { ...output.environment, ...this.said.environment },
+        ownEnvironment: { ...output.environment, ...this.metricsFile.environment },
         containment: options.containment ?? "auto",
         logger: options.logger ?? silentLogger,
         prepared: this.prepared,
@@ -212,7 +212,7 @@ class Agent {
         state: (state, message) => report.state(state, message),
         stepStarted: (step) => {
           output.flush();
-          this.said.begin(said);
+          this.metricsFile.begin(said);
           step.argv = step.argv.map((arg) => output.text(arg));
           report.event({ case: "stepStarted", value: step });
           if (step.main) main = step.step;
@@ -228,9 +228,9 @@ class Agent {
           this.discarded += data.length;
           return true;
         },
-        stepOver: () => this.said.settle(),
+        stepOver: () => this.metricsFile.settle(),
         outputEnded: async () => {
-          await this.said.end();
+          await this.metricsFile.end();
           output.end();
         },
       },

@@ -1,5 +1,5 @@
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { textWidth } from "../../src/cli/render/text-width.ts";
+import { textWidth } from "../../src/cli/terminal/text-width.ts";
 import { JobState } from "../../src/gen/belay/v1/job_pb.ts";
 import { belayEnds, TrackerProcess } from "../helpers/cli.ts";
 import { Fleet } from "../helpers/fleet.ts";

@@ -6,7 +6,7 @@ import type { Spool } from "./spool.ts";
 
 /** Events that may wait for delivery before samples are left out: hours of them at the usual interval. */
 const SAMPLES_LIMIT = 5000;
-/** The same for what the job says about itself, which comes less often the more is waiting: see said/pace.ts. */
+/** The same for what the job says about itself, which comes less often the more is waiting: see job-metrics/pace.ts. */
 const JOB_METRICS_LIMIT = 10_000;
 
 /** Makes the lane of events: numbers and encodes each as it happens. */

@@ -6,7 +6,7 @@ import { allDropped, assignSums, copySums, endOf, join, type LogSums, noSums } f
 import { ReadBack, type Unreadable } from "./read-back.ts";
 import { Segment } from "./segment.ts";
 import type { LaneName, RecordFacts } from "./spool.ts";
-import { addSpan, addSpansOf, emptyFrame, gapFrame, spansBetween } from "./stand-in.ts";
+import { addSpan, addSpansOf, emptyFrame, gapFrame, spansBetween } from "./gap-record.ts";
 
 /** What a lane shares with the other. */
 export interface LaneHost {

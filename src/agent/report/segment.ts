@@ -1,6 +1,6 @@
 import type { SegmentFile } from "./disk/segment-file.ts";
 import { type LogSums, noSums } from "./log-sums.ts";
-import type { Span } from "./stand-in.ts";
+import type { Span } from "./gap-record.ts";
 
 /**
  * A run of consecutive records of one lane: the unit that is written to one file, dropped, and forgotten.

@@ -27,7 +27,7 @@ import { dial, type Dialed, MAX_MESSAGE_BYTES } from "./dial.ts";
 import { endAfter, endUnadmitted, type SessionEnd } from "./session-end.ts";
 import { StallMeter } from "./stall-meter.ts";
 import { Stream, type StreamEnd } from "./stream.ts";
-import { Way } from "./way.ts";
+import { Route } from "./route.ts";
 
 /** A tracker that has committed everything but sends no Receipt within this time will not send one. Milliseconds. */
 const RECEIPT_PATIENCE = 5000;
@@ -111,7 +111,7 @@ export class Session {
   private readonly admit: PromiseWithResolvers<Welcome>;
   private readonly options: SessionOptions;
   private readonly stalls: StallMeter;
-  private readonly way: Way;
+  private readonly route: Route;
   private readonly closing = new AbortController();
   private current: SessionState;
   private stream: Stream | undefined;
@@ -136,9 +136,9 @@ export class Session {
     this.admitted = this.admit.promise;
     this.admitted.catch(() => undefined);
     this.stalls = new StallMeter(options.clock);
-    this.way = new Way(options.addresses, options.clock, ({ text }) => {
+    this.route = new Route(options.addresses, options.clock, ({ text }) => {
       // What is being dialed waits for the kernel to repeat its SYN, which may take longer than starting anew.
-      this.stream?.destroy(`The way to "${text}" is open again`);
+      this.stream?.destroy(`The route to "${text}" is open again`);
     });
     this.current = { kind: "dialing", address: options.addresses[0]?.text ?? "" };
     options.spool.onPush = () => this.pumpSoon();
@@ -170,7 +170,7 @@ export class Session {
     deadline?.cancel();
     this.receiptTimer?.cancel();
     this.stalls.stop();
-    this.way.stop();
+    this.route.stop();
     this.setState({ kind: "closed", end });
     this.admit.reject("error" in end ? end.error : new BelayError("STOPPED", "why" in end ? end.why : "It has ended"));
     if (end.kind === "fenced") this.options.handlers.fenced(end.error.message);
@@ -213,7 +213,7 @@ export class Session {
 
   private async makeStreams(): Promise<SessionEnd> {
     for (;;) {
-      const address = this.way.next();
+      const address = this.route.next();
       this.setState({ kind: "dialing", address: address.text });
       const end = await this.oneStream(address);
       const over = this.judge(end, address);
@@ -246,7 +246,7 @@ export class Session {
       hello: () => this.hello(),
       heartbeat: (nonce) => this.heartbeat(nonce),
       connected: () => {
-        this.way.connected();
+        this.route.connected();
         if (this.current.kind === "dialing") this.setState({ kind: "greeting", address: address.text });
       },
       welcome: (welcome) => this.welcome(welcome, address.text),
@@ -327,10 +327,10 @@ export class Session {
 
   private async waitAfter(end: StreamEnd, address: TrackerAddress): Promise<void> {
     const { clock, handlers } = this.options;
-    const delay = this.way.failed(end, address);
+    const delay = this.route.failed(end, address);
     if (this.welcomed || this.streams === 1) handlers.lost(end.message, delay);
     this.setState({ kind: "waiting", until: clock.now() + delay, why: end.message });
-    await this.way.wait(delay, this.closing.signal);
+    await this.route.wait(delay, this.closing.signal);
   }
 
   private timeOut(): void {

@@ -17,7 +17,7 @@ import {
 } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { Spool } from "../report/spool.ts";
 import type { Call, Dialed } from "./dial.ts";
-import { plainWords } from "./plain-words.ts";
+import { statusText } from "./status-text.ts";
 import { SendLoop } from "./send-loop.ts";
 import { MAX_WINDOW } from "./window.ts";
 
@@ -133,8 +133,8 @@ export class Stream {
     if (code === status.OK) this.finish(code, "The tracker ended the stream");
     // grpc-js takes the first letters of a page for the length of a message, which is then too long.
     else if (this.wrongType !== undefined && code === status.RESOURCE_EXHAUSTED) {
-      this.finish(status.UNKNOWN, plainWords("", this.wrongType));
-    } else this.finish(code, plainWords(details, this.wrongType));
+      this.finish(status.UNKNOWN, statusText("", this.wrongType));
+    } else this.finish(code, statusText(details, this.wrongType));
   }
 
   private receive({ payload }: OpenSessionResponse): void {
@@ -210,7 +210,7 @@ export class Stream {
   private expectWelcome(): void {
     this.timer = this.clock.after(WELCOME_DEADLINE, () => {
       const waited = `The tracker did not welcome the agent within ${formatDuration(WELCOME_DEADLINE)}`;
-      this.finish(status.DEADLINE_EXCEEDED, this.wrongType === undefined ? waited : plainWords("", this.wrongType));
+      this.finish(status.DEADLINE_EXCEEDED, this.wrongType === undefined ? waited : statusText("", this.wrongType));
     });
   }
 

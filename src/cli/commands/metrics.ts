@@ -17,14 +17,14 @@ import type { Io } from "../io.ts";
 import { jobArgument, onlyJob, presentJob } from "../job-argument.ts";
 import { moment } from "../moment-flag.ts";
 import { asciiOnly } from "../render/charset.ts";
-import { InPlace } from "../render/in-place.ts";
+import { InPlace } from "../terminal/in-place.ts";
 import { jsonLine } from "../render/json.ts";
 import type { CsvKind } from "../render/metrics/csv.ts";
 import { csvHeader, csvRows } from "../render/metrics/csv.ts";
 import { metricLines } from "../render/metrics/lines.ts";
 import { Series } from "../render/metrics/series.ts";
 import { metricsView } from "../render/metrics/view.ts";
-import { styleOf } from "../render/style.ts";
+import { styleOf } from "../terminal/style.ts";
 import { wrap } from "../render/wrap.ts";
 
 /** Points that a chart is asked for, unless told otherwise: more than any terminal has columns. */

@@ -1,11 +1,11 @@
 import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import { progressBar } from "../render/progress-bar.ts";
 import { hasEnded, stateName } from "../render/state.ts";
-import { cutText, fitText, textWidth } from "../render/text-width.ts";
+import { cutText, fitText, textWidth } from "../terminal/text-width.ts";
 import { timeLeft } from "../render/time-left.ts";
 import { compactAge, compactCores, compactDuration, compactShare, compactSize } from "./compact.ts";
-import type { Ink, Span } from "./line.ts";
-import { span } from "./line.ts";
+import type { Ink, Span } from "../terminal/line.ts";
+import { span } from "../terminal/line.ts";
 import type { Sort } from "./order.ts";
 import type { Row } from "./row.ts";
 

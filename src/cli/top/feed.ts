@@ -11,7 +11,7 @@ import { hasEnded } from "../render/state.ts";
 import { inParallel } from "./in-parallel.ts";
 import type { JobSet } from "./job-set.ts";
 import { readLastLine } from "./last-line.ts";
-import { within } from "./within.ts";
+import { within } from "../terminal/within.ts";
 import type { LinkState } from "./link-state.ts";
 import type { Output, Row } from "./row.ts";
 

@@ -1,6 +1,6 @@
-import { textWidth } from "../render/text-width.ts";
-import type { Line, Span } from "./line.ts";
-import { edges, line, span } from "./line.ts";
+import { textWidth } from "../terminal/text-width.ts";
+import type { Line, Span } from "../terminal/line.ts";
+import { edges, line, span } from "../terminal/line.ts";
 import type { Ui } from "./ui.ts";
 
 /** Keys and what they do, as the last line shows them; as many as there is room for. */

@@ -1,5 +1,5 @@
-import type { Line } from "./line.ts";
-import { line, span } from "./line.ts";
+import type { Line } from "../terminal/line.ts";
+import { line, span } from "../terminal/line.ts";
 
 /** Every key, for the help on the screen and for `--help`. */
 export const KEYS: readonly (readonly [keys: string, does: string])[] = [

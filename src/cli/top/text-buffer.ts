@@ -4,8 +4,8 @@ import type { LogChunk } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { LogStream } from "../../gen/belay/v1/job_pb.ts";
 import { clean } from "../render/clean.ts";
 import { gapText } from "../render/log-printer.ts";
-import type { Line } from "./line.ts";
-import { line, span } from "./line.ts";
+import type { Line } from "../terminal/line.ts";
+import { line, span } from "../terminal/line.ts";
 
 /** Lines that can be scrolled back to. */
 const MAX_LINES = 10_000;

@@ -1,20 +1,15 @@
-import { cutText, glyphs, textWidth } from "../render/text-width.ts";
+import type { Size } from "../terminal/terminal.ts";
+import { cutText, glyphs, textWidth } from "../terminal/text-width.ts";
 import type { CellContext, Column } from "./columns.ts";
 import { cellsOfRow, columnsFor } from "./columns.ts";
 import { footerLine } from "./footer.ts";
 import type { HeaderFacts } from "./header.ts";
 import { headerLines } from "./header.ts";
 import { helpLines } from "./help.ts";
-import type { Line, Span } from "./line.ts";
-import { line, span } from "./line.ts";
+import type { Line, Span } from "../terminal/line.ts";
+import { line, span } from "../terminal/line.ts";
 import type { Row } from "./row.ts";
 import type { Place } from "./ui.ts";
-
-/** A screen's size, in characters. */
-export interface Size {
-  readonly columns: number;
-  readonly rows: number;
-}
 
 /** A picture of the whole screen, line by line. */
 export interface Picture {

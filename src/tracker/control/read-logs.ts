@@ -7,7 +7,7 @@ import type { ReadLogsRequest, ReadLogsResponse } from "../../gen/belay/v1/job_s
 import type { LiveJob } from "../jobs/live-job.ts";
 import { isEnded } from "../jobs/states.ts";
 import type { MessageWriter } from "../net/message-writer.ts";
-import { plainCallKey } from "../net/plain-call.ts";
+import { rawCallKey } from "../net/raw-call.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
 import type { PlacedChunk } from "../store/log/format.ts";
 import type { ControlContext } from "./context.ts";
@@ -53,7 +53,7 @@ export async function* readLogs(
       if (writer === undefined) yield messageOfLogs(answer);
       else if (!writer.writeParts(encodeLogs(answer))) await writer.drained();
       // connect-node has sent the headers now.
-      writer = values.get(plainCallKey)?.writer;
+      writer = values.get(rawCallKey)?.writer;
       scope.check();
     }
     if (last || cursor.isFull) return;

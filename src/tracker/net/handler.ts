@@ -11,7 +11,7 @@ import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
 import { answerCors } from "./cors.ts";
 import { nodeRequestKey, whenOverKey } from "./caller.ts";
-import { isPlainGrpc, type PlainCall, plainCall, plainCallKey } from "./plain-call.ts";
+import { isPlainGrpc, type RawCall, rawCall, rawCallKey } from "./raw-call.ts";
 
 /** A request of either HTTP. */
 export type AnyRequest = IncomingMessage | Http2ServerRequest;
@@ -57,7 +57,7 @@ export function createHandler(
     dropEndlessTimeout(request);
     const contextValues = createContextValues()
       .set(nodeRequestKey, request)
-      .set(plainCallKey, plainCallOf(request, handler.method.methodKind))
+      .set(rawCallKey, rawCallOf(request, handler.method.methodKind))
       .set(whenOverKey, (undo) => whenOver(response, undo));
     // The types know pairs only: a request of one HTTP goes with the response of the same.
     const call = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, contextValues);
@@ -65,9 +65,9 @@ export function createHandler(
   }
 
   /** Streams may carry the output of jobs: whoever serves them may read and write them without connect-node. */
-  function plainCallOf(request: AnyRequest, kind: DescMethod["methodKind"]): PlainCall | undefined {
+  function rawCallOf(request: AnyRequest, kind: DescMethod["methodKind"]): RawCall | undefined {
     if (kind === "unary" || !("stream" in request) || !isPlainGrpc(request.headers)) return undefined;
-    return plainCall(request.stream, options.readMaxBytes ?? 0);
+    return rawCall(request.stream, options.readMaxBytes ?? 0);
   }
 
   /** A request that is not whole in time costs a call, and for HTTP/2 nobody else looks after it. */

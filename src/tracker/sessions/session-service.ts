@@ -21,7 +21,7 @@ import { specProblem } from "../jobs/spec.ts";
 import { stateName } from "../jobs/states.ts";
 import { traceParentForJob } from "../jobs/trace.ts";
 import type { CallerFacts } from "../net/caller.ts";
-import { plainCallKey } from "../net/plain-call.ts";
+import { rawCallKey } from "../net/raw-call.ts";
 import type { Messages } from "./messages.ts";
 import { incoming } from "./messages.ts";
 import { asRefusal } from "./refusal.ts";
@@ -75,7 +75,7 @@ export class SessionService {
     context: HandlerContext,
   ): AsyncGenerator<OpenSessionResponse, void> {
     const { registry, leases, logger } = this.context;
-    const plain = context.values.get(plainCallKey);
+    const plain = context.values.get(rawCallKey);
     const messages = incoming(requests, plain?.reader);
     const hello = await this.readHello(messages);
     const caller = this.context.callerOf(context);

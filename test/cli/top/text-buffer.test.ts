@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
-import { lineText } from "../../../src/cli/top/line.ts";
+import { lineText } from "../../../src/cli/terminal/line.ts";
 import { TextBuffer } from "../../../src/cli/top/text-buffer.ts";
 import { LogStream } from "../../../src/gen/belay/v1/job_pb.ts";
 import { GapReason, GapSchema, LogChunkSchema } from "../../../src/gen/belay/v1/tracker_service_pb.ts";

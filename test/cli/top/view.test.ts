@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { textWidth } from "../../../src/cli/render/text-width.ts";
+import { textWidth } from "../../../src/cli/terminal/text-width.ts";
 import { footerLine } from "../../../src/cli/top/footer.ts";
 import type { Totals } from "../../../src/cli/top/job-set.ts";
-import type { Line } from "../../../src/cli/top/line.ts";
-import { line, lineText, span } from "../../../src/cli/top/line.ts";
+import type { Line } from "../../../src/cli/terminal/line.ts";
+import { line, lineText, span } from "../../../src/cli/terminal/line.ts";
 import type { LinkState } from "../../../src/cli/top/link-state.ts";
 import type { Row } from "../../../src/cli/top/row.ts";
 import type { Ui } from "../../../src/cli/top/ui.ts";

@@ -3,7 +3,7 @@ import { Code } from "@connectrpc/connect";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { MessageReader } from "../../../src/tracker/net/message-reader.ts";
-import { isPlainGrpc } from "../../../src/tracker/net/plain-call.ts";
+import { isPlainGrpc } from "../../../src/tracker/net/raw-call.ts";
 import { framed, type HttpCall, openCall } from "./http-call.ts";
 
 const MAX_BYTES = 300_000;

@@ -1,12 +1,12 @@
 import fs from "node:fs";
 import { Socket } from "node:net";
 import { errnoOf } from "../../../base/errors.ts";
-import { Nap } from "./nap.ts";
+import { ReadDelay } from "./read-delay.ts";
 
 /** As much as a pipe holds. One buffer serves all pipes: what is read is passed on before the next read. */
 const buffer = Buffer.allocUnsafe(64 * 1024);
 
-const nap = new Nap(buffer.length);
+const readDelay = new ReadDelay(buffer.length);
 
 /** What happened when a pipe was read without waiting. */
 export type DrainOutcome =
@@ -47,7 +47,7 @@ export class PipeReader {
         callback: (length, data) => {
           const more = this.take((data as Buffer).subarray(0, length));
           if (!more) this.paused = true;
-          else nap.afterRead(length);
+          else readDelay.afterRead(length);
           return more && !this.paused;
         },
       },

@@ -3,7 +3,7 @@ import { GapReason } from "../../../gen/belay/v1/tracker_service_pb.ts";
 import { addGap, copySums, join, type LogSums, noSums, sumsOf } from "../log-sums.ts";
 import { Segment } from "../segment.ts";
 import type { LaneName } from "../spool.ts";
-import { emptyFrame, gapFrame } from "../stand-in.ts";
+import { emptyFrame, gapFrame } from "../gap-record.ts";
 
 /**
  * Puts a lane together again from the segments that were found: where records are missing between two of them, a

@@ -1,5 +1,5 @@
 import { ROOT } from "./automaton.ts";
-import { Held } from "./held.ts";
+import { HeldBack } from "./held-back.ts";
 import type { Matcher } from "./matcher.ts";
 import { Piece } from "./piece.ts";
 import { Ranges } from "./ranges.ts";
@@ -18,7 +18,7 @@ export type Sink = (data: Uint8Array, readUnixNano: bigint) => boolean;
 export class Redactor {
   private readonly matcherNow: () => Matcher | undefined;
   private readonly sink: Sink;
-  private readonly held = new Held();
+  private readonly held = new HeldBack();
   private readonly ranges = new Ranges();
   private matcher: Matcher | undefined;
   private state = ROOT;

@@ -1,6 +1,6 @@
 import { sparkline } from "../sparkline.ts";
-import type { Style } from "../style.ts";
-import { cutText, textWidth } from "../text-width.ts";
+import type { Style } from "../../terminal/style.ts";
+import { cutText, textWidth } from "../../terminal/text-width.ts";
 import type { Range, Stretch } from "./over-time.ts";
 import { columnsOf } from "./over-time.ts";
 

@@ -3,7 +3,7 @@ import type { Job } from "../../../gen/belay/v1/job_pb.ts";
 import { clean } from "../clean.ts";
 import { progressBar } from "../progress-bar.ts";
 import { hasEnded } from "../state.ts";
-import { cutText, textWidth } from "../text-width.ts";
+import { cutText, textWidth } from "../../terminal/text-width.ts";
 import type { ProgressPoint } from "../time-left.ts";
 import { timeLeft } from "../time-left.ts";
 import { wrap } from "../wrap.ts";

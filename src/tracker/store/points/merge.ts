@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import type { MetricSample } from "../../../gen/belay/v1/job_pb.ts";
 import type { Event } from "../../../gen/belay/v1/tracker_service_pb.ts";
 import { EventSchema } from "../../../gen/belay/v1/tracker_service_pb.ts";
-import { mergeSaid } from "./merge-said.ts";
+import { mergeJobMetrics } from "./merge-job-metrics.ts";
 import { mergeSamples } from "./merge-samples.ts";
 
 /** What a series is of. The numbers are stored. */
@@ -45,5 +45,5 @@ export function mergeEvents(group: readonly Event[], before?: Event): Event {
     return create(EventSchema, { ...last, kind: { case: "metricSample", value } });
   }
   const said = group.flatMap(({ kind }) => (kind.case === "jobMetrics" ? [kind.value] : []));
-  return create(EventSchema, { ...last, kind: { case: "jobMetrics", value: mergeSaid(said) } });
+  return create(EventSchema, { ...last, kind: { case: "jobMetrics", value: mergeJobMetrics(said) } });
 }

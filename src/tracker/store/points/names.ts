@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import type { JobMetrics } from "../../../gen/belay/v1/job_pb.ts";
 import { JobMetricsSchema } from "../../../gen/belay/v1/job_pb.ts";
-import { telling } from "./merge-said.ts";
+import { telling } from "./merge-job-metrics.ts";
 
 /** Names of its own metrics that an attempt may have. Values of further ones are not kept, but counted. */
 export const MAX_NAMES = 256;

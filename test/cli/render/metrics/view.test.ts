@@ -3,8 +3,8 @@ import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { metricsView } from "../../../../src/cli/render/metrics/view.ts";
 import { Series } from "../../../../src/cli/render/metrics/series.ts";
-import { textWidth } from "../../../../src/cli/render/text-width.ts";
-import { styleOf } from "../../../../src/cli/render/style.ts";
+import { textWidth } from "../../../../src/cli/terminal/text-width.ts";
+import { styleOf } from "../../../../src/cli/terminal/style.ts";
 import { JobSchema, JobState } from "../../../../src/gen/belay/v1/job_pb.ts";
 import { ReadMetricsResponseSchema } from "../../../../src/gen/belay/v1/job_service_pb.ts";
 

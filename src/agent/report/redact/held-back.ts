@@ -1,0 +1,51 @@
+/** A part of the stream: bytes that were read at one time. */
+export interface Segment {
+  readonly bytes: Uint8Array;
+  /** Position of its first byte in the stream. */
+  readonly start: number;
+  readonly readUnixNano: bigint;
+}
+
+/**
+ * The end of the stream so far, as far as it may be the beginning of a secret. Never longer than the longest pattern.
+ * Each segment keeps the time at which it was read.
+ */
+export class HeldBack {
+  private segments: Segment[] = [];
+  /** Segments before it are forgotten; they are removed by and by, since removing one moves all others. */
+  private head = 0;
+
+  /** All segments that reach beyond `position`. */
+  *from(position: number): Generator<Segment> {
+    let low = this.head;
+    let high = this.segments.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (endOf(this.segments[middle] as Segment) <= position) low = middle + 1;
+      else high = middle;
+    }
+    for (; low < this.segments.length; low++) yield this.segments[low] as Segment;
+  }
+
+  /** Keeps a copy of bytes that follow those kept already. */
+  keep(bytes: Uint8Array, start: number, readUnixNano: bigint): void {
+    this.segments.push({ bytes: Uint8Array.from(bytes), start, readUnixNano });
+  }
+
+  /** Forgets everything before `position`. */
+  forget(position: number): void {
+    const { segments } = this;
+    while (this.head < segments.length && endOf(segments[this.head] as Segment) <= position) this.head++;
+    if (this.head * 2 >= segments.length) {
+      segments.splice(0, this.head);
+      this.head = 0;
+    }
+    const first = segments[this.head];
+    if (first === undefined || first.start >= position) return;
+    segments[this.head] = { ...first, bytes: first.bytes.subarray(position - first.start), start: position };
+  }
+}
+
+function endOf(segment: Segment): number {
+  return segment.start + segment.bytes.length;
+}

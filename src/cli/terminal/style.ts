@@ -1,0 +1,55 @@
+import { JobState } from "../../gen/belay/v1/job_pb.ts";
+import type { Output } from "../io.ts";
+import { stateName } from "../render/state.ts";
+
+/** Colours of one output; without colours, texts come back as they are. */
+export interface Style {
+  bold(text: string): string;
+  dim(text: string): string;
+  red(text: string): string;
+  green(text: string): string;
+  yellow(text: string): string;
+  cyan(text: string): string;
+  /** The state's name in its colour. */
+  state(state: JobState): string;
+}
+
+/** The colours that an output welcomes. */
+export function styleOf(output: Pick<Output, "color">): Style {
+  const paint = (code: number) => (text: string) => (output.color ? `\u001b[${code}m${text}\u001b[0m` : text);
+  const style = {
+    bold: paint(1),
+    dim: paint(2),
+    red: paint(31),
+    green: paint(32),
+    yellow: paint(33),
+    cyan: paint(36),
+  };
+  return {
+    ...style,
+    state: (state) => {
+      const name = stateName(state);
+      switch (state) {
+        case JobState.SUCCEEDED:
+          return style.green(name);
+        case JobState.FAILED:
+        case JobState.LOST:
+          return style.red(name);
+        case JobState.CANCELED:
+        case JobState.CANCELING:
+        case JobState.PAUSED:
+          return style.yellow(name);
+        case JobState.PENDING:
+          return style.dim(name);
+        default:
+          return style.cyan(name);
+      }
+    },
+  };
+}
+
+/** Width of a text on a terminal, colour sequences not counted. */
+export function widthOf(text: string): number {
+  // eslint-disable-next-line no-control-regex
+  return text.replaceAll(/\u001b\[\d*m/g, "").length;
+}

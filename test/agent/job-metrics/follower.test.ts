@@ -1,0 +1,158 @@
+import fs from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Follower, MOST_NOTE_BYTES } from "../../../src/agent/job-metrics/follower.ts";
+import { MOST_VALUES } from "../../../src/agent/job-metrics/interval.ts";
+import { createMetricsFile } from "../../../src/agent/job-metrics/make-file.ts";
+import { MiB } from "../../../src/base/sizes.ts";
+import type { JobMetrics } from "../../../src/gen/belay/v1/job_pb.ts";
+import { ManualClock } from "../../helpers/manual-clock.ts";
+
+let directory: string;
+let path: string;
+let clock: ManualClock;
+let waiting: number;
+let taking: boolean;
+let events: JobMetrics[];
+let notices: string[];
+let secrets: string[];
+let follower: Follower;
+
+beforeEach(() => {
+  directory = fs.mkdtempSync(join(tmpdir(), "belay-test-"));
+  path = join(directory, "metrics");
+  clock = new ManualClock();
+  waiting = 0;
+  taking = true;
+  events = [];
+  notices = [];
+  secrets = [];
+  follower = new Follower(path, createMetricsFile(path), {
+    metrics: (value) => {
+      if (taking) events.push(value);
+      return taking;
+    },
+    notice: (message) => notices.push(message),
+    text: (value) => secrets.reduce((text, secret) => text.replaceAll(secret, "***"), value),
+    waiting: () => waiting,
+    clock,
+    environment: process.env,
+  });
+});
+afterEach(() => fs.rmSync(directory, { recursive: true, force: true }));
+
+const say = (text: string): void => fs.appendFileSync(path, text);
+const valuesOf = (): number[] => events.flatMap(({ metrics }) => metrics.map(({ value }) => value));
+
+describe("what a job says is passed on", () => {
+  it("once a second at most, and all of it", async () => {
+    for (let i = 0; i < 40; i++) {
+      say(`x=${i}\n`);
+      await follower.look();
+      clock.advance(100);
+    }
+    expect(events).toHaveLength(4);
+    await follower.end();
+    expect(valuesOf()).toEqual(Array.from({ length: 40 }, (_, i) => i));
+    expect(notices).toEqual([]);
+  });
+
+  it("less often, and in as few values, while much waits for the tracker", async () => {
+    waiting = 100_000;
+    say("x=-1\n");
+    await follower.look();
+    for (let minute = 0; minute < 20; minute++) {
+      say(Array.from({ length: 1000 }, (_, i) => `x=${i}\n`).join(""));
+      clock.advance(60_000);
+      await follower.look();
+    }
+    expect(events).toHaveLength(3);
+    expect(valuesOf()).toEqual([-1, 0, 999, 999, 0, 999, 999]);
+    await follower.end();
+    expect(notices).toEqual([expect.stringMatching(/^\d+ values of \$BELAY_METRICS came too fast and were thinned/)]);
+  });
+
+  it("at once when a step ends, and counted when there is no room for it", async () => {
+    say("x=1\n");
+    await follower.settle();
+    say("x=2\nprogress=0.5\n");
+    taking = false;
+    await follower.settle();
+    taking = true;
+    expect(valuesOf()).toEqual([1]);
+    await follower.end();
+    // Progress is what is, not what was: it is said as soon as there is room.
+    expect(events.at(-1)?.progress?.fraction).toBe(0.5);
+    expect(notices).toEqual([expect.stringMatching(/^1 values? of/)]);
+  });
+
+  it("with nothing to pass on, not at all", async () => {
+    await follower.look();
+    say("# nothing\n\n");
+    clock.advance(5000);
+    await follower.look();
+    await follower.end();
+    expect(events).toEqual([]);
+  });
+});
+
+describe("what people read", () => {
+  it("has a long note cut, at a character's edge", async () => {
+    say(`note="x${"€".repeat(200)}"\n`);
+    await follower.end();
+    expect(events[0]?.progress?.note).toBe(`x${"€".repeat(84)}…`);
+    expect(Buffer.byteLength(events[0]?.progress?.note ?? "")).toBe(MOST_NOTE_BYTES);
+  });
+
+  it("is rid of secrets before it is cut", async () => {
+    const secret = "s3cret".repeat(10);
+    secrets.push(secret);
+    say(`note="${"x".repeat(MOST_NOTE_BYTES - 10)}${secret}"\n`);
+    say(`${secret}\n`);
+    await follower.end();
+    expect(events[0]?.progress?.note).toBe(`${"x".repeat(MOST_NOTE_BYTES - 10)}***`);
+    expect(notices).toEqual([
+      'A line of $BELAY_METRICS is skipped: expected name=value, found "***", in "***". More such lines are only counted',
+    ]);
+  });
+
+  it("a bad line with a secret that would be good without it", async () => {
+    secrets.push("x y");
+    say("x y=1\n");
+    await follower.end();
+    expect(notices.join()).not.toContain("x y");
+  });
+});
+
+describe("a job that writes without end", () => {
+  it("is read no further than 2 MiB a look, and thinned to a bounded event", async () => {
+    const lines = Buffer.from("loss=0.25 acc=0.5\n".repeat(400_000));
+    fs.writeFileSync(path, lines);
+    await follower.look();
+    expect(events).toHaveLength(1);
+    expect(events[0]?.metrics.length).toBeLessThanOrEqual(MOST_VALUES);
+    let looks = 1;
+    for (; ; looks++) {
+      clock.advance(1000);
+      await follower.look();
+      if (events.length === looks) break;
+    }
+    expect(looks).toBe(Math.ceil(lines.length / (2 * MiB)));
+    await follower.end();
+    const kept = valuesOf().length;
+    expect(notices).toEqual([expect.stringMatching(new RegExp(`^${800_000 - kept} values`))]);
+  });
+
+  it("faster than it can be read has its oldest lines left out, and none cut in two", async () => {
+    const before = "a=1\n";
+    const hole = 20 * MiB;
+    say(before);
+    await follower.look();
+    fs.truncateSync(path, before.length + hole);
+    say("\nb=2\n");
+    await follower.end();
+    expect(valuesOf()).toEqual([1, 2]);
+    expect(notices[0]).toMatch(/^4\.0 MiB of \$BELAY_METRICS were not read/);
+  });
+});
