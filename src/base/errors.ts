@@ -8,6 +8,7 @@
  * - `JOB_TAKEN`: another session holds the job.
  * - `SUPERSEDED`: a higher attempt of the job exists.
  * - `STOPPED`: the agent was told to stop before the tracker gave it the job; nothing was run.
+ * - `ORDER_REJECTED`: the job cannot do what an order asks, as it stands; the message is the agent's.
  * - `WAIT_TIMED_OUT`: what was waited for did not come in the time given; nothing was stopped by it.
  * - `NOT_FOUND`: the tracker knows no such job.
  * - `STORE`: the tracker's data directory cannot be used.
@@ -23,6 +24,7 @@ export type BelayErrorCode =
   | "JOB_TAKEN"
   | "SUPERSEDED"
   | "STOPPED"
+  | "ORDER_REJECTED"
   | "WAIT_TIMED_OUT"
   | "NOT_FOUND"
   | "STORE"

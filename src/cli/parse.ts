@@ -86,6 +86,8 @@ function optionOf(key: string, flag: Flag<unknown>): Option {
     variableName(key, flag),
   ].join("");
   const option = new Option(flag.value === undefined ? names : `${names} <${flag.value}>`, `${flag.help} (${facts})`);
+  // To commander, `--no-x` takes back `--x`; here it is a flag like any other.
+  option.negate = false;
   if (flag.group !== undefined) option.helpGroup(flag.group);
   if (flag.value !== undefined) {
     option.argParser<string[]>((text, before) => [...(Array.isArray(before) ? before : []), text]);

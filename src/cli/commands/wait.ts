@@ -5,6 +5,7 @@ import { JobSchema, JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { JobClient } from "../client/client.ts";
 import { clientFlags, clientOf, jsonFlag } from "../client/flags.ts";
 import { watchJob } from "../client/resume.ts";
+import { withTimeLimit } from "../client/time-limit.ts";
 import type { Command } from "../command.ts";
 import { command } from "../command.ts";
 import { EXIT_BELAY, EXIT_CODES_HELP, exitCodeOfResult } from "../exit-codes.ts";
@@ -43,7 +44,7 @@ export const wait: Command = command({
     const watched = watch(client, jobId, io, (job) => {
       latest = job;
     });
-    const job = await within(watched, flags.timeout, () => {
+    const job = await withTimeLimit(watched, flags.timeout, () => {
       const state = latest === undefined ? "" : `: it is ${stateName(latest.state)}`;
       return `Job "${jobId}" has not ended within ${formatDuration(flags.timeout ?? 0)}${state}`;
     });
@@ -67,19 +68,4 @@ async function watch(client: JobClient, jobId: string, io: Io, see: (job: Job) =
     lost = job.state === JobState.LOST;
   }
   throw new BelayError("INTERNAL", `The tracker's stream of job "${jobId}" ended before the job`);
-}
-
-async function within<T>(promise: Promise<T>, ms: number | undefined, message: () => string): Promise<T> {
-  if (ms === undefined || ms === 0) return promise;
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new BelayError("WAIT_TIMED_OUT", message())), Math.min(ms, 2 ** 31 - 1));
-  });
-  // The watch goes down with the client when the time is up.
-  promise.catch(() => undefined);
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

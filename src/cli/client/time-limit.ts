@@ -1,0 +1,22 @@
+import { BelayError } from "../../base/errors.ts";
+
+/**
+ * Waits for a promise, but not longer than some milliseconds. Undefined or 0: there is no limit. What the promise
+ * stands for goes on; it ends with the client that it uses.
+ *
+ * @param message says what was waited for and how it stands
+ * @throws BelayError `WAIT_TIMED_OUT`
+ */
+export async function withTimeLimit<T>(promise: Promise<T>, ms: number | undefined, message: () => string): Promise<T> {
+  if (ms === undefined || ms === 0) return promise;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new BelayError("WAIT_TIMED_OUT", message())), Math.min(ms, 2 ** 31 - 1));
+  });
+  promise.catch(() => undefined);
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

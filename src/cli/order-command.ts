@@ -1,0 +1,133 @@
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import type { Client } from "@connectrpc/connect";
+import { formatDuration } from "../base/durations.ts";
+import { BelayError } from "../base/errors.ts";
+import { shortId } from "../base/ids.ts";
+import type { CommandRecord, Job } from "../gen/belay/v1/job_pb.ts";
+import { CommandState } from "../gen/belay/v1/job_pb.ts";
+import type { JobService } from "../gen/belay/v1/job_service_pb.ts";
+import type { JobClient } from "./client/client.ts";
+import { clientFlags, clientOf, jsonFlag } from "./client/flags.ts";
+import { isSettled, settledCommand } from "./client/settled-command.ts";
+import { withTimeLimit } from "./client/time-limit.ts";
+import type { Command } from "./command.ts";
+import { command } from "./command.ts";
+import { EXIT_OK } from "./exit-codes.ts";
+import { duration, toggle } from "./flags.ts";
+import { jobArgument, onlyJob, presentJob } from "./job-argument.ts";
+import { clean } from "./render/clean.ts";
+import { jsonLine } from "./render/json.ts";
+import { orderText } from "./render/order.ts";
+import { stateName } from "./render/state.ts";
+
+const flags = {
+  timeout: duration({
+    default: "10s",
+    variable: "BELAY_ORDER_TIMEOUT",
+    help: "how long to wait for the agent's answer; 0: for ever",
+  }),
+  noWait: toggle({ help: "return as soon as the tracker has stored the order" }),
+  json: jsonFlag,
+  ...clientFlags,
+};
+
+const EXIT_CODES = `Exit codes:
+  0         the agent has carried it out; with --no-wait: the tracker has stored it
+  125       the agent rejected it, or did not answer in time: standard error says which, and why
+  64        bad usage`;
+
+/** What the calls that order something answer. */
+interface OrderAnswer {
+  job?: Job | undefined;
+  command?: CommandRecord | undefined;
+  agentConnected: boolean;
+}
+
+/** An order to the processes of a job, as a command of the command line. */
+export interface OrderCommand<D extends DescMessage> {
+  readonly name: string;
+  /** Arguments behind the job's id. */
+  readonly args?: Command["args"];
+  readonly about: string;
+  readonly examples: Command["examples"];
+  /** What the call answers. */
+  readonly answer: D;
+  /** Reads the arguments behind the job's id and returns what to call. @throws BelayError `BAD_USAGE` */
+  readonly order: (
+    args: readonly string[],
+  ) => (
+    jobs: Client<typeof JobService>,
+    request: { jobId: string; commandId: string },
+  ) => Promise<MessageShape<D> & OrderAnswer>;
+  /** What to print when it is done. `message` is the agent's and may be empty. */
+  readonly done: (jobId: string, message: string) => string;
+}
+
+/** Makes the command: gives the order, waits for the agent's answer, and exits by it. */
+export function orderCommand<D extends DescMessage>(definition: OrderCommand<D>): Command {
+  const { name } = definition;
+  return command({
+    name,
+    args: [jobArgument, ...(definition.args ?? [])],
+    about: `${definition.about} Waits until the agent has done it.`,
+    flags,
+    examples: definition.examples,
+    notes: EXIT_CODES,
+    run: async ({ flags, args, io }) => {
+      const request = { jobId: onlyJob(args), commandId: shortId() };
+      const order = definition.order(args.slice(1));
+      using client = await clientOf(flags, io);
+      const answer = await client.call((jobs) => order(jobs, request));
+      if (!flags.noWait) {
+        if (!answer.agentConnected)
+          await io.stderr.write("belay: The agent is not connected; the order waits for it\n");
+        Object.assign(answer, await settled(client, name, answer, flags.timeout));
+      }
+      const record = answer.command;
+      if (flags.json) await io.stdout.write(jsonLine(definition.answer, answer));
+      if (record?.state === CommandState.REJECTED) {
+        throw new BelayError("ORDER_REJECTED", rejection(name, request.jobId, clean(record.message)));
+      }
+      if (!flags.json) {
+        const isDone = record?.state === CommandState.COMPLETED;
+        await io.stdout.write(
+          isDone
+            ? `${definition.done(request.jobId, clean(record.message))}\n`
+            : orderText(request.jobId, name, record, answer.agentConnected),
+        );
+      }
+      return EXIT_OK;
+    },
+  });
+}
+
+/** The answer with what became of the order. @throws BelayError `WAIT_TIMED_OUT` */
+async function settled(
+  client: JobClient,
+  name: string,
+  answer: OrderAnswer,
+  timeout: number,
+): Promise<Pick<OrderAnswer, "job" | "command">> {
+  const { command: record } = answer;
+  if (record === undefined || isSettled(record)) return {};
+  let latest = presentJob(answer);
+  const { jobId } = latest;
+  const end = await withTimeLimit(
+    settledCommand(client, jobId, record.commandId, (job) => {
+      latest = job;
+    }),
+    timeout,
+    () => {
+      const away = latest.attempts.at(-1)?.connected === true ? "" : "; the agent is not connected";
+      const stands = `the job is ${stateName(latest.state)}${away}. The order stands`;
+      return `The agent did not answer the ${name} of job "${jobId}" within ${formatDuration(timeout)}: ${stands}`;
+    },
+  );
+  if (end !== undefined) return { job: end.job, command: end.record };
+  throw new BelayError("INTERNAL", `Job "${jobId}" does not show what became of the ${name}`);
+}
+
+/** Our own agents say the whole sentence; another one may give only the reason. */
+function rejection(name: string, jobId: string, message: string): string {
+  return message.startsWith("Cannot ") ? message : `Cannot ${name} job "${jobId}": ${message}`;
+}
