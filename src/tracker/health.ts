@@ -2,7 +2,7 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { HealthCheckResponse_ServingStatus as Status } from "../gen/grpc/health/v1/health_pb.ts";
-import { CallScope, Wakeup } from "./control/wakeup.ts";
+import { CallScope, Wakeup } from "../base/wakeup.ts";
 
 const SERVICES: readonly string[] = ["", "belay.v1.TrackerService", "belay.v1.JobService"];
 

@@ -2,8 +2,8 @@ import { messageOf } from "../base/errors.ts";
 import type { HealthState } from "./health.ts";
 import type { LoopDelay } from "./metrics/gauges.ts";
 import type { TokenGate } from "./net/caller.ts";
-import type { AnyRequest, AnyResponse } from "./net/handler.ts";
-import { sendText } from "./net/handler.ts";
+import type { AnyRequest, AnyResponse } from "./net/http.ts";
+import { sendText } from "./net/http.ts";
 import type { Store } from "./store/types.ts";
 
 /** A loop that stood still this long lately does not serve in time. */

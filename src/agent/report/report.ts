@@ -1,7 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import type { Clock } from "../../base/clock.ts";
-import { type JobResult, LogStream, type StreamTotals } from "../../gen/belay/v1/job_pb.ts";
+import { type JobResult, LogStream, type StatusReport, type StreamTotals } from "../../gen/belay/v1/job_pb.ts";
 import {
+  type CommandUpdate,
   CommandUpdateSchema,
   type Event,
   type GapReason,
@@ -13,7 +14,11 @@ import { SlabPool } from "./frame.ts";
 import { LogLane } from "./log-lane.ts";
 import { MemorySpool } from "./memory-spool.ts";
 import type { Spool } from "./spool.ts";
-import type { Report as CommandReport } from "../session/command-desk.ts";
+
+/** Reports how far a command is. */
+export type CommandReport = (
+  update: Pick<CommandUpdate, "commandId" | "state" | "message"> & { status?: StatusReport },
+) => void;
 
 /** Everything an agent has to tell, on its way into the spool. */
 export class Report {

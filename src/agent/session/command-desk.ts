@@ -7,7 +7,8 @@ import {
   type JobState,
   type StatusReport,
 } from "../../gen/belay/v1/job_pb.ts";
-import type { Cancel, Command, CommandUpdate } from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { Cancel, Command } from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { CommandReport } from "../report/report.ts";
 
 /** What commands do to a job. */
 export interface Commandable {
@@ -18,11 +19,6 @@ export interface Commandable {
   resume(): Promise<void>;
 }
 
-/** What the desk says about a command. */
-export type Report = (
-  update: Pick<CommandUpdate, "commandId" | "state" | "message"> & { status?: StatusReport },
-) => void;
-
 /**
  * Takes the tracker's commands and sees each through.
  *
@@ -30,7 +26,7 @@ export type Report = (
  * COMPLETED or REJECTED. Commands that come before there is a job wait for it.
  */
 export class CommandDesk {
-  private readonly report: Report;
+  private readonly report: CommandReport;
   private readonly statusReport: () => Promise<StatusReport>;
   private readonly seen = new Set<string>();
   private readonly cancels: string[] = [];
@@ -38,7 +34,7 @@ export class CommandDesk {
   private job: Commandable | undefined;
   private result: JobResult | undefined;
 
-  constructor(report: Report, statusReport: () => Promise<StatusReport>) {
+  constructor(report: CommandReport, statusReport: () => Promise<StatusReport>) {
     this.report = report;
     this.statusReport = statusReport;
   }

@@ -13,8 +13,8 @@ import { jobArgument, onlyJob, presentJob } from "../job-argument.ts";
 import { jsonLine } from "../render/json.ts";
 import { evidenceLines, resultDetail } from "../render/result.ts";
 import { hasEnded } from "../render/state.ts";
-import type { Style } from "../terminal/style.ts";
-import { styleOf } from "../terminal/style.ts";
+import type { Style } from "../render/style.ts";
+import { styleOf } from "../render/style.ts";
 
 const flags = {
   grace: duration({

@@ -14,8 +14,8 @@ import type { JobFilterSchema } from "../../gen/belay/v1/job_service_pb.ts";
 import { WatchJobsResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
 import type { Io } from "../io.ts";
 import { clean } from "../render/clean.ts";
-import type { Style } from "../terminal/style.ts";
-import { styleOf } from "../terminal/style.ts";
+import type { Style } from "../render/style.ts";
+import { styleOf } from "../render/style.ts";
 import { jsonLine } from "../render/json.ts";
 
 const PAGE = 1000;

@@ -24,7 +24,7 @@ import { csvHeader, csvRows } from "../render/metrics/csv.ts";
 import { metricLines } from "../render/metrics/lines.ts";
 import { Series } from "../render/metrics/series.ts";
 import { metricsView } from "../render/metrics/view.ts";
-import { styleOf } from "../terminal/style.ts";
+import { styleOf } from "../render/style.ts";
 import { wrap } from "../render/wrap.ts";
 
 /** Points that a chart is asked for, unless told otherwise: more than any terminal has columns. */

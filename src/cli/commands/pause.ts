@@ -1,6 +1,6 @@
 import { PauseJobResponseSchema, ResumeJobResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
 import type { Command } from "../command.ts";
-import { orderCommand } from "../order-command.ts";
+import { orderCommand } from "./order-command.ts";
 
 /** `belay pause` */
 export const pause: Command = orderCommand({

@@ -6,7 +6,7 @@ import { EXIT_OK } from "../exit-codes.ts";
 import { jobArgument, onlyJob, presentJob } from "../job-argument.ts";
 import { jsonLine } from "../render/json.ts";
 import { showText } from "../render/show.ts";
-import { styleOf } from "../terminal/style.ts";
+import { styleOf } from "../render/style.ts";
 
 /** `belay show` */
 export const show: Command = command({

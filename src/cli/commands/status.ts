@@ -8,7 +8,7 @@ import { duration } from "../flags.ts";
 import { jobArgument, onlyJob } from "../job-argument.ts";
 import { jsonLine } from "../render/json.ts";
 import { statusText } from "../render/status.ts";
-import { styleOf } from "../terminal/style.ts";
+import { styleOf } from "../render/style.ts";
 
 const flags = {
   wait: duration({

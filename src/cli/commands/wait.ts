@@ -15,7 +15,7 @@ import { jobArgument, onlyJob } from "../job-argument.ts";
 import { jsonLine } from "../render/json.ts";
 import { resultDetail } from "../render/result.ts";
 import { hasEnded, stateName } from "../render/state.ts";
-import { styleOf } from "../terminal/style.ts";
+import { styleOf } from "../render/style.ts";
 
 const flags = {
   timeout: duration({

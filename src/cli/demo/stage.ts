@@ -1,6 +1,6 @@
 import type { Io } from "../io.ts";
-import type { Style } from "../terminal/style.ts";
-import { styleOf } from "../terminal/style.ts";
+import type { Style } from "../render/style.ts";
+import { styleOf } from "../render/style.ts";
 
 /** Width of the column that says what kind of thing a line is about. */
 const KIND_WIDTH = 9;

@@ -4,7 +4,7 @@ import type { Output } from "../io.ts";
 import { clean } from "./clean.ts";
 import { commandText } from "./show.ts";
 import { hasEnded } from "./state.ts";
-import { styleOf } from "../terminal/style.ts";
+import { styleOf } from "./style.ts";
 import { table } from "./table.ts";
 import { ago, isoTime, span } from "./time.ts";
 

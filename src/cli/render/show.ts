@@ -8,7 +8,7 @@ import { CommandKind, CommandState, LogCompleteness } from "../../gen/belay/v1/j
 import { clean } from "./clean.ts";
 import { evidenceLines, resultDetail, resultText, totalsText } from "./result.ts";
 import { containmentName, hasEnded } from "./state.ts";
-import type { Style } from "../terminal/style.ts";
+import type { Style } from "./style.ts";
 import { facts } from "./table.ts";
 import { ago, isoTime, msOf, span } from "./time.ts";
 import { gpuFacts, metricsText, usageText } from "./usage.ts";

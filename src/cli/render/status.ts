@@ -6,7 +6,7 @@ import { clean } from "./clean.ts";
 import { resultDetail, totalsText } from "./result.ts";
 import { gpuFacts, metricsText } from "./usage.ts";
 import { hasEnded, reasonName } from "./state.ts";
-import type { Style } from "../terminal/style.ts";
+import type { Style } from "./style.ts";
 import { facts, table } from "./table.ts";
 import { ago, msOf } from "./time.ts";
 

@@ -1,4 +1,4 @@
-import { widthOf } from "../terminal/style.ts";
+import { widthOf } from "../terminal/text-width.ts";
 
 /**
  * Lines with columns under a header, two spaces apart. An empty cell is shown as `-`, so that every line has the same

@@ -1,5 +1,5 @@
 import type { Output } from "../io.ts";
-import { widthOf } from "./style.ts";
+import { widthOf } from "./text-width.ts";
 
 /** A text on a terminal that is drawn again in the same place. */
 export class InPlace {

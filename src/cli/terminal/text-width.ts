@@ -94,3 +94,9 @@ function isWide(point: number): boolean {
   }
   return false;
 }
+
+/** Width of a text on a terminal, colour sequences not counted. */
+export function widthOf(text: string): number {
+  // eslint-disable-next-line no-control-regex
+  return text.replaceAll(/\u001b\[\d*m/g, "").length;
+}

@@ -2,8 +2,8 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { LiveJob } from "../jobs/live-job.ts";
 import type { JobChange, JobRegistry } from "../jobs/registry.ts";
 import { currentOf, jobOf } from "./context.ts";
-import type { CallScope } from "./wakeup.ts";
-import { Wakeup } from "./wakeup.ts";
+import type { CallScope } from "../../base/wakeup.ts";
+import { Wakeup } from "../../base/wakeup.ts";
 
 /**
  * One job, for as long as a streaming call follows it. Its law: a change that is announced while the call is awake

@@ -16,7 +16,7 @@ import type { LogAnswer } from "./log-answer.ts";
 import { encodeLogs, messageOfLogs } from "./log-answer.ts";
 import type { LogFilter, LogStart } from "./log-start.ts";
 import { filterOf, findStart, passes } from "./log-start.ts";
-import { CallScope } from "./wakeup.ts";
+import { CallScope } from "../../base/wakeup.ts";
 
 /** Data in one answer; well below the 4 MiB that clients take by default. */
 const ANSWER_BYTES = 256 * KiB;

@@ -12,7 +12,7 @@ import type { Points } from "../store/points/points-table.ts";
 import { Thinner } from "../store/points/thinner.ts";
 import type { ControlContext } from "./context.ts";
 import { FollowedJob } from "./followed-job.ts";
-import { CallScope } from "./wakeup.ts";
+import { CallScope } from "../../base/wakeup.ts";
 
 /** Points of each kind that are decoded for one answer. */
 const PAGE = 64;

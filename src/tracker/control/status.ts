@@ -10,7 +10,7 @@ import type { LiveJob, StatusAnswer } from "../jobs/live-job.ts";
 import { isEnded, stateName } from "../jobs/states.ts";
 import type { ControlContext } from "./context.ts";
 import { check, jobOf } from "./context.ts";
-import { CallScope } from "./wakeup.ts";
+import { CallScope } from "../../base/wakeup.ts";
 
 const DEFAULT_WAIT_MS = 5_000;
 const MAX_WAIT_MS = 60_000;

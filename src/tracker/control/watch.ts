@@ -12,7 +12,7 @@ import { isOpen } from "../jobs/states.ts";
 import type { ControlContext } from "./context.ts";
 import { FollowedJob } from "./followed-job.ts";
 import { matches } from "./list-jobs.ts";
-import { CallScope, Wakeup } from "./wakeup.ts";
+import { CallScope, Wakeup } from "../../base/wakeup.ts";
 
 const PAGE = 500;
 

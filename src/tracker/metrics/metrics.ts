@@ -5,20 +5,10 @@ import type { CommandRecord } from "../../gen/belay/v1/job_pb.ts";
 import { CommandState } from "../../gen/belay/v1/job_pb.ts";
 import type { Counter, Histogram } from "../../base/prometheus.ts";
 import { MetricsRegistry } from "../../base/prometheus.ts";
+import type { StoreObserver } from "../store/observer.ts";
 
 /** Seconds: from what memory takes to what nobody waits for. */
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
-
-/** What a store tells of its work. Times are milliseconds. */
-export interface StoreObserver {
-  /** A write to a log has come through. `lag`: since its first byte was read from the job, by the agent's clock. */
-  logWritten(bytes: number, took: number, lag: number): void;
-  /** A transaction has come through, with this many changes. */
-  committed(changes: number, took: number): void;
-  /** Something could not be stored. */
-  failed(): void;
-  commandStored(record: CommandRecord): void;
-}
 
 /** What the tracker counts. The names are part of the contract: they do not change. */
 export class TrackerMetrics implements StoreObserver {

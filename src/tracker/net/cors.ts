@@ -1,5 +1,5 @@
 import { cors } from "@connectrpc/connect";
-import type { AnyRequest, AnyResponse } from "./handler.ts";
+import type { AnyRequest, AnyResponse } from "./http.ts";
 
 /** Seconds for which a browser need not ask again. */
 const MAX_AGE_S = 7200;

@@ -1,5 +1,4 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import type { ServerResponse } from "node:http";
 import { constants } from "node:http2";
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { ConnectRouter, ConnectRouterOptions } from "@connectrpc/connect";
@@ -10,16 +9,12 @@ import type { Clock } from "../../base/clock.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
 import { answerCors } from "./cors.ts";
+import { type AnyRequest, type AnyResponse, sendText } from "./http.ts";
 import { nodeRequestKey, whenOverKey } from "./caller.ts";
 import { isPlainGrpc, type RawCall, rawCall, rawCallKey } from "./raw-call.ts";
 
-/** A request of either HTTP. */
-export type AnyRequest = IncomingMessage | Http2ServerRequest;
-/** A response of either HTTP. */
-export type AnyResponse = ServerResponse | Http2ServerResponse;
-
 /** What answering needs. */
-export interface HandlerContext {
+export interface HandlerTools {
   readonly logger: Logger;
   readonly clock: Clock;
   /** Origins whose pages may call from a browser. */
@@ -41,7 +36,7 @@ export function createHandler(
   options: ConnectRouterOptions,
   routes: (router: ConnectRouter) => void,
   fallback: (request: AnyRequest, response: AnyResponse) => void,
-  { logger, clock, requestTimeout, cors }: HandlerContext,
+  { logger, clock, requestTimeout, cors }: HandlerTools,
 ): (request: AnyRequest, response: AnyResponse) => void {
   const router = createConnectRouter(options);
   routes(router);
@@ -150,17 +145,4 @@ function withReadableStatus(answer: UniversalServerResponse): UniversalServerRes
       return trailer;
     },
   };
-}
-
-/** Answers with a line of text. */
-export function sendText(
-  response: AnyResponse,
-  status: number,
-  text: string,
-  type = "text/plain; charset=utf-8",
-): void {
-  const headers = { "content-type": type };
-  if ("stream" in response) response.writeHead(status, headers);
-  else response.writeHead(status, headers);
-  response.end(`${text}\n`);
 }

@@ -13,7 +13,7 @@ import { MiB } from "../../base/sizes.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { TrackerLimits, TrackerTls } from "../options.ts";
 import { closeWhenIdle } from "./idle.ts";
-import type { AnyRequest, AnyResponse } from "./handler.ts";
+import type { AnyRequest, AnyResponse } from "./http.ts";
 import { peekProtocol } from "./protocol.ts";
 
 /** Flow control of one stream. Larger hurts slow links, where a command waits behind what is under way. */

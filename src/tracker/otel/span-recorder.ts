@@ -7,7 +7,7 @@ import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
 import type { Touched } from "../jobs/registry.ts";
 import { isEnded } from "../jobs/states.ts";
-import type { TraceChange } from "../store/types.ts";
+import type { TraceChange } from "../store/trace-change.ts";
 import { commandAttributes, shortArguments } from "./attributes.ts";
 import type { Moments, Notes } from "./notes.ts";
 import { addMoment, beginNotes, noMoments } from "./notes.ts";

@@ -1,14 +1,12 @@
 import { clone, create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import type { SQLInputValue, SQLOutputValue } from "node:sqlite";
+import type { SQLInputValue } from "node:sqlite";
 import type { Attempt, Job } from "../../gen/belay/v1/job_pb.ts";
 import { AttemptSchema, CommandRecordSchema, JobSchema, JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
 import type { JobFilter } from "../../gen/belay/v1/job_service_pb.ts";
 import { CommandSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { Row } from "./statements.ts";
 import type { StoredCommand } from "./types.ts";
-
-/** A row of the database. */
-export type Row = Record<string, SQLOutputValue>;
 
 /** The body of a job: everything that has no table of its own. */
 export function jobBody(job: Job): Uint8Array {

@@ -1,7 +1,7 @@
 import { MiB } from "../../base/sizes.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import type { Statements } from "./statements.ts";
-import type { TraceChange } from "./types.ts";
+import type { TraceChange } from "./trace-change.ts";
 
 /** Bytes of spans that wait for their export: about twenty thousand of them. */
 const MAX_BYTES = 16 * MiB;

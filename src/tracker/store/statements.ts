@@ -1,5 +1,7 @@
-import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
-import type { Row } from "./rows.ts";
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
+
+/** A row of the database. */
+export type Row = Record<string, SQLOutputValue>;
 
 /** Statements of a database, each prepared once. For texts that are written in the code, never put together. */
 export class Statements {

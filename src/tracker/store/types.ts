@@ -4,6 +4,7 @@ import type { Command, Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { AttemptLog } from "./log/attempt-log.ts";
 import type { Points, PointsQuery } from "./points/points-table.ts";
 import type { SpanQueue } from "./span-queue.ts";
+import type { TraceChange } from "./trace-change.ts";
 
 /** A job as it is stored. */
 export interface StoredJob {
@@ -19,14 +20,6 @@ export interface StoredJob {
   readonly commands: readonly StoredCommand[];
   /** What tracing noted last. Empty: nothing. */
   readonly traceNotes: string;
-}
-
-/** What tracing stores with a change. */
-export interface TraceChange {
-  /** Notes on the job's spans that are not over, in the place of those before. Empty: none are needed any more. */
-  readonly notes: string;
-  /** Spans that are over with it. */
-  readonly ended: readonly string[];
 }
 
 /** A command with its order. */

@@ -3,7 +3,7 @@ import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "vitest";
 import { showText } from "../../../src/cli/render/show.ts";
 import { statusText } from "../../../src/cli/render/status.ts";
-import { styleOf } from "../../../src/cli/terminal/style.ts";
+import { styleOf } from "../../../src/cli/render/style.ts";
 import { jobTable } from "../../../src/cli/render/job-table.ts";
 import {
   CommandKind,

@@ -5,7 +5,7 @@ import { type ContainmentFound, makeContainment } from "../tree/containment.ts";
 import { makeJobDirectory } from "./directory.ts";
 import { helperEnvironment } from "./environment.ts";
 import { Pipes } from "./pipes.ts";
-import { Watcher } from "../tree/watcher.ts";
+import { Watcher } from "./watcher.ts";
 
 /** Pipes made before the number of steps is known: enough for one setup step and the command. */
 const FIRST_PIPES = 4;

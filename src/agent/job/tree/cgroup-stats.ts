@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { readKernelFile } from "./proc.ts";
-import type { ProcessIo } from "../usage/process-io.ts";
+import type { ProcessIo } from "./process-io.ts";
 
 /**
  * Share of the last 10 s in which some process of a v2 cgroup waited, 0 to 1.

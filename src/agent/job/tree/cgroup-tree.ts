@@ -7,7 +7,7 @@ import { cgroupIo, cgroupPressure } from "./cgroup-stats.ts";
 import { cgroupNumber, cgroupPids, removeCgroup } from "./cgroup.ts";
 import { deliver } from "./deliver.ts";
 import { MemoryControl } from "./memory-control.ts";
-import { MoveAhead } from "../start/move-ahead.ts";
+import { MoveAhead } from "./move-ahead.ts";
 import { isAlive, type ProcessEntry, readProcess, sumOpenFiles } from "./proc.ts";
 import { takeReaped } from "./reaped.ts";
 import { IoAccounts } from "./tree-accounts.ts";

@@ -1,6 +1,6 @@
 import fs from "node:fs";
 import { hasProc, readProcess } from "./proc.ts";
-import { type ProcessIo, readIo } from "../usage/process-io.ts";
+import { type ProcessIo, readIo } from "./process-io.ts";
 
 /** What ended processes have used, those that they had waited for included. */
 export interface Reaped {

@@ -1,6 +1,6 @@
 import { type Account, Ledger, type Witness } from "./ledger.ts";
 import { pidExists, type ProcessEntry, readProcess, TICKS_PER_SECOND } from "./proc.ts";
-import { type ProcessIo, readIo } from "../usage/process-io.ts";
+import { type ProcessIo, readIo } from "./process-io.ts";
 import type { Reaped } from "./reaped.ts";
 
 /** Adds up the processor time of a tree's processes, as `/proc` shows it: to a hundredth of a second each. */

@@ -1,6 +1,6 @@
 import type { Containment } from "../../../gen/belay/v1/job_pb.ts";
 import type { ProcessEntry } from "./proc.ts";
-import type { ProcessIo } from "../usage/process-io.ts";
+import type { ProcessIo } from "./process-io.ts";
 
 /** What a tree has used so far. */
 export interface TreeUsage {

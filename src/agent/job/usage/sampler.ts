@@ -10,7 +10,7 @@ import {
 import type { GpuSource } from "./gpu/gpu-source.ts";
 import type { LimitFinder } from "./limits.ts";
 import { NetworkMeter, type Traffic } from "./network.ts";
-import type { ProcessIo } from "./process-io.ts";
+import type { ProcessIo } from "../tree/process-io.ts";
 import type { ProcessTree, TreeUsage } from "../tree/tree.ts";
 
 /** First look at a new job: even a short one is to have a peak. */

@@ -1,5 +1,5 @@
 import { sparkline } from "../sparkline.ts";
-import type { Style } from "../../terminal/style.ts";
+import type { Style } from "../style.ts";
 import { cutText, textWidth } from "../../terminal/text-width.ts";
 import type { Range, Stretch } from "./over-time.ts";
 import { columnsOf } from "./over-time.ts";

@@ -1,6 +1,6 @@
 import type { MetricSample } from "../../../gen/belay/v1/job_pb.ts";
 import type { ReadMetricsResponse } from "../../../gen/belay/v1/job_service_pb.ts";
-import { mergeSamples } from "../../../tracker/store/points/merge-samples.ts";
+import { mergeSamples } from "../../../contract/merge-samples.ts";
 import type { ProgressPoint } from "../time-left.ts";
 
 /** A value of one of the job's own metrics. */

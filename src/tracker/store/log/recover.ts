@@ -2,10 +2,10 @@ import type { FileHandle } from "node:fs/promises";
 import { copyFile } from "node:fs/promises";
 import { BelayError } from "../../../base/errors.ts";
 import { KiB } from "../../../base/sizes.ts";
-import { nextRecord } from "../check/check-log.ts";
 import { FILE_HEADER_BYTES, isFileHeader } from "./format.ts";
 import { ENTRY_BYTES, encodeEntry, readEntry } from "./index-file.ts";
 import { readRecords } from "./records.ts";
+import { nextRecord } from "./scan.ts";
 import type { LogTotals } from "./totals.ts";
 import { addChunk, emptyTotals } from "./totals.ts";
 

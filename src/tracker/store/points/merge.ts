@@ -3,7 +3,7 @@ import type { MetricSample } from "../../../gen/belay/v1/job_pb.ts";
 import type { Event } from "../../../gen/belay/v1/tracker_service_pb.ts";
 import { EventSchema } from "../../../gen/belay/v1/tracker_service_pb.ts";
 import { mergeJobMetrics } from "./merge-job-metrics.ts";
-import { mergeSamples } from "./merge-samples.ts";
+import { mergeSamples } from "../../../contract/merge-samples.ts";
 
 /** What a series is of. The numbers are stored. */
 export const SeriesKind = { USAGE: 1, SAID: 2 } as const;

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { metricsView } from "../../../../src/cli/render/metrics/view.ts";
 import { Series } from "../../../../src/cli/render/metrics/series.ts";
 import { textWidth } from "../../../../src/cli/terminal/text-width.ts";
-import { styleOf } from "../../../../src/cli/terminal/style.ts";
+import { styleOf } from "../../../../src/cli/render/style.ts";
 import { JobSchema, JobState } from "../../../../src/gen/belay/v1/job_pb.ts";
 import { ReadMetricsResponseSchema } from "../../../../src/gen/belay/v1/job_service_pb.ts";
 

@@ -1,4 +1,4 @@
-import { readKernelRecord } from "../tree/proc.ts";
+import { readKernelRecord } from "./proc.ts";
 
 /** Bytes that went to and came from storage, not from a cache. */
 export interface ProcessIo {

@@ -1,24 +1,24 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
-import { formatDuration } from "../base/durations.ts";
-import { BelayError } from "../base/errors.ts";
-import { shortId } from "../base/ids.ts";
-import type { CommandRecord, Job } from "../gen/belay/v1/job_pb.ts";
-import { CommandState } from "../gen/belay/v1/job_pb.ts";
-import type { JobService } from "../gen/belay/v1/job_service_pb.ts";
-import type { JobClient } from "./client/client.ts";
-import { clientFlags, clientOf, jsonFlag } from "./client/flags.ts";
-import { isSettled, settledCommand } from "./client/settled-command.ts";
-import { withTimeLimit } from "./client/time-limit.ts";
-import type { Command } from "./command.ts";
-import { command } from "./command.ts";
-import { EXIT_OK } from "./exit-codes.ts";
-import { duration, toggle } from "./flags.ts";
-import { jobArgument, onlyJob, presentJob } from "./job-argument.ts";
-import { clean } from "./render/clean.ts";
-import { jsonLine } from "./render/json.ts";
-import { orderText } from "./render/order.ts";
-import { stateName } from "./render/state.ts";
+import { formatDuration } from "../../base/durations.ts";
+import { BelayError } from "../../base/errors.ts";
+import { shortId } from "../../base/ids.ts";
+import type { CommandRecord, Job } from "../../gen/belay/v1/job_pb.ts";
+import { CommandState } from "../../gen/belay/v1/job_pb.ts";
+import type { JobService } from "../../gen/belay/v1/job_service_pb.ts";
+import type { JobClient } from "../client/client.ts";
+import { clientFlags, clientOf, jsonFlag } from "../client/flags.ts";
+import { isSettled, settledCommand } from "../client/settled-command.ts";
+import { withTimeLimit } from "../client/time-limit.ts";
+import type { Command } from "../command.ts";
+import { command } from "../command.ts";
+import { EXIT_OK } from "../exit-codes.ts";
+import { duration, toggle } from "../flags.ts";
+import { jobArgument, onlyJob, presentJob } from "../job-argument.ts";
+import { clean } from "../render/clean.ts";
+import { jsonLine } from "../render/json.ts";
+import { orderText } from "../render/order.ts";
+import { stateName } from "../render/state.ts";
 
 const flags = {
   timeout: duration({

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
-import type { GpuSample, MetricSample } from "../../../gen/belay/v1/job_pb.ts";
-import { GpuSampleSchema, MergedSamplesSchema, MetricSampleSchema } from "../../../gen/belay/v1/job_pb.ts";
+import type { GpuSample, MetricSample } from "../gen/belay/v1/job_pb.ts";
+import { GpuSampleSchema, MergedSamplesSchema, MetricSampleSchema } from "../gen/belay/v1/job_pb.ts";
 
 /** Graphics processors in one merged sample: more than any machine has. */
 const MAX_GPUS = 64;

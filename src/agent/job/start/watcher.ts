@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import type { Logger } from "../../../base/logger.ts";
-import { PIPE_MODE } from "../start/pipes.ts";
+import { PIPE_MODE } from "./pipes.ts";
 
 /**
  * What the watcher runs, in plain POSIX sh (dash, bash, busybox). It sleeps in `read` until its pipe tells it something

@@ -1,6 +1,6 @@
 import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { Output } from "../io.ts";
-import { stateName } from "../render/state.ts";
+import { stateName } from "./state.ts";
 
 /** Colours of one output; without colours, texts come back as they are. */
 export interface Style {
@@ -46,10 +46,4 @@ export function styleOf(output: Pick<Output, "color">): Style {
       }
     },
   };
-}
-
-/** Width of a text on a terminal, colour sequences not counted. */
-export function widthOf(text: string): number {
-  // eslint-disable-next-line no-control-regex
-  return text.replaceAll(/\u001b\[\d*m/g, "").length;
 }

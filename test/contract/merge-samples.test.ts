@@ -1,9 +1,9 @@
 import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { MetricSample } from "../../../../src/gen/belay/v1/job_pb.ts";
-import { MetricSampleSchema } from "../../../../src/gen/belay/v1/job_pb.ts";
-import { mergeSamples } from "../../../../src/tracker/store/points/merge-samples.ts";
+import type { MetricSample } from "../../src/gen/belay/v1/job_pb.ts";
+import { MetricSampleSchema } from "../../src/gen/belay/v1/job_pb.ts";
+import { mergeSamples } from "../../src/contract/merge-samples.ts";
 
 const SECOND = 1_000_000_000n;
 

@@ -5,7 +5,7 @@ import { basename } from "node:path";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { ownCgroup } from "../../../../src/agent/job/tree/cgroup.ts";
 import { makeContainment } from "../../../../src/agent/job/tree/containment.ts";
-import { MoveAhead } from "../../../../src/agent/job/start/move-ahead.ts";
+import { MoveAhead } from "../../../../src/agent/job/tree/move-ahead.ts";
 import type { ProcessTree } from "../../../../src/agent/job/tree/tree.ts";
 
 const home = ownCgroup();

@@ -1,0 +1,20 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+
+/** A request of either HTTP. */
+export type AnyRequest = IncomingMessage | Http2ServerRequest;
+/** A response of either HTTP. */
+export type AnyResponse = ServerResponse | Http2ServerResponse;
+
+/** Answers with a line of text. */
+export function sendText(
+  response: AnyResponse,
+  status: number,
+  text: string,
+  type = "text/plain; charset=utf-8",
+): void {
+  const headers = { "content-type": type };
+  if ("stream" in response) response.writeHead(status, headers);
+  else response.writeHead(status, headers);
+  response.end(`${text}\n`);
+}
