@@ -67,13 +67,16 @@ export function size(options: Texts & { default?: string }): Flag<number | undef
   return single({ value: "SIZE", ...options }, byDefault, options.default, parseSize);
 }
 
-/** A flag with a whole number from 0 on. */
-export function count(options: Texts): Flag<number | undefined>;
+/** A flag with a whole number, from 0 on unless `least` says otherwise. */
+export function count(options: Texts & { least?: number }): Flag<number | undefined>;
 export function count(options: Texts & { default: number }): Flag<number>;
-export function count(options: Texts & { default?: number }): Flag<number | undefined> {
+export function count(options: Texts & { default?: number; least?: number }): Flag<number | undefined> {
+  const { least = 0 } = options;
   const shown = options.default === undefined ? undefined : String(options.default);
   return single({ value: "N", ...options }, options.default, shown, (given, what) => {
-    if (!/^\d{1,15}$/.test(given)) throw wanted(what, given, "a whole number such as 10");
+    if (!/^\d{1,15}$/.test(given) || Number(given) < least) {
+      throw wanted(what, given, `a whole number ${least === 0 ? "such as 10" : `from ${least} on`}`);
+    }
     return Number(given);
   });
 }

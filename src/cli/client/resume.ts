@@ -13,11 +13,16 @@ import { hasEnded } from "../render/state.ts";
 import type { FollowOptions, JobClient } from "./client.ts";
 
 /** A job as it is and after every change, up to its end, across lost connections. */
-export async function* watchJob(client: JobClient, jobId: string): AsyncGenerator<Job, void, undefined> {
+export async function* watchJob(
+  client: JobClient,
+  jobId: string,
+  options: FollowOptions = {},
+): AsyncGenerator<Job, void, undefined> {
   let afterVersion = 0n;
   let ended = false;
+  const { signal } = options;
   yield* client.follow(async function* (jobs) {
-    for await (const { job } of jobs.watchJob({ jobId, afterVersion })) {
+    for await (const { job } of jobs.watchJob({ jobId, afterVersion }, signal === undefined ? {} : { signal })) {
       if (job === undefined) continue;
       afterVersion = job.version;
       ended = hasEnded(job.state);
@@ -25,7 +30,7 @@ export async function* watchJob(client: JobClient, jobId: string): AsyncGenerato
     }
     // A tracker that stops may end its streams cleanly.
     if (!ended) throw new ConnectError("the tracker ended the stream", Code.Unavailable);
-  });
+  }, options);
 }
 
 /** See watchJobs. */

@@ -5,13 +5,15 @@ import type { LogStream as LogStreamType } from "../../gen/belay/v1/job_pb.ts";
 import { LogStream } from "../../gen/belay/v1/job_pb.ts";
 import { LogChunkSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { clientFlags, clientOf, jsonFlag } from "../client/flags.ts";
+import { nextAttemptText, throughAttempts } from "../client/attempts.ts";
+import type { JobClient } from "../client/client.ts";
 import { readLogs } from "../client/resume.ts";
 import type { Command } from "../command.ts";
 import { command } from "../command.ts";
 import { EXIT_OK } from "../exit-codes.ts";
 import type { Values } from "../flags.ts";
 import { choice, count, many, text, toggle, wanted } from "../flags.ts";
-import { jobArgument, onlyJob } from "../job-argument.ts";
+import { jobArgument, onlyJob, presentJob } from "../job-argument.ts";
 import { jsonLine } from "../render/json.ts";
 import { LogLines } from "../render/log-lines.ts";
 import { moment } from "../moment-flag.ts";
@@ -27,7 +29,11 @@ const flags = {
   follow: toggle({ short: "f", help: "go on as more arrives, until the job's end" }),
   tail: count({ short: "n", help: "begin this many lines before the end" }),
   stream: choice(["stdout", "stderr", "agent"], { help: "only this stream, byte for byte" }),
-  attempt: count({ variable: "BELAY_LOGS_ATTEMPT", help: "which attempt; default: the latest" }),
+  attempt: count({
+    least: 1,
+    variable: "BELAY_LOGS_ATTEMPT",
+    help: "only this attempt; default: the latest, and with -f those that follow it",
+  }),
   since: moment({
     variable: "BELAY_LOGS_SINCE",
     help: "begin with what was read from then on: 10m, 2026-11-22T08:00:00Z",
@@ -76,18 +82,31 @@ export const logs: Command = command({
         })
       : undefined;
     using client = await clientOf(flags, io);
+    await checkSteps(client, jobId, flags.step);
     const printer = new LogPrinter(io.stdout, io.stderr, {
       exact: flags.stream !== undefined,
       neutralize: io.stdout.isTerminal && !flags.raw,
     });
-    const answers = readLogs(client, {
+    const request = {
       jobId,
       attempt: flags.attempt ?? 0,
       streams: flags.stream === undefined ? [] : [STREAMS[flags.stream]],
       follow: flags.follow,
       steps: [...flags.step],
-      ...(start === undefined ? {} : { start }),
-    });
+    };
+    const from = start === undefined ? {} : { start };
+    const end = async (): Promise<void> => {
+      if (lines !== undefined) for (const line of lines.end()) await printer.print(line);
+      await printer.end();
+    };
+    const read = (attempt: number, isFirst: boolean): ReturnType<typeof readLogs> =>
+      readLogs(client, { ...request, attempt, ...(isFirst ? from : {}) });
+    const onNext = async (attempt: number): Promise<void> => {
+      await end();
+      await io.stderr.write(`belay: ${nextAttemptText(jobId, attempt)}\n`);
+    };
+    const followsAll = flags.follow && flags.attempt === undefined;
+    const answers = followsAll ? throughAttempts(client, jobId, read, { onNext }) : read(request.attempt, true);
     for await (const { chunks } of answers) {
       for (const chunk of chunks) {
         if (flags.json) await io.stdout.write(jsonLine(LogChunkSchema, chunk));
@@ -97,11 +116,21 @@ export const logs: Command = command({
         if (io.stdout.gone.aborted) return EXIT_OK;
       }
     }
-    if (lines !== undefined) for (const line of lines.end()) await printer.print(line);
-    await printer.end();
+    await end();
     return EXIT_OK;
   },
 });
+
+/** What is asked of a step that the job does not have would be answered by silence. @throws BelayError `BAD_USAGE` */
+async function checkSteps(client: JobClient, jobId: string, steps: readonly number[]): Promise<void> {
+  if (steps.length === 0) return;
+  const job = presentJob(await client.call((jobs) => jobs.getJob({ jobId })));
+  const last = (job.spec?.setup.length ?? 0) + 1;
+  const missing = steps.find((step) => step > last);
+  if (missing === undefined) return;
+  const what = last === 1 ? "its only step is 1" : `its steps are 1 to ${last}`;
+  throw new BelayError("BAD_USAGE", `Job "${jobId}" has no step ${missing}: ${what}`);
+}
 
 type Start = { case: "tailLines"; value: bigint } | { case: "fromTime"; value: Timestamp };
 

@@ -5,6 +5,7 @@ import type { Job } from "../../gen/belay/v1/job_pb.ts";
 import type { ReadMetricsResponse } from "../../gen/belay/v1/job_service_pb.ts";
 import { ReadMetricsResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
 import type { JobClient } from "../client/client.ts";
+import { nextAttemptText, throughAttempts } from "../client/attempts.ts";
 import { openClient } from "../client/client.ts";
 import { clientFlags, jsonFlag } from "../client/flags.ts";
 import { readMetrics } from "../client/resume.ts";
@@ -48,7 +49,11 @@ const flags = {
     },
     (given) => given,
   ),
-  attempt: count({ variable: "BELAY_METRICS_ATTEMPT", help: "which attempt; default: the latest" }),
+  attempt: count({
+    least: 1,
+    variable: "BELAY_METRICS_ATTEMPT",
+    help: "only this attempt; default: the latest, and with -f those that follow it",
+  }),
   since: moment({
     variable: "BELAY_METRICS_SINCE",
     help: "begin with what was taken from then on: 10m, 2026-11-22T08:00:00Z",
@@ -106,9 +111,12 @@ Counters count from the job's start; times are those of the worker; an empty cel
     };
     using client = await openClient({ ...flags, remark });
     const job = presentJob(await client.call((jobs) => jobs.getJob({ jobId })));
-    const answers = answersOf(client, jobId, flags);
-    if (flags.json || flags.csv) return await printData(answers, flags, io);
     const view = new View(job, flags, io);
+    const answers = answersOf(client, jobId, flags, (attempt) => {
+      remark(nextAttemptText(jobId, attempt));
+      view.begin(attempt);
+    });
+    if (flags.json || flags.csv) return await printData(answers, flags, io);
     if (!flags.follow) {
       for await (const answer of answers) view.series.push(answer);
       await io.stdout.write(view.text());
@@ -139,16 +147,19 @@ async function* answersOf(
   client: JobClient,
   jobId: string,
   flags: MetricsFlags,
+  onNext: (attempt: number) => void,
 ): AsyncGenerator<ReadMetricsResponse, void, undefined> {
   const forPeople = !flags.json && !flags.csv;
-  const answers = readMetrics(client, {
+  const request = {
     jobId,
-    attempt: flags.attempt ?? 0,
     follow: flags.follow,
     maxSamples: flags.points ?? (forPeople ? CHART_POINTS : 0),
     ...(flags.since === undefined ? {} : { startTime: timestampFromMs(Math.floor(flags.since)) }),
     ...(flags.until === undefined ? {} : { endTime: timestampFromMs(Math.floor(flags.until)) }),
-  });
+  };
+  const read = (attempt: number): ReturnType<typeof readMetrics> => readMetrics(client, { ...request, attempt });
+  const followsAll = flags.follow && flags.attempt === undefined;
+  const answers = followsAll ? throughAttempts(client, jobId, read, { onNext }) : read(flags.attempt ?? 0);
   const wants = matcher(flags.name);
   for await (const answer of answers) {
     if (flags.name.length > 0) {
@@ -193,8 +204,9 @@ async function printLines(answers: AsyncIterable<ReadMetricsResponse>, { stdout 
 
 /** What is shown to people, as it is now. */
 class View {
-  readonly series: Series = new Series();
+  series: Series = new Series();
   job: Job;
+  private attempt: number;
   private readonly flags: MetricsFlags;
   private readonly io: Io;
 
@@ -202,12 +214,19 @@ class View {
     this.job = job;
     this.flags = flags;
     this.io = io;
+    this.attempt = flags.attempt ?? 0;
+  }
+
+  /** From here on another attempt is shown. */
+  begin(attempt: number): void {
+    this.attempt = attempt;
+    this.series = new Series();
   }
 
   text(): string {
     const { stdout, env } = this.io;
     const { job, series, flags } = this;
-    const attempt = flags.attempt || (job.attempts.at(-1)?.attempt ?? 0);
+    const attempt = this.attempt || (job.attempts.at(-1)?.attempt ?? 0);
     const chart = { columns: stdout.columns, ascii: asciiOnly(env), style: styleOf(stdout) };
     return metricsView({ job, attempt, series, usage: flags.name.length === 0 }, chart);
   }

@@ -2,6 +2,7 @@ import { shortMessage } from "./outage-text.ts";
 import { sleep } from "../../base/clock.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { JobClient } from "../client/client.ts";
+import { nextAttemptText, throughAttempts } from "../client/attempts.ts";
 import { readLogs } from "../client/resume.ts";
 import { showText } from "../render/show.ts";
 import { styleOf } from "../render/style.ts";
@@ -55,7 +56,12 @@ export class Pager {
       this.say(outage === undefined ? "" : `tracker away: ${shortMessage(outage.why)}`);
     };
     const start = { case: "tailLines", value: TAIL_LINES } as const;
-    for await (const { chunks } of readLogs(client, { jobId: this.jobId, follow: true, start }, { signal, onOutage })) {
+    const { jobId } = this;
+    const options = { signal, onOutage };
+    const read = (attempt: number, isFirst: boolean): ReturnType<typeof readLogs> =>
+      readLogs(client, { jobId, attempt, follow: true, ...(isFirst ? { start } : {}) }, options);
+    const onNext = (attempt: number): void => this.buffer.remark(nextAttemptText(jobId, attempt));
+    for await (const { chunks } of throughAttempts(client, jobId, read, { ...options, onNext })) {
       for (const chunk of chunks) this.buffer.push(chunk);
       this.onChange();
     }

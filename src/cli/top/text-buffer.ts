@@ -58,6 +58,11 @@ export class TextBuffer {
     }
   }
 
+  /** Adds a line of ours. */
+  remark(text: string): void {
+    this.keep(text, LogStream.AGENT);
+  }
+
   /** Some lines, ready to be shown: made harmless, those of the agent told apart. */
   slice(from: number, to: number): Line[] {
     return [...this.lines, ...this.openLines()].slice(from, to).map(shown);

@@ -37,6 +37,12 @@ export async function jobOf(registry: JobRegistry, jobId: string): Promise<LiveJ
   return registry.get(jobId);
 }
 
+/** The error of a call that asks for an attempt of a job that has fewer. */
+export function noSuchAttempt({ id, attempt: latest }: LiveJob, wanted: number): ConnectError {
+  const found = latest === undefined ? "no agent has had it yet" : `the latest is ${latest.attempt}`;
+  return new ConnectError(`Job "${id}" has no attempt ${wanted}: ${found}`, Code.NotFound);
+}
+
 /** The job as it is now: one whose change could not be stored was replaced by what is on disk. */
 export async function currentOf(registry: JobRegistry, live: LiveJob): Promise<LiveJob> {
   return live.abandoned ? registry.get(live.id) : live;

@@ -11,6 +11,7 @@ import { rawCallKey } from "../net/raw-call.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
 import type { PlacedChunk } from "../store/log/format.ts";
 import type { ControlContext } from "./context.ts";
+import { noSuchAttempt } from "./context.ts";
 import { FollowedJob } from "./followed-job.ts";
 import type { LogAnswer } from "./log-answer.ts";
 import { encodeLogs, messageOfLogs } from "./log-answer.ts";
@@ -66,12 +67,7 @@ async function pickAttempt(job: FollowedJob, request: ReadLogsRequest): Promise<
   for (;;) {
     const { live } = job;
     const latest = live.attempt?.attempt ?? 0;
-    if (request.attempt > latest) {
-      throw new ConnectError(
-        `Job "${live.id}" has no attempt ${request.attempt}: the latest is ${latest}`,
-        Code.NotFound,
-      );
-    }
+    if (request.attempt > latest) throw noSuchAttempt(live, request.attempt);
     if (latest > 0) return request.attempt === 0 ? latest : request.attempt;
     if (!request.follow || isEnded(live.job.state)) return undefined;
     await job.next();

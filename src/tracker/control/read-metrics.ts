@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { Code, ConnectError } from "@connectrpc/connect";
+
 import { setImmediate as turn } from "node:timers/promises";
 import type { ReadMetricsRequest, ReadMetricsResponse } from "../../gen/belay/v1/job_service_pb.ts";
 import { ReadMetricsResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
@@ -11,6 +11,7 @@ import { unpackEvent } from "../store/points/body.ts";
 import type { Points } from "../store/points/points-table.ts";
 import { Thinner } from "../store/points/thinner.ts";
 import type { ControlContext } from "./context.ts";
+import { noSuchAttempt } from "./context.ts";
 import { FollowedJob } from "./followed-job.ts";
 import { CallScope } from "../../base/wakeup.ts";
 
@@ -35,12 +36,7 @@ export async function* readMetrics(
   using scope = new CallScope(signal);
   const job = await FollowedJob.of(registry, request.jobId, scope, "samples");
   const latest = job.live.attempt?.attempt ?? 0;
-  if (request.attempt > latest) {
-    throw new ConnectError(
-      `Job "${job.live.id}" has no attempt ${request.attempt}: the latest is ${latest}`,
-      Code.NotFound,
-    );
-  }
+  if (request.attempt > latest) throw noSuchAttempt(job.live, request.attempt);
   const query = {
     key: job.live.key,
     fromNano: request.startTime === undefined ? 0n : nano(request.startTime),
