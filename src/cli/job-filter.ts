@@ -1,8 +1,12 @@
-import type { JobState } from "../gen/belay/v1/job_pb.ts";
+import { JobState } from "../gen/belay/v1/job_pb.ts";
 import { didYouMean } from "./did-you-mean.ts";
 import type { Flag, Values } from "./flags.ts";
 import { many, pairs, text, wanted } from "./flags.ts";
-import { STATE_NAMES } from "./render/state.ts";
+
+/** States by the names that people type. */
+const STATE_NAMES: ReadonlyMap<string, JobState> = new Map(
+  Object.entries(JobState).filter(([name]) => name !== "UNSPECIFIED"),
+);
 
 /** Flags of the commands that show many jobs. */
 export type JobFilterFlags = {

@@ -3,6 +3,7 @@ import { ConnectError } from "@connectrpc/connect";
 import type { Job } from "../gen/belay/v1/job_pb.ts";
 import { JobState } from "../gen/belay/v1/job_pb.ts";
 import type { JobService } from "../gen/belay/v1/job_service_pb.ts";
+import { stateName } from "../contract/names.ts";
 
 /** A job's state as people say it. */
 export type StateName = Exclude<keyof typeof JobState, "UNSPECIFIED">;
@@ -41,12 +42,8 @@ export async function waitForState(
     }
   } catch (error) {
     const why = ConnectError.from(error).rawMessage;
-    const found = last === undefined ? why : `it is ${stateName(last)} after ${timeout} ms`;
+    const found = last === undefined ? why : `it is ${stateName(last.state)} after ${timeout} ms`;
     throw new Error(`Waited for ${given}: ${found}`, { cause: error });
   }
-  throw new Error(`Waited for ${given}: it has ended ${last === undefined ? "" : stateName(last)}`);
-}
-
-function stateName(job: Job): string {
-  return Object.entries(JobState).find(([, value]) => value === job.state)?.[0] ?? String(job.state);
+  throw new Error(`Waited for ${given}: it has ended ${last === undefined ? "" : stateName(last.state)}`);
 }

@@ -1,9 +1,10 @@
 import { addProcessGauges } from "../../base/process-gauges.ts";
 import type { MetricsRegistry } from "../../base/prometheus.ts";
 import { VERSION } from "../../base/version.ts";
-import { JobState, JobStateSchema, LogStreamSchema, type StreamTotals } from "../../gen/belay/v1/job_pb.ts";
+import { JobState, type StreamTotals } from "../../gen/belay/v1/job_pb.ts";
 import { LANES } from "../report/spool.ts";
 import type { AgentFacts } from "./facts.ts";
+import { stateName, streamName } from "../../contract/names.ts";
 
 /** Adds all that an agent can count. The names are part of the contract: they do not change. */
 export function addNumbers(metrics: MetricsRegistry, facts: AgentFacts): void {
@@ -35,7 +36,7 @@ export function addNumbers(metrics: MetricsRegistry, facts: AgentFacts): void {
   ]);
   metrics.gauge("belay_agent_spool_full", "1 while the spool is full.", () => (spool.full ? 1 : 0));
   const streams = (read: (totals: StreamTotals) => bigint) => () =>
-    facts.streams().map((totals) => [{ stream: streamName(totals) }, Number(read(totals))] as const);
+    facts.streams().map((totals) => [{ stream: streamName(totals.stream) }, Number(read(totals))] as const);
   const counters: [string, string, (totals: StreamTotals) => bigint][] = [
     ["belay_agent_log_bytes_total", "Bytes of output, dropped ones included.", ({ bytes }) => bytes],
     ["belay_agent_log_lines_total", "Lines of output that were kept.", ({ lines }) => lines],
@@ -70,8 +71,4 @@ const STATES: readonly (readonly [JobState, string])[] = [
   JobState.SUCCEEDED,
   JobState.FAILED,
   JobState.CANCELED,
-].map((state) => [state, (JobStateSchema.value[state]?.localName ?? "").toLowerCase()] as const);
-
-function streamName({ stream }: StreamTotals): string {
-  return (LogStreamSchema.value[stream]?.localName ?? String(stream)).toLowerCase();
-}
+].map((state) => [state, stateName(state).toLowerCase()] as const);

@@ -6,7 +6,6 @@ import {
   EndReason,
   type JobResult,
   JobState,
-  JobStateSchema,
   LogStream,
   type MetricSample,
   Outcome,
@@ -31,7 +30,9 @@ import type { ExitStatus } from "./start/spawn.ts";
 import { SpawnProblem } from "./start/spawn-problem.ts";
 import { StepTimeouts } from "./end/step-timeouts.ts";
 import type { EndOrder, Job, JobHandlers, JobOptions, JobStatus } from "./types.ts";
-import { describeStep, finalState, naturalVerdict, orderedVerdict, spawnVerdict, type Verdict } from "./end/verdict.ts";
+import { describeStep, naturalVerdict, orderedVerdict, spawnVerdict, type Verdict } from "./end/verdict.ts";
+import { stateName } from "../../contract/names.ts";
+import { endState } from "../../contract/states.ts";
 
 /**
  * Starts a job. Nothing of it has run yet when this returns; handlers are called later.
@@ -208,7 +209,7 @@ class JobRun implements Job {
       this.output.close();
       await this.handlers.outputEnded?.();
       await Promise.all([this.prepared.close(), measured]);
-      this.current = finalState(verdict.outcome);
+      this.current = endState(verdict.outcome);
     }
   }
 
@@ -387,11 +388,7 @@ class JobRun implements Job {
   private mustRun(verb: string, states: readonly JobState[]): void {
     const ended = this.natural !== undefined || this.running === undefined;
     if (states.includes(this.current) && !ended) return;
-    const state = this.natural === undefined ? this.current : finalState(this.natural.outcome);
+    const state = this.natural === undefined ? this.current : endState(this.natural.outcome);
     throw new BelayError("BAD_USAGE", `Cannot ${verb} job "${this.options.jobId}": it is ${stateName(state)}`);
   }
-}
-
-function stateName(state: JobState): string {
-  return JobStateSchema.value[state]?.localName ?? String(state);
 }

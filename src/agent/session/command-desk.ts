@@ -9,6 +9,7 @@ import {
 } from "../../gen/belay/v1/job_pb.ts";
 import type { Cancel, Command } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { CommandReport } from "../report/report.ts";
+import { counted } from "../../base/count.ts";
 
 /** What commands do to a job. */
 export interface Commandable {
@@ -86,7 +87,9 @@ export class CommandDesk {
         return;
       case "signal": {
         const { name } = order.value;
-        this.see(commandId, async () => ({ message: `Sent ${name} to ${processes(await job.signal(name))}` }));
+        this.see(commandId, async () => ({
+          message: `Sent ${name} to ${counted(await job.signal(name), "process", "processes")}`,
+        }));
         return;
       }
       case "pause":
@@ -116,8 +119,4 @@ export class CommandDesk {
       (error: unknown) => this.report({ commandId, state: CommandState.REJECTED, message: messageOf(error) }),
     );
   }
-}
-
-function processes(count: number): string {
-  return count === 1 ? "1 process" : `${count} processes`;
 }

@@ -1,4 +1,4 @@
-import { hasEnded } from "../render/state.ts";
+import { isEnded } from "../../contract/states.ts";
 import type { FollowOptions, JobClient } from "./client.ts";
 import { watchJob } from "./resume.ts";
 
@@ -45,7 +45,7 @@ async function attemptAfter(
   for await (const job of watchJob(client, jobId, options)) {
     const latest = job.attempts.at(-1)?.attempt ?? 0;
     if (latest > last) return last === 0 ? latest : last + 1;
-    if (hasEnded(job.state)) return undefined;
+    if (isEnded(job.state)) return undefined;
   }
   return undefined;
 }

@@ -9,8 +9,8 @@ import type {
   ReadMetricsResponse,
   WatchJobsResponse,
 } from "../../gen/belay/v1/job_service_pb.ts";
-import { hasEnded } from "../render/state.ts";
 import type { FollowOptions, JobClient } from "./client.ts";
+import { isEnded } from "../../contract/states.ts";
 
 /** A job as it is and after every change, up to its end, across lost connections. */
 export async function* watchJob(
@@ -25,7 +25,7 @@ export async function* watchJob(
     for await (const { job } of jobs.watchJob({ jobId, afterVersion }, signal === undefined ? {} : { signal })) {
       if (job === undefined) continue;
       afterVersion = job.version;
-      ended = hasEnded(job.state);
+      ended = isEnded(job.state);
       yield job;
     }
     // A tracker that stops may end its streams cleanly.
@@ -70,7 +70,7 @@ export async function* watchJobs(
 /** The job as it has ended. */
 export async function waitForEnd(client: JobClient, jobId: string): Promise<Job> {
   for await (const job of watchJob(client, jobId)) {
-    if (hasEnded(job.state)) return job;
+    if (isEnded(job.state)) return job;
   }
   throw new ConnectError("the job's stream ended before the job", Code.Internal);
 }

@@ -12,9 +12,9 @@ import { duration, text, toggle } from "../flags.ts";
 import { jobArgument, onlyJob, presentJob } from "../job-argument.ts";
 import { jsonLine } from "../render/json.ts";
 import { evidenceLines, resultDetail } from "../render/result.ts";
-import { hasEnded } from "../render/state.ts";
 import type { Style } from "../render/style.ts";
 import { styleOf } from "../render/style.ts";
+import { isEnded } from "../../contract/states.ts";
 
 const flags = {
   grace: duration({
@@ -55,7 +55,7 @@ export const cancel: Command = command({
     const answer = await client.call((jobs) => jobs.cancelJob(request));
     const job = presentJob(answer);
     const style = styleOf(io.stdout);
-    if (!flags.wait || hasEnded(job.state)) {
+    if (!flags.wait || isEnded(job.state)) {
       if (flags.json) await io.stdout.write(jsonLine(CancelJobResponseSchema, answer));
       else await io.stdout.write(answerText(job, answer.command !== undefined, answer.agentConnected, style));
       return EXIT_OK;

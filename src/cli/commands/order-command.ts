@@ -18,7 +18,7 @@ import { jobArgument, onlyJob, presentJob } from "../job-argument.ts";
 import { clean } from "../render/clean.ts";
 import { jsonLine } from "../render/json.ts";
 import { orderText } from "../render/order.ts";
-import { stateName } from "../render/state.ts";
+import { stateName } from "../../contract/names.ts";
 
 const flags = {
   timeout: duration({

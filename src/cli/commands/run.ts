@@ -15,10 +15,10 @@ import { logFlags, loggerOf } from "../log-flags.ts";
 import { passThrough } from "../pass-through.ts";
 import { deservesMessage, resultDetail } from "../render/result.ts";
 import { clean } from "../render/clean.ts";
-import { outcomeName } from "../render/state.ts";
 import { jobFlags } from "../spec/job-flags.ts";
 import { specOf } from "../spec/job-spec.ts";
 import { takeStopSignals } from "../stop-signals.ts";
+import { outcomeName } from "../../contract/names.ts";
 
 const onDisconnect: Flag<OnDisconnect> = {
   value: "WHAT",

@@ -11,7 +11,6 @@ import type { Io } from "../io.ts";
 import { jobFilterFlags, jobFilterOf } from "../job-filter.ts";
 import { asciiOnly } from "../render/charset.ts";
 import { jsonLine } from "../render/json.ts";
-import { hasEnded } from "../render/state.ts";
 import { takeStopSignals } from "../stop-signals.ts";
 import { TopApp } from "../top/app.ts";
 import { ENDED_PAGE, ENDED_STATES, LIVE_STATES } from "../top/feed.ts";
@@ -19,6 +18,7 @@ import { KEYS } from "../top/help.ts";
 import { sorted, SORTS } from "../top/order.ts";
 import { rowOf } from "../top/row.ts";
 import { listAll, snapshotText } from "../top/snapshot.ts";
+import { isEnded } from "../../contract/states.ts";
 
 /** Below this, asking would cost more than it tells: agents sample every few seconds. */
 const LEAST_INTERVAL_MS = 250;
@@ -110,5 +110,5 @@ async function once(values: Values<typeof flags>, io: Io): Promise<number> {
 }
 
 function wantsEnded({ all, state }: Pick<Values<typeof flags>, "all" | "state">): boolean {
-  return all || state.some(hasEnded);
+  return all || state.some(isEnded);
 }

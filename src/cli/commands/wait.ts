@@ -14,8 +14,9 @@ import type { Io } from "../io.ts";
 import { jobArgument, onlyJob } from "../job-argument.ts";
 import { jsonLine } from "../render/json.ts";
 import { resultDetail } from "../render/result.ts";
-import { hasEnded, stateName } from "../render/state.ts";
 import { styleOf } from "../render/style.ts";
+import { stateName } from "../../contract/names.ts";
+import { isEnded } from "../../contract/states.ts";
 
 const flags = {
   timeout: duration({
@@ -61,7 +62,7 @@ async function watch(client: JobClient, jobId: string, io: Io, see: (job: Job) =
   let lost = false;
   for await (const job of watchJob(client, jobId)) {
     see(job);
-    if (hasEnded(job.state)) return job;
+    if (isEnded(job.state)) return job;
     if (!lost && job.state === JobState.LOST) {
       await io.stderr.write(`belay: The agent of "${jobId}" is lost; waiting for it to return or for another one\n`);
     }

@@ -5,9 +5,10 @@ import { formatSize } from "../../base/sizes.ts";
 import type { JobClient } from "../client/client.ts";
 import { readLogs, readMetrics, watchJob } from "../client/resume.ts";
 import { clean } from "../render/clean.ts";
-import { containmentName, hasEnded, streamName } from "../render/state.ts";
 import { metricsText } from "../render/usage.ts";
 import type { Stage } from "./stage.ts";
+import { containmentName, streamName } from "../../contract/names.ts";
+import { isEnded } from "../../contract/states.ts";
 
 /** Time between two looks for a heartbeat. */
 const HEARTBEAT_LOOK_MS = 250;
@@ -25,7 +26,7 @@ export async function showChanges(client: JobClient, jobId: string, stage: Stage
     }
     if (job.state !== state) await stage.arrived("state", stage.style.state(job.state));
     state = job.state;
-    if (hasEnded(job.state)) return job;
+    if (isEnded(job.state)) return job;
   }
   throw new Error(`The tracker's stream of job ${jobId} ended before the job`);
 }
@@ -35,7 +36,7 @@ export async function showHeartbeats(client: JobClient, jobId: string, stage: St
   let seen = 0n;
   for (;;) {
     const { job } = await client.call((jobs) => jobs.getJob({ jobId }));
-    if (job === undefined || hasEnded(job.state)) return;
+    if (job === undefined || isEnded(job.state)) return;
     const heartbeat = job.attempts.at(-1)?.heartbeat;
     if (heartbeat !== undefined && heartbeat.nonce !== seen) {
       seen = heartbeat.nonce;

@@ -3,10 +3,10 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Output } from "../io.ts";
 import { clean } from "./clean.ts";
 import { commandText } from "./show.ts";
-import { hasEnded } from "./state.ts";
 import { styleOf } from "./style.ts";
 import { table } from "./table.ts";
 import { ago, isoTime, span } from "./time.ts";
+import { isEnded } from "../../contract/states.ts";
 
 /** Longest name shown on a terminal. */
 const NAME_WIDTH = 48;
@@ -31,7 +31,7 @@ export function jobTable(jobs: readonly Job[], output: Pick<Output, "isTerminal"
           : clean(job.result.signal),
       attempt === undefined
         ? ""
-        : agentText(clean(attempt.agent?.hostname ?? ""), attempt.connected, hasEnded(job.state)),
+        : agentText(clean(attempt.agent?.hostname ?? ""), attempt.connected, isEnded(job.state)),
       output.isTerminal && name.length > NAME_WIDTH ? `${name.slice(0, NAME_WIDTH - 1)}…` : name,
     ];
   });

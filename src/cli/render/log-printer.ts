@@ -3,8 +3,8 @@ import { LogStream } from "../../gen/belay/v1/job_pb.ts";
 import type { Gap, LogChunk } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { GapReason } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { Output } from "../io.ts";
-import { streamName } from "./state.ts";
 import { TerminalFilter } from "./terminal-filter.ts";
+import { streamName } from "../../contract/names.ts";
 
 const NEWLINE = 0x0a;
 

@@ -4,8 +4,9 @@ import { formatSize } from "../../base/sizes.ts";
 import type { EndEvidence, JobResult, SignalRound, StreamTotals } from "../../gen/belay/v1/job_pb.ts";
 import { EndReason, Outcome } from "../../gen/belay/v1/job_pb.ts";
 import { clean } from "./clean.ts";
-import { containmentName, reasonName, streamName } from "./state.ts";
 import { span } from "./time.ts";
+import { containmentName, reasonName, streamName } from "../../contract/names.ts";
+import { counted } from "../../base/count.ts";
 
 /** How a job ended, in a few words: `exit code 3 after 4.2s`. */
 export function resultText(result: JobResult): string {
@@ -42,7 +43,7 @@ export function evidenceLines(evidence: EndEvidence): string[] {
   const by = evidence.commandId === "" ? "" : ` by command ${clean(evidence.commandId)}`;
   const lines = [`${at(evidence.askTime)}  end asked for${by}`];
   for (const { first, last, count } of alike(evidence.signals)) {
-    const processes = first.processes === 1 ? "1 process" : `${first.processes} processes`;
+    const processes = counted(first.processes, "process", "processes");
     const times = count === 1 ? "" : `, ${count} times until ${at(last.sendTime).trim()}`;
     lines.push(`${at(first.sendTime)}  ${clean(first.signal)} sent to ${processes}${times}`);
   }
@@ -83,7 +84,7 @@ export function totalsText(totals: readonly StreamTotals[]): string {
     .filter((one) => one.bytes > 0n)
     .map((one) => {
       const dropped = one.droppedBytes > 0n ? `, ${formatSize(one.droppedBytes)} dropped` : "";
-      return `${streamName(one.stream)} ${formatSize(one.bytes)}, ${one.lines === 1n ? "1 line" : `${one.lines} lines`}${dropped}`;
+      return `${streamName(one.stream)} ${formatSize(one.bytes)}, ${counted(one.lines, "line")}${dropped}`;
     })
     .join("; ");
 }

@@ -7,11 +7,12 @@ import type { Containment } from "../../gen/belay/v1/job_pb.ts";
 import { CommandKind, CommandState, LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
 import { clean } from "./clean.ts";
 import { evidenceLines, resultDetail, resultText, totalsText } from "./result.ts";
-import { containmentName, hasEnded } from "./state.ts";
 import type { Style } from "./style.ts";
 import { facts } from "./table.ts";
 import { ago, isoTime, msOf, span } from "./time.ts";
 import { gpuFacts, metricsText, usageText } from "./usage.ts";
+import { containmentName } from "../../contract/names.ts";
+import { isEnded } from "../../contract/states.ts";
 
 /** All that is known of a job, for people. */
 export function showText(job: Job, style: Style, now: number): string {
@@ -58,7 +59,7 @@ function stateDetail(job: Job): string {
 
 function attemptText(attempt: Attempt, job: Job, style: Style, now: number): string {
   const { agent, result, heartbeat } = attempt;
-  const over = attempt.superseded || (hasEnded(job.state) && result !== undefined);
+  const over = attempt.superseded || (isEnded(job.state) && result !== undefined);
   const heard = ago(attempt.lastHeardTime, now);
   const line = attempt.connected ? style.green("connected") : over ? "gone" : style.yellow("not connected");
   const streams = result?.streams.length ? result.streams : attempt.stored;

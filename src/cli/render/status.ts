@@ -5,10 +5,11 @@ import type { GetJobStatusResponse } from "../../gen/belay/v1/job_service_pb.ts"
 import { clean } from "./clean.ts";
 import { resultDetail, totalsText } from "./result.ts";
 import { gpuFacts, metricsText } from "./usage.ts";
-import { hasEnded, reasonName } from "./state.ts";
 import type { Style } from "./style.ts";
 import { facts, table } from "./table.ts";
 import { ago, msOf } from "./time.ts";
+import { reasonName } from "../../contract/names.ts";
+import { isEnded } from "../../contract/states.ts";
 
 /** How a job stands: the agent's own report, or why there is none and what the tracker last knew. */
 export function statusText(answer: GetJobStatusResponse, style: Style, now: number): string {
@@ -16,7 +17,7 @@ export function statusText(answer: GetJobStatusResponse, style: Style, now: numb
   if (job === undefined) return "";
   const attempt = job.attempts.at(-1);
   if (report === undefined) {
-    const ended = hasEnded(job.state);
+    const ended = isEnded(job.state);
     return facts([
       ["Job", style.bold(job.jobId)],
       ["State", `${style.state(job.state)}${ended ? resultDetail(job.result) : ""}`],

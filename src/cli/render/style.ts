@@ -1,6 +1,6 @@
 import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { Output } from "../io.ts";
-import { stateName } from "./state.ts";
+import { stateName } from "../../contract/names.ts";
 
 /** Colours of one output; without colours, texts come back as they are. */
 export interface Style {

@@ -1,13 +1,14 @@
 import { formatSize } from "../../base/sizes.ts";
 import type { GpuSample, MetricSample, ResourceUsage } from "../../gen/belay/v1/job_pb.ts";
 import { clean } from "./clean.ts";
+import { counted } from "../../base/count.ts";
 
 /** `cpu 0.52 of 2 cores (4.1 s), memory 34.0 MiB, 3 processes, disk 0 B read and 20.0 MiB written`. */
 export function metricsText(sample: MetricSample): string {
   const cores = sample.cpuCores === undefined ? "-" : sample.cpuCores.toFixed(2);
   const limit = sample.cpuLimitCores > 0 ? ` of ${Number(sample.cpuLimitCores.toFixed(2))}` : "";
   const memoryLimit = sample.memoryLimitBytes > 0n ? ` of ${formatSize(sample.memoryLimitBytes)}` : "";
-  const processes = sample.processes === 1 ? "1 process" : `${sample.processes} processes`;
+  const processes = counted(sample.processes, "process", "processes");
   const cpu = `cpu ${cores}${limit} cores (${sample.cpuSeconds.toFixed(1)} s)`;
   return [`${cpu}, memory ${formatSize(sample.memoryBytes)}${memoryLimit}, ${processes}`, ...trafficTexts(sample)].join(
     ", ",

@@ -6,7 +6,6 @@ import { messageOf } from "../../base/errors.ts";
 import type { JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { JobClient } from "../client/client.ts";
 import { orderText } from "../render/order.ts";
-import { stateName } from "../render/state.ts";
 import type { Look } from "../terminal/cells.ts";
 import type { FeedOptions } from "./feed.ts";
 import { Feed } from "./feed.ts";
@@ -26,6 +25,7 @@ import { newUi } from "./ui.ts";
 import type { Size } from "../terminal/terminal.ts";
 import type { Picture } from "./view.ts";
 import { pageOf, pagerPage, pagerPicture, pagerTop, tablePicture, topFor } from "./view.ts";
+import { stateName } from "../../contract/names.ts";
 
 /** What changes by itself is drawn no oftener than this; a key's effect at once. */
 const DRAW_MS = 100;

@@ -1,6 +1,5 @@
 import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import { progressBar } from "../render/progress-bar.ts";
-import { hasEnded, stateName } from "../render/state.ts";
 import { cutText, fitText, textWidth } from "../terminal/text-width.ts";
 import { timeLeft } from "../render/time-left.ts";
 import { compactAge, compactCores, compactDuration, compactShare, compactSize } from "./compact.ts";
@@ -8,6 +7,8 @@ import type { Ink, Span } from "../terminal/line.ts";
 import { span } from "../terminal/line.ts";
 import type { Sort } from "./order.ts";
 import type { Row } from "./row.ts";
+import { stateName } from "../../contract/names.ts";
+import { isEnded } from "../../contract/states.ts";
 
 /** What a cell is made from, besides its row. */
 export interface CellContext {
@@ -157,9 +158,9 @@ function progressColumn(bar: number): Column {
     cell: ({ progress, points, state }, { nowMs, ascii }) => {
       if (progress === undefined) return span("");
       const share = `${progressBar(progress.fraction, bar, { ascii })} ${compactShare(progress.fraction).padStart(4)}`;
-      const left = hasEnded(state) || state === JobState.PAUSED ? undefined : timeLeft(points, nowMs);
+      const left = isEnded(state) || state === JobState.PAUSED ? undefined : timeLeft(points, nowMs);
       const text = left === undefined || left === 0 ? "" : compactDuration(left);
-      return span(`${share} ${text.padStart(6)}`, hasEnded(state) ? "dim" : "cyan");
+      return span(`${share} ${text.padStart(6)}`, isEnded(state) ? "dim" : "cyan");
     },
   };
 }
@@ -187,7 +188,7 @@ function heardColumn(roomy: boolean): Column {
     side: "right",
     sort: "heard",
     cell: ({ state, attempt, connected, heardMs }, { nowMs }) => {
-      if (attempt === 0 || hasEnded(state)) return span("");
+      if (attempt === 0 || isEnded(state)) return span("");
       const age = heardMs === undefined ? "" : compactAge(nowMs - heardMs);
       if (connected) return span(age);
       return span(roomy ? `away ${age}`.trim() : "away", "yellow");

@@ -7,13 +7,13 @@ import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { JobFilterSchema, JobService } from "../../gen/belay/v1/job_service_pb.ts";
 import type { JobClient } from "../client/client.ts";
 import { watchJobs } from "../client/resume.ts";
-import { hasEnded } from "../render/state.ts";
 import { inParallel } from "./in-parallel.ts";
 import type { JobSet } from "./job-set.ts";
 import { readLastLine } from "./last-line.ts";
 import { within } from "../terminal/within.ts";
 import type { LinkState } from "./link-state.ts";
 import type { Output, Row } from "./row.ts";
+import { isEnded } from "../../contract/states.ts";
 
 /** States of jobs that the set is kept of. */
 export const LIVE_STATES: readonly JobState[] = [
@@ -183,7 +183,7 @@ export class Feed {
     const { client, jobs, visible, intervalMs } = this.options;
     const rowsOf = (): Row[] => visible().flatMap((jobId) => jobs.get(jobId) ?? []);
     const old = performance.now() - 0.9 * intervalMs;
-    const due = rowsOf().filter(({ jobId, state }) => !hasEnded(state) && (this.asked.get(jobId) ?? -Infinity) < old);
+    const due = rowsOf().filter(({ jobId, state }) => !isEnded(state) && (this.asked.get(jobId) ?? -Infinity) < old);
     const ids = new Set([...this.left, ...due.map(({ jobId }) => jobId)]);
     await inParallel([...ids], async (jobId) => {
       try {
@@ -196,7 +196,7 @@ export class Feed {
       }
       this.left.delete(jobId);
     });
-    const printing = rowsOf().filter(({ jobId, state, output }) => !hasEnded(state) && this.hasPrinted(jobId, output));
+    const printing = rowsOf().filter(({ jobId, state, output }) => !isEnded(state) && this.hasPrinted(jobId, output));
     await inParallel(printing, async (row) => {
       const seen = this.printed.get(row.jobId);
       this.printed.set(row.jobId, row.output);

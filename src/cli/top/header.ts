@@ -1,5 +1,4 @@
 import { JobState } from "../../gen/belay/v1/job_pb.ts";
-import { stateName } from "../render/state.ts";
 import { compactCores, compactDuration, compactSize } from "./compact.ts";
 import type { Totals } from "./job-set.ts";
 import type { Line, Span } from "../terminal/line.ts";
@@ -8,6 +7,8 @@ import type { LinkState } from "./link-state.ts";
 import { isSilent, isStale } from "./link-state.ts";
 import { shortMessage } from "./outage-text.ts";
 import type { Ui } from "./ui.ts";
+import { stateName } from "../../contract/names.ts";
+import { counted } from "../../base/count.ts";
 
 /** Counts are shown in the order of a job's life. */
 const STATES: readonly JobState[] = [
@@ -61,16 +62,16 @@ function linkSpan({ link, nowMs, intervalMs }: HeaderFacts): Span {
 
 function countSpans({ totals, ui, shown, link, nowMs, intervalMs }: HeaderFacts): Span[] {
   const { live, states } = totals;
-  const counted = (ui.showEnded ? [...STATES, ...ENDED] : STATES).filter((state) => (states.get(state) ?? 0) > 0);
-  const counts = counted.map((state) => {
+  const present = (ui.showEnded ? [...STATES, ...ENDED] : STATES).filter((state) => (states.get(state) ?? 0) > 0);
+  const counts = present.map((state) => {
     const alarming = state === JobState.LOST || state === JobState.FAILED;
     const name = stateName(state).toLowerCase().replace("_", " ");
     return span(`${states.get(state)} ${name}`, alarming ? "red" : "plain");
   });
-  const jobs = live === 1 ? "1 job" : `${live} jobs`;
+  const jobs = counted(live, "job");
   const heardAt = new Date(link.answeredMs).toTimeString().slice(0, 8);
   const stale = isStale(link, nowMs, intervalMs) && link.synced ? [span(`  stale, as of ${heardAt}`, "alarm")] : [];
-  const head = counted.length === 0 ? [span(jobs, "bold")] : [span(jobs, "bold"), span(": ")];
+  const head = present.length === 0 ? [span(jobs, "bold")] : [span(jobs, "bold"), span(": ")];
   const filter = ui.filter.trim() === "" ? [] : [span(`  filter "${ui.filter.trim()}" shows ${shown}`, "yellow")];
   return [...head, ...counts.flatMap((count, i) => (i === 0 ? [count] : [span(", "), count])), ...stale, ...filter];
 }

@@ -1,7 +1,7 @@
 import type { Job, JobState } from "../../gen/belay/v1/job_pb.ts";
-import { hasEnded } from "../render/state.ts";
 import type { Row } from "./row.ts";
 import { rowOf } from "./row.ts";
+import { isEnded } from "../../contract/states.ts";
 
 /** Ended jobs that are kept; those that ended first go first. */
 const MAX_ENDED = 1_000;
@@ -48,8 +48,8 @@ export class JobSet {
     this.unseen?.delete(job.jobId);
     if (before !== undefined && job.version < before.version) return;
     const row = rowOf(job, before);
-    if (hasEnded(row.state)) {
-      if (before !== undefined && !hasEnded(before.state)) this.endSeen.set(job.jobId, nowMs);
+    if (isEnded(row.state)) {
+      if (before !== undefined && !isEnded(before.state)) this.endSeen.set(job.jobId, nowMs);
       // To the end: the map stays in the order in which jobs ended, as far as we saw it.
       this.rows.delete(job.jobId);
       this.rows.set(job.jobId, row);
@@ -72,7 +72,7 @@ export class JobSet {
 
   /** From here on every job that has not ended is told anew. */
   beginSnapshot(): void {
-    this.unseen = new Set([...this.rows.values()].filter(({ state }) => !hasEnded(state)).map(({ jobId }) => jobId));
+    this.unseen = new Set([...this.rows.values()].filter(({ state }) => !isEnded(state)).map(({ jobId }) => jobId));
   }
 
   /** Every job has been told: what was not is gone. Returns the ids of those. */
@@ -84,7 +84,7 @@ export class JobSet {
 
   /** Whether a job is shown where only those are that have not ended. */
   isCurrent(row: Row, nowMs: number): boolean {
-    if (!hasEnded(row.state)) return true;
+    if (!isEnded(row.state)) return true;
     const seen = this.endSeen.get(row.jobId);
     return seen !== undefined && nowMs - seen < LINGER_MS;
   }
@@ -94,7 +94,7 @@ export class JobSet {
     let [live, cpuCores, memoryBytes, gpus] = [0, 0, 0, 0];
     for (const row of this.rows.values()) {
       states.set(row.state, (states.get(row.state) ?? 0) + 1);
-      if (hasEnded(row.state)) continue;
+      if (isEnded(row.state)) continue;
       live++;
       cpuCores += row.cpuCores ?? 0;
       memoryBytes += row.memoryBytes ?? 0;
@@ -105,10 +105,10 @@ export class JobSet {
 
   private forgetEnded(): void {
     let ended = 0;
-    for (const row of this.rows.values()) if (hasEnded(row.state)) ended++;
+    for (const row of this.rows.values()) if (isEnded(row.state)) ended++;
     if (ended <= MAX_ENDED) return;
     for (const row of this.rows.values()) {
-      if (!hasEnded(row.state)) continue;
+      if (!isEnded(row.state)) continue;
       this.remove(row.jobId);
       if (--ended <= MAX_ENDED) return;
     }

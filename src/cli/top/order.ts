@@ -1,6 +1,6 @@
 import { JobState } from "../../gen/belay/v1/job_pb.ts";
-import { stateName } from "../render/state.ts";
 import type { Row } from "./row.ts";
+import { stateName } from "../../contract/names.ts";
 
 /** What jobs can be sorted by. */
 export const SORTS = ["cpu", "memory", "age", "state", "name", "progress", "heard"] as const;

@@ -4,8 +4,8 @@ import { JobState, LogStream } from "../../gen/belay/v1/job_pb.ts";
 import { clean } from "../render/clean.ts";
 import { resultText } from "../render/result.ts";
 import { commandText } from "../render/show.ts";
-import { hasEnded } from "../render/state.ts";
 import type { ProgressPoint } from "../render/time-left.ts";
+import { isEnded } from "../../contract/states.ts";
 
 /** Points of progress that are kept to estimate the time left. */
 const MAX_POINTS = 32;
@@ -62,7 +62,7 @@ export interface Output {
 export function rowOf(job: Job, before: Row | undefined): Row {
   const attempt = job.attempts.at(-1);
   // What a lost job used when it was last heard says nothing about now.
-  const sample = hasEnded(job.state) || job.state === JobState.LOST ? undefined : attempt?.metrics;
+  const sample = isEnded(job.state) || job.state === JobState.LOST ? undefined : attempt?.metrics;
   const sameAttempt = before?.attempt === (attempt?.attempt ?? 0);
   return {
     jobId: job.jobId,

@@ -1,12 +1,12 @@
 import type { Job } from "../../gen/belay/v1/job_pb.ts";
 import type { JobClient } from "../client/client.ts";
-import { stateName } from "../render/state.ts";
 import { table } from "../render/table.ts";
 import { timeLeft } from "../render/time-left.ts";
 import { compactCores, compactDuration, compactShare, compactSize } from "./compact.ts";
 import { inParallel } from "./in-parallel.ts";
 import { readLastLine } from "./last-line.ts";
 import type { Row } from "./row.ts";
+import { stateName } from "../../contract/names.ts";
 
 /** Rows whose last line is read. */
 const MAX_LAST_LINES = 200;

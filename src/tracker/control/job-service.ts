@@ -6,7 +6,6 @@ import type { Job, JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
 import type { CreateJobRequest, JobService } from "../../gen/belay/v1/job_service_pb.ts";
 import { specProblem } from "../jobs/spec.ts";
-import { isEnded, stateName } from "../jobs/states.ts";
 import type { ControlContext } from "./context.ts";
 import { check, invalid, jobOf } from "./context.ts";
 import { listJobs } from "./list-jobs.ts";
@@ -15,6 +14,8 @@ import { readLogs } from "./read-logs.ts";
 import { readMetrics } from "./read-metrics.ts";
 import { getJobStatus } from "./status.ts";
 import { watchJob, watchJobs } from "./watch.ts";
+import { stateName } from "../../contract/names.ts";
+import { isEnded } from "../../contract/states.ts";
 
 /** The platforms' side of the tracker. */
 export function jobService(context: ControlContext): ServiceImpl<typeof JobService> {

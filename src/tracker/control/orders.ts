@@ -16,9 +16,10 @@ import { addCommand, deliver, kindOf } from "../jobs/commands.ts";
 import { cancelPending } from "../jobs/ending.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
 import { durationProblem, signalProblem } from "../jobs/spec.ts";
-import { isEnded, stateName } from "../jobs/states.ts";
 import type { ControlContext } from "./context.ts";
 import { check, jobOf } from "./context.ts";
+import { stateName } from "../../contract/names.ts";
+import { isEnded } from "../../contract/states.ts";
 
 const MAX_REASON_BYTES = 1024;
 

@@ -5,7 +5,6 @@ import type { Attempt } from "../../gen/belay/v1/job_pb.ts";
 import { LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
 import type { ReadLogsRequest, ReadLogsResponse } from "../../gen/belay/v1/job_service_pb.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
-import { isEnded } from "../jobs/states.ts";
 import type { MessageWriter } from "../net/message-writer.ts";
 import { rawCallKey } from "../net/raw-call.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
@@ -18,6 +17,7 @@ import { encodeLogs, messageOfLogs } from "./log-answer.ts";
 import type { LogFilter, LogStart } from "./log-start.ts";
 import { filterOf, findStart, passes } from "./log-start.ts";
 import { CallScope } from "../../base/wakeup.ts";
+import { isEnded } from "../../contract/states.ts";
 
 /** Data in one answer; well below the 4 MiB that clients take by default. */
 const ANSWER_BYTES = 256 * KiB;

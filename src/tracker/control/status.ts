@@ -7,10 +7,11 @@ import { CommandKind, JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { GetJobStatusRequest, GetJobStatusResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
 import { CommandSchema, StatusSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { LiveJob, StatusAnswer } from "../jobs/live-job.ts";
-import { isEnded, stateName } from "../jobs/states.ts";
 import type { ControlContext } from "./context.ts";
 import { check, jobOf } from "./context.ts";
 import { CallScope } from "../../base/wakeup.ts";
+import { stateName } from "../../contract/names.ts";
+import { isEnded } from "../../contract/states.ts";
 
 const DEFAULT_WAIT_MS = 5_000;
 const MAX_WAIT_MS = 60_000;

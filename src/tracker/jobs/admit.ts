@@ -8,8 +8,10 @@ import type { Hello } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { GoodbyeReason } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { LiveJob } from "./live-job.ts";
 import type { Touched } from "./registry.ts";
-import { isEnded, isRunning, stateName } from "./states.ts";
 import { beginTrace } from "./trace.ts";
+import { stateName } from "../../contract/names.ts";
+import { isEnded } from "../../contract/states.ts";
+import { isRunning } from "../../contract/states.ts";
 
 /** Who says Hello, and when. */
 export interface Caller {

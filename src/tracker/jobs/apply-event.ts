@@ -5,7 +5,8 @@ import type { StoredCommand } from "../store/types.ts";
 import { putAttemptResult, putResult } from "./ending.ts";
 import type { LiveJob } from "./live-job.ts";
 import type { Touched } from "./registry.ts";
-import { isEnded, isRunning } from "./states.ts";
+import { isEnded } from "../../contract/states.ts";
+import { isRunning } from "../../contract/states.ts";
 
 /**
  * Changes a job as an event of its latest attempt says. What we do not know changes nothing.

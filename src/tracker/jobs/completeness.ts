@@ -4,7 +4,8 @@ import { LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
 import type { Receipt } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { ReceiptSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { LogTotals } from "../store/log/totals.ts";
-import { streamName, streamTotals, sumsOf } from "../store/log/totals.ts";
+import { streamTotals, sumsOf } from "../store/log/totals.ts";
+import { streamName } from "../../contract/names.ts";
 
 /** Whether every byte that the result speaks of is stored, as bytes or as a gap. */
 export function hasAllBytes(result: JobResult, stored: Readonly<LogTotals>): boolean {

@@ -15,14 +15,15 @@ import type { StoredCommand } from "../store/types.ts";
 import { hasAllBytes, judgeLog } from "./completeness.ts";
 import type { LiveJob } from "./live-job.ts";
 import type { JobRegistry } from "./registry.ts";
-import { endState, isEnded } from "./states.ts";
+import { isEnded } from "../../contract/states.ts";
+import { endState } from "../../contract/states.ts";
 
 /** Puts a result into a job: from now on it has ended. */
 export function putResult(live: LiveJob, result: JobResult, now: number): void {
   const { job, attempt } = live;
   if (attempt !== undefined) attempt.result = result;
   job.result = result;
-  job.state = endState(result);
+  job.state = endState(result.outcome);
   // The agent's own times; the events that told of them may have come late.
   if (result.startTime !== undefined) job.startTime = result.startTime;
   job.endTime = result.endTime ?? timestampFromMs(now);

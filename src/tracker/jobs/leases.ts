@@ -5,7 +5,8 @@ import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import { decideLog, isLogUndecided } from "./ending.ts";
 import type { LiveJob } from "./live-job.ts";
 import type { JobRegistry } from "./registry.ts";
-import { isOpen, isRunning } from "./states.ts";
+import { isOpen } from "./states.ts";
+import { isRunning } from "../../contract/states.ts";
 
 /** A timer that comes later than this share of a lease shows that the tracker itself stood still. */
 const STALL_SHARE = 0.25;

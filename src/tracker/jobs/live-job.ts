@@ -8,9 +8,9 @@ import type { AttemptLog } from "../store/log/attempt-log.ts";
 import { streamTotals } from "../store/log/totals.ts";
 import type { LogHandle, StoredCommand, StoredJob } from "../store/types.ts";
 import { isOpen } from "./states.ts";
+import { SHOWN_COMMANDS } from "../store/types.ts";
 
 /** Commands of a job that are shown: the latest of them. */
-const SHOWN_COMMANDS = 100;
 
 /** The stream of the session that has the job. */
 export interface AgentStream {

@@ -1,9 +1,10 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { JobRegistry } from "../jobs/registry.ts";
-import { isEnded, stateName } from "../jobs/states.ts";
 import { VERSION } from "../../base/version.ts";
 import { addProcessGauges } from "../../base/process-gauges.ts";
 import type { MetricsRegistry } from "../../base/prometheus.ts";
+import { stateName } from "../../contract/names.ts";
+import { isEnded } from "../../contract/states.ts";
 
 /** Seconds between two looks of Node at its own loop. */
 const RESOLUTION_MS = 20;

@@ -1,9 +1,9 @@
 import { basename } from "node:path";
 import type { Attempt, CommandRecord, Job, JobResult } from "../../gen/belay/v1/job_pb.ts";
 import { CommandKind, CommandState, EndReason, Outcome } from "../../gen/belay/v1/job_pb.ts";
-import { stateName } from "../jobs/states.ts";
 import type { OpenStep } from "./notes.ts";
 import type { Attributes } from "./span-record.ts";
+import { stateName } from "../../contract/names.ts";
 
 // Names follow OpenTelemetry's semantic conventions where those have one (cicd, error, host, os, process); the others
 // begin with "belay.". What a job's environment holds is never among them, and arguments of a step are as its agent

@@ -1,7 +1,8 @@
 import type { JobMetrics } from "../../gen/belay/v1/job_pb.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
 import type { Touched } from "../jobs/registry.ts";
-import { isEnded, isRunning } from "../jobs/states.ts";
+import { isEnded } from "../../contract/states.ts";
+import { isRunning } from "../../contract/states.ts";
 
 /** Jobs whose usage is in one export. */
 export const MAX_JOBS = 1000;

@@ -6,7 +6,6 @@ import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
 import type { Touched } from "../jobs/registry.ts";
-import { isEnded } from "../jobs/states.ts";
 import type { TraceChange } from "../store/trace-change.ts";
 import { commandAttributes, shortArguments } from "./attributes.ts";
 import type { Moments, Notes } from "./notes.ts";
@@ -15,6 +14,7 @@ import type { SpanRecord, Time } from "./span-record.ts";
 import { timeOf, timeOfNano } from "./span-record.ts";
 import { attemptSpan, jobSpan, lastStepEnd, stepSpan } from "./spans.ts";
 import type { StepEnd } from "./spans.ts";
+import { isEnded } from "../../contract/states.ts";
 
 /**
  * Makes spans of what happens to jobs: one for the job, in it one for each attempt, in that one for each step.

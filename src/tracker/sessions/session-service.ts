@@ -18,7 +18,6 @@ import { pendingFor } from "../jobs/commands.ts";
 import { isLogUndecided } from "../jobs/ending.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
 import { specProblem } from "../jobs/spec.ts";
-import { stateName } from "../jobs/states.ts";
 import { traceParentForJob } from "../jobs/trace.ts";
 import type { CallerFacts } from "../net/caller.ts";
 import { rawCallKey } from "../net/raw-call.ts";
@@ -27,6 +26,7 @@ import { incoming } from "./messages.ts";
 import { asRefusal } from "./refusal.ts";
 import type { StreamContext } from "./session-stream.ts";
 import { SessionStream } from "./session-stream.ts";
+import { stateName } from "../../contract/names.ts";
 
 /** Largest message that is accepted from an agent. */
 export const MAX_MESSAGE_BYTES: number = 4 * MiB;

@@ -24,9 +24,8 @@ import { migrate } from "./schema.ts";
 import { SpanQueue } from "./span-queue.ts";
 import { Statements } from "./statements.ts";
 import type { Change, EndedJob, JobPage, LogHandle, Store, StoredCommand, StoredJob } from "./types.ts";
+import { SHOWN_COMMANDS } from "./types.ts";
 
-/** Commands of a job that are shown: the latest of them. */
-export const SHOWN_COMMANDS = 100;
 /** Deleted jobs that watchers can still learn of. */
 const KEPT_DELETIONS = 10_000;
 

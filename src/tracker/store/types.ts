@@ -6,6 +6,9 @@ import type { Points, PointsQuery } from "./points/points-table.ts";
 import type { SpanQueue } from "./span-queue.ts";
 import type { TraceChange } from "./trace-change.ts";
 
+/** Commands of a job that are shown: the latest of them. */
+export const SHOWN_COMMANDS = 100;
+
 /** A job as it is stored. */
 export interface StoredJob {
   /** Number by which the store knows the job; rises with creation. */

@@ -1,8 +1,9 @@
-import { EndReason, JobState, Outcome } from "../../../gen/belay/v1/job_pb.ts";
+import { EndReason, Outcome } from "../../../gen/belay/v1/job_pb.ts";
 import type { Step } from "../compile-spec.ts";
 import type { ExitStatus } from "../start/spawn.ts";
 import type { SpawnProblem } from "../start/spawn-problem.ts";
 import type { EndOrder } from "../types.ts";
+import { counted } from "../../../base/count.ts";
 
 /** How a job ended: the part of its result that is decided once. */
 export interface Verdict {
@@ -35,13 +36,13 @@ export function naturalVerdict(step: Step, exit: ExitStatus, circumstances: Circ
   const how = exit.signal === undefined ? `exited with code ${exit.code}` : `was ended by ${exit.signal}`;
   const failed = { ...base, outcome: Outcome.FAILED };
   if ((circumstances.oomKills ?? 0) > 0) {
-    const message = `${what} ${how}: the kernel ran out of memory for the job and killed ${processes(circumstances.oomKills ?? 0)} of it`;
+    const message = `${what} ${how}: the kernel ran out of memory for the job and killed ${counted(circumstances.oomKills ?? 0, "process", "processes")} of it`;
     return { ...failed, reason: EndReason.OOM_KILLED, message };
   }
   // Others may be in the shared cgroup, so there it takes both: a count that rose, and an end that fits.
   const killed = exit.signal === "SIGKILL" || exit.code === 137;
   if (killed && circumstances.oomKills === undefined && (circumstances.oomKillsAround ?? 0) > 0) {
-    const message = `${what} ${how}: the kernel ran out of memory in the cgroup of agent and job, and killed ${processes(circumstances.oomKillsAround ?? 0)} there`;
+    const message = `${what} ${how}: the kernel ran out of memory in the cgroup of agent and job, and killed ${counted(circumstances.oomKillsAround ?? 0, "process", "processes")} there`;
     return { ...failed, reason: EndReason.OOM_KILLED, message };
   }
   const message = `${what} ${how}${exit.signal === undefined ? "" : sender(exit.signal, circumstances)}`;
@@ -70,19 +71,9 @@ export function orderedVerdict(order: EndOrder, step: number, exit: ExitStatus |
   return { outcome, reason: order.reason, message: order.message, step, exit };
 }
 
-/** The state of a job that ended so. */
-export function finalState(outcome: Outcome): JobState {
-  if (outcome === Outcome.SUCCEEDED) return JobState.SUCCEEDED;
-  return outcome === Outcome.CANCELED ? JobState.CANCELED : JobState.FAILED;
-}
-
 /** A step for the beginning of a sentence. */
 export function describeStep(step: Step): string {
   return step.main ? "Main command" : `Setup step ${step.number} "${step.name}"`;
-}
-
-function processes(count: number): string {
-  return count === 1 ? "1 process" : `${count} processes`;
 }
 
 function sender(signal: string, { oomKills, oomKillsAround, signalsSent }: Circumstances): string {

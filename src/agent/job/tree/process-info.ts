@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type ProcessInfo, ProcessInfoSchema } from "../../../gen/belay/v1/job_pb.ts";
 import { commandOf, type ProcessEntry, TICKS_PER_SECOND } from "./proc.ts";
+import { counted } from "../../../base/count.ts";
 
 /** Processes shown at most. */
 export const MOST_PROCESSES = 100;
@@ -26,7 +27,7 @@ export function describeProcesses(entries: readonly ProcessEntry[]): ProcessInfo
 
 /** "1 process" or "3 processes". */
 export function countProcesses(entries: readonly ProcessEntry[]): string {
-  return entries.length === 1 ? "1 process" : `${entries.length} processes`;
+  return counted(entries.length, "process", "processes");
 }
 
 /** The first processes for a sentence: "12 sleep 1000; 13 cat". */

@@ -2,7 +2,6 @@ import { formatDuration } from "../../../base/durations.ts";
 import type { Job } from "../../../gen/belay/v1/job_pb.ts";
 import { clean } from "../clean.ts";
 import { progressBar } from "../progress-bar.ts";
-import { hasEnded } from "../state.ts";
 import { cutText, textWidth } from "../../terminal/text-width.ts";
 import type { ProgressPoint } from "../time-left.ts";
 import { timeLeft } from "../time-left.ts";
@@ -14,6 +13,7 @@ import type { Range } from "./over-time.ts";
 import type { Named, Point, Series } from "./series.ts";
 import { msOfNano } from "./series.ts";
 import { usageRows } from "./usage-rows.ts";
+import { isEnded } from "../../../contract/states.ts";
 
 /** Widest bar. */
 const BAR_WIDTH = 40;
@@ -86,7 +86,7 @@ function percentText({ fraction }: ProgressPoint): string {
 }
 
 function leftText(job: Job, { progress, newestMs }: Series, ascii: boolean): string {
-  if (hasEnded(job.state) || (progress.at(-1)?.fraction ?? 0) >= 1) return "";
+  if (isEnded(job.state) || (progress.at(-1)?.fraction ?? 0) >= 1) return "";
   // By the agent's clock, as the progress is: ours may differ.
   const left = timeLeft(progress, newestMs);
   return left === undefined ? `time left ${ascii ? "-" : "–"}` : `${formatDuration(left)} left`;

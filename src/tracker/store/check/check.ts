@@ -8,11 +8,11 @@ import type { StreamTotals } from "../../../gen/belay/v1/job_pb.ts";
 import { AttemptSchema, CommandRecordSchema } from "../../../gen/belay/v1/job_pb.ts";
 import { CommandSchema, EventSchema } from "../../../gen/belay/v1/tracker_service_pb.ts";
 import { lockDirectory } from "../lock.ts";
-import { streamName } from "../log/totals.ts";
 import { unpackEvent } from "../points/body.ts";
 import { readJob } from "../rows.ts";
 import { SCHEMA_VERSION } from "../schema.ts";
 import { checkLog, rewriteLog } from "./check-log.ts";
+import { streamName } from "../../../contract/names.ts";
 
 /** One thing that is not as it should be. */
 export interface Finding {

@@ -7,11 +7,6 @@ import type { StoredChunk } from "./format.ts";
 /** The streams that are stored. Chunks of others are left out: they come from a newer agent. */
 export const STREAMS: readonly LogStream[] = [LogStream.STDOUT, LogStream.STDERR, LogStream.AGENT];
 
-/** A stream's name as people write it. */
-export function streamName(stream: LogStream): string {
-  return ["", "stdout", "stderr", "agent"][stream] ?? `stream ${stream}`;
-}
-
 /** Sums over one stream up to some position. */
 export interface StreamSums {
   /** Gaps included. */

@@ -1,11 +1,6 @@
-import { Containment, EndReason, JobState, LogStream, Outcome } from "../../gen/belay/v1/job_pb.ts";
+import { Containment, EndReason, JobState, LogStream, Outcome } from "../gen/belay/v1/job_pb.ts";
 
-/** Whether a job in this state never changes again. */
-export function hasEnded(state: JobState): boolean {
-  return state === JobState.SUCCEEDED || state === JobState.FAILED || state === JobState.CANCELED;
-}
-
-/** `JOB_STATE_RUNNING` as people say it: `RUNNING`. */
+/** `JOB_STATE_RUNNING` as people write it: `RUNNING`. A value from a newer contract: `UNKNOWN_17`. */
 export function stateName(state: JobState): string {
   return nameOf(JobState, state);
 }
@@ -29,13 +24,6 @@ export function streamName(stream: LogStream): string {
 export function containmentName(containment: Containment): string {
   return nameOf(Containment, containment).toLowerCase().replaceAll("_", " ");
 }
-
-/** States by the names that people type. */
-export const STATE_NAMES: ReadonlyMap<string, JobState> = new Map(
-  Object.entries(JobState)
-    .filter(([name]) => name !== "UNSPECIFIED")
-    .map(([name, value]) => [name, value] as const),
-);
 
 function nameOf(names: Readonly<Record<string, number>>, value: number): string {
   const name = Object.entries(names).find(([, candidate]) => candidate === value)?.[0];

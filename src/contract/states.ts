@@ -1,0 +1,22 @@
+import { JobState, Outcome } from "../gen/belay/v1/job_pb.ts";
+
+/** Whether a job in this state has ended: it never changes again. */
+export function isEnded(state: JobState): boolean {
+  return state === JobState.SUCCEEDED || state === JobState.FAILED || state === JobState.CANCELED;
+}
+
+/** Whether an agent has the job, as far as is known. An agent announces these states. */
+export function isRunning(state: JobState): boolean {
+  return (
+    state === JobState.SETTING_UP ||
+    state === JobState.RUNNING ||
+    state === JobState.PAUSED ||
+    state === JobState.CANCELING
+  );
+}
+
+/** The state in which a result leaves a job. An outcome from a newer contract counts as a failure. */
+export function endState(outcome: Outcome): JobState {
+  if (outcome === Outcome.SUCCEEDED) return JobState.SUCCEEDED;
+  return outcome === Outcome.CANCELED ? JobState.CANCELED : JobState.FAILED;
+}
