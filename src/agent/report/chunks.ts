@@ -1,3 +1,14 @@
+import {
+  BATCH_CHUNKS,
+  CHUNK_DATA,
+  CHUNK_GAP,
+  CHUNK_OFFSET,
+  CHUNK_READ_UNIX_NANO,
+  CHUNK_STEP,
+  CHUNK_STREAM,
+  GAP_BYTES,
+  GAP_REASON,
+} from "../../contract/wire.ts";
 import type { LogStream } from "../../gen/belay/v1/job_pb.ts";
 import { headBytes } from "./frame.ts";
 
@@ -27,28 +38,28 @@ export function frameBody(frame: Buffer, sequence: number): Buffer {
  */
 export function chunkAt(body: Buffer, start: number): FrameChunk | undefined {
   const reader = new Reader(body, start);
-  if (!reader.tag(0x12)) return undefined;
+  if (!reader.tag(BATCH_CHUNKS)) return undefined;
   const length = reader.varint();
   const end = reader.at + length;
-  if (!(end <= body.length) || !reader.tag(0x08)) return undefined;
+  if (!(end <= body.length) || !reader.tag(CHUNK_STREAM)) return undefined;
   const stream = reader.varint() as LogStream;
-  if (!(stream >= 1 && stream <= 3) || !reader.tag(0x10)) return undefined;
+  if (!(stream >= 1 && stream <= 3) || !reader.tag(CHUNK_STEP)) return undefined;
   const step = reader.varint();
-  if (Number.isNaN(step) || !reader.tag(0x18)) return undefined;
+  if (Number.isNaN(step) || !reader.tag(CHUNK_OFFSET)) return undefined;
   const offset = reader.varint();
-  if (Number.isNaN(offset) || !reader.tag(0x21) || reader.at + 8 > end) return undefined;
+  if (Number.isNaN(offset) || !reader.tag(CHUNK_READ_UNIX_NANO) || reader.at + 8 > end) return undefined;
   const readUnixNano = body.readBigUInt64LE(reader.at);
   reader.at += 8;
-  if (reader.tag(0x2a)) {
+  if (reader.tag(CHUNK_DATA)) {
     const bytes = reader.varint();
     if (reader.at + bytes !== end) return undefined;
     return { stream, step, offset, readUnixNano, bytes, dataAt: reader.at, end };
   }
-  if (!reader.tag(0x32)) return undefined;
+  if (!reader.tag(CHUNK_GAP)) return undefined;
   reader.varint();
-  if (!reader.tag(0x08)) return undefined;
+  if (!reader.tag(GAP_BYTES)) return undefined;
   const bytes = reader.varint();
-  if (!reader.tag(0x10)) return undefined;
+  if (!reader.tag(GAP_REASON)) return undefined;
   reader.varint();
   return reader.at === end ? { stream, step, offset, readUnixNano, bytes, dataAt: undefined, end } : undefined;
 }

@@ -1,3 +1,16 @@
+import {
+  BATCH_CHUNKS,
+  BATCH_SEQUENCE,
+  CHUNK_DATA,
+  CHUNK_GAP,
+  CHUNK_OFFSET,
+  CHUNK_READ_UNIX_NANO,
+  CHUNK_STEP,
+  CHUNK_STREAM,
+  GAP_BYTES,
+  GAP_REASON,
+  REQUEST_LOG_BATCH,
+} from "../../contract/wire.ts";
 import type { LogStream } from "../../gen/belay/v1/job_pb.ts";
 
 /** Encoded bytes of one log batch, at most: a pipe read of 64 KiB with its header fits into an empty frame. */
@@ -105,7 +118,7 @@ export class FrameWriter {
     if (take <= 0) return 0;
     const chunk = this.end;
     let at = putChunkHead(slab, chunk, fields + 1 + LENGTH_BYTES + take, stream, step, offset, readUnixNano);
-    slab[at++] = 0x2a; // LogChunk.data
+    slab[at++] = CHUNK_DATA;
     const length = at;
     at = putLength(slab, at, take);
     slab.set(take === data.length ? data : data.subarray(0, take), at);
@@ -151,11 +164,11 @@ export class FrameWriter {
     const gap = 1 + varintBytes(bytes) + 1 + varintBytes(reason);
     const length = fieldsBytes(step, offset) + 1 + varintBytes(gap) + gap;
     let at = putChunkHead(slab, this.end, length, stream, step, offset, readUnixNano);
-    slab[at++] = 0x32; // LogChunk.gap
+    slab[at++] = CHUNK_GAP;
     at = putVarint(slab, at, gap);
-    slab[at++] = 0x08; // Gap.bytes
+    slab[at++] = GAP_BYTES;
     at = putVarint(slab, at, bytes);
-    slab[at++] = 0x10; // Gap.reason
+    slab[at++] = GAP_REASON;
     this.end = putVarint(slab, at, reason);
   }
 
@@ -185,9 +198,9 @@ export function headBytes(sequence: number): number {
 /** Writes what stands before the chunks of a batch. */
 export function putHead(buffer: Buffer, start: number, sequence: number, bodyBytes: number): void {
   const batch = 1 + varintBytes(sequence) + bodyBytes;
-  buffer[start] = 0x12; // OpenSessionRequest.log_batch
+  buffer[start] = REQUEST_LOG_BATCH;
   putLength(buffer, start + 1, batch);
-  buffer[start + 1 + LENGTH_BYTES] = 0x08; // LogBatch.sequence
+  buffer[start + 1 + LENGTH_BYTES] = BATCH_SEQUENCE;
   putVarint(buffer, start + 2 + LENGTH_BYTES, sequence);
 }
 
@@ -209,15 +222,15 @@ function putChunkHead(
   readUnixNano: bigint,
 ): number {
   let at = start;
-  slab[at++] = 0x12; // LogBatch.chunks
+  slab[at++] = BATCH_CHUNKS;
   at = putLength(slab, at, length);
-  slab[at++] = 0x08; // LogChunk.stream
+  slab[at++] = CHUNK_STREAM;
   slab[at++] = stream;
-  slab[at++] = 0x10; // LogChunk.step
+  slab[at++] = CHUNK_STEP;
   at = putVarint(slab, at, step);
-  slab[at++] = 0x18; // LogChunk.offset
+  slab[at++] = CHUNK_OFFSET;
   at = putVarint(slab, at, offset);
-  slab[at++] = 0x21; // LogChunk.read_unix_nano
+  slab[at++] = CHUNK_READ_UNIX_NANO;
   return slab.writeBigUInt64LE(readUnixNano, at);
 }
 
