@@ -12,6 +12,7 @@ import { bind, hostAndPortOf } from "../../base/listen.ts";
 import { MiB } from "../../base/sizes.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { TrackerLimits, TrackerTls } from "../options.ts";
+import { CallsUnderWay } from "./calls-under-way.ts";
 import { closeWhenIdle } from "./idle.ts";
 import type { AnyRequest, AnyResponse } from "./http.ts";
 import { peekProtocol } from "./protocol.ts";
@@ -24,6 +25,8 @@ const CONNECTION_WINDOW_BYTES: number = 4 * MiB;
 const CHECK_INTERVAL_MS = 1_000;
 /** Silence after which the kernel asks whether the other side is there; after some ten answers less, it is not. */
 const KEEP_ALIVE_MS = 30_000;
+/** Time for the last bytes of calls that have ended to leave, before their connections are cut. */
+const LAST_BYTES_MS = 100;
 /** Time between two remarks about connections that were refused. */
 const REMARK_INTERVAL_MS = 10_000;
 
@@ -35,7 +38,10 @@ export interface Listener {
   readonly connections: number;
   /** Has connections from now on see these certificates. @throws BelayError `BAD_USAGE` */
   replaceTls(tls: TrackerTls): void;
-  /** Takes no more connections, and gives those there are some time to end. */
+  /**
+   * Takes no more connections, and gives calls under way some time to end. A connection without a call, or with half of
+   * a request, is not waited for.
+   */
   close(timeoutMs: number): Promise<void>;
 }
 
@@ -52,7 +58,9 @@ export async function listen(
   const { tls, limits, clock, logger } = context;
   const sockets = new Set<Socket>();
   const sessions = new Set<ServerHttp2Session>();
-  const port = tls === undefined ? plaintext(handle, sessions, context) : secure(tls, handle, sessions, context);
+  const calls = new CallsUnderWay();
+  const answer = calls.counted(handle);
+  const port = tls === undefined ? plaintext(answer, sessions, context) : secure(tls, answer, sessions, context);
   port.server.maxConnections = limits.connections;
   let refused = 0;
   port.server.on("drop", () => {
@@ -81,7 +89,11 @@ export async function listen(
       // GOAWAY: calls under way may end, no new ones come.
       for (const session of sessions) session.close();
       port.close();
-      await Promise.race([closed, sleep(timeoutMs)]);
+      const waiting = new AbortController();
+      const quiet = calls.whenNone().then(() => sleep(LAST_BYTES_MS, waiting.signal));
+      await Promise.race([closed, quiet, sleep(timeoutMs, waiting.signal)]);
+      // A timer that is left would keep the process alive.
+      waiting.abort();
       await new Promise((resolve) => setImmediate(resolve));
       for (const session of sessions) session.destroy();
       for (const socket of sockets) socket.destroy();
