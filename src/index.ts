@@ -8,12 +8,13 @@
  * const { result } = await runAgent({
  *   tracker: tracker.address,
  *   jobId: "hello",
- *   spec: create(JobSpecSchema, { command: ["echo", "it works"] }),
+ *   spec: { command: ["echo", "it works"] },
  * });
  * ```
  *
  * @module
  */
+export { CallbackError } from "./agent/callback-error.ts";
 export type { FlushedSession, FlushOptions, FlushOutcome } from "./agent/flush.ts";
 export { flushSpool } from "./agent/flush.ts";
 export type {

@@ -2,12 +2,25 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { systemClock as clock } from "../base/clock.ts";
 import { formatDuration } from "../base/durations.ts";
+import { Callbacks } from "../base/callbacks.ts";
 import { messageOf } from "../base/errors.ts";
 import { type Logger, silentLogger } from "../base/logger.ts";
 import { parseTrackerAddresses } from "../base/tracker-address.ts";
+import {
+  abortSignal,
+  callback,
+  checkOptions,
+  milliseconds,
+  required,
+  type Rules,
+  someLogger,
+  text,
+} from "../base/options.ts";
 import { formatSize } from "../base/sizes.ts";
 import { EndReason, JobResultSchema, JobState, Outcome } from "../gen/belay/v1/job_pb.ts";
 import { EventSchema, OpenSessionRequestSchema } from "../gen/belay/v1/tracker_service_pb.ts";
+import { CallbackError, type CallbackFailure, guardCallbacks } from "./callback-error.ts";
+import { securityRule, trackerRule } from "./compile-options.ts";
 import { DEFAULTS } from "./defaults.ts";
 import { deliveryOf } from "./delivery.ts";
 import type { TransportSecurity } from "./options.ts";
@@ -40,6 +53,19 @@ export interface FlushOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What the options of `flushSpool` take. */
+export const FLUSH_RULES: Rules<FlushOptions> = {
+  directory: required(text("the path of a directory")),
+  tracker: trackerRule,
+  security: securityRule,
+  timeout: milliseconds(),
+  except: text("the id of a session"),
+  logger: someLogger,
+  nextAttemptOf: text("the id of a job"),
+  onProgress: callback,
+  signal: abortSignal,
+};
+
 /** What became of one session's spool. */
 export interface FlushedSession {
   /** Its directory; it is gone if everything was delivered. */
@@ -70,9 +96,13 @@ export interface FlushOutcome {
  * Delivers what dead agents left in a spool directory, one session after the other, and reports AGENT_LOST for those
  * that came to no result. What is confirmed is removed. Sessions whose agent still runs are left alone.
  *
- * @throws BelayError `BAD_USAGE` if the address cannot be parsed
+ * @throws BelayError `BAD_USAGE` for an option that cannot be used as given
+ * @throws CallbackError when all is over, with the outcome: a function of the options has failed, and was not called again
  */
-export async function flushSpool(options: FlushOptions): Promise<FlushOutcome> {
+export async function flushSpool(given: FlushOptions): Promise<FlushOutcome> {
+  let failure: CallbackFailure | undefined;
+  const callbacks = new Callbacks((name, error) => (failure ??= { name, error }));
+  const options = guardCallbacks(checkOptions("flushSpool", given, FLUSH_RULES), callbacks);
   parseTrackerAddresses(options.tracker);
   const sessions: FlushedSession[] = [];
   for (const path of sessionsIn(options.directory, options.except)) {
@@ -81,7 +111,12 @@ export async function flushSpool(options: FlushOptions): Promise<FlushOutcome> {
     if (flushed !== undefined) sessions.push(flushed);
   }
   const interrupted = options.signal?.aborted === true;
-  return { delivered: !interrupted && sessions.every(({ delivered, inUse }) => delivered || inUse), sessions };
+  const delivered = !interrupted && sessions.every((session) => session.delivered || session.inUse);
+  const outcome = { delivered, sessions };
+  // A promise that is rejected shows a moment after the call.
+  await new Promise((resolve) => setImmediate(resolve));
+  if (failure !== undefined) throw new CallbackError<FlushOutcome>(failure, outcome);
+  return outcome;
 }
 
 /** @returns undefined if it is another job's than the one that was asked for */

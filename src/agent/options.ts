@@ -1,4 +1,5 @@
-import type { JobSpec } from "../gen/belay/v1/job_pb.ts";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { JobSpecSchema } from "../gen/belay/v1/job_pb.ts";
 import type { Logger } from "../base/logger.ts";
 import type { JobResult } from "../gen/belay/v1/job_pb.ts";
 
@@ -25,14 +26,20 @@ export interface TransportSecurity {
   readonly insecure?: boolean;
 }
 
-/** Options of an agent. Times are milliseconds, sizes bytes. */
+/**
+ * Options of an agent. Times are milliseconds, sizes bytes. A function that throws, or whose promise is rejected, is not
+ * called again; the job goes on, its log says so, and `runAgent` throws a CallbackError when all is over.
+ */
 export interface AgentOptions {
   /** `http://host:port`, `https://host:port` or `unix:/path`; several with commas are tried in turn. */
   readonly tracker: string;
   /** Id of the job, see `Job.job_id` of the contract. */
   readonly jobId: string;
-  /** What to run. Absent: the agent asks the tracker for it. Given: it never runs anything else. */
-  readonly spec?: JobSpec;
+  /**
+   * What to run: a JobSpec, or the fields of one, such as `{ command: ["ls"] }`. Absent: the agent asks the tracker for
+   * it. Given: it never runs anything else.
+   */
+  readonly spec?: MessageInitShape<typeof JobSpecSchema>;
   /** Facts about this agent for people and filters. @default none */
   readonly labels?: Record<string, string>;
   readonly security?: TransportSecurity;
@@ -62,7 +69,7 @@ export interface AgentOptions {
    * promise says that it can take no more until then: the job's output is not read meanwhile.
    */
   readonly onOutput?: (stream: "stdout" | "stderr", data: Uint8Array) => void | Promise<void>;
-  /** Told of each thing worth a line for a person: connected, lost the tracker, job started. */
+  /** Called with each thing worth a line for a person: connected, lost the tracker, job started. */
   readonly onProgress?: (message: string) => void;
   /** @default silent */
   readonly logger?: Logger;

@@ -1,14 +1,17 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { systemClock as clock } from "../base/clock.ts";
 import { formatDuration } from "../base/durations.ts";
+import { Callbacks } from "../base/callbacks.ts";
 import { BelayError } from "../base/errors.ts";
-import { idProblem, uuidv7 } from "../base/ids.ts";
+import { uuidv7 } from "../base/ids.ts";
 import { silentLogger } from "../base/logger.ts";
 import { parseTrackerAddresses } from "../base/tracker-address.ts";
 import { EndReason, JobState } from "../gen/belay/v1/job_pb.ts";
 import type { JobMetrics, JobResult, JobSpec, StatusReport } from "../gen/belay/v1/job_pb.ts";
 import type { Welcome } from "../gen/belay/v1/tracker_service_pb.ts";
 import type { Admin } from "./admin/admin.ts";
+import { CallbackError, type CallbackFailure, failureText, guardCallbacks } from "./callback-error.ts";
+import { type CompiledOptions, compileOptions } from "./compile-options.ts";
 import { DEFAULTS } from "./defaults.ts";
 import { awaitDelivery, deliveryOf } from "./delivery.ts";
 import { agentInfo } from "./info.ts";
@@ -33,17 +36,19 @@ import { statusReport } from "./status.ts";
  * Runs one job under an agent: joins the tracker, runs the job, delivers all it has to tell, and returns how the job
  * ended.
  *
+ * A function of the options that throws, or whose promise is rejected, is not called again. The job goes on, and so does
+ * the delivery of its log; only then is the promise rejected.
+ *
  * @throws BelayError `BAD_USAGE`, `BAD_SPEC`, `TRACKER_UNREACHABLE`, `TRACKER_REFUSED`, `NOT_FOUND`, `JOB_TAKEN`,
  *   `ADDRESS_IN_USE`, `STOPPED` before the job is started; `SUPERSEDED` when it was taken over while it ran, and was killed
+ * @throws CallbackError when all is over, with the outcome: a function of the options has failed
  */
 export async function runAgent(options: AgentOptions): Promise<AgentOutcome> {
-  const problem = idProblem(options.jobId);
-  if (problem !== undefined) throw new BelayError("BAD_USAGE", `Cannot use job id ${problem}`);
-  return new Agent(options).run();
+  return new Agent(compileOptions(options)).run();
 }
 
 class Agent {
-  private readonly options: AgentOptions;
+  private readonly options: CompiledOptions;
   private readonly report: Report;
   private readonly session: Session;
   private readonly desk: CommandDesk;
@@ -57,8 +62,10 @@ class Agent {
   /** True: nobody will ever take what the job still prints, so it is read and thrown away. */
   private discarding = false;
   private discarded = 0;
+  private failure: CallbackFailure | undefined;
 
-  constructor(options: AgentOptions) {
+  constructor(given: CompiledOptions) {
+    const options = guardCallbacks(given, new Callbacks((name, error) => this.callbackFailed({ name, error })));
     this.options = options;
     const addresses = parseTrackerAddresses(options.tracker);
     // The machine is made ready for the job while the tracker is dialed.
@@ -131,7 +138,9 @@ class Agent {
       const end = await awaitDelivery(this.session, ended, this.options);
       if (end.kind === "delivered") await others;
       if (end.kind === "fenced") throw end.error;
-      return { attempt: welcome.attempt, result, ...deliveryOf(end) };
+      const outcome = { attempt: welcome.attempt, result, ...deliveryOf(end) };
+      if (this.failure !== undefined) throw new CallbackError(this.failure, outcome);
+      return outcome;
     } finally {
       unlisten();
       this.over.abort();
@@ -143,6 +152,15 @@ class Agent {
       await admin?.close();
       await this.giveBack();
     }
+  }
+
+  private callbackFailed(failure: CallbackFailure): void {
+    this.failure ??= failure;
+    // Not within the push whose record it was called with.
+    queueMicrotask(() => {
+      this.report.notice(0, `${failureText(failure)}. The job goes on`);
+      this.options.logger?.error(failureText(failure));
+    });
   }
 
   private async serveAdmin(): Promise<Admin | undefined> {

@@ -14,6 +14,7 @@
  * - `STORE`: the tracker's data directory cannot be used.
  * - `SPOOL`: an agent's spool directory cannot be used.
  * - `ADDRESS_IN_USE`: the port is taken.
+ * - `CALLBACK_FAILED`: a function that a program gave us threw, or its promise was rejected; everything else went on.
  * - `INTERNAL`: a mistake of ours.
  */
 export type BelayErrorCode =
@@ -30,6 +31,7 @@ export type BelayErrorCode =
   | "STORE"
   | "SPOOL"
   | "ADDRESS_IN_USE"
+  | "CALLBACK_FAILED"
   | "INTERNAL";
 
 /** The one error class of Belay. Its message says what was wanted and what was found; `cause` keeps the original. */

@@ -1,4 +1,6 @@
 import type { Logger as Pino } from "pino";
+import type { Callbacks } from "./callbacks.ts";
+import { callback, checkOptions, oneOf, type Rules } from "./options.ts";
 
 /** Levels, the most talkative first. `silent` says nothing at all. */
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "silent"] as const;
@@ -32,6 +34,12 @@ export interface LoggerOptions {
   readonly write?: (line: string) => void;
 }
 
+const RULES: Rules<LoggerOptions> = {
+  level: oneOf(...LOG_LEVELS),
+  format: oneOf("text", "json"),
+  write: callback,
+};
+
 /** Says nothing. */
 export const silentLogger: Logger = {
   debug: () => undefined,
@@ -42,11 +50,31 @@ export const silentLogger: Logger = {
   flush: () => Promise.resolve(),
 };
 
+/** The same logger, which never fails. */
+export function guardLogger(logger: Logger, callbacks: Callbacks): Logger {
+  if (logger === silentLogger) return logger;
+  const guarded = (level: "debug" | "info" | "warn" | "error"): Logger["info"] => {
+    const call = callbacks.guard(`logger.${level}`, (message: string, fields?: LogFields) =>
+      fields === undefined ? logger[level](message) : logger[level](message, fields),
+    );
+    return (message, fields) => void call(message, fields);
+  };
+  return {
+    debug: guarded("debug"),
+    info: guarded("info"),
+    warn: guarded("warn"),
+    error: guarded("error"),
+    child: (fields) => guardLogger(logger.child(fields), callbacks),
+    flush: () => logger.flush(),
+  };
+}
+
 /**
  * Makes a logger on pino. pino takes longer to load than a small job takes to start, so it is loaded with the first
  * line that is to be written; lines wait for it in order.
  */
-export function createLogger(options: LoggerOptions = {}): Logger {
+export function createLogger(given: LoggerOptions = {}): Logger {
+  const options = checkOptions("createLogger", given, RULES);
   const level = options.level ?? "info";
   if (level === "silent") return silentLogger;
   const write = options.write ?? ((line) => void process.stderr.write(line));

@@ -1,4 +1,5 @@
 import type { Client } from "@connectrpc/connect";
+import { checkOptions, milliseconds, oneOf, type Rules, whole, yesOrNo } from "../base/options.ts";
 import { LogStream } from "../gen/belay/v1/job_pb.ts";
 import type { JobService } from "../gen/belay/v1/job_service_pb.ts";
 
@@ -14,16 +15,25 @@ export interface ReadLogOptions {
   readonly timeout?: number;
 }
 
+const RULES: Rules<ReadLogOptions> = {
+  stream: oneOf("stdout", "stderr", "agent"),
+  follow: yesOrNo,
+  attempt: whole("the number of an attempt", 0),
+  timeout: milliseconds(),
+};
+
 /**
  * Reads a job's log as bytes, exactly as the job wrote them.
  *
+ * @throws BelayError `BAD_USAGE` for an option that cannot be used
  * @throws ConnectError NOT_FOUND for an unknown job, DEADLINE_EXCEEDED if the job has not ended in time
  */
 export async function readLogBytes(
   client: Client<typeof JobService>,
   jobId: string,
-  options: ReadLogOptions = {},
+  given: ReadLogOptions = {},
 ): Promise<Uint8Array> {
+  const options = checkOptions("readLog", given, RULES);
   const streams =
     options.stream === undefined
       ? [LogStream.STDOUT, LogStream.STDERR]

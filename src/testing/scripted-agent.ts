@@ -4,7 +4,9 @@ import { create } from "@bufbuild/protobuf";
 import { Client, credentials } from "@grpc/grpc-js";
 import { grpcMethod } from "../base/grpc-service.ts";
 import { uuidv7 } from "../base/ids.ts";
-import type { JobSpecSchema } from "../gen/belay/v1/job_pb.ts";
+import { messageProblem } from "../base/message-problem.ts";
+import { checkOptions, milliseconds, required, type Rules, text } from "../base/options.ts";
+import { JobSpecSchema } from "../gen/belay/v1/job_pb.ts";
 import { CommandKind, CommandState, EndReason, JobState, LogStream, Outcome } from "../gen/belay/v1/job_pb.ts";
 import type { Command, EventSchema, HelloSchema, Receipt, Welcome } from "../gen/belay/v1/tracker_service_pb.ts";
 import { OpenSessionRequestSchema, TrackerService } from "../gen/belay/v1/tracker_service_pb.ts";
@@ -23,6 +25,17 @@ export interface ScriptedAgentOptions {
   /** Milliseconds for which it waits for any one message. @default 5_000 */
   readonly timeout?: number;
 }
+
+const RULES: Rules<ScriptedAgentOptions> = {
+  url: required({
+    expected: 'an address such as "http://127.0.0.1:7070" or "unix:/path"',
+    accepts: (value) => typeof value === "string" && (value.startsWith("unix:") || URL.canParse(value)),
+  }),
+  jobId: required(text("the id of a job")),
+  spec: { expected: "a JobSpec", accepts: (value) => messageProblem(JobSpecSchema, value) === undefined },
+  sessionId: text("the id of a session"),
+  timeout: milliseconds(),
+};
 
 type EventKind = NonNullable<MessageInitShape<typeof EventSchema>["kind"]>;
 
@@ -58,8 +71,9 @@ export class ScriptedAgent {
     this.logSequence = welcome.committed?.logs ?? 0n;
   }
 
-  /** Opens a stream and says Hello. @throws the gRPC error with which the tracker refuses it */
-  static async join(options: ScriptedAgentOptions): Promise<ScriptedAgent> {
+  /** Opens a stream and says Hello. @throws BelayError `BAD_USAGE`, or the gRPC error with which the tracker refuses it */
+  static async join(given: ScriptedAgentOptions): Promise<ScriptedAgent> {
+    const options = checkOptions("ScriptedAgent.join", given, RULES);
     const target = options.url.startsWith("unix:") ? options.url : new URL(options.url).host;
     const client = new Client(target, credentials.createInsecure());
     const method = grpcMethod(TrackerService.method.openSession);

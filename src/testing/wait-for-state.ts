@@ -1,5 +1,6 @@
 import type { Client } from "@connectrpc/connect";
 import { ConnectError } from "@connectrpc/connect";
+import { checkArgument, checkOptions, milliseconds, oneOf, type Rules } from "../base/options.ts";
 import type { Job } from "../gen/belay/v1/job_pb.ts";
 import { JobState } from "../gen/belay/v1/job_pb.ts";
 import type { JobService } from "../gen/belay/v1/job_service_pb.ts";
@@ -14,6 +15,10 @@ export interface WaitOptions {
   readonly timeout?: number;
 }
 
+const RULES: Rules<WaitOptions> = { timeout: milliseconds() };
+
+const stateNames = oneOf(...Object.keys(JobState).filter((name) => name !== "UNSPECIFIED"));
+
 /**
  * Waits until a job is in one of some states.
  *
@@ -23,18 +28,21 @@ export interface WaitOptions {
  * ```
  *
  * @returns the job at that moment
+ * @throws BelayError `BAD_USAGE` for an argument that cannot be used
  * @throws Error that names the state it is in instead, when the time is up or the job has ended in another state
  */
 export async function waitForState(
   client: Client<typeof JobService>,
   jobId: string,
   states: StateName | readonly StateName[],
-  options: WaitOptions = {},
+  given: WaitOptions = {},
 ): Promise<Job> {
+  const options = checkOptions("waitForState", given, RULES);
   const wanted = [states].flat();
+  for (const state of wanted) checkArgument("waitForState", "states", state, stateNames);
   const timeout = options.timeout ?? 10_000;
   let last: Job | undefined;
-  const given = `job "${jobId}" to be ${wanted.join(" or ")}`;
+  const waited = `job "${jobId}" to be ${wanted.join(" or ")}`;
   try {
     for await (const { job } of client.watchJob({ jobId }, { signal: AbortSignal.timeout(timeout) })) {
       last = job;
@@ -43,7 +51,7 @@ export async function waitForState(
   } catch (error) {
     const why = ConnectError.from(error).rawMessage;
     const found = last === undefined ? why : `it is ${stateName(last.state)} after ${timeout} ms`;
-    throw new Error(`Waited for ${given}: ${found}`, { cause: error });
+    throw new Error(`Waited for ${waited}: ${found}`, { cause: error });
   }
-  throw new Error(`Waited for ${given}: it has ended ${last === undefined ? "" : stateName(last.state)}`);
+  throw new Error(`Waited for ${waited}: it has ended ${last === undefined ? "" : stateName(last.state)}`);
 }

@@ -1,8 +1,10 @@
-import { BelayError } from "../base/errors.ts";
+import { Callbacks } from "../base/callbacks.ts";
+import { BelayError, messageOf } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
-import { silentLogger } from "../base/logger.ts";
+import { guardLogger, silentLogger } from "../base/logger.ts";
 import type { ListenAddress } from "../base/listen.ts";
 import { parseListen } from "../base/listen.ts";
+import { checkOptions } from "../base/options.ts";
 import { checkExposure } from "./net/address.ts";
 import { MiB } from "../base/sizes.ts";
 import { checkKey } from "./net/signed-token.ts";
@@ -14,6 +16,7 @@ import type {
   TrackerTls,
   TrackerTokens,
 } from "./options.ts";
+import { TRACKER_RULES } from "./option-rules.ts";
 import type { StoreOptions } from "./store/sqlite-store.ts";
 
 const DEFAULT_LIMITS: TrackerLimits = {
@@ -27,6 +30,12 @@ const DEFAULT_LIMITS: TrackerLimits = {
   headersTimeout: 10_000,
   requestTimeout: 30_000,
 };
+
+const callbacks = new Callbacks((name, error) =>
+  process.emitWarning(
+    `The function "${name}" that startTracker was given failed and is not called again: ${messageOf(error)}`,
+  ),
+);
 
 /** Options with every default in place, checked. */
 export interface TrackerConfig {
@@ -50,22 +59,22 @@ export interface TrackerConfig {
  *
  * @throws BelayError `BAD_USAGE`
  */
-export function compileOptions(options: TrackerOptions): TrackerConfig {
+export function compileOptions(given: TrackerOptions): TrackerConfig {
+  const options = checkOptions("startTracker", given, TRACKER_RULES);
   const heartbeatInterval = options.heartbeatInterval ?? 10_000;
   const lease = options.lease ?? Math.max(30_000, 3 * heartbeatInterval);
-  if (!(heartbeatInterval >= 10)) {
+  if (heartbeatInterval < 10) {
     throw new BelayError(
       "BAD_USAGE",
       `Cannot use a heartbeat interval of ${heartbeatInterval} ms: expected 10 ms or more`,
     );
   }
-  if (!(lease >= 2 * heartbeatInterval)) {
+  if (lease < 2 * heartbeatInterval) {
     throw new BelayError(
       "BAD_USAGE",
       `Cannot use a lease of ${lease} ms: expected at least two heartbeat intervals, which are ${2 * heartbeatInterval} ms`,
     );
   }
-  if (options.dataDirectory === "") throw new BelayError("BAD_USAGE", "Cannot use an empty data directory");
   checkTokens(options.tokens);
   if (options.otlp !== undefined) checkOtlp(options.otlp);
   const listen = parseListen(options.listen ?? "127.0.0.1:7070");
@@ -83,18 +92,17 @@ export function compileOptions(options: TrackerOptions): TrackerConfig {
     store: { durability: options.durability ?? "process", logLimit: options.logLimit ?? 0 },
     retention: { age: 0, bytes: 0, interval: 60_000, ...options.retention },
     otlp: options.otlp,
-    logger: options.logger ?? silentLogger,
+    logger: guardLogger(options.logger ?? silentLogger, callbacks),
   });
 }
 
-function checkOtlp({ endpoint, metricsInterval = 0, timeout = 10_000 }: OtlpOptions): void {
+function checkOtlp({ endpoint, metricsInterval = 0 }: OtlpOptions): void {
   if (!URL.canParse(endpoint) || !["http:", "https:"].includes(new URL(endpoint).protocol)) {
     throw new BelayError(
       "BAD_USAGE",
       `Cannot use the OTLP endpoint "${endpoint}": expected a URL such as "http://127.0.0.1:4318"`,
     );
   }
-  if (!(timeout >= 10)) throw new BelayError("BAD_USAGE", `Cannot export within ${timeout} ms: expected 10 ms or more`);
   if (metricsInterval === 0 || metricsInterval >= 10) return;
   throw new BelayError("BAD_USAGE", `Cannot export metrics every ${metricsInterval} ms: expected 10 ms or more, or 0`);
 }

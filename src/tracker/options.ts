@@ -98,7 +98,7 @@ export interface TrackerOptions {
   readonly insecure?: boolean;
   /** Time that `close` gives to open streams. @default 5_000 */
   readonly drainTimeout?: number;
-  /** @default silent */
+  /** A function of it that throws is not called again; a warning of the process says so. @default silent */
   readonly logger?: Logger;
 }
 

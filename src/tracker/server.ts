@@ -1,6 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { compressionGzip } from "@connectrpc/connect-node";
 import { systemClock } from "../base/clock.ts";
+import { checkOptions } from "../base/options.ts";
 import { VERSION } from "../base/version.ts";
 import { JobService } from "../gen/belay/v1/job_service_pb.ts";
 import { TrackerService } from "../gen/belay/v1/tracker_service_pb.ts";
@@ -17,6 +18,7 @@ import { addGauges, LoopDelay } from "./metrics/gauges.ts";
 import { TrackerMetrics, codeOf } from "./metrics/metrics.ts";
 import { pages } from "./pages.ts";
 import { listen } from "./net/listener.ts";
+import { RELOAD_RULES } from "./option-rules.ts";
 import type { OtlpOptions, Tracker, TrackerOptions } from "./options.ts";
 import { MAX_MESSAGE_BYTES, SessionService } from "./sessions/session-service.ts";
 import { Retention } from "./retention.ts";
@@ -115,7 +117,8 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
       })();
       return closing;
     };
-    const reload: Tracker["reload"] = ({ tls, tokens }) => {
+    const reload: Tracker["reload"] = (changed) => {
+      const { tls, tokens } = checkOptions("Tracker.reload", changed, RELOAD_RULES);
       if (tokens !== undefined) checkTokens(tokens);
       if (tls !== undefined) listener.replaceTls(tls);
       if (tokens !== undefined) gate?.replace(tokens);

@@ -1,4 +1,4 @@
-import type { AnyRequest, AnyResponse } from "./handler.ts";
+import type { AnyRequest, AnyResponse } from "./http.ts";
 
 /** Counts the calls of all connections that have not been answered to their end. */
 export class CallsUnderWay {

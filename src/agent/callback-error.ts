@@ -1,0 +1,49 @@
+import type { Callbacks } from "../base/callbacks.ts";
+import { BelayError, messageOf } from "../base/errors.ts";
+import { guardLogger, silentLogger } from "../base/logger.ts";
+import type { AgentOptions } from "./options.ts";
+
+/**
+ * A function that the program gave us failed. It was not called again, and nothing else was changed by that: the job
+ * went on, and what was to be delivered was. `cause` is what the function threw.
+ */
+export class CallbackError<Outcome> extends BelayError {
+  /** The function's name, such as `onOutput`. */
+  readonly callback: string;
+  /** What would have been returned otherwise. */
+  readonly outcome: Outcome;
+
+  constructor(failure: CallbackFailure, outcome: Outcome) {
+    super("CALLBACK_FAILED", `${failureText(failure)}. Everything else went on; see "outcome" of this error`, {
+      cause: failure.error,
+    });
+    this.callback = failure.name;
+    this.outcome = outcome;
+  }
+}
+
+/** A function of the program around us that failed. */
+export interface CallbackFailure {
+  readonly name: string;
+  readonly error: unknown;
+}
+
+/** One sentence. */
+export function failureText({ name, error }: CallbackFailure): string {
+  return `The function "${name}" that Belay was given failed and is not called again: ${messageOf(error)}`;
+}
+
+/** The same options, with functions that never fail. */
+export function guardCallbacks<T extends Pick<AgentOptions, "logger" | "onProgress" | "onOutput">>(
+  options: T,
+  callbacks: Callbacks,
+): T {
+  const { onOutput, onProgress, logger = silentLogger } = options;
+  const progress = onProgress === undefined ? undefined : callbacks.guard("onProgress", onProgress);
+  return {
+    ...options,
+    logger: guardLogger(logger, callbacks),
+    ...(onOutput !== undefined && { onOutput: callbacks.guard("onOutput", onOutput) }),
+    ...(progress !== undefined && { onProgress: (message) => void progress(message) }),
+  };
+}

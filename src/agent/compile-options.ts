@@ -1,0 +1,93 @@
+import { create } from "@bufbuild/protobuf";
+import { BelayError } from "../base/errors.ts";
+import { idProblem } from "../base/ids.ts";
+import { messageProblem } from "../base/message-problem.ts";
+import {
+  abortSignal,
+  bytes,
+  callback,
+  checkOptions,
+  group,
+  isObject,
+  milliseconds,
+  oneOf,
+  pem,
+  required,
+  type Rule,
+  type Rules,
+  someLogger,
+  text,
+  texts,
+  yesOrNo,
+} from "../base/options.ts";
+import { type JobSpec, JobSpecSchema } from "../gen/belay/v1/job_pb.ts";
+import type { AgentOptions, TransportSecurity } from "./options.ts";
+
+/** An option with a tracker's address. */
+export const trackerRule: Rule = required(text('an address such as "http://127.0.0.1:7070"'));
+
+/** An option with the proof of who calls whom. */
+export const securityRule: Rule = group<TransportSecurity>({
+  tokenFile: text("the path of a file"),
+  ca: pem,
+  cert: pem,
+  key: pem,
+  insecure: yesOrNo,
+});
+
+const onDisconnect: Rule = {
+  expected: '{ kind: "continue" } or { kind: "cancel-after", ms }',
+  accepts: (value) => {
+    if (!isObject(value) || !("kind" in value)) return false;
+    if (value.kind === "continue") return true;
+    return value.kind === "cancel-after" && milliseconds().accepts("ms" in value ? value.ms : undefined);
+  },
+};
+
+/** What the options of an agent take. */
+export const AGENT_RULES: Rules<AgentOptions> = {
+  tracker: trackerRule,
+  jobId: required({ expected: 'a text such as "train-17"', accepts: (value) => typeof value === "string" }),
+  spec: {
+    expected: 'a JobSpec, such as { command: ["ls"] }',
+    accepts: (value) => isObject(value) && !Array.isArray(value),
+  },
+  labels: texts("an object whose values are texts"),
+  security: securityRule,
+  connectTimeout: milliseconds(),
+  flushTimeout: milliseconds(),
+  stopFlushTimeout: milliseconds(),
+  onDisconnect,
+  spoolDirectory: text("the path of a directory"),
+  spoolLimit: bytes,
+  onSpoolFull: oneOf("block", "drop"),
+  admin: text('an address such as "127.0.0.1:9090"'),
+  containment: oneOf("auto", "cgroup", "process-group"),
+  onOutput: callback,
+  onProgress: callback,
+  logger: someLogger,
+  environment: texts("an object whose values are texts or undefined", true),
+  stop: abortSignal,
+  stopNow: abortSignal,
+};
+
+/** Options of an agent, checked, with a spec that is a message. */
+export interface CompiledOptions extends AgentOptions {
+  readonly spec?: JobSpec;
+}
+
+/**
+ * Checks the options of an agent.
+ *
+ * @throws BelayError `BAD_USAGE` that names the option, `BAD_SPEC` that names the field
+ */
+export function compileOptions(given: AgentOptions): CompiledOptions {
+  const options = checkOptions("runAgent", given, AGENT_RULES);
+  const { spec, ...rest } = options;
+  const problem = idProblem(options.jobId);
+  if (problem !== undefined) throw new BelayError("BAD_USAGE", `Cannot use job id ${problem}`);
+  if (spec === undefined) return rest;
+  const wrong = messageProblem(JobSpecSchema, spec);
+  if (wrong !== undefined) throw new BelayError("BAD_SPEC", `Cannot use the job's spec: ${wrong}`);
+  return { ...rest, spec: create(JobSpecSchema, spec) };
+}

@@ -1,0 +1,43 @@
+import { isObject } from "./options.ts";
+
+type AnyFunction = (...args: never[]) => unknown;
+
+/**
+ * Calls functions of the program around us, which may fail.
+ *
+ * Law: a function that has thrown, or whose promise was rejected, is never called again, and its failure is reported
+ * once; the caller goes on as if there were no such function.
+ */
+export class Callbacks {
+  private readonly failed: (name: string, error: unknown) => void;
+
+  /** @param failed must not throw */
+  constructor(failed: (name: string, error: unknown) => void) {
+    this.failed = failed;
+  }
+
+  /**
+   * The same function for use inside: it does not throw, and its promise is not rejected.
+   *
+   * @param name how to call it in a report
+   */
+  guard<F extends AnyFunction>(name: string, call: F): (...args: Parameters<F>) => Promise<void> | undefined {
+    let broken = false;
+    const fail = (error: unknown): void => {
+      if (broken) return;
+      broken = true;
+      this.failed(name, error);
+    };
+    return (...args) => {
+      if (broken) return undefined;
+      try {
+        const result = call(...args);
+        if (!isObject(result) || !("then" in result)) return undefined;
+        return Promise.resolve(result).then(() => undefined, fail);
+      } catch (error) {
+        fail(error);
+        return undefined;
+      }
+    };
+  }
+}

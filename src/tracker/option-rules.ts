@@ -1,0 +1,73 @@
+import {
+  bytes,
+  group,
+  listOfTexts,
+  milliseconds,
+  oneOf,
+  pem,
+  required,
+  type Rule,
+  type Rules,
+  someLogger,
+  text,
+  texts,
+  whole,
+  yesOrNo,
+} from "../base/options.ts";
+import type {
+  OtlpOptions,
+  RetentionOptions,
+  TrackerLimits,
+  TrackerOptions,
+  TrackerTls,
+  TrackerTokens,
+} from "./options.ts";
+
+const atLeastOne = whole("a whole number, 1 or more", 1);
+const zeroOrMore = whole("a whole number, 0 or more");
+
+const tls: Rule = group<TrackerTls>({ cert: required(pem), key: required(pem), clientCa: pem });
+
+const tokens: Rule = group<TrackerTokens>({
+  agent: required(listOfTexts("a list of tokens")),
+  operator: required(listOfTexts("a list of tokens")),
+  keys: listOfTexts("a list of keys"),
+});
+
+const limits = group<TrackerLimits>({
+  connections: atLeastOne,
+  streams: atLeastOne,
+  agentsPerClient: zeroOrMore,
+  callsPerClient: zeroOrMore,
+  callsPerSecond: zeroOrMore,
+  specBytes: atLeastOne,
+  headersTimeout: milliseconds(1),
+  requestTimeout: milliseconds(1),
+});
+
+/** What the options of a tracker take. */
+export const TRACKER_RULES: Rules<TrackerOptions> = {
+  listen: text('an address such as "127.0.0.1:7070"'),
+  dataDirectory: required(text("the path of a directory")),
+  heartbeatInterval: milliseconds(),
+  lease: milliseconds(),
+  tls,
+  tokens,
+  limits,
+  cors: listOfTexts('a list of origins such as ["https://ci.example.org"]'),
+  durability: oneOf("process", "disk"),
+  retention: group<RetentionOptions>({ age: milliseconds(), bytes, interval: milliseconds(1) }),
+  logLimit: bytes,
+  otlp: group<OtlpOptions>({
+    endpoint: required(text('a URL such as "http://127.0.0.1:4318"')),
+    headers: texts("an object whose values are texts"),
+    timeout: milliseconds(10),
+    metricsInterval: milliseconds(),
+  }),
+  insecure: yesOrNo,
+  drainTimeout: milliseconds(),
+  logger: someLogger,
+};
+
+/** What a tracker takes while it runs. */
+export const RELOAD_RULES: Rules<{ tls?: TrackerTls; tokens?: TrackerTokens }> = { tls, tokens };
