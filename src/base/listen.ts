@@ -1,5 +1,6 @@
 import { existsSync, statSync, unlinkSync } from "node:fs";
 import { type AddressInfo, connect, type Server } from "node:net";
+import { dirname, resolve as resolvePath } from "node:path";
 import { BelayError, errnoOf, messageOf } from "./errors.ts";
 import { hostAndPort } from "./tracker-address.ts";
 
@@ -15,8 +16,9 @@ export type ListenAddress =
  */
 export function parseListen(text: string): ListenAddress {
   if (text.startsWith("unix:")) {
-    const path = text.slice("unix:".length);
-    if (path !== "") return { kind: "unix", path };
+    const path = text.slice("unix:".length).replace(/^\/\/(?=\/)/, "");
+    // Absolute, as clients must name it.
+    if (path !== "") return { kind: "unix", path: resolvePath(path) };
   }
   const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
   const host = match?.[1] ?? match?.[2];
@@ -37,19 +39,32 @@ export function parseListen(text: string): ListenAddress {
  */
 export async function bind(server: Server, address: ListenAddress): Promise<void> {
   if (address.kind === "unix") await removeStale(address.path);
-  const where = address.kind === "unix" ? `unix:${address.path}` : `${address.host}:${address.port}`;
+  const where = address.kind === "unix" ? `unix:${address.path}` : hostAndPort(address);
   await new Promise<void>((resolve, reject) => {
     server.on("error", (error: Error) => {
       const taken = errnoOf(error) === "EADDRINUSE";
-      const message = taken
-        ? `Cannot listen on ${where}: another program is listening there`
-        : `Cannot listen on ${where}: ${messageOf(error)}`;
+      // libuv says EACCES of a directory that is not there.
+      const missing = address.kind === "unix" && !existsSync(dirname(address.path));
+      const why = WHY[missing ? "ENOENT" : (errnoOf(error) ?? "")] ?? messageOf(error);
+      const message = `Cannot listen on ${where}: ${taken ? "another program is listening there" : why}`;
       reject(new BelayError(taken ? "ADDRESS_IN_USE" : "BAD_USAGE", message, { cause: error }));
     });
     if (address.kind === "unix") server.listen(address.path, resolve);
     else server.listen(address.port, address.host, resolve);
   });
 }
+
+/** What the system's words mean here. */
+const WHY: Readonly<Record<string, string>> = {
+  ENOTFOUND: "no host has this name",
+  EAI_AGAIN: "the name cannot be looked up now",
+  EADDRNOTAVAIL: "this machine does not have the address",
+  EAFNOSUPPORT: "this machine has no addresses of this kind",
+  EACCES: "no permission",
+  ENOENT: "the directory does not exist",
+  ENOTDIR: "the directory is a file",
+  EINVAL: "the address cannot be used; the path of a socket has 107 bytes at most",
+};
 
 /** `host:port` of a server that listens, with the port that it got. */
 export function hostAndPortOf(server: Server, host: string): string {

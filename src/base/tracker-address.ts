@@ -49,21 +49,29 @@ function parseTrackerAddress(text: string, what: string): TrackerAddress {
     if (!path.startsWith("/")) throw wrong("the socket's path must be absolute");
     return { kind: "unix", text, tls: false, path, local: true };
   }
-  if (!/^https?:\/\//.test(text)) {
+  if (!/^https?:\/\//i.test(text)) {
     const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1];
     throw wrong(scheme === undefined ? "it has no scheme" : `scheme "${scheme}" is not known`);
   }
+  if (/\[[^\]]*%/.test(text)) throw wrong("an address with a zone is not supported");
   if (!URL.canParse(text)) throw wrong("it is no URL");
   const url = new URL(text);
   if (url.username !== "" || url.password !== "") throw wrong("credentials belong in --token-file");
   if (url.pathname !== "/" || url.search !== "" || url.hash !== "") throw wrong("it goes on after the port");
   const tls = url.protocol === "https:";
   const port = url.port === "" ? (tls ? 443 : 80) : Number(url.port);
+  if (port === 0) throw wrong("no server listens on port 0");
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
-  return { kind: "tcp", text, tls, host, port, local: isLoopback(host) };
+  // Linux connects to the unspecified address by way of loopback.
+  return { kind: "tcp", text, tls, host, port, local: isLoopback(host) || host === "0.0.0.0" || host === "::" };
 }
 
 /** `host:port`, with brackets around an IPv6 address. */
 export function hostAndPort({ host, port }: Pick<TcpAddress, "host" | "port">): string {
   return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+/** What a request names its server by. */
+export function authorityOf(address: TrackerAddress): string {
+  return address.kind === "unix" ? "localhost" : hostAndPort(address);
 }

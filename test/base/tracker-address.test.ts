@@ -8,6 +8,8 @@ describe("a tracker's address", () => {
     ["https://tracker.example", { kind: "tcp", host: "tracker.example", port: 443, tls: true, local: false }],
     ["http://127.example.org:1", { kind: "tcp", host: "127.example.org", port: 1, tls: false, local: false }],
     ["http://[::1]:7070/", { kind: "tcp", host: "::1", port: 7070, tls: false, local: true }],
+    ["HTTPS://A:7070", { kind: "tcp", host: "a", port: 7070, tls: true, local: false }],
+    ["http://0.0.0.0:1", { kind: "tcp", host: "0.0.0.0", port: 1, tls: false, local: true }],
     ["unix:/run/belay.sock", { kind: "unix", path: "/run/belay.sock", tls: false, local: true }],
     ["unix:///run/belay.sock", { kind: "unix", path: "/run/belay.sock", tls: false, local: true }],
   ])("%s is understood", (text, address) => {

@@ -1,7 +1,8 @@
 import net from "node:net";
 import tls from "node:tls";
 import { errnoOf, messageOf } from "../../base/errors.ts";
-import { hostAndPort, type TrackerAddress } from "../../base/tracker-address.ts";
+import { authorityOf, type TrackerAddress } from "../../base/tracker-address.ts";
+import { isPassing } from "./http-status.ts";
 import { HUNG_UP } from "./session.ts";
 
 /** Longest wait for an unknown server's first words. */
@@ -68,6 +69,9 @@ async function diagnosePlain(address: TrackerAddress, error: unknown): Promise<D
     }
     const type = /^content-type: *([^;\r\n]+)/im.exec(head)?.[1];
     const what = type === undefined ? `status ${http[1]}` : `status ${http[1]} and ${type}`;
+    if (isPassing(Number(http[1]))) {
+      return { message: `a proxy answers there and does not reach its tracker now (HTTP/1.1, ${what})`, retry: true };
+    }
     return { message: `a web server that is no Belay tracker answers there (HTTP/1.1, ${what})`, retry: false };
   }
   // TLS alert or handshake record, or a handshake that works: a TLS server heard plaintext.
@@ -87,9 +91,10 @@ function ask(address: TrackerAddress): Promise<Buffer> {
     const socket = net.connect(
       address.kind === "unix" ? { path: address.path } : { host: address.host, port: address.port },
     );
-    const host = address.kind === "unix" ? "localhost" : hostAndPort(address);
     socket.setTimeout(PROBE_TIMEOUT_MS, () => socket.destroy());
-    socket.on("connect", () => socket.write(`GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`));
+    socket.on("connect", () =>
+      socket.write(`GET / HTTP/1.1\r\nHost: ${authorityOf(address)}\r\nConnection: close\r\n\r\n`),
+    );
     socket.on("data", (chunk) => {
       chunks.push(chunk);
       if (Buffer.concat(chunks).length >= 1024) socket.destroy();

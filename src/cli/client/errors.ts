@@ -1,6 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import { diagnose } from "./diagnose.ts";
+import { isPassing } from "./http-status.ts";
 import { DialError } from "./session.ts";
 
 /** What a failed call means. */
@@ -37,6 +38,11 @@ function translateCode(thrown: ConnectError, tracker: string): Failure {
     error: new BelayError(code, text, { cause: thrown }),
     retry,
   });
+  const status = Number(/^HTTP (\d{3})$/.exec(said)?.[1]);
+  if (isPassing(status)) {
+    const text = `The proxy at ${tracker} does not reach its tracker now (HTTP ${status})`;
+    return fail("TRACKER_UNREACHABLE", text, true);
+  }
   // connect-node's words for an answer that is not gRPC, and its codes for HTTP statuses (a 404 page is Unimplemented).
   if (/unsupported content.type/i.test(said) || /^HTTP \d{3}/.test(said)) {
     return fail(

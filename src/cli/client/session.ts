@@ -1,8 +1,9 @@
 import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2";
 import http2 from "node:http2";
 import net from "node:net";
+import tls from "node:tls";
 import { MiB } from "../../base/sizes.ts";
-import { hostAndPort, type TrackerAddress } from "../../base/tracker-address.ts";
+import { authorityOf, type TrackerAddress } from "../../base/tracker-address.ts";
 
 /** Origin that requests are made to, whichever address they go to in the end. */
 export const ORIGIN = "http://tracker";
@@ -44,18 +45,23 @@ export class TrackerSession {
   readonly authority: string = ORIGIN;
   private readonly addresses: readonly TrackerAddress[];
   private readonly tls: ClientTls;
+  /** What the connection goes to. */
+  private address: TrackerAddress;
   private session: ClientHttp2Session | undefined;
   private dialing: Promise<ClientHttp2Session> | undefined;
   private openStreams = 0;
 
   constructor(addresses: readonly TrackerAddress[], tls: ClientTls = {}) {
     this.addresses = addresses;
+    this.address = addresses[0] as TrackerAddress;
     this.tls = tls;
   }
 
   async request(method: string, path: string, headers: OutgoingHttpHeaders): Promise<ClientHttp2Stream> {
     const session = await this.ready();
-    const stream = session.request({ ...headers, ":method": method, ":path": path });
+    // Node's own is without the brackets of an IPv6 address.
+    const authority = { ":authority": authorityOf(this.address) };
+    const stream = session.request({ ...headers, ...authority, ":method": method, ":path": path });
     this.openStreams++;
     session.ref();
     stream.once("close", () => {
@@ -89,6 +95,7 @@ export class TrackerSession {
     for (const address of this.addresses) {
       try {
         const session = await dial(address, this.tls);
+        this.address = address;
         this.watch(session);
         return session;
       } catch (error) {
@@ -117,17 +124,29 @@ export class TrackerSession {
   }
 }
 
-function originOf(address: TrackerAddress): string {
-  if (address.kind === "unix") return "http://localhost";
-  return `${address.tls ? "https" : "http"}://${hostAndPort(address)}`;
+/** A connection that is being made. */
+function socketTo(address: TrackerAddress, proof: ClientTls): net.Socket {
+  if (address.kind === "unix") return net.connect({ path: address.path });
+  const { host, port } = address;
+  if (!address.tls) return net.connect({ host, port });
+  // Said, since else NODE_TLS_REJECT_UNAUTHORIZED could turn checking off.
+  const check = { rejectUnauthorized: true };
+  return tls.connect({
+    host,
+    port,
+    servername: net.isIP(host) === 0 ? host : "",
+    ALPNProtocols: ["h2"],
+    ...check,
+    ...proof,
+  });
 }
 
-function dial(address: TrackerAddress, tls: ClientTls): Promise<ClientHttp2Session> {
+function dial(address: TrackerAddress, proof: ClientTls): Promise<ClientHttp2Session> {
   return new Promise((resolve, reject) => {
-    const session = http2.connect(originOf(address), {
+    const socket = socketTo(address, proof);
+    const session = http2.connect(`${address.tls ? "https" : "http"}://tracker`, {
       settings: { initialWindowSize: STREAM_WINDOW, enablePush: false },
-      ...(address.tls ? tls : {}),
-      ...(address.kind === "unix" && { createConnection: () => net.connect({ path: address.path }) }),
+      createConnection: () => socket,
     });
     let failure: unknown;
     // Not left to "close": a session whose handshake was refused (no client certificate) may never say it.
@@ -141,7 +160,7 @@ function dial(address: TrackerAddress, tls: ClientTls): Promise<ClientHttp2Sessi
       session.destroy();
     }, CONNECT_TIMEOUT_MS);
     session.on("error", fail);
-    session.socket.on("error", fail);
+    socket.on("error", fail);
     session.once("close", () => {
       clearTimeout(timer);
       // Without effect if it had been ready.

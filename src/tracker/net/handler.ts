@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
 import { constants } from "node:http2";
+import { isIPv6 } from "node:net";
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { ConnectRouter, ConnectRouterOptions } from "@connectrpc/connect";
 import { Code, ConnectError, createConnectRouter, createContextValues } from "@connectrpc/connect";
@@ -50,6 +51,7 @@ export function createHandler(
     }
     if (handler.method.methodKind !== "bidi_streaming") limitTime(request, response);
     dropEndlessTimeout(request);
+    putBracketsBack(request);
     const contextValues = createContextValues()
       .set(nodeRequestKey, request)
       .set(rawCallKey, rawCallOf(request, handler.method.methodKind))
@@ -108,6 +110,13 @@ function dropEndlessTimeout({ headers }: AnyRequest): void {
   const [, count, unit = ""] = /^(\d{1,8})([HMSmun])$/.exec(String(headers["grpc-timeout"] ?? "")) ?? [];
   if (Number(count) * (TIMEOUT_UNITS[unit] ?? 0) > MAX_TIMEOUT_MS) delete headers["grpc-timeout"];
   if (Number(headers["connect-timeout-ms"]) > MAX_TIMEOUT_MS) delete headers["connect-timeout-ms"];
+}
+
+/** Node's HTTP/2 client names an IPv6 host without its brackets, and connect-node would refuse the call. */
+function putBracketsBack({ headers }: AnyRequest): void {
+  const [, host, port] =
+    /^([\da-f]*:[\da-f:.]*:[\da-f.]*):(\d{1,5})$/i.exec(headers[":authority"]?.toString() ?? "") ?? [];
+  if (host !== undefined && isIPv6(host)) headers[":authority"] = `[${host}]:${port}`;
 }
 
 /**

@@ -207,5 +207,7 @@ function keepSessions(
 
 function shown(server: Port["server"], address: ListenAddress, tls: boolean): string {
   if (address.kind === "unix") return `unix:${address.path}`;
-  return `${tls ? "https" : "http"}://${hostAndPortOf(server, address.host)}`;
+  // URLs have no zone; on another machine it would mean nothing.
+  const host = address.host.replace(/%.*$/, "");
+  return `${tls ? "https" : "http"}://${hostAndPortOf(server, host)}`;
 }

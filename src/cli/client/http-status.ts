@@ -1,0 +1,7 @@
+/**
+ * Whether time may heal what an HTTP status says: a proxy whose tracker is away or slow, or that has too much to do.
+ * gRPC has no such statuses of its own.
+ */
+export function isPassing(status: number): boolean {
+  return [408, 425, 429].includes(status) || (status >= 500 && status < 600 && ![501, 505].includes(status));
+}
