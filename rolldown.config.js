@@ -7,25 +7,10 @@
 import { createHash } from "node:crypto";
 import { readdirSync } from "node:fs";
 import { defineConfig } from "rolldown";
-import { readyDescriptors } from "./src/cli/bundle/ready-descriptors.ts";
+import { patchedDependencies } from "./src/cli/bundle/patched-dependencies.ts";
 
-const GRPC_LEFT_OUT = [
-  "./server",
-  "./server-credentials",
-  "./server-interceptors",
-  "./orca",
-  "./load-balancer-weighted-round-robin",
-];
-const LAZY_ZLIB = "\0zlib-when-needed";
-const LAZY_ZLIB_CODE = `
-let zlib;
-module.exports = new Proxy({}, { get: (_, name) => (zlib ??= require("node:zlib"))[name] });
-`;
-const QUICK_IP = "\0net-with-quick-ip";
-const QUICK_IP_CODE = `
-const net = require("node:net");
-module.exports = Object.create(net, { isIPv6: { value: (text) => String(text).includes(":") && net.isIPv6(text) } });
-`;
+/** Whether the dependencies are bundled as they are: a story in CI runs on such a bundle, so that a patch cannot hide a fault. */
+const plain = process.env.BELAY_PLAIN_BUNDLE === "1";
 
 const common = {
   platform: "node",
@@ -35,7 +20,7 @@ const common = {
   preserveEntrySignatures: "allow-extension",
 };
 const output = {
-  dir: "dist/cli",
+  dir: plain ? "dist/plain" : "dist/cli",
   format: "cjs",
   // White space and names of variables are half of what would have to be read.
   minify: { compress: true, mangle: { keepNames: true }, codegen: { removeWhitespace: true } },
@@ -45,34 +30,7 @@ const program = defineConfig({
   ...common,
   input: { belay: "src/cli/main.ts" },
   plugins: [
-    readyDescriptors(),
-    {
-      name: "no-proto-loader",
-      // grpc-js loads it for channelz and ORCA services, which need a server; a third of what an agent reads.
-      resolveId: (id) => (id === "@grpc/proto-loader" ? `\0${id}` : undefined),
-      load: (id) =>
-        id === "\0@grpc/proto-loader" ? `throw new Error("Not part of the command line: ${id}");` : undefined,
-    },
-    {
-      name: "quick-ip",
-      // grpc-js asks of each address whether it is IPv6, and Node compiles a large regular expression to tell: 4 ms of an
-      // agent's start, where a colon tells as well.
-      resolveId: (id, importer) => (id === "net" && /@grpc\/grpc-js/.test(importer ?? "") ? QUICK_IP : undefined),
-      load: (id) => (id === QUICK_IP ? QUICK_IP_CODE : undefined),
-    },
-    {
-      name: "grpc-client-only",
-      // Servers, and a way to spread calls by the load that servers report: a quarter of grpc-js.
-      resolveId: (id, importer) =>
-        GRPC_LEFT_OUT.includes(id) && /@grpc\/grpc-js\/build\/src\/index/.test(importer ?? "") ? `\0${id}` : undefined,
-      load: (id) => (GRPC_LEFT_OUT.includes(id.slice(1)) ? "exports.setup = () => undefined;" : undefined),
-    },
-    {
-      name: "lazy-zlib",
-      // grpc-js loads it for compressed messages, which are the exception.
-      resolveId: (id, importer) => (id === "zlib" && /@grpc\/grpc-js/.test(importer ?? "") ? LAZY_ZLIB : undefined),
-      load: (id) => (id === LAZY_ZLIB ? LAZY_ZLIB_CODE : undefined),
-    },
+    ...(plain ? [] : patchedDependencies()),
     {
       name: "commonjs-here",
       // The package itself is made of ES modules; the nearest package.json says what a .js file is.

@@ -5,8 +5,13 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach } from "vitest";
 
-/** The built command. */
-export const MAIN: string = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
+/** The built command; with BELAY_TEST_BUNDLE=plain the one whose dependencies are bundled as they come. */
+export const MAIN: string = path.resolve(
+  import.meta.dirname,
+  "../../dist",
+  process.env["BELAY_TEST_BUNDLE"] === "plain" ? "plain" : "cli",
+  "main.js",
+);
 /** Longest wait for a line or an end. */
 const TIMEOUT_MS = 20_000;
 
