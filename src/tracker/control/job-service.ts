@@ -8,6 +8,7 @@ import type { CreateJobRequest, JobService } from "../../gen/belay/v1/job_servic
 import { specProblem } from "../jobs/spec.ts";
 import type { ControlContext } from "./context.ts";
 import { check, invalid, jobOf } from "./context.ts";
+import { deleteJob } from "./delete-job.ts";
 import { listJobs } from "./list-jobs.ts";
 import { cancelJob, pauseJob, resumeJob, signalJob } from "./orders.ts";
 import { readLogs } from "./read-logs.ts";
@@ -33,16 +34,7 @@ export function jobService(context: ControlContext): ServiceImpl<typeof JobServi
     watchJob: (request, call) => watchJob(context, request, call.signal),
     readLogs: (request, call) => readLogs(context, request, call),
     readMetrics: (request, call) => readMetrics(context, request, call.signal),
-    deleteJob: async (request) => {
-      const live = await jobOf(registry, request.jobId);
-      const { state } = live.job;
-      if (!isEnded(state)) {
-        const message = `Cannot delete job "${live.id}": it is ${stateName(state)}; cancel it first`;
-        throw new ConnectError(message, Code.FailedPrecondition);
-      }
-      await registry.remove(live);
-      return {};
-    },
+    deleteJob: (request) => deleteJob(context, request),
   };
 }
 

@@ -1153,7 +1153,8 @@ export const JobService: GenService<{
     output: typeof ReadMetricsResponseSchema;
   };
   /**
-   * Removes a job and all that is stored of it. FAILED_PRECONDITION: it has not ended; cancel it first.
+   * Removes a job and all that is stored of it. FAILED_PRECONDITION: it has not ended, and the message says what ends it:
+   * a cancel; for a LOST job a cancel and an agent that takes the job, since its own may come back at any time.
    *
    * @generated from rpc belay.v1.JobService.DeleteJob
    */
