@@ -1,5 +1,4 @@
 import { systemClock as clock } from "../base/clock.ts";
-import { formatDuration } from "../base/durations.ts";
 import { LogCompleteness } from "../gen/belay/v1/job_pb.ts";
 import { DEFAULTS } from "./defaults.ts";
 import type { AgentOptions, AgentOutcome } from "./options.ts";
@@ -16,7 +15,7 @@ export async function awaitDelivery(
     options.stop?.aborted === true
       ? (options.stopFlushTimeout ?? DEFAULTS.stopFlushTimeout)
       : (options.flushTimeout ?? DEFAULTS.flushTimeout);
-  const giveUp = (): void => session.close(`The tracker was away for ${formatDuration(patience())}`);
+  const giveUp = (): void => session.close(session.whyUndelivered(patience()));
   let timer = clock.after(patience(), giveUp);
   const hurry = (): void => {
     timer.cancel();

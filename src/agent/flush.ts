@@ -194,13 +194,13 @@ async function deliver(
       // There is nothing left to be commanded; the tracker closes its orders when it has the result.
       command: () => undefined,
       connected: () => undefined,
-      lost: (why, retryIn) => options.onProgress?.(`no tracker: ${why}. Next attempt in ${formatDuration(retryIn)}`),
+      lost: (why, retryIn) => options.onProgress?.(`not connected: ${why}. Next attempt in ${formatDuration(retryIn)}`),
       fenced: () => undefined,
     },
   });
   const ended = session.run();
   session.finish();
-  const timer = clock.after(timeout, () => session.close(`The tracker was away for ${formatDuration(timeout)}`));
+  const timer = clock.after(timeout, () => session.close(session.whyUndelivered(timeout)));
   const giveUp = (): void => session.close("It was interrupted");
   options.signal?.addEventListener("abort", giveUp, { once: true });
   if (options.signal?.aborted === true) giveUp();

@@ -345,11 +345,10 @@ class Agent {
     const { onDisconnect, onProgress } = this.options;
     const { spool } = this.report;
     const running = this.job === undefined ? "" : `. Job goes on; ${spool.memoryBytes + spool.diskBytes} bytes spooled`;
-    onProgress?.(`no tracker: ${why}${running}. Next attempt in ${formatDuration(retryIn)}`);
+    onProgress?.(`not connected: ${why}${running}. Next attempt in ${formatDuration(retryIn)}`);
     if (onDisconnect?.kind !== "cancel-after" || this.job === undefined) return;
     this.disconnect ??= clock.after(onDisconnect.ms, () => {
-      const message = `The tracker was away for ${formatDuration(onDisconnect.ms)}`;
-      this.job?.end({ reason: EndReason.DISCONNECTED, message });
+      this.job?.end({ reason: EndReason.DISCONNECTED, message: this.session.whyAbsent(onDisconnect.ms) });
       this.endStalemate(this.options.flushTimeout ?? DEFAULTS.flushTimeout);
     });
   }

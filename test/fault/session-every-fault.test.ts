@@ -76,7 +76,7 @@ class Witness {
 
   readonly onProgress = (line: string): void => {
     this.open = line.startsWith("connected");
-    if (line.startsWith("no tracker: ")) this.onLost();
+    if (line.startsWith("not connected: ")) this.onLost();
     this.wake();
   };
 

@@ -50,7 +50,7 @@ describe("A job under a real agent keeps every byte, and is not harmed, when the
     for (let i = 0; i < 5; i++) {
       const struck = performance.now();
       proxy.cut(how);
-      await until(agent.said, /^no tracker/);
+      await until(agent.said, /^not connected/);
       const noticed = performance.now() - struck;
       await until(agent.said, /^connected again/);
       times.push({ noticed, whole: performance.now() - struck });
@@ -74,7 +74,7 @@ describe("A job under a real agent keeps every byte, and is not harmed, when the
     for (const bytes of [30, 77, 400, 1200, 1999, 5003]) {
       proxy.cutNextAfter(bytes);
       proxy.cut("rst");
-      await until(agent.said, /^no tracker/);
+      await until(agent.said, /^not connected/);
     }
     await until(agent.said, /^connected again/);
     const { lost, harmed } = await finish();
@@ -102,7 +102,7 @@ describe("A job under a real agent keeps every byte, and is not harmed, when the
     const seen = untilJob(tracker.jobs, "j1", ({ attempts }) => attempts[0]?.connected === false).then(
       () => performance.now() - struck,
     );
-    const line = await until(agent.said, /^no tracker/);
+    const line = await until(agent.said, /^not connected/);
     const noticed = performance.now() - struck;
     const noticedByTracker = await seen;
     expect(line).toMatch(/Job goes on; \d+ bytes spooled/);
@@ -126,7 +126,7 @@ describe("A job under a real agent keeps every byte, and is not harmed, when the
     proxy.goAway();
     proxy.cut("rst");
     await untilState(tracker.jobs, "j1", JobState.LOST);
-    for (let failures = 0; failures < 4; failures++) await until(agent.said, /^no tracker/);
+    for (let failures = 0; failures < 4; failures++) await until(agent.said, /^not connected/);
     const back = performance.now();
     await proxy.comeBack();
     await untilState(tracker.jobs, "j1", JobState.RUNNING);

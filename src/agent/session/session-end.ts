@@ -53,6 +53,21 @@ function refusal(end: StreamEnd, address: TrackerAddress, jobId: string): string
   return `The tracker at "${address.text}" refused job "${jobId}": ${why}`;
 }
 
+/** Codes that a connection, a proxy or a clean end gives, too; the others are what a tracker answers. */
+const NOT_AN_ANSWER: ReadonlySet<status> = new Set([...QUIET_CODES, status.OK, status.CANCELLED, status.INTERNAL]);
+
+/**
+ * Why an agent has been without its tracker, for people.
+ *
+ * @param last how the latest stream ended. Undefined: none has
+ * @param ms for how long
+ */
+export function absenceText(last: StreamEnd | undefined, ms: number): string {
+  const refused = last?.connected === true && !NOT_AN_ANSWER.has(last.code);
+  const what = refused ? "The tracker refused the agent" : "The tracker was away";
+  return `${what} for ${formatDuration(ms)}${last === undefined ? "" : `: ${lastWords(false, last)}`}`;
+}
+
 /** What is known when the time to be admitted is over. */
 export interface NotAdmitted {
   readonly jobId: string;

@@ -24,7 +24,7 @@ import {
 import type { TransportSecurity } from "../options.ts";
 import { LANES, type Spool } from "../report/spool.ts";
 import { dial, type Dialed, MAX_MESSAGE_BYTES } from "./dial.ts";
-import { endAfter, endUnadmitted, type SessionEnd } from "./session-end.ts";
+import { absenceText, endAfter, endUnadmitted, type SessionEnd } from "./session-end.ts";
 import { StallMeter } from "./stall-meter.ts";
 import { Stream, type StreamEnd } from "./stream.ts";
 import { Route } from "./route.ts";
@@ -188,6 +188,17 @@ export class Session {
   close(why: string): void {
     this.closing.abort(why);
     this.stream?.destroy(why);
+  }
+
+  /** Says why not everything was delivered in some milliseconds, which are over now. */
+  whyUndelivered(ms: number): string {
+    if (this.health.connected) return `The tracker did not confirm everything within ${formatDuration(ms)}`;
+    return this.whyAbsent(ms);
+  }
+
+  /** Says why there has been no stream for some milliseconds. */
+  whyAbsent(ms: number): string {
+    return absenceText(this.last, ms);
   }
 
   /** The agent's own state, as heartbeats carry it. */
