@@ -70,7 +70,9 @@ class Pipe {
       this.held -= size;
       this.bytes += size;
       if (this.held < HOLDS) this.from.resume();
-      if (!this.to.write(piece)) await Promise.race([once(this.to, "drain"), once(this.to, "close")]);
+      // `once` rejects when the socket fails; the next round sees that it is destroyed.
+      const room = (): Promise<unknown> => Promise.race([once(this.to, "drain"), once(this.to, "close")]);
+      if (!this.to.write(piece)) await room().catch(() => undefined);
     }
     if (this.ended && this.waiting.length === 0 && this.weather().flow === "pass") this.to.end();
     this.running = false;
@@ -92,13 +94,13 @@ export class TcpProxy {
   up: Weather = FAIR;
   down: Weather = FAIR;
   private readonly server: Server;
-  private readonly target: { host: string; port: number };
+  private target: { host: string; port: number };
   private readonly connections = new Set<Connection>();
   private limit = Number.POSITIVE_INFINITY;
 
   private constructor(server: Server, target: URL) {
     this.server = server;
-    this.target = { host: target.hostname, port: Number(target.port) };
+    this.target = placeOf(target);
     this.port = (server.address() as AddressInfo).port;
     server.on("connection", (client) => this.take(client));
   }
@@ -161,6 +163,11 @@ export class TcpProxy {
     this.clear();
   }
 
+  /** New connections go to another tracker. */
+  divert(target: string): void {
+    this.target = placeOf(new URL(target));
+  }
+
   /** Ends all connections, in order or not. */
   cut(how: "fin" | "rst"): void {
     for (const connection of this.connections) drop(connection, how);
@@ -215,4 +222,8 @@ function drop({ client, server }: Connection, how: "fin" | "rst"): void {
 
 function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0);
+}
+
+function placeOf({ hostname, port }: URL): { host: string; port: number } {
+  return { host: hostname, port: Number(port) };
 }

@@ -1,7 +1,8 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { DeleteJobRequest } from "../../gen/belay/v1/job_service_pb.ts";
-import { isEnded, stateName } from "../jobs/states.ts";
+import { stateName } from "../../contract/names.ts";
+import { isEnded } from "../../contract/states.ts";
 import type { ControlContext } from "./context.ts";
 import { jobOf } from "./context.ts";
 

@@ -15,8 +15,6 @@ import { readLogs } from "./read-logs.ts";
 import { readMetrics } from "./read-metrics.ts";
 import { getJobStatus } from "./status.ts";
 import { watchJob, watchJobs } from "./watch.ts";
-import { stateName } from "../../contract/names.ts";
-import { isEnded } from "../../contract/states.ts";
 
 /** The platforms' side of the tracker. */
 export function jobService(context: ControlContext): ServiceImpl<typeof JobService> {
