@@ -20,7 +20,7 @@ export async function statusReport(job: Job | undefined, facts: () => StatusFact
   const { heartbeat, streams, text } = facts();
   for (const process of status.processes) process.command = text(process.command);
   return create(StatusReportSchema, {
-    reportTime: timestampFromMs(clock.now()),
+    reportTime: timestampFromMs(clock.unixMs()),
     state: status.state,
     step: status.step,
     pid: status.pid,

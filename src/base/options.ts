@@ -1,3 +1,4 @@
+import { MAX_TIMEOUT_MS } from "./clock.ts";
 import { BelayError } from "./errors.ts";
 
 /** Longest duration that an option takes: a hundred years, in milliseconds. Beyond that lies a mistake. */
@@ -66,6 +67,14 @@ export function milliseconds(least: number = 0): Rule {
   return {
     expected: `a number of milliseconds, ${least} or more`,
     accepts: (value) => typeof value === "number" && value >= least && value <= MAX_DURATION_MS,
+  };
+}
+
+/** A number of milliseconds for a timer of Node's own, or a library's. */
+export function timerMilliseconds(least: number): Rule {
+  return {
+    expected: `a whole number of milliseconds, ${least} to ${MAX_TIMEOUT_MS}`,
+    accepts: (value) => Number.isSafeInteger(value) && Number(value) >= least && Number(value) <= MAX_TIMEOUT_MS,
   };
 }
 

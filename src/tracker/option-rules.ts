@@ -11,6 +11,7 @@ import {
   someLogger,
   text,
   texts,
+  timerMilliseconds,
   whole,
   yesOrNo,
 } from "../base/options.ts";
@@ -41,8 +42,8 @@ const limits = group<TrackerLimits>({
   callsPerClient: zeroOrMore,
   callsPerSecond: zeroOrMore,
   specBytes: atLeastOne,
-  headersTimeout: milliseconds(1),
-  requestTimeout: milliseconds(1),
+  headersTimeout: timerMilliseconds(1),
+  requestTimeout: timerMilliseconds(1),
 });
 
 /** What the options of a tracker take. */
@@ -61,8 +62,8 @@ export const TRACKER_RULES: Rules<TrackerOptions> = {
   otlp: group<OtlpOptions>({
     endpoint: required(text('a URL such as "http://127.0.0.1:4318"')),
     headers: texts("an object whose values are texts"),
-    timeout: milliseconds(10),
-    metricsInterval: milliseconds(),
+    timeout: timerMilliseconds(10),
+    metricsInterval: timerMilliseconds(0),
   }),
   insecure: yesOrNo,
   drainTimeout: milliseconds(),

@@ -79,7 +79,10 @@ export class Retention {
   }
 
   private isOld(job: EndedJob): boolean {
-    return this.options.age > 0 && job.endTime <= this.registry.clock.now() - this.options.age;
+    const { clock } = this.registry;
+    // A clock that was set forward must not make jobs old, and one that was set back keeps them for longer at worst.
+    const now = Math.min(clock.now(), clock.unixMs());
+    return this.options.age > 0 && job.endTime <= now - this.options.age;
   }
 
   private async remove(job: EndedJob, why: string): Promise<void> {

@@ -1,6 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { compressionGzip } from "@connectrpc/connect-node";
-import { systemClock } from "../base/clock.ts";
+import { MAX_TIMEOUT_MS, systemClock } from "../base/clock.ts";
 import { checkOptions } from "../base/options.ts";
 import { VERSION } from "../base/version.ts";
 import { JobService } from "../gen/belay/v1/job_service_pb.ts";
@@ -25,8 +25,6 @@ import { Retention } from "./retention.ts";
 import { openStore } from "./store/sqlite-store.ts";
 import type { Export, ExportContext } from "./otel/export.ts";
 
-/** Longest timeout that `setTimeout` takes; a call with a longer one would be aborted at once. */
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 /** Messages that no answer reaches: compressing costs ten times the CPU of sending plain. */
 const NEVER_COMPRESS = 0xffff_ffff;
 
@@ -62,6 +60,7 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
   const handle = createHandler(
     {
       readMaxBytes: MAX_MESSAGE_BYTES,
+      // A call with a longer one would be aborted at once.
       maxTimeoutMs: MAX_TIMEOUT_MS,
       acceptCompression: [compressionGzip],
       compressMinBytes: NEVER_COMPRESS,

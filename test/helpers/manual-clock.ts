@@ -11,6 +11,9 @@ export class ManualClock implements Clock {
   unixNano(): bigint {
     return BigInt(this.time) * 1_000_000n;
   }
+  unixMs(): number {
+    return this.time;
+  }
   monotonic(): number {
     return this.time;
   }

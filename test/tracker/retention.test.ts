@@ -1,7 +1,10 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { silentLogger } from "../../src/base/logger.ts";
 import { GapReason } from "../../src/gen/belay/v1/tracker_service_pb.ts";
+import { Retention } from "../../src/tracker/retention.ts";
+import { ManualClock } from "../helpers/manual-clock.ts";
 import { ScriptedAgent } from "../helpers/scripted-agent.ts";
 import type { TestTracker } from "../helpers/tracker.ts";
 import { readLog, someSpec, testTracker } from "../helpers/tracker.ts";
@@ -59,6 +62,32 @@ describe("Retention", () => {
     await job(tracker, "a", 10);
     await job(tracker, "b", 10);
     expect((await tracker.jobs.listJobs({})).jobs).toHaveLength(2);
+  });
+});
+
+describe("Retention by age, when the tracker's clock is moved by a day,", () => {
+  const HOUR_MS = 3_600_000;
+
+  test.each([
+    ["forward: removes nothing", 24 * HOUR_MS, 0, []],
+    ["back: removes nothing", -24 * HOUR_MS, 0, []],
+    ["not at all, and two hours have passed: removes the job", 2 * HOUR_MS, 2 * HOUR_MS, ["j"]],
+  ])("%s", async (_, moved, passed, expected) => {
+    const start = 1_700_000_000_000;
+    const clock = Object.assign(new ManualClock(), { now: () => start + moved, unixMs: () => start + passed });
+    const removed: string[] = [];
+    const ended = [{ key: 1, jobId: "j", endTime: start, bytes: 0 }];
+    const registry = {
+      clock,
+      store: { endedJobs: () => Promise.resolve(ended.splice(0)) },
+      find: (jobId: string) => Promise.resolve({ id: jobId }),
+      remove: ({ id }: { id: string }) => Promise.resolve(void removed.push(id)),
+    };
+    const retention = new Retention(registry as never, { age: HOUR_MS, bytes: 0, interval: 60_000 }, silentLogger);
+    retention.start();
+    await expect.poll(() => clock.pending).toBe(1);
+    expect(removed).toEqual(expected);
+    await retention.close();
   });
 });
 

@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { systemClock } from "../../base/clock.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import {
   type Containment,
@@ -140,7 +141,7 @@ class JobRun implements Job {
     }
     this.ladder = new Ladder(this.prepared.tree, order.grace ?? this.spec.grace);
     this.leavePause();
-    this.ordered = { order, askTime: Date.now(), tree: this.ladder.climb(this.spec.stopSignal) };
+    this.ordered = { order, askTime: systemClock.unixMs(), tree: this.ladder.climb(this.spec.stopSignal) };
     this.ending.abort();
     this.setState(JobState.CANCELING, order.message);
   }
@@ -235,7 +236,7 @@ class JobRun implements Job {
 
   /** Starts a step; undefined: the job was to end before it could. */
   private async startStep(step: Step): Promise<Launched | SpawnProblem | undefined> {
-    this.startTime ??= Date.now();
+    this.startTime ??= systemClock.unixMs();
     const launched = await launchStep(step, this.spec, this.options, this.prepared, () => this.ordered === undefined);
     if (launched === undefined || launched instanceof SpawnProblem) {
       if (this.running === undefined) this.startTime = undefined;
@@ -326,7 +327,7 @@ class JobRun implements Job {
 
   /** Ends what is left, reads the output to its end and puts the result together. */
   private async finish(verdict: Verdict): Promise<JobResult> {
-    const askTime = this.ordered?.askTime ?? Date.now();
+    const askTime = this.ordered?.askTime ?? systemClock.unixMs();
     const { end, usage, outputCut } = this.keeps() ? await this.letGo() : await this.endAll();
     this.leavePause();
     const forced = this.ordered !== undefined || end.rounds.length > 0 || outputCut;
@@ -334,7 +335,7 @@ class JobRun implements Job {
       verdict,
       survivors: end.survivors,
       startTime: this.startTime,
-      endTime: end.emptyTime ?? Date.now(),
+      endTime: end.emptyTime ?? systemClock.unixMs(),
       usage,
       pausedMs: this.pausedMs,
       evidence: forced
@@ -353,7 +354,7 @@ class JobRun implements Job {
     await this.output.drain(new AbortController().signal);
     this.output.close();
     this.prepared.tree.release();
-    return { end: { rounds: [], emptyTime: Date.now(), survivors: [] }, usage, outputCut: false };
+    return { end: { rounds: [], emptyTime: systemClock.unixMs(), survivors: [] }, usage, outputCut: false };
   }
 
   private async endAll(): Promise<Closed> {

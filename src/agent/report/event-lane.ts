@@ -26,7 +26,7 @@ export class EventLane {
     if (kind.case === "jobMetrics" && this.waiting > JOB_METRICS_LIMIT) return false;
     const event = create(EventSchema, {
       sequence: BigInt(this.spool.nextSequence("events")),
-      eventTime: timestampFromMs(this.clock.now()),
+      eventTime: timestampFromMs(this.clock.unixMs()),
       kind,
     });
     const request = create(OpenSessionRequestSchema, { payload: { case: "event", value: event } });

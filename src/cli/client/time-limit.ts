@@ -1,3 +1,4 @@
+import { longTimer, type Timer } from "../../base/clock.ts";
 import { BelayError } from "../../base/errors.ts";
 
 /**
@@ -9,14 +10,14 @@ import { BelayError } from "../../base/errors.ts";
  */
 export async function withTimeLimit<T>(promise: Promise<T>, ms: number | undefined, message: () => string): Promise<T> {
   if (ms === undefined || ms === 0) return promise;
-  let timer: NodeJS.Timeout | undefined;
+  let timer: Timer | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new BelayError("WAIT_TIMED_OUT", message())), Math.min(ms, 2 ** 31 - 1));
+    timer = longTimer(ms, () => reject(new BelayError("WAIT_TIMED_OUT", message())), true);
   });
   promise.catch(() => undefined);
   try {
     return await Promise.race([promise, late]);
   } finally {
-    clearTimeout(timer);
+    timer?.cancel();
   }
 }

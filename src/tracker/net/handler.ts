@@ -6,7 +6,7 @@ import type { ConnectRouter, ConnectRouterOptions } from "@connectrpc/connect";
 import { Code, ConnectError, createConnectRouter, createContextValues } from "@connectrpc/connect";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
-import type { Clock } from "../../base/clock.ts";
+import { type Clock, MAX_TIMEOUT_MS } from "../../base/clock.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
 import { answerCors } from "./cors.ts";
@@ -102,8 +102,6 @@ function whenOver(response: AnyResponse, undo: () => void): void {
 
 /** Milliseconds of the units of `grpc-timeout`. */
 const TIMEOUT_UNITS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1_000, m: 1, u: 1e-3, n: 1e-6 };
-/** Longest that a timer of Node takes: 24.8 days. */
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 /** A deadline too far away for Node's timers is as good as none; connect-node would refuse the call, and warn. */
 function dropEndlessTimeout({ headers }: AnyRequest): void {

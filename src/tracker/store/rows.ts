@@ -21,9 +21,14 @@ export function attemptBody(attempt: Attempt): Uint8Array {
   return toBinary(AttemptSchema, copy);
 }
 
-/** When a job ended, in milliseconds since the Unix epoch. Null: it has not. */
-export function endMs(job: Job): number | null {
-  return job.endTime === undefined ? null : Math.floor(timestampMs(job.endTime));
+/**
+ * When a job ended, in milliseconds since the Unix epoch, for retention. Null: it has not. The job's own end time is its
+ * agent's, whose clock may be wrong by years: by the tracker's, it ended after it was created, and not after now.
+ */
+export function endMs(job: Job, now: number): number | null {
+  if (job.endTime === undefined) return null;
+  const created = job.createTime === undefined ? 0 : timestampMs(job.createTime);
+  return Math.floor(Math.max(created, Math.min(timestampMs(job.endTime), now)));
 }
 
 /** Bytes of output that are stored, in all attempts. */

@@ -101,7 +101,7 @@ function addEndings(database: DatabaseSync): void {
     const key = Number(row["key"]);
     const job = fromBinary(JobSchema, row["body"] as Uint8Array);
     const of = attempts.all(key).map(({ body }) => fromBinary(AttemptSchema, body as Uint8Array));
-    put.run(endMs(job), storedBytes(of), key);
+    put.run(endMs(job, Date.now()), storedBytes(of), key);
   }
 }
 

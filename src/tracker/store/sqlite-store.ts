@@ -282,7 +282,7 @@ class SqliteStore implements Store {
         job.state,
         open ? 1 : 0,
         resumeState,
-        endMs(job),
+        endMs(job, Date.now()),
         storedBytes(job.attempts),
         jobBody(job),
         key,

@@ -1,4 +1,4 @@
-import { sleep } from "../../../base/clock.ts";
+import { sleep, systemClock } from "../../../base/clock.ts";
 import { Ladder, type TreeEnd } from "./ladder.ts";
 import type { Output } from "../output/output.ts";
 import { pipeHolders } from "../tree/pipe-holders.ts";
@@ -48,7 +48,7 @@ export class Closing {
    * @param onForce told before the first signal, while those it goes to can still be described
    */
   async endLeftovers(onForce: () => void): Promise<TreeEnd> {
-    if (await this.settled()) return { rounds: [], emptyTime: Date.now(), survivors: [] };
+    if (await this.settled()) return { rounds: [], emptyTime: systemClock.unixMs(), survivors: [] };
     onForce();
     return this.climb();
   }

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { sleep } from "../../../base/clock.ts";
+import { sleep, systemClock } from "../../../base/clock.ts";
 import { type SignalRound, SignalRoundSchema } from "../../../gen/belay/v1/job_pb.ts";
 import { identity } from "../tree/deliver.ts";
 import type { ProcessEntry } from "../tree/proc.ts";
@@ -59,16 +59,17 @@ export class Ladder {
       rounds.push(create(SignalRoundSchema, { signal, sendTime: timestampFromMs(time), processes }));
     };
     if (performance.now() < this.deadline) {
-      const time = Date.now();
+      const time = systemClock.unixMs();
       note(stopSignal, time, this.tree.signal(stopSignal, "wake"));
       this.tree.thaw();
-      if (await this.emptyBefore(() => this.deadline)) return { rounds, emptyTime: Date.now(), survivors: [] };
+      if (await this.emptyBefore(() => this.deadline))
+        return { rounds, emptyTime: systemClock.unixMs(), survivors: [] };
     }
     const killed = new Set<string>();
     const giveUp = performance.now() + SWEEP_MS;
     for (let pause = 1; performance.now() < giveUp; pause = Math.min(pause * 2, 20)) {
-      if (this.tree.isEmpty()) return { rounds, emptyTime: Date.now(), survivors: [] };
-      const time = Date.now();
+      if (this.tree.isEmpty()) return { rounds, emptyTime: systemClock.unixMs(), survivors: [] };
+      const time = systemClock.unixMs();
       // One that is killed already and takes its time to die is no news.
       const fresh = this.tree
         .kill()
@@ -77,10 +78,10 @@ export class Ladder {
       for (const id of fresh) killed.add(id);
       note("SIGKILL", time, fresh.length);
       const until = performance.now() + pause;
-      if (await this.emptyBefore(() => until)) return { rounds, emptyTime: Date.now(), survivors: [] };
+      if (await this.emptyBefore(() => until)) return { rounds, emptyTime: systemClock.unixMs(), survivors: [] };
     }
     const survivors = this.tree.members();
-    return { rounds, emptyTime: survivors.length === 0 ? Date.now() : undefined, survivors };
+    return { rounds, emptyTime: survivors.length === 0 ? systemClock.unixMs() : undefined, survivors };
   }
 
   private async emptyBefore(deadline: () => number): Promise<boolean> {

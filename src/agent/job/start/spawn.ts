@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import fs from "node:fs";
+import { systemClock } from "../../../base/clock.ts";
 import { raiseOomScore } from "../tree/oom-score.ts";
 import { checkWorkingDirectory, findExecutable } from "./executable.ts";
 import { readProcess } from "../tree/proc.ts";
@@ -75,7 +76,7 @@ export async function spawnStep(options: SpawnOptions): Promise<SpawnedProcess |
     exited: new Promise((resolve) => {
       child.once("exit", (code, signal) => {
         tree.reaped();
-        spawned.exit = { code: code ?? undefined, signal: signal ?? undefined, time: Date.now() };
+        spawned.exit = { code: code ?? undefined, signal: signal ?? undefined, time: systemClock.unixMs() };
         resolve(spawned.exit);
       });
     }),
