@@ -1,5 +1,8 @@
+import { fstatSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 import { isatty } from "node:tty";
+import { errnoOf } from "../base/errors.ts";
+import { FileSink } from "./file-sink.ts";
 
 /** One of the program's outputs. */
 export interface Output {
@@ -11,8 +14,10 @@ export interface Output {
   readonly columns: number;
   /** Height in lines; infinite if it is no terminal. */
   readonly rows: number;
-  /** Aborted when the reader has gone: nothing written later will be seen. */
+  /** Aborted when nothing that is written later will be seen: the reader has gone, or there was an error. */
   readonly gone: AbortSignal;
+  /** Why what was written is not where it should be. Undefined: it is, or its reader had seen enough. */
+  readonly problem: Error | undefined;
   /** Bytes that the reader has not taken yet. */
   readonly waiting: number;
   /** Writes; resolves when there is room for more. What is written after the reader has gone disappears. */
@@ -32,8 +37,8 @@ export interface Io {
 /** The streams and environment of this process. */
 export function processIo(): Io {
   return {
-    stdout: new StreamOutput(() => process.stdout, isatty(1), process.env),
-    stderr: new StreamOutput(() => process.stderr, isatty(2), process.env),
+    stdout: new StreamOutput(() => sinkOf(1), isatty(1), process.env),
+    stderr: new StreamOutput(() => sinkOf(2), isatty(2), process.env),
     get stdin() {
       return process.stdin;
     },
@@ -41,8 +46,17 @@ export function processIo(): Io {
   };
 }
 
-/** A stream that may be a terminal. */
-type TerminalStream = Writable & { readonly columns?: number; readonly rows?: number };
+/** Where an output writes: a stream of Node's, which may be a terminal, or a file. */
+type Sink = (Writable & { readonly columns?: number; readonly rows?: number }) | FileSink;
+
+function sinkOf(fd: 1 | 2): Sink {
+  const stat = fstatSync(fd);
+  if (!isatty(fd) && !stat.isFIFO() && !stat.isSocket()) return new FileSink(fd);
+  return fd === 1 ? process.stdout : process.stderr;
+}
+
+/** `belay logs … | head` has seen enough: as for `seq`, that is a quiet end. */
+const READER_LEFT: ReadonlySet<string> = new Set(["EPIPE", "ECONNRESET"]);
 
 /** An output on a Node stream, which is made with the first write: that takes Node 4 ms. */
 export class StreamOutput implements Output {
@@ -50,11 +64,12 @@ export class StreamOutput implements Output {
   readonly color: boolean;
   readonly gone: AbortSignal;
   private readonly left = new AbortController();
-  private readonly open: () => TerminalStream;
+  private readonly open: () => Sink;
+  private failure: Error | undefined;
   private room: Promise<void> | undefined;
-  private opened: TerminalStream | undefined;
+  private opened: Sink | undefined;
 
-  constructor(open: () => TerminalStream, isTerminal: boolean, env: Readonly<Record<string, string | undefined>>) {
+  constructor(open: () => Sink, isTerminal: boolean, env: Readonly<Record<string, string | undefined>>) {
     this.open = open;
     this.isTerminal = isTerminal;
     // https://no-color.org: set to anything but the empty string, it says no.
@@ -63,11 +78,15 @@ export class StreamOutput implements Output {
   }
 
   get columns(): number {
-    return this.stream.columns ?? 120;
+    return this.size.columns ?? 120;
   }
 
   get rows(): number {
-    return this.stream.rows ?? Number.POSITIVE_INFINITY;
+    return this.size.rows ?? Number.POSITIVE_INFINITY;
+  }
+
+  get problem(): Error | undefined {
+    return this.failure;
   }
 
   get waiting(): number {
@@ -105,11 +124,18 @@ export class StreamOutput implements Output {
     });
   }
 
-  private get stream(): TerminalStream {
+  private get size(): { readonly columns?: number; readonly rows?: number } {
+    return this.stream instanceof FileSink ? {} : this.stream;
+  }
+
+  private get stream(): Sink {
     if (this.opened === undefined) {
       this.opened = this.open();
-      // EPIPE: `belay logs … | head` has seen enough. ENOSPC, EIO: nothing that is written now arrives either.
-      this.opened.on("error", (error) => this.left.abort(error));
+      this.opened.on("error", (error) => {
+        const hasLeft = READER_LEFT.has(errnoOf(error) ?? "") || this.isTerminal;
+        if (!hasLeft) this.failure ??= error;
+        this.left.abort(error);
+      });
     }
     return this.opened;
   }

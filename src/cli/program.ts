@@ -1,4 +1,4 @@
-import { BelayError, messageOf } from "../base/errors.ts";
+import { BelayError, errnoOf, messageOf } from "../base/errors.ts";
 import { COMMANDS } from "./commands.ts";
 import { readContext } from "./context.ts";
 import { didYouMean } from "./did-you-mean.ts";
@@ -32,7 +32,19 @@ export async function main(
     code = exitCodeOfError(error);
   }
   await Promise.all([io.stdout.flush(), io.stderr.flush()]);
-  return code;
+  return await afterOutput(io, code);
+}
+
+/** The exit code, which is not that of success if some of our own output is lost. */
+async function afterOutput(io: Io, code: number): Promise<number> {
+  const problem = io.stdout.problem ?? io.stderr.problem;
+  if (problem === undefined) return code;
+  const which = io.stdout.problem === undefined ? "error" : "output";
+  const why = errnoOf(problem) === "ENOSPC" ? "the disk is full" : messageOf(problem);
+  await io.stderr.write(`belay: Cannot write to standard ${which}: ${why}\n`);
+  await io.stderr.flush();
+  const { EXIT_BELAY } = await import("./exit-codes.ts");
+  return code === 0 ? EXIT_BELAY : code;
 }
 
 async function dispatch(argv: readonly string[], io: Io): Promise<number> {

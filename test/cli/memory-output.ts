@@ -7,6 +7,7 @@ export class MemoryOutput implements Output {
   columns = 80;
   rows = 24;
   waiting = 0;
+  problem = undefined;
   private readonly reader = new AbortController();
   private readonly pieces: Buffer[] = [];
 

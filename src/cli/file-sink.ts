@@ -1,0 +1,33 @@
+import { writeSync } from "node:fs";
+
+/**
+ * A file that is open already, with as much of a stream as an output needs. Each write is whole, or an error, when it
+ * returns: Node's own stream loses the rest of a write that a full disk cuts short.
+ */
+export class FileSink {
+  readonly writableLength = 0;
+  private readonly fd: number;
+  private failed: (error: Error) => void = () => undefined;
+
+  constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  /** Takes the one listener for errors; there is always room, so that nothing else ever happens. */
+  on(event: string, listener: (error: Error) => void): void {
+    if (event === "error") this.failed = listener;
+  }
+
+  off(): void {}
+
+  write(data: string | Uint8Array, done?: () => void): boolean {
+    const bytes = typeof data === "string" ? Buffer.from(data) : data;
+    try {
+      for (let at = 0; at < bytes.length; ) at += writeSync(this.fd, bytes, at);
+    } catch (error) {
+      this.failed(error as Error);
+    }
+    done?.();
+    return true;
+  }
+}
