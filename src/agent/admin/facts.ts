@@ -1,6 +1,6 @@
 import type { JobState, StreamTotals } from "../../gen/belay/v1/job_pb.ts";
 import type { Spool } from "../report/spool.ts";
-import type { SessionHealth } from "../session/session.ts";
+import type { SessionHealth } from "../session/session-options.ts";
 
 /** What an agent's pages show: asked for when somebody looks, it costs nothing else. */
 export interface AgentFacts {

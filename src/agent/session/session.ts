@@ -1,31 +1,17 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { status } from "@grpc/grpc-js";
-import type { Clock } from "../../base/clock.ts";
 import { formatDuration } from "../../base/durations.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
-import type { Logger } from "../../base/logger.ts";
 import type { TrackerAddress } from "../../base/tracker-address.ts";
-import {
-  type AgentInfo,
-  CommandKind,
-  type Heartbeat,
-  HeartbeatSchema,
-  type JobState,
-} from "../../gen/belay/v1/job_pb.ts";
-import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
-import {
-  type Command,
-  type Hello,
-  HelloSchema,
-  type Receipt,
-  type Welcome,
-} from "../../gen/belay/v1/tracker_service_pb.ts";
-import type { TransportSecurity } from "../options.ts";
-import { LANES, type Spool } from "../report/spool.ts";
+import { CommandKind, type Heartbeat, HeartbeatSchema } from "../../gen/belay/v1/job_pb.ts";
+import { type Hello, HelloSchema, type Welcome } from "../../gen/belay/v1/tracker_service_pb.ts";
+import { LANES } from "../report/spool.ts";
 import { dial, type Dialed, MAX_MESSAGE_BYTES } from "./dial.ts";
 import { absenceText, endAfter, endUnadmitted, type SessionEnd } from "./session-end.ts";
 import { StallMeter } from "./stall-meter.ts";
+import type { SessionHealth, SessionOptions } from "./session-options.ts";
+import type { CloseReason, Drain, SessionState } from "./session-state.ts";
 import { Stream, type StreamEnd } from "./stream.ts";
 import { Route } from "./route.ts";
 
@@ -33,72 +19,6 @@ import { Route } from "./route.ts";
 const RECEIPT_PATIENCE = 5000;
 
 const COMMANDS = [CommandKind.CANCEL, CommandKind.STATUS, CommandKind.SIGNAL, CommandKind.PAUSE, CommandKind.RESUME];
-
-/** What a session is doing. */
-export type SessionState =
-  /** Left when the transport is up (greeting) or fails (waiting). */
-  | { readonly kind: "dialing"; readonly address: string }
-  /** Hello is sent. Left by Welcome (open), or the end of the stream (waiting, closed). */
-  | { readonly kind: "greeting"; readonly address: string }
-  /** Left by the end of the stream (waiting, closed) or by the job's end (draining). */
-  | { readonly kind: "open"; readonly address: string }
-  /** The job has ended; records and Receipt are under way. Left by the Receipt (closed) or a lost stream (waiting). */
-  | { readonly kind: "draining"; readonly address: string }
-  /** Between two streams. Left when the time has come, or the way was shut and is open again (dialing). */
-  | { readonly kind: "waiting"; readonly until: number; readonly why: string }
-  /** Never left. */
-  | { readonly kind: "closed"; readonly end: SessionEnd };
-
-/** Who a session is. */
-export interface SessionIdentity {
-  readonly sessionId: string;
-  readonly jobId: string;
-  readonly agent: AgentInfo;
-  readonly spec: JobSpec | undefined;
-  /** Attempt that an agent before had under this session id. @default 0: none yet */
-  readonly attempt?: number;
-  /** It delivers what a dead agent left, and this machine will run the next attempt: see Hello. @default false */
-  readonly nextAttemptFollows?: boolean;
-}
-
-/** What a session tells its owner. */
-export interface SessionHandlers {
-  /** State of the job, for Hello and heartbeats. */
-  jobState(): JobState;
-  command(command: Command): void;
-  /** A stream is open. */
-  connected(address: string, first: boolean): void;
-  /** A stream was lost; the next is dialed after some milliseconds. */
-  lost(why: string, retryIn: number): void;
-  /** The attempt was taken over or the job ended: kill it. */
-  fenced(message: string): void;
-}
-
-/** How a session fares, for whoever asks. */
-export interface SessionHealth {
-  readonly state: SessionState;
-  /** Whether a tracker has welcomed the stream that is open. */
-  readonly connected: boolean;
-  /** 0: none yet. */
-  readonly attempt: number;
-  /** Dialed so far, the current one included. */
-  readonly streams: number;
-  /** Longest time for which the event loop stood still within about two heartbeats. Milliseconds. */
-  readonly loopDelay: number;
-}
-
-/** Options of a session. */
-export interface SessionOptions {
-  readonly identity: SessionIdentity;
-  readonly addresses: readonly TrackerAddress[];
-  readonly security: TransportSecurity;
-  /** Milliseconds to the first Welcome. 0: no bound. */
-  readonly connectTimeout: number;
-  readonly spool: Spool;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly handlers: SessionHandlers;
-}
 
 /**
  * An agent's line to its tracker: one stream after the other until everything is delivered or the tracker says no.
@@ -112,26 +32,23 @@ export class Session {
   private readonly options: SessionOptions;
   private readonly stalls: StallMeter;
   private readonly route: Route;
+  /** Aborted with a CloseReason. */
   private readonly closing = new AbortController();
   private current: SessionState;
   private stream: Stream | undefined;
-  private attempt: number;
+  /** The attempt that the latest Welcome gave. Undefined: no tracker has admitted the session. */
+  private admittedAs: number | undefined;
+  /** Dialed so far, the current one included. */
   private streams = 0;
-  private welcomed = false;
-  private finishing = false;
-  /** What the session was doing when its time to be admitted was over. */
-  private timedOutIn: SessionState["kind"] | undefined;
-  /** Everything is committed, and the tracker has confirmed it or will not. */
-  private delivered = false;
-  private receipt: Receipt | undefined;
-  private pumping = false;
-  private receiptTimer: { cancel(): void } | undefined;
+  /** There from `finish` on. */
+  private drain: Drain | undefined;
   /** How the latest stream ended. */
   private last: StreamEnd | undefined;
+  /** A pump of the stream is in the queue of microtasks. */
+  private pumping = false;
 
   constructor(options: SessionOptions) {
     this.options = options;
-    this.attempt = options.identity.attempt ?? 0;
     this.admit = Promise.withResolvers<Welcome>();
     this.admitted = this.admit.promise;
     this.admitted.catch(() => undefined);
@@ -155,6 +72,15 @@ export class Session {
     return { state, connected, attempt, streams, loopDelay: this.stalls.recent };
   }
 
+  private get attempt(): number {
+    return this.admittedAs ?? this.options.identity.attempt ?? 0;
+  }
+
+  /** Whether a tracker has ever admitted the session. */
+  private get admittedOnce(): boolean {
+    return this.admittedAs !== undefined;
+  }
+
   /** Makes streams until the session is closed. Never rejects. */
   async run(): Promise<SessionEnd> {
     const { clock, connectTimeout } = this.options;
@@ -168,7 +94,7 @@ export class Session {
       end = { kind: "refused", error: cause };
     }
     deadline?.cancel();
-    this.receiptTimer?.cancel();
+    this.drain?.patience?.cancel();
     this.stalls.stop();
     this.route.stop();
     this.setState({ kind: "closed", end });
@@ -179,15 +105,19 @@ export class Session {
 
   /** Says that the job's result and its whole log are in the spool: the session closes when they are delivered. */
   finish(): void {
-    this.finishing = true;
+    this.drain ??= { receipt: undefined, patience: undefined, delivered: false };
     if (this.current.kind === "open") this.setState({ kind: "draining", address: this.current.address });
     this.progress();
   }
 
   /** Gives up. What is not committed stays in the spool. */
   close(why: string): void {
-    this.closing.abort(why);
-    this.stream?.destroy(why);
+    this.closeFor({ why, timedOutIn: undefined });
+  }
+
+  private closeFor(reason: CloseReason): void {
+    this.closing.abort(reason);
+    this.stream?.destroy(reason.why);
   }
 
   /** Says why not everything was delivered in some milliseconds, which are over now. */
@@ -242,7 +172,7 @@ export class Session {
       dialed = await dial(address, security, identity.agent.version);
     } catch (error) {
       // A token that cannot be read before anything runs is the user's mistake; later it may be in rotation.
-      if (!this.welcomed) throw error;
+      if (!this.admittedOnce) throw error;
       const message = messageOf(error);
       return {
         code: status.UNAUTHENTICATED,
@@ -263,7 +193,7 @@ export class Session {
       welcome: (welcome) => this.welcome(welcome, address.text),
       command: (command) => handlers.command(command),
       receipt: (receipt) => {
-        this.receipt = receipt;
+        if (this.drain !== undefined) this.drain.receipt = receipt;
         this.progress();
       },
       progress: () => this.progress(),
@@ -283,7 +213,7 @@ export class Session {
       attempt: this.attempt,
       agent: identity.agent,
       // Once admitted the tracker has it.
-      ...(identity.spec !== undefined && !this.welcomed && { spec: identity.spec }),
+      ...(identity.spec !== undefined && !this.admittedOnce && { spec: identity.spec }),
       supportedCommands: COMMANDS,
       lowestEventSequence: BigInt(spool.lowestHeld("events")),
       lowestLogSequence: BigInt(spool.lowestHeld("logs")),
@@ -294,10 +224,9 @@ export class Session {
   }
 
   private welcome(welcome: Welcome, address: string): void {
-    const first = !this.welcomed;
-    this.welcomed = true;
-    this.attempt = welcome.attempt;
-    this.setState({ kind: this.finishing ? "draining" : "open", address });
+    const first = !this.admittedOnce;
+    this.admittedAs = welcome.attempt;
+    this.setState({ kind: this.drain === undefined ? "open" : "draining", address });
     this.options.handlers.connected(address, first);
     // The first time its commands are the owner's to take: there is no job yet.
     if (first) this.admit.resolve(welcome);
@@ -314,47 +243,49 @@ export class Session {
     });
   }
 
-  /** Half-closes the stream when there is nothing left to be said or heard. */
+  /** Half-closes the stream when there is nothing left to send or to wait for. */
   private progress(): void {
-    if (!this.finishing || this.stream === undefined || this.current.kind !== "draining") return;
+    const { drain, stream } = this;
+    if (drain === undefined || stream === undefined || this.current.kind !== "draining") return;
     const { spool, clock } = this.options;
     if (LANES.some((lane) => spool.lowestHeld(lane) !== 0)) return;
-    if (this.receipt !== undefined) this.sayNoMore();
-    else this.receiptTimer ??= clock.after(RECEIPT_PATIENCE, () => this.sayNoMore());
+    if (drain.receipt !== undefined) this.leave(drain);
+    else drain.patience ??= clock.after(RECEIPT_PATIENCE, () => this.leave(drain));
   }
 
-  private sayNoMore(): void {
-    this.delivered = true;
+  private leave(drain: Drain): void {
+    drain.delivered = true;
     this.stream?.halfClose();
   }
 
   private judge(end: StreamEnd, address: TrackerAddress): SessionEnd | undefined {
-    if (this.delivered) return { kind: "delivered", receipt: this.receipt };
+    if (this.drain?.delivered === true) return { kind: "delivered", receipt: this.drain.receipt };
     if (this.closing.signal.aborted) return this.closed();
     this.last = end;
     this.options.logger.debug("The stream ended", { address: address.text, code: status[end.code], why: end.message });
-    return endAfter(end, address, this.options.identity.jobId, this.welcomed);
+    return endAfter(end, address, this.options.identity.jobId, this.admittedOnce);
   }
 
   private async waitAfter(end: StreamEnd, address: TrackerAddress): Promise<void> {
     const { clock, handlers } = this.options;
     const delay = this.route.failed(end, address);
-    if (this.welcomed || this.streams === 1) handlers.lost(end.message, delay);
+    if (this.admittedOnce || this.streams === 1) handlers.lost(end.message, delay);
     this.setState({ kind: "waiting", until: clock.now() + delay, why: end.message });
     await this.route.wait(delay, this.closing.signal);
   }
 
   private timeOut(): void {
-    if (this.welcomed) return;
-    this.timedOutIn = this.current.kind;
-    this.close(`not admitted within ${formatDuration(this.options.connectTimeout)}`);
+    if (this.admittedOnce) return;
+    const why = `not admitted within ${formatDuration(this.options.connectTimeout)}`;
+    this.closeFor({ why, timedOutIn: this.current.kind });
   }
 
   private closed(): SessionEnd {
-    const { timedOutIn, last } = this;
-    if (timedOutIn === undefined) return { kind: "abandoned", why: String(this.closing.signal.reason) };
+    const { why, timedOutIn } = this.closing.signal.reason as CloseReason;
+    if (timedOutIn === undefined) return { kind: "abandoned", why };
     const { addresses, identity, connectTimeout: within } = this.options;
-    return endUnadmitted({ jobId: identity.jobId, addresses, within, greeting: timedOutIn === "greeting", last });
+    const greeting = timedOutIn === "greeting";
+    return endUnadmitted({ jobId: identity.jobId, addresses, within, greeting, last: this.last });
   }
 
   private setState(state: SessionState): void {

@@ -1,0 +1,59 @@
+import type { Clock } from "../../base/clock.ts";
+import type { Logger } from "../../base/logger.ts";
+import type { TrackerAddress } from "../../base/tracker-address.ts";
+import type { AgentInfo, JobSpec, JobState } from "../../gen/belay/v1/job_pb.ts";
+import type { Command } from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { TransportSecurity } from "../options.ts";
+import type { Spool } from "../report/spool.ts";
+import type { SessionState } from "./session-state.ts";
+
+/** Who a session is. */
+export interface SessionIdentity {
+  readonly sessionId: string;
+  readonly jobId: string;
+  readonly agent: AgentInfo;
+  readonly spec: JobSpec | undefined;
+  /** Attempt that an agent before had under this session id. @default 0: none yet */
+  readonly attempt?: number;
+  /** It delivers what a dead agent left, and this machine will run the next attempt: see Hello. @default false */
+  readonly nextAttemptFollows?: boolean;
+}
+
+/** What a session tells its owner. */
+export interface SessionHandlers {
+  /** State of the job, for Hello and heartbeats. */
+  jobState(): JobState;
+  command(command: Command): void;
+  /** A stream is open. */
+  connected(address: string, first: boolean): void;
+  /** A stream was lost; the next is dialed after some milliseconds. */
+  lost(why: string, retryIn: number): void;
+  /** The attempt was taken over or the job ended: kill it. */
+  fenced(message: string): void;
+}
+
+/** How a session fares, for whoever asks. */
+export interface SessionHealth {
+  readonly state: SessionState;
+  /** Whether a tracker has welcomed the stream that is open. */
+  readonly connected: boolean;
+  /** 0: none yet. */
+  readonly attempt: number;
+  /** Dialed so far, the current one included. */
+  readonly streams: number;
+  /** Longest time for which the event loop stood still within about two heartbeats. Milliseconds. */
+  readonly loopDelay: number;
+}
+
+/** Options of a session. */
+export interface SessionOptions {
+  readonly identity: SessionIdentity;
+  readonly addresses: readonly TrackerAddress[];
+  readonly security: TransportSecurity;
+  /** Milliseconds to the first Welcome. 0: no bound. */
+  readonly connectTimeout: number;
+  readonly spool: Spool;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly handlers: SessionHandlers;
+}
