@@ -5,7 +5,7 @@
 // loads what those get lazily (streams, workers, promises), and each file goes through the asynchronous loader. That is
 // 20 of the 100 ms in which an agent starts.
 import { createHash } from "node:crypto";
-import { readdirSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync } from "node:fs";
 import { defineConfig } from "rolldown";
 import { patchedDependencies } from "./src/cli/bundle/patched-dependencies.ts";
 
@@ -72,7 +72,13 @@ const program = defineConfig({
 const start = defineConfig({
   ...common,
   input: { main: "src/cli/bundle/start.ts" },
-  plugins: [{ name: "complete-start", generateBundle: (_options, bundle) => completeStart(bundle["main.js"]) }],
+  plugins: [
+    {
+      name: "complete-start",
+      generateBundle: (_options, bundle) => completeStart(bundle["main.js"]),
+      writeBundle: () => chmodSync(`${output.dir}/main.js`, 0o755),
+    },
+  ],
   output,
 });
 
@@ -91,7 +97,7 @@ function failOnCycles(bundle) {
   for (const name of Object.keys(bundle)) visit(name, []);
 }
 
-/** Tells the first file what the others are. */
+/** Tells the first file what the others are, and puts in front what starts Node on it. */
 function completeStart(file) {
   if (file.imports.length > 0)
     throw new Error(`The first file must stand alone; it requires ${file.imports.join(", ")}`);
@@ -104,4 +110,5 @@ function completeStart(file) {
     if (file.code.split(mark).length !== 2) throw new Error(`"${mark}" is not once in the first file`);
     file.code = file.code.replace(mark, JSON.stringify(value));
   }
+  file.code = readFileSync("src/cli/bundle/launch.sh", "utf8") + file.code;
 }

@@ -1,11 +1,12 @@
 import { readFile } from "node:fs/promises";
-import { BelayError, messageOf } from "../base/errors.ts";
+import { BelayError } from "../base/errors.ts";
+import { fileProblem } from "../base/file-problem.ts";
 
-/** Reads a file that a flag names. @throws BelayError `BAD_USAGE` */
+/** Reads a file that a flag names; a pipe will do. @throws BelayError `BAD_USAGE` */
 export async function readFlagFile(path: string, flag: string): Promise<Buffer> {
   try {
     return await readFile(path);
   } catch (error) {
-    throw new BelayError("BAD_USAGE", `Cannot read the file of ${flag}: ${messageOf(error)}`, { cause: error });
+    throw new BelayError("BAD_USAGE", `Cannot read ${flag} "${path}": ${fileProblem(error)}`, { cause: error });
   }
 }

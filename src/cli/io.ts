@@ -3,6 +3,7 @@ import type { Readable, Writable } from "node:stream";
 import { isatty } from "node:tty";
 import { errnoOf } from "../base/errors.ts";
 import { FileSink } from "./file-sink.ts";
+import type { Inherited, Launch } from "./bundle/launch.ts";
 
 /** One of the program's outputs. */
 export interface Output {
@@ -31,18 +32,22 @@ export interface Io {
   readonly stdout: Output;
   readonly stderr: Output;
   readonly stdin: Readable;
+  /** As this process got it; what Node or a library would obey in it was kept from them. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** What Node has changed of what this process got. Undefined: not known. */
+  readonly inherited?: Inherited | undefined;
 }
 
 /** The streams and environment of this process. */
-export function processIo(): Io {
+export function processIo({ environment, inherited }: Launch): Io {
   return {
-    stdout: new StreamOutput(() => sinkOf(1), isatty(1), process.env),
-    stderr: new StreamOutput(() => sinkOf(2), isatty(2), process.env),
+    stdout: new StreamOutput(() => sinkOf(1), isatty(1), environment),
+    stderr: new StreamOutput(() => sinkOf(2), isatty(2), environment),
     get stdin() {
       return process.stdin;
     },
-    env: process.env,
+    env: environment,
+    inherited,
   };
 }
 

@@ -1,10 +1,11 @@
 import type { CodeCache } from "./bundle/code-cache.ts";
+import type { Launch } from "./bundle/launch.ts";
 
 /** A process that runs so long may run for weeks: what it has compiled by then is kept. Milliseconds. */
 const KEEP_CODE_AFTER_MS = 10_000;
 
 /** Runs the command line, and ends the process with its exit code. */
-export async function start(cache: CodeCache): Promise<void> {
+export async function start(cache: CodeCache, launch: Launch): Promise<void> {
   // Node 22 warns that SQLite is experimental, which it no longer is.
   const warn = process.emitWarning.bind(process);
   process.emitWarning = (warning: string | Error, ...rest: unknown[]): void => {
@@ -13,9 +14,9 @@ export async function start(cache: CodeCache): Promise<void> {
   // Deprecations are for us, not for those who run a job.
   process.noDeprecation = true;
   setTimeout(() => cache.saveSoFar(), KEEP_CODE_AFTER_MS).unref();
-  const { main } = await import("./program.ts");
+  const [{ main }, { processIo }] = await Promise.all([import("./program.ts"), import("./io.ts")]);
   const keep = (code: number): void => cache.saveWhole(kindOf(code));
-  process.exit(await main(process.argv.slice(2), undefined, keep));
+  process.exit(await main(process.argv.slice(2), processIo(launch), keep));
 }
 
 /** Roughly how a run has gone, by its exit code. */

@@ -3,7 +3,6 @@ import { COMMANDS } from "./commands.ts";
 import { readContext } from "./context.ts";
 import { didYouMean } from "./did-you-mean.ts";
 import type { Io } from "./io.ts";
-import { processIo } from "./io.ts";
 import { VERSION } from "../base/version.ts";
 
 /**
@@ -13,11 +12,7 @@ import { VERSION } from "../base/version.ts";
  * @param done called with the exit code when the command has done what it does
  * @returns the exit code; everything written has arrived
  */
-export async function main(
-  argv: readonly string[],
-  io: Io = processIo(),
-  done?: (code: number) => void,
-): Promise<number> {
+export async function main(argv: readonly string[], io: Io, done?: (code: number) => void): Promise<number> {
   let code: number;
   try {
     code = await dispatch(argv, io);

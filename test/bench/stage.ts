@@ -12,6 +12,8 @@ import { childrenCpu } from "./processes.ts";
 
 /** The built command. */
 const MAIN = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
+/** `PATH` with this Node first: the command looks for `node` there. */
+const NODE_PATH = `${path.dirname(process.execPath)}:${process.env["PATH"] ?? ""}`;
 /** Time between two looks at what the tracker has stored. Milliseconds. */
 const LOOK_MS = 5;
 /** Time that a process gets to end when it is asked to. Milliseconds. */
@@ -64,8 +66,7 @@ export class Stage {
   /** Starts the tracker; after `killTracker` again, with its data and at its address. */
   async startTracker(): Promise<void> {
     const listen = this.url === "" ? "127.0.0.1:0" : new URL(this.url).host;
-    const args = [MAIN, "tracker", "--listen", listen, "--data", this.data];
-    this.tracker = this.start(process.execPath, args, "stderr");
+    this.tracker = this.belay(["tracker", "--listen", listen, "--data", this.data], "stderr");
     let said = "";
     for await (const chunk of this.tracker.child.stderr ?? []) {
       said += String(chunk);
@@ -91,12 +92,12 @@ export class Stage {
 
   /** Starts the built command. */
   belay(args: readonly string[], pipe?: "stdout" | "stderr"): Started {
-    return this.start(process.execPath, [MAIN, ...args], pipe);
+    return this.start(MAIN, args, pipe);
   }
 
   /** Runs the built command with its output into a file. @returns processor seconds that it took */
   async into(file: string, args: readonly string[]): Promise<number> {
-    const shell = this.start("bash", ["-c", '"$@" > "$0" && times', file, process.execPath, MAIN, ...args], "stdout");
+    const shell = this.start("bash", ["-c", '"$@" > "$0" && times', file, MAIN, ...args], "stdout");
     let said = "";
     for await (const chunk of shell.child.stdout ?? []) said += String(chunk);
     const code = await shell.ended;
@@ -107,7 +108,7 @@ export class Stage {
   /** Starts any process. @param pipe which of its outputs can be read; the others go nowhere */
   start(file: string, args: readonly string[], pipe?: "stdout" | "stderr"): Started {
     const stdio = ["stdin", "stdout", "stderr"].map((name) => (name === pipe ? "pipe" : "ignore"));
-    const child = spawn(file, args, { stdio });
+    const child = spawn(file, args, { stdio, env: { ...process.env, PATH: NODE_PATH } });
     this.children.add(child);
     const ended = once(child, "exit").then(([code]) => {
       this.children.delete(child);

@@ -12,6 +12,8 @@ export const MAIN: string = path.resolve(
   process.env["BELAY_TEST_BUNDLE"] === "plain" ? "plain" : "cli",
   "main.js",
 );
+/** `PATH` with this Node first: the command looks for `node` there. */
+export const NODE_PATH: string = `${path.dirname(process.execPath)}:${process.env["PATH"] ?? ""}`;
 /** Longest wait for a line or an end. */
 const TIMEOUT_MS = 20_000;
 
@@ -43,9 +45,9 @@ export class Cli {
 
   constructor(args: readonly string[], options: CliOptions = {}) {
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("BELAY_"));
-    this.child = spawn(process.execPath, [MAIN, ...args], {
+    this.child = spawn(MAIN, args, {
       cwd: options.cwd,
-      env: { ...Object.fromEntries(inherited), ...options.env },
+      env: { ...Object.fromEntries(inherited), PATH: NODE_PATH, ...options.env },
       stdio: ["pipe", "pipe", "pipe"],
     });
     this.child.stdin?.on("error", () => undefined).end(options.stdin ?? "");

@@ -1,8 +1,8 @@
-#!/usr/bin/env node
 // What `belay` begins with: an old Node must hear one clear line instead of a syntax error, and everything else is loaded
 // by way of the code cache. Requires nothing but what Node has loaded already.
 import type { CodeCache as Cache } from "./code-cache.ts";
 import { CodeCache } from "./code-cache.ts";
+import { nodeTookEnvFile, takeLaunch } from "./launch.ts";
 import { keepHeapSmall } from "../heap.ts";
 import type * as Program from "../main.ts";
 
@@ -21,6 +21,14 @@ if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) {
     `belay: Cannot run on Node ${process.versions.node} (${process.execPath}): needs Node ${OLDEST.join(".")} or later; install one and put it first in PATH\n`,
   );
   process.exit(125);
+}
+
+const launch = takeLaunch(process.env);
+if (nodeTookEnvFile(launch, process.argv.slice(2))) {
+  process.stderr.write(
+    `belay: Cannot use --env-file: Node reads it itself when it is started with this script as its argument; start the script by its own name, or with sh\n`,
+  );
+  process.exit(64);
 }
 
 /** Loads files of the program, which stand side by side and require each other by names that change with their contents. */
@@ -61,4 +69,4 @@ const command = /^[a-z]+$/.exec(process.argv[2] ?? "")?.[0] ?? "none";
 if (SMALL.has(command)) keepHeapSmall();
 const cache = new CodeCache({ program: BELAY_PROGRAM, command, environment: process.env });
 const { start } = new Loader(import.meta.dirname, cache).require(BELAY_ENTRY) as typeof Program;
-void start(cache);
+void start(cache, launch);

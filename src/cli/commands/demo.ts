@@ -13,7 +13,6 @@ import { Stage } from "../demo/stage.ts";
 import { playStubborn } from "../demo/stubborn.ts";
 import { stillAlive } from "../demo/verify.ts";
 import { EXIT_BELAY, EXIT_OK } from "../exit-codes.ts";
-import type { Io } from "../io.ts";
 import { takeStopSignals } from "../stop-signals.ts";
 
 /** Longest time the demo may take; it takes about 8 s. */
@@ -46,7 +45,7 @@ export const demo: Command = command({
         drainTimeout: 1_000,
       });
       running = tracker;
-      await bounded(play(tracker.address, stage, cast, io), signals.stop);
+      await bounded(play(tracker.address, stage, cast), signals.stop);
     } finally {
       await Promise.all(cast.agents.map((agent) => agent.stop()));
       await running?.close();
@@ -70,12 +69,19 @@ interface Cast {
   readonly pids: Set<number>;
 }
 
-async function play(address: string, stage: Stage, cast: Cast, io: Io): Promise<void> {
+async function play(address: string, stage: Stage, cast: Cast): Promise<void> {
   using client = await openClient({ tracker: address, connectTimeout: 5_000 });
   await stage.scene("1. A tracker records jobs and passes orders");
   await stage.typed("belay tracker");
   await stage.arrived("tracker", `listens on ${address}`);
-  const props = { client, address, stage, env: io.env, enter: (agent: AgentProcess) => void cast.agents.push(agent) };
+  // Not `io.env`: what Node would obey is kept from the demo's agents and jobs, too.
+  const props = {
+    client,
+    address,
+    stage,
+    env: process.env,
+    enter: (agent: AgentProcess) => void cast.agents.push(agent),
+  };
   await playHello(props);
   for (const pid of await playStubborn(props)) cast.pids.add(pid);
 }

@@ -113,6 +113,7 @@ ${EXIT_CODES_HELP}`,
       const outcome = await runAgent({
         ...agentOptions(flags),
         jobId,
+        environment: io.env,
         ...(spec === undefined ? {} : { spec }),
         security: proof,
         logger,

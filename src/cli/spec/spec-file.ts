@@ -3,7 +3,8 @@ import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { fromJson } from "@bufbuild/protobuf";
 import { LineCounter, parseDocument } from "yaml";
-import { BelayError, errnoOf, messageOf } from "../../base/errors.ts";
+import { BelayError, messageOf } from "../../base/errors.ts";
+import { fileProblem } from "../../base/file-problem.ts";
 import { MiB, formatSize } from "../../base/sizes.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
@@ -24,8 +25,7 @@ export async function readSpecFile(path: string, stdin: Readable): Promise<JobSp
   try {
     bytes = path === "-" ? await buffer(stdin) : await readFile(path);
   } catch (error) {
-    const why = errnoOf(error) === "ENOENT" ? "there is no such file" : messageOf(error);
-    throw new BelayError("BAD_SPEC", `Cannot read the spec ${name}: ${why}`, { cause: error });
+    throw new BelayError("BAD_SPEC", `Cannot read the spec ${name}: ${fileProblem(error)}`, { cause: error });
   }
   if (bytes.length > MAX_SPEC_BYTES) {
     const found = formatSize(bytes.length);

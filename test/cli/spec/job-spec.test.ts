@@ -129,7 +129,7 @@ describe("a mistake is named", () => {
     [["--stop-signal", "SIGFOO", "--", "x"], `Cannot use --stop-signal "SIGFOO": expected the name of a signal`],
     [["--spec", "-"], "The spec - has no command"],
     [["--", ""], "The command's first word is empty"],
-    [["--env-file", "/no/such", "--", "x"], "Cannot read the file of --env-file"],
+    [["--env-file", "/no/such", "--", "x"], `Cannot read --env-file "/no/such": there is no such file`],
   ])("%j", async (argv, message) => {
     await expect(spec(argv, "name: a")).rejects.toThrow(message);
   });

@@ -1,0 +1,22 @@
+import { errnoOf, messageOf } from "./errors.ts";
+
+const TEXTS: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file",
+  ENOTDIR: "part of its path is not a directory",
+  EISDIR: "it is a directory",
+  EACCES: "permission denied",
+  EPERM: "permission denied",
+  EROFS: "the file system is read-only",
+  ENOSPC: "no space is left on the device",
+  EDQUOT: "the disk quota is used up",
+  ENXIO: "it is a socket, or a device that is not there",
+  ELOOP: "too many symbolic links",
+  ENAMETOOLONG: "its name is too long",
+  EMFILE: "this process may not open more files (ulimit -n)",
+  ENFILE: "the machine cannot open more files",
+};
+
+/** Why a file could not be read or written, as a clause: what the system reports, in words instead of a name of libuv's. */
+export function fileProblem(error: unknown): string {
+  return TEXTS[errnoOf(error) ?? ""] ?? messageOf(error);
+}

@@ -1,0 +1,34 @@
+#!/bin/sh
+":" /*
+# What the kernel runs for `belay`. It starts Node on this same file, to which all this is a comment. Without it, Node
+# would act on what is meant for the job, before the first line of the program: it takes "--env-file" out of any command
+# line without an earlier "--", obeys NODE_OPTIONS, raises the limit of open files, and forgets which signals were ignored.
+# What it would change is noted in BELAY_LAUNCH_..., and launch.ts gives it back to the job. POSIX sh: dash, busybox, bash.
+
+if ! hash node 2>&-; then
+  printf 'belay: Cannot find "node" on PATH "%s": install Node 22.18 or later\n' "${PATH-}" >&2
+  exit 125
+fi
+
+export BELAY_LAUNCH_OPEN_FILES="$(ulimit -Sn)" BELAY_LAUNCH_STAT= BELAY_LAUNCH_ODD=
+[ -r /proc/$$/stat ] && read -r BELAY_LAUNCH_STAT < /proc/$$/stat
+
+# This shell drops variables whose names it could not set, such as "my.key" or the functions that bash exports.
+odd='^[A-Za-z_][A-Za-z0-9_]*='
+if [ -z "${BASH_VERSION-}" ] && [ -r /proc/$$/environ ] && grep -qazv "$odd" /proc/$$/environ 2>&-; then
+  BELAY_LAUNCH_ODD=$(grep -azv "$odd" /proc/$$/environ | base64)
+fi
+
+for name in NODE_OPTIONS NODE_EXTRA_CA_CERTS NODE_TLS_REJECT_UNAUTHORIZED NODE_USE_SYSTEM_CA NODE_USE_ENV_PROXY \
+  NODE_DEBUG NODE_DEBUG_NATIVE NODE_V8_COVERAGE NODE_PATH NODE_PENDING_DEPRECATION NODE_PRESERVE_SYMLINKS \
+  NODE_PRESERVE_SYMLINKS_MAIN NODE_REDIRECT_WARNINGS NODE_NO_WARNINGS NODE_ICU_DATA NODE_CHANNEL_FD \
+  NODE_CHANNEL_SERIALIZATION_MODE NODE_UNIQUE_ID NODE_CLUSTER_SCHED_POLICY NODE_INSPECT_RESUME_ON_START \
+  NODE_REPL_EXTERNAL_MODULE NODE_TEST_CONTEXT NODE_TEST_WORKER_ID NODE_SKIP_PLATFORM_CHECK NODE_DISABLE_COLORS \
+  OPENSSL_CONF OPENSSL_MODULES OPENSSL_ENGINES SSL_CERT_FILE SSL_CERT_DIR \
+  UV_THREADPOOL_SIZE UV_USE_IO_URING WATCH_REPORT_DEPENDENCIES
+do
+  eval "[ -n \"\${$name+set}\" ] && export BELAY_LAUNCH_FOR_JOB_$name=\"\$$name\" && unset $name"
+done
+
+exec node -- "$0" "$@"
+*/

@@ -1,0 +1,143 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { readdir, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { text } from "node:stream/consumers";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Tracker } from "../../src/tracker/options.ts";
+import { startTracker } from "../../src/tracker/server.ts";
+import type { Finished } from "../helpers/cli.ts";
+import { belayEnds, MAIN, NODE_PATH, tempDirectory } from "../helpers/cli.ts";
+
+let tracker: Tracker;
+let data: string;
+
+beforeAll(async () => {
+  data = mkdtempSync(path.join(tmpdir(), "belay-environment-"));
+  tracker = await startTracker({ listen: "127.0.0.1:0", dataDirectory: data });
+});
+
+afterAll(async () => {
+  await tracker.close();
+  rmSync(data, { recursive: true });
+});
+
+/** Runs a job. */
+function run(
+  flags: readonly string[],
+  command: readonly string[],
+  env: Record<string, string> = {},
+): Promise<Finished> {
+  return belayEnds(["run", "--tracker", tracker.address, ...flags, "--", ...command], { env });
+}
+
+/** Runs a shell script in which `"$@"` is the command line of a job that a shell runs. */
+async function under(script: string, job: string, env: Record<string, string> = {}, flags: readonly string[] = []) {
+  const args = [MAIN, "run", "--tracker", tracker.address, ...flags, "--", "sh", "-c", job];
+  const child = spawn("bash", ["-c", script, "bash", ...args], {
+    env: { ...process.env, PATH: NODE_PATH, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const [[code], stdout, stderr] = await Promise.all([once(child, "close"), text(child.stdout), text(child.stderr)]);
+  return { code: code as number, stdout, stderr };
+}
+
+describe("--env-file is read by belay, never by Node", () => {
+  it.each([
+    ["a file", 'echo A=1 > "$DIR/file"; "$@"', "$DIR/file"],
+    ["a pipe of bash", `exec 7< <(echo A=1); "$@"`, "/dev/fd/7"],
+    ["standard input", 'echo A=1 | "$@"', "/dev/stdin"],
+    ["a FIFO", 'mkfifo "$DIR/fifo"; echo A=1 > "$DIR/fifo" & "$@"', "$DIR/fifo"],
+  ])("from %s", async (_, script, file) => {
+    const directory = await tempDirectory();
+    const flags = ["--env-file", file.replace("$DIR", directory)];
+    const done = await under(script, 'echo "[$A]"', { DIR: directory }, flags);
+    expect(done).toEqual({ code: 0, stdout: "[1]\n", stderr: "" });
+  });
+
+  it.each(["run", "submit"])("belay %s says that a file is missing, and exits with 64", async (command) => {
+    const done = await belayEnds([command, "--tracker", tracker.address, "--env-file", "/no/such", "--", "true"]);
+    expect(done).toMatchObject({
+      code: 64,
+      stderr: `belay: Cannot read --env-file "/no/such": there is no such file\n`,
+    });
+  });
+
+  it("what is in it reaches the job and nobody else", async () => {
+    const file = path.join(await tempDirectory(), "env");
+    await writeFile(file, "NODE_OPTIONS=--no-such-option\nBELAY_TRACKER=http://127.0.0.1:1\nBELAY_QUIET=1\n");
+    const done = await run(["--env-file", file], ["sh", "-c", 'echo "$NODE_OPTIONS"']);
+    expect(done).toMatchObject({ code: 0, stdout: "--no-such-option\n", stderr: "" });
+  });
+
+  it("a start that lets Node read it is refused", async () => {
+    const file = path.join(await tempDirectory(), "env");
+    await writeFile(file, "A=1\n");
+    const child = spawn(process.execPath, [MAIN, "run", "--env-file", file, "--", "true"]);
+    const [[code], stderr] = await Promise.all([once(child, "close"), text(child.stderr)]);
+    expect(code).toBe(64);
+    expect(stderr).toMatch(/^belay: Cannot use --env-file: .* start the script by its own name, or with sh\n$/);
+  });
+});
+
+describe("a variable for the job reaches it unchanged, and acts on nothing of Belay", () => {
+  // Each would make Node or a library fail, write a file, or print.
+  const variables = {
+    NODE_OPTIONS: "--no-such-option",
+    NODE_EXTRA_CA_CERTS: "/no/such.pem",
+    NODE_TLS_REJECT_UNAUTHORIZED: "0",
+    NODE_DEBUG: "net,http2,child_process,module",
+    NODE_DEBUG_NATIVE: "async_wrap,mksnapshot",
+    NODE_V8_COVERAGE: "coverage",
+    NODE_PATH: "/no/such",
+    NODE_ICU_DATA: "/no/such",
+    NODE_REDIRECT_WARNINGS: "warnings",
+    NODE_PENDING_DEPRECATION: "1",
+    NODE_UNIQUE_ID: "7",
+    NODE_TEST_CONTEXT: "child-v8",
+    OPENSSL_CONF: "/no/such.cnf",
+    OPENSSL_MODULES: "/no/such",
+    SSL_CERT_FILE: "/no/such.pem",
+    UV_THREADPOOL_SIZE: "1",
+    GRPC_TRACE: "all",
+    GRPC_VERBOSITY: "DEBUG",
+    GRPC_NODE_TRACE: "all",
+    GRPC_DEFAULT_SSL_ROOTS_FILE_PATH: "/no/such.pem",
+    LOG_TOKENS: "1",
+    LOG_STREAM: "1",
+    FORCE_COLOR: "3",
+    "my.key": "with a dot",
+    "my-key": "two\nlines",
+    "BASH_FUNC_greet%%": "() { echo hello; }",
+    "1st": "ü",
+  };
+
+  it("all of them at once", async () => {
+    const directory = await tempDirectory();
+    const spec = path.join(directory, "spec.yaml");
+    await writeFile(spec, `command: [env, "-0"]\n`);
+    const args = ["run", "--tracker", tracker.address, "--spec", spec];
+    const done = await belayEnds(args, { env: variables, cwd: directory });
+    expect(done).toMatchObject({ code: 0, stderr: "" });
+    const given = new Map(done.stdout.split("\0").map((entry) => entry.split(/=(.*)/s) as [string, string]));
+    expect(Object.fromEntries(given)).toMatchObject(variables);
+    expect([...given.keys()].filter((name) => name.startsWith("BELAY_LAUNCH"))).toEqual([]);
+    expect(await readdir(directory)).toEqual(["spec.yaml"]);
+  });
+
+  it("NODE_CHANNEL_FD alone is left out: the descriptor that it names does not reach the job", async () => {
+    const done = await run([], ["env"], { NODE_CHANNEL_FD: "77" });
+    expect(done).toMatchObject({ code: 0, stderr: "" });
+    expect(done.stdout).not.toContain("NODE_CHANNEL_FD");
+  });
+
+  it("belay jobs and belay tracker, too, are started without them", async () => {
+    const env = { NODE_OPTIONS: "--no-such-option", OPENSSL_CONF: "/no/such", NODE_CHANNEL_FD: "77" };
+    expect(await belayEnds(["jobs", "--tracker", tracker.address], { env })).toMatchObject({ code: 0, stderr: "" });
+    const help = await belayEnds(["tracker", "--help"], { env: { ...env, FORCE_COLOR: "1", CLICOLOR_FORCE: "1" } });
+    expect(help).toMatchObject({ code: 0, stderr: "" });
+    expect(help.stdout).not.toContain("\x1b");
+  });
+});
