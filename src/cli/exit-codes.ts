@@ -1,6 +1,7 @@
 import { constants } from "node:os";
 import type { BelayErrorCode } from "../base/errors.ts";
 import { BelayError } from "../base/errors.ts";
+import { signalNumber } from "../base/signals.ts";
 import type { JobResult } from "../gen/belay/v1/job_pb.ts";
 import { EndReason, Outcome, SpawnFailureKind } from "../gen/belay/v1/job_pb.ts";
 
@@ -63,11 +64,6 @@ export function exitCodeOfError(error: unknown): number {
 }
 
 const USAGE: ReadonlySet<BelayErrorCode> = new Set(["BAD_USAGE", "BAD_SPEC"]);
-
-/** 128 + n for the name of a signal, or undefined if this system has none of that name. */
-export function signalNumber(name: string): number | undefined {
-  return Object.entries(constants.signals).find(([known]) => known === name)?.[1];
-}
 
 /** What the deciding process said itself, if it was anything but success. */
 function ownCode(result: JobResult): number | undefined {

@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { BelayError } from "../../base/errors.ts";
+import type { Signal } from "../../base/signals.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { parseSignal } from "./tree/signals.ts";
 
@@ -33,7 +34,7 @@ export interface CompiledSpec {
   /** 0: no limit. */
   readonly setupTimeout: number;
   readonly grace: number;
-  readonly stopSignal: NodeJS.Signals;
+  readonly stopSignal: Signal;
   readonly keepDescendants: boolean;
   /** 0: no limit. */
   readonly memoryLimitBytes: number;

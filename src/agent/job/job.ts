@@ -257,8 +257,9 @@ class JobRun implements Job {
       }),
     );
     this.limitMemory(step);
-    this.output.add(LogStream.STDOUT, step.number, stdout);
-    this.output.add(LogStream.STDERR, step.number, stderr);
+    const outputEnded = (): void => process.outputEnded();
+    this.output.add(LogStream.STDOUT, step.number, stdout, outputEnded);
+    this.output.add(LogStream.STDERR, step.number, stderr, outputEnded);
     this.timeouts.started(step);
     this.sampler.start();
     // After all that is waiting to be sent and read: nothing of the job's is to wait for a measurement.

@@ -1,10 +1,10 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { BelayError } from "../../base/errors.ts";
+import { findSignal } from "../../base/signals.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { JobSpecSchema, SetupStepSchema } from "../../gen/belay/v1/job_pb.ts";
 import type { Call } from "../command.ts";
-import { signalNumber } from "../exit-codes.ts";
 import { readFlagFile } from "../flag-file.ts";
 import { flagName } from "../flags.ts";
 import type { JobFlags } from "./job-flags.ts";
@@ -52,9 +52,8 @@ export async function specOf(call: Call<JobFlags>): Promise<JobSpec | undefined>
 
 /** `term`, `TERM` and `SIGTERM` are the same. @throws BelayError `BAD_USAGE` for a signal that does not exist */
 export function signalName(given: string, what: string): string {
-  const upper = given.toUpperCase();
-  const name = upper.startsWith("SIG") ? upper : `SIG${upper}`;
-  if (signalNumber(name) !== undefined) return name;
+  const signal = findSignal(given);
+  if (signal !== undefined) return signal;
   throw new BelayError("BAD_USAGE", `Cannot use ${what} "${given}": expected the name of a signal such as SIGUSR1`);
 }
 

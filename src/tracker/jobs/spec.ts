@@ -1,7 +1,7 @@
-import { constants } from "node:os";
 import { toBinary } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { Duration } from "@bufbuild/protobuf/wkt";
+import { signalNumber } from "../../base/signals.ts";
 import { MAX_TRACE_STATE_BYTES, isTraceState, parseTraceParent } from "../../base/trace-context.ts";
 import { type JobSpec, JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
 
@@ -43,7 +43,7 @@ function sizeProblem(spec: JobSpec, maxBytes: number): string | undefined {
 
 /** Checks the name of a signal. */
 export function signalProblem(field: string, name: string): string | undefined {
-  if (Object.hasOwn(constants.signals, name)) return undefined;
+  if (signalNumber(name) !== undefined) return undefined;
   return `${field} "${name}": expected the name of a signal such as "SIGTERM"`;
 }
 

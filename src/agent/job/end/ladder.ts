@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { sleep, systemClock } from "../../../base/clock.ts";
+import type { Signal } from "../../../base/signals.ts";
 import { type SignalRound, SignalRoundSchema } from "../../../gen/belay/v1/job_pb.ts";
 import { identity } from "../tree/deliver.ts";
 import type { ProcessEntry } from "../tree/proc.ts";
@@ -52,7 +53,7 @@ export class Ladder {
     this.wake.abort();
   }
 
-  async climb(stopSignal: NodeJS.Signals): Promise<TreeEnd> {
+  async climb(stopSignal: Signal): Promise<TreeEnd> {
     const rounds: SignalRound[] = [];
     const note = (signal: string, time: number, processes: number): void => {
       if (processes === 0 || rounds.length >= MOST_ROUNDS) return;

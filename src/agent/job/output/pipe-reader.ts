@@ -28,15 +28,18 @@ export class PipeReader {
   private paused = false;
   private readonly fd: number;
   private readonly take: (data: Uint8Array) => boolean;
+  private readonly onEnd: (() => void) | undefined;
   private readonly socket: Socket;
 
   /**
    * @param fd non-blocking read end, closed by this reader
    * @param take returns false to stop the reading until `resume`
+   * @param onEnd called at once when the last writer has closed the pipe, before the event loop turns
    */
-  constructor(fd: number, take: (data: Uint8Array) => boolean) {
+  constructor(fd: number, take: (data: Uint8Array) => boolean, onEnd?: () => void) {
     this.fd = fd;
     this.take = take;
+    this.onEnd = onEnd;
     // On one and the same buffer the socket reads without allocating (Node's `onread`).
     this.socket = new Socket({
       fd,
@@ -58,6 +61,7 @@ export class PipeReader {
         resolve();
       });
     });
+    if (onEnd !== undefined) this.socket.once("end", onEnd);
     this.socket.on("error", () => this.socket.destroy());
     this.socket.resume();
   }
@@ -86,6 +90,7 @@ export class PipeReader {
         length = 0;
       }
       if (length === 0) {
+        this.onEnd?.();
         this.close();
         break;
       }

@@ -1,16 +1,17 @@
 import { spawn } from "node:child_process";
 import fs from "node:fs";
 import { systemClock } from "../../../base/clock.ts";
+import { realTimeSignal, type Signal } from "../../../base/signals.ts";
 import { raiseOomScore } from "../tree/oom-score.ts";
 import { checkWorkingDirectory, findExecutable } from "./executable.ts";
-import { readProcess } from "../tree/proc.ts";
+import { hasProc, readProcess, waitStatus } from "../tree/proc.ts";
 import { problemOf, SpawnProblem } from "./spawn-problem.ts";
 import type { ProcessTree } from "../tree/tree.ts";
 
 /** How a process ended. Exactly one is set. */
 export interface ExitStatus {
   readonly code: number | undefined;
-  readonly signal: NodeJS.Signals | undefined;
+  readonly signal: Signal | undefined;
   /** Milliseconds since the Unix epoch. */
   readonly time: number;
 }
@@ -21,6 +22,11 @@ export interface SpawnedProcess {
   readonly exited: Promise<ExitStatus>;
   /** How it ended, once it has. */
   exit: ExitStatus | undefined;
+  /**
+   * To be called when a pipe of the process has been closed by its last writer. If that is because the process is dying,
+   * what kills it can be seen now, and no later: Node reports a death by a real-time signal as an exit with code 0.
+   */
+  outputEnded(): void;
   /** Whether it has ended by itself, taken note of or not. */
   hasEnded(): boolean;
 }
@@ -70,13 +76,22 @@ export async function spawnStep(options: SpawnOptions): Promise<SpawnedProcess |
   }
   child.on("error", () => undefined);
   tree.adopt(pid);
+  let realTime: Signal | undefined;
   const spawned: SpawnedProcess = {
     pid,
     exit: undefined,
+    outputEnded: () => {
+      // The bits of wait(2): the signal that killed it, or 0.
+      if (spawned.exit === undefined && hasProc()) realTime = realTimeSignal(waitStatus(pid) & 0x7f);
+    },
     exited: new Promise((resolve) => {
       child.once("exit", (code, signal) => {
         tree.reaped();
-        spawned.exit = { code: code ?? undefined, signal: signal ?? undefined, time: systemClock.unixMs() };
+        const how =
+          realTime === undefined
+            ? { code: code ?? undefined, signal: signal ?? undefined }
+            : { code: undefined, signal: realTime };
+        spawned.exit = { ...how, time: systemClock.unixMs() };
         resolve(spawned.exit);
       });
     }),

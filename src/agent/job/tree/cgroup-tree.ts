@@ -2,6 +2,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { sleep } from "../../../base/clock.ts";
 import { errnoOf } from "../../../base/errors.ts";
+import type { Signal } from "../../../base/signals.ts";
 import { Containment } from "../../../gen/belay/v1/job_pb.ts";
 import { cgroupIo, cgroupPressure } from "./cgroup-stats.ts";
 import { cgroupNumber, cgroupPids, removeCgroup } from "./cgroup.ts";
@@ -90,7 +91,7 @@ export class CgroupTree implements ProcessTree {
     return cgroupNumber(join(this.directory, "cgroup.events"), "populated") !== 1;
   }
 
-  signal(signal: NodeJS.Signals, wake?: "wake"): number {
+  signal(signal: Signal, wake?: "wake"): number {
     return deliver(() => this.members(), signal, wake !== undefined);
   }
 

@@ -1,4 +1,5 @@
 import { errnoOf } from "../../../base/errors.ts";
+import { type Signal, signalNumber } from "../../../base/signals.ts";
 import { isAlive, type ProcessEntry, readProcess } from "./proc.ts";
 
 /** How often the tree is looked at in one delivery, so that those born meanwhile get the signal, too. */
@@ -10,7 +11,7 @@ const MOST_LOOKS = 3;
  * @param wake lets those go on that are stopped
  * @returns how many got it
  */
-export function deliver(look: () => ProcessEntry[], signal: NodeJS.Signals, wake: boolean): number {
+export function deliver(look: () => ProcessEntry[], signal: Signal, wake: boolean): number {
   const reached = new Set<string>();
   for (let round = 0; round < MOST_LOOKS; round++) {
     const fresh = look().filter((entry) => !reached.has(identity(entry)));
@@ -25,7 +26,7 @@ export function deliver(look: () => ProcessEntry[], signal: NodeJS.Signals, wake
 }
 
 /** Sends a signal to one process, if it is still the one that was seen. */
-export function sendTo(entry: ProcessEntry, signal: NodeJS.Signals): void {
+export function sendTo(entry: ProcessEntry, signal: Signal): void {
   const now = readProcess(entry.pid);
   if (now?.startTime === entry.startTime && isAlive(now)) sendTolerantly(entry.pid, signal);
 }
@@ -35,13 +36,14 @@ export function sendTo(entry: ProcessEntry, signal: NodeJS.Signals): void {
  *
  * @returns whether there is such a group
  */
-export function sendToGroup(group: number, signal: NodeJS.Signals | 0): boolean {
+export function sendToGroup(group: number, signal: Signal | 0): boolean {
   return sendTolerantly(-group, signal);
 }
 
-function sendTolerantly(target: number, signal: NodeJS.Signals | 0): boolean {
+function sendTolerantly(target: number, signal: Signal | 0): boolean {
   try {
-    process.kill(target, signal);
+    // By number: Node has no names for real-time signals.
+    process.kill(target, signal === 0 ? 0 : signalNumber(signal));
     return true;
   } catch (error) {
     // ESRCH: it has just ended. EPERM: a set-user-id program of the job; it shows up among the survivors.

@@ -1,4 +1,5 @@
 import { sleep } from "../../../base/clock.ts";
+import type { Signal } from "../../../base/signals.ts";
 import { Containment } from "../../../gen/belay/v1/job_pb.ts";
 import { deliver, sendTo, sendToGroup } from "./deliver.ts";
 import { environmentHolds, isAlive, listPids, type ProcessEntry, readProcess, sumOpenFiles } from "./proc.ts";
@@ -68,7 +69,7 @@ export class GroupTree implements ProcessTree {
     return this.members().length === 0;
   }
 
-  signal(signal: NodeJS.Signals, wake?: "wake"): number {
+  signal(signal: Signal, wake?: "wake"): number {
     return deliver(() => this.members(), signal, wake !== undefined);
   }
 

@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { errnoOf } from "../../../base/errors.ts";
+import type { Signal } from "../../../base/signals.ts";
 import { Containment } from "../../../gen/belay/v1/job_pb.ts";
 import type { ProcessEntry } from "./proc.ts";
 import type { ProcessTree, TreeDetails, TreeUsage } from "./tree.ts";
@@ -50,7 +51,7 @@ export class PlainGroupTree implements ProcessTree {
     return this.members().length === 0;
   }
 
-  signal(signal: NodeJS.Signals): number {
+  signal(signal: Signal): number {
     return [...this.groups].filter((group) => this.send(group, signal)).length;
   }
 
@@ -145,7 +146,7 @@ export class PlainGroupTree implements ProcessTree {
     });
   }
 
-  private send(group: number, signal: NodeJS.Signals | 0): boolean {
+  private send(group: number, signal: Signal | 0): boolean {
     try {
       process.kill(-group, signal);
       return true;

@@ -208,6 +208,14 @@ export function sumOpenFiles(entries: readonly ProcessEntry[]): number | undefin
   return sum;
 }
 
+/**
+ * The status with which a process ends, as its parent will get it from wait(2). Known from shortly before the kernel closes
+ * its files until its parent has waited for it; 0 before, and for a process of another user.
+ */
+export function waitStatus(pid: number): number {
+  return Number(readKernelRecord(`/proc/${pid}/stat`)?.trimEnd().split(" ").at(-1) ?? 0);
+}
+
 /** Whether an entry is more than a zombie: those wait only for their parent to take note. */
 export function isAlive(entry: ProcessEntry): boolean {
   return entry.state !== "Z" && entry.state !== "X" && entry.state !== "x";

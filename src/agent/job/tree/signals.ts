@@ -1,5 +1,5 @@
-import { constants } from "node:os";
 import { BelayError, type BelayErrorCode } from "../../../base/errors.ts";
+import { findSignal, type Signal } from "../../../base/signals.ts";
 
 /**
  * Takes the name of a signal as people write it: "SIGTERM", "TERM" or "term".
@@ -7,9 +7,8 @@ import { BelayError, type BelayErrorCode } from "../../../base/errors.ts";
  * @param what how to call it in an error
  * @throws BelayError when this system knows no such signal
  */
-export function parseSignal(name: string, what: string, code: BelayErrorCode = "BAD_USAGE"): NodeJS.Signals {
-  const upper = name.trim().toUpperCase();
-  const full = upper.startsWith("SIG") ? upper : `SIG${upper}`;
-  if (Object.hasOwn(constants.signals, full)) return full as NodeJS.Signals;
+export function parseSignal(name: string, what: string, code: BelayErrorCode = "BAD_USAGE"): Signal {
+  const signal = findSignal(name);
+  if (signal !== undefined) return signal;
   throw new BelayError(code, `Cannot use ${what} "${name}": expected the name of a signal such as "SIGTERM"`);
 }

@@ -1,3 +1,4 @@
+import type { Signal } from "../../../base/signals.ts";
 import type { Containment } from "../../../gen/belay/v1/job_pb.ts";
 import type { ProcessEntry } from "./proc.ts";
 import type { ProcessIo } from "./process-io.ts";
@@ -58,7 +59,7 @@ export interface ProcessTree {
    * @param wake lets those go on that are stopped, for they would take the signal only then
    * @returns how many got it
    */
-  signal(signal: NodeJS.Signals, wake?: "wake"): number;
+  signal(signal: Signal, wake?: "wake"): number;
   /**
    * Sends SIGKILL to all, frozen or not. Processes born meanwhile may need another call.
    *
