@@ -12,6 +12,7 @@ import { DiskSpace } from "./disk-space.ts";
 import { FollowedFile, MOST_UNREAD_BYTES } from "./followed-file.ts";
 import { parseLine } from "./grammar.ts";
 import { Interval } from "./interval.ts";
+import { LeftOut } from "./left-out.ts";
 import { Lines, MOST_LINE_BYTES } from "./lines.ts";
 import { eventInterval } from "./pace.ts";
 
@@ -56,7 +57,7 @@ export class Follower {
   private moved = false;
   private lastEvent = Number.NEGATIVE_INFINITY;
   private bad = 0;
-  private thinned = 0;
+  private readonly leftOut = new LeftOut();
   private skipped = 0;
   private lostSight = false;
 
@@ -165,7 +166,7 @@ export class Follower {
     if (this.interval.isEmpty && !this.moved) return;
     const { clock } = this.host;
     const { values, left } = this.interval.take();
-    this.thinned += left;
+    this.leftOut.add(left);
     this.lastEvent = clock.monotonic();
     const readUnixNano = clock.unixNano();
     const names = this.cleanNames(values.map(({ name }) => name));
@@ -186,7 +187,7 @@ export class Follower {
       }),
     );
     if (taken) this.moved = false;
-    else this.thinned += values.length;
+    else this.leftOut.addUnsent(values.length);
   }
 
   /** A secret may be a name as well. One search for all of them is enough, as long as it finds nothing. */
@@ -196,17 +197,13 @@ export class Follower {
   }
 
   private summary(): string[] {
-    const { bad, thinned, skipped } = this;
+    const { bad, skipped } = this;
     return [
       ...(bad > 1 ? [`${bad} lines of $BELAY_METRICS were skipped`] : []),
       ...(skipped > 0
         ? [`${formatSize(skipped)} of $BELAY_METRICS were not read: there was more than could be read in time`]
         : []),
-      ...(thinned > 0
-        ? [
-            `${thinned} values of $BELAY_METRICS came too fast and were thinned: first, last, least and greatest were kept`,
-          ]
-        : []),
+      ...this.leftOut.lines(),
     ];
   }
 }

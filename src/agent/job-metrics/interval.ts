@@ -3,6 +3,21 @@ import type { MetricValue } from "./grammar.ts";
 /** Values in one event. */
 export const MOST_VALUES = 256;
 
+/** Names beyond those that are kept, of which so many are told apart. At 128 bytes each they take half a megabyte. */
+export const MOST_DROPPED_NAMES = 4096;
+
+/** Values that are not kept, by what is kept of the others of their name. */
+export interface Left {
+  /** First, last, least and greatest are kept. */
+  readonly thinned: number;
+  /** Only the last one is kept. */
+  readonly lastOnly: number;
+  /** None is kept: their names are beyond the bound. */
+  readonly dropped: number;
+  /** Names of the dropped ones, the first `MOST_DROPPED_NAMES`. */
+  readonly droppedNames: ReadonlySet<string>;
+}
+
 /** A value with its place among all of the interval. */
 interface Placed extends MetricValue {
   readonly order: number;
@@ -26,6 +41,8 @@ export class Interval {
   private all: Placed[] | undefined = [];
   private readonly names = new Map<string, Extremes>();
   private count = 0;
+  private dropped = 0;
+  private droppedNames = new Set<string>();
 
   get isEmpty(): boolean {
     return this.count === 0;
@@ -39,6 +56,7 @@ export class Interval {
     if (found === undefined) {
       if (this.names.size < MOST_VALUES)
         this.names.set(value.name, { first: placed, last: placed, min: placed, max: placed });
+      else this.drop(value.name);
       return;
     }
     found.last = placed;
@@ -47,20 +65,37 @@ export class Interval {
     if (!(found.max.value >= placed.value) && !Number.isNaN(placed.value)) found.max = placed;
   }
 
-  /** What is kept, and how many are not. It is empty afterwards. */
-  take(): { readonly values: readonly MetricValue[]; readonly left: number } {
-    const values = this.all ?? this.thinned();
-    const left = this.count - values.length;
+  /** What is kept, and what is not. It is empty afterwards. */
+  take(): { readonly values: readonly MetricValue[]; readonly left: Left } {
+    const { all, dropped, droppedNames } = this;
+    const whole = all === undefined ? this.extremes() : all;
+    const values = whole.length <= MOST_VALUES ? whole : this.latest();
+    const thinned = this.count - dropped - values.length;
+    const byLast = values !== whole;
+    const left = { thinned: byLast ? 0 : thinned, lastOnly: byLast ? thinned : 0, dropped, droppedNames };
     this.all = [];
     this.names.clear();
     this.count = 0;
+    this.dropped = 0;
+    this.droppedNames = new Set();
     return { values, left };
   }
 
-  private thinned(): Placed[] {
-    const extremes = [...this.names.values()];
-    const kept = new Set(extremes.flatMap(({ first, last, min, max }) => [first, last, min, max]));
-    const chosen = kept.size <= MOST_VALUES ? [...kept] : extremes.map(({ last }) => last);
-    return chosen.sort((a, b) => a.order - b.order);
+  private drop(name: string): void {
+    this.dropped++;
+    if (this.droppedNames.size < MOST_DROPPED_NAMES) this.droppedNames.add(name);
   }
+
+  private extremes(): Placed[] {
+    const kept = [...this.names.values()].flatMap(({ first, last, min, max }) => [first, last, min, max]);
+    return inOrder([...new Set(kept)]);
+  }
+
+  private latest(): Placed[] {
+    return inOrder(Array.from(this.names.values(), ({ last }) => last));
+  }
+}
+
+function inOrder(values: Placed[]): Placed[] {
+  return values.sort((a, b) => a.order - b.order);
 }

@@ -125,6 +125,32 @@ describe("what people read", () => {
   });
 });
 
+describe("at the end the log says, in true words, what was left out", () => {
+  const lines = (names: number, values: number): string =>
+    Array.from({ length: names * values }, (_, i) => `n${i % names}=${i}\n`).join("");
+
+  it.each([
+    [
+      lines(1, 1000),
+      "998 values of $BELAY_METRICS came too fast and were thinned: first, last, least and greatest of each name were kept",
+    ],
+    [lines(200, 2), "200 values of $BELAY_METRICS came too fast and were thinned: of each name, the last one was kept"],
+    [
+      lines(300, 2),
+      "256 values of $BELAY_METRICS came too fast and were thinned: of each name, the last one was kept|" +
+        "88 values of $BELAY_METRICS were dropped, of 44 names: an event holds 256 names, and these came later",
+    ],
+    [
+      lines(100_000, 1),
+      "99744 values of $BELAY_METRICS were dropped, of at least 4096 names: an event holds 256 names, and these came later",
+    ],
+  ])("%#", async (text, expected) => {
+    say(text);
+    await follower.end();
+    expect(notices.join("|")).toBe(expected);
+  });
+});
+
 describe("a job that writes without end", () => {
   it("is read no further than 2 MiB a look, and thinned to a bounded event", async () => {
     const lines = Buffer.from("loss=0.25 acc=0.5\n".repeat(400_000));

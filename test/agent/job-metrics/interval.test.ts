@@ -1,25 +1,35 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Interval, MOST_VALUES } from "../../../src/agent/job-metrics/interval.ts";
+import { Interval, MOST_DROPPED_NAMES, MOST_VALUES } from "../../../src/agent/job-metrics/interval.ts";
 
-function taken(values: readonly (readonly [string, number])[]): { values: [string, number][]; left: number } {
+function taken(values: readonly (readonly [string, number])[]): {
+  values: [string, number][];
+  left: number;
+  loss: Record<string, number>;
+} {
   const interval = new Interval();
   for (const [name, value] of values) interval.add({ name, value, step: undefined });
   const { values: kept, left } = interval.take();
   expect(interval.isEmpty).toBe(true);
-  return { values: kept.map(({ name, value }) => [name, value]), left };
+  const { droppedNames, ...counts } = left;
+  const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  return {
+    values: kept.map(({ name, value }) => [name, value]),
+    left: all,
+    loss: { ...counts, names: droppedNames.size },
+  };
 }
 
 describe("the values of one interval", () => {
   it("are all kept, in order, up to a bound", () => {
     const values = Array.from({ length: MOST_VALUES }, (_, i) => [i % 2 === 0 ? "a" : "b", i] as const);
-    expect(taken(values)).toEqual({ values, left: 0 });
+    expect(taken(values)).toMatchObject({ values, left: 0 });
   });
 
   it("beyond it, are of each name the first, the last, the least and the greatest", () => {
     const rise = Array.from({ length: 1000 }, (_, i) => ["x", i % 500] as const);
     const values = [["nan", Number.NaN], ["x", 7], ...rise, ["x", 3], ["nan", Number.NaN], ["nan", 5]] as const;
-    expect(taken(values)).toEqual({
+    expect(taken(values)).toMatchObject({
       values: [
         ["nan", Number.NaN],
         ["x", 7],
@@ -30,6 +40,20 @@ describe("the values of one interval", () => {
       ],
       left: values.length - 6,
     });
+  });
+
+  const times = (names: number, values: number): [string, number][] =>
+    Array.from({ length: names * values }, (_, i) => [`n${i % names}`, i]);
+
+  it.each([
+    ["one name, many values", times(1, 1000), { thinned: 998, lastOnly: 0, dropped: 0, names: 0 }],
+    ["64 names, 10 values each", times(64, 10), { thinned: 64 * 8, lastOnly: 0, dropped: 0, names: 0 }],
+    ["200 names, 10 values each", times(200, 10), { thinned: 0, lastOnly: 200 * 9, dropped: 0, names: 0 }],
+    ["300 names, 1 value each", times(300, 1), { thinned: 0, lastOnly: 0, dropped: 44, names: 44 }],
+    ["300 names, 10 values each", times(300, 10), { thinned: 0, lastOnly: 256 * 9, dropped: 440, names: 44 }],
+    ["100,000 names", times(100_000, 1), { thinned: 0, lastOnly: 0, dropped: 99_744, names: MOST_DROPPED_NAMES }],
+  ])("that are left out are counted by what is kept of their names: %s", (_, values, loss) => {
+    expect(taken(values).loss).toEqual(loss);
   });
 
   it("are never more than the bound, whatever is written", () => {
