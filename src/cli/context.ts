@@ -35,8 +35,8 @@ export function readContext(env: Env): Context {
 export function writeContext(env: Env, context: Context): void {
   const file = contextPath(env);
   try {
-    mkdirSync(path.dirname(file), { recursive: true });
-    writeFileSync(`${file}.new`, `${JSON.stringify(context, undefined, 2)}\n`);
+    mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
+    writeFileSync(`${file}.new`, `${JSON.stringify(context, undefined, 2)}\n`, { mode: 0o600 });
     renameSync(`${file}.new`, file);
   } catch (error) {
     throw new BelayError("BAD_USAGE", `Cannot write "${file}": ${messageOf(error)}`, { cause: error });

@@ -71,6 +71,8 @@ function translateCode(thrown: ConnectError, tracker: string): Failure {
     case Code.AlreadyExists:
     case Code.FailedPrecondition:
       return fail("TRACKER_REFUSED", sentence(said));
+    case Code.DataLoss:
+      return fail("STORE", sentence(said));
     case Code.Canceled:
     case Code.Unknown:
     case Code.DeadlineExceeded:
@@ -78,7 +80,6 @@ function translateCode(thrown: ConnectError, tracker: string): Failure {
     case Code.Aborted:
     case Code.Internal:
     case Code.Unavailable:
-    case Code.DataLoss:
       return fail("TRACKER_UNREACHABLE", `The tracker at ${tracker} did not answer: ${said}`, true);
     default:
       thrown.code satisfies never;

@@ -93,6 +93,8 @@ function gapReason(reason: GapReason): string {
       return "the job's log limit was reached";
     case GapReason.SPOOL_DAMAGED:
       return "the agent's spool was damaged";
+    case GapReason.LOG_DAMAGED:
+      return "the tracker's log is damaged";
     default:
       return "the agent does not say why";
   }

@@ -3,8 +3,11 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { create, equals } from "@bufbuild/protobuf";
 import { idProblem, shortId } from "../../base/ids.ts";
 import type { Job, JobSpec } from "../../gen/belay/v1/job_pb.ts";
-import { JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
+import { JobSpecSchema, LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
 import type { CreateJobRequest, JobService } from "../../gen/belay/v1/job_service_pb.ts";
+import { noteDamage } from "../jobs/ending.ts";
+import type { LiveJob } from "../jobs/live-job.ts";
+import type { JobRegistry } from "../jobs/registry.ts";
 import { specProblem } from "../jobs/spec.ts";
 import type { ControlContext } from "./context.ts";
 import { check, invalid, jobOf } from "./context.ts";
@@ -21,7 +24,11 @@ export function jobService(context: ControlContext): ServiceImpl<typeof JobServi
   const { registry } = context;
   return {
     createJob: async (request) => ({ job: await createJob(context, request) }),
-    getJob: async (request) => ({ job: (await jobOf(registry, request.jobId)).snapshot() }),
+    getJob: async (request) => {
+      const live = await jobOf(registry, request.jobId);
+      await noteMissingLogs(registry, live);
+      return { job: live.snapshot() };
+    },
     listJobs: (request) => listJobs(context, request),
     cancelJob: (request, call) => cancelJob(context, request, call),
     signalJob: (request, call) => signalJob(context, request, call),
@@ -34,6 +41,15 @@ export function jobService(context: ControlContext): ServiceImpl<typeof JobServi
     readMetrics: (request, call) => readMetrics(context, request, call.signal),
     deleteJob: (request) => deleteJob(context, request),
   };
+}
+
+/** A log that was complete may have been removed since. Costs one look at the directory for each attempt. */
+async function noteMissingLogs(registry: JobRegistry, live: LiveJob): Promise<void> {
+  for (const { attempt, logCompleteness, stored } of live.job.attempts) {
+    if (logCompleteness !== LogCompleteness.COMPLETE || stored.every(({ bytes }) => bytes === 0n)) continue;
+    if (await registry.store.hasLog(live.key, attempt)) continue;
+    await noteDamage(registry, live, attempt, "the stored log is missing");
+  }
 }
 
 async function createJob({ registry, specBytes }: ControlContext, { jobId, spec }: CreateJobRequest): Promise<Job> {

@@ -1,5 +1,6 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { MiB } from "../../base/sizes.ts";
 import type { LogStream } from "../../gen/belay/v1/job_pb.ts";
 import type { ReadLogsRequest } from "../../gen/belay/v1/job_service_pb.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
@@ -8,8 +9,11 @@ import type { PlacedChunk } from "../store/log/format.ts";
 import { FILE_HEADER_BYTES } from "../store/log/format.ts";
 import { afterNewline } from "../store/log/nth-line.ts";
 import type { LogTotals } from "../store/log/totals.ts";
-import { STREAMS, sumsOf } from "../store/log/totals.ts";
+import { STREAMS, emptyTotals, sumsOf } from "../store/log/totals.ts";
 import { check, invalid } from "./context.ts";
+
+/** As much of a log's end is read to see whether its lines are all there. */
+const CHECKED_TAIL_BYTES: number = 4 * MiB;
 
 /** Which chunks are wanted. */
 export interface LogFilter {
@@ -23,8 +27,8 @@ export type Skip = (chunk: PlacedChunk) => PlacedChunk | undefined;
 
 /** Where to begin to read, and what to leave out from there. */
 export interface LogStart {
-  /** Where a record begins. */
-  readonly position: number;
+  /** What comes before the record that is read first. */
+  readonly from: Readonly<LogTotals>;
   readonly skip: Skip;
 }
 
@@ -47,7 +51,7 @@ export async function findStart(log: AttemptLog, request: ReadLogsRequest, filte
   const { start } = request;
   switch (start.case) {
     case undefined:
-      return { position: FILE_HEADER_BYTES, skip: (chunk) => chunk };
+      return { from: emptyTotals(FILE_HEADER_BYTES), skip: (chunk) => chunk };
     case "fromByte":
       return fromByte(log, Number(start.value), filter);
     case "fromLine":
@@ -67,17 +71,50 @@ async function fromByte(log: AttemptLog, byte: number, filter: LogFilter): Promi
   if (stream === undefined || filter.streams.length !== 1) {
     throw invalid("from_byte counts the bytes of one stream: expected exactly one in streams");
   }
-  const { position } = await log.seek((totals) => (sumsOf(totals, stream)?.bytes ?? 0) <= byte);
-  return { position, skip: (chunk) => cut(chunk, byte - chunk.offset) };
+  const from = await log.seek((totals) => (sumsOf(totals, stream)?.bytes ?? 0) <= byte);
+  return { from, skip: (chunk) => cut(chunk, byte - chunk.offset) };
 }
 
 async function fromLine(log: AttemptLog, line: number, filter: LogFilter): Promise<LogStart> {
+  return (await nearLine(log, line, filter)) ?? countedFromBeginning(line);
+}
+
+/**
+ * Begins at a place not far before a line, by the index.
+ *
+ * @returns undefined if the index does not lead there: it knows streams, but not steps, and it counts lines that are
+ * damaged by now
+ */
+async function nearLine(log: AttemptLog, line: number, filter: LogFilter): Promise<LogStart | undefined> {
+  if (filter.steps.size > 0) return undefined;
   const wanted = line - 1;
-  // Lines are counted over what is selected; the index knows streams, but not steps.
-  const near = filter.steps.size > 0 ? undefined : (totals: LogTotals) => linesOf(totals, filter.streams) < wanted;
-  const from = near === undefined ? undefined : await log.seek(near);
-  let missing = wanted - (from === undefined ? 0 : linesOf(from, filter.streams));
-  const skip: Skip = (chunk) => {
+  const from = await log.seek((totals) => linesOf(totals, filter.streams) < wanted);
+  const missing = wanted - linesOf(from, filter.streams);
+  const isThere = wanted <= linesOf(log.committed, filter.streams);
+  if (isThere && !(await hasLines(log, from.position, missing, filter))) return undefined;
+  return { from, skip: withoutLines(missing) };
+}
+
+function countedFromBeginning(line: number): LogStart {
+  return { from: emptyTotals(FILE_HEADER_BYTES), skip: withoutLines(line - 1) };
+}
+
+/** Whether so many lines follow a position, with no damage before or among them. */
+async function hasLines(log: AttemptLog, position: number, lines: number, filter: LogFilter): Promise<boolean> {
+  let left = lines;
+  if (left <= 0) return true;
+  for await (const record of log.read(position, log.committed.position)) {
+    if (record.skipped > 0) return false;
+    for (const chunk of record.chunks) if (passes(filter, chunk)) left -= chunk.lines;
+    if (left <= 0) return true;
+  }
+  return false;
+}
+
+/** Lines are counted over what is selected. */
+function withoutLines(lines: number): Skip {
+  let missing = lines;
+  return (chunk) => {
     if (missing <= 0) return chunk;
     if (chunk.lines < missing) {
       missing -= chunk.lines;
@@ -87,26 +124,38 @@ async function fromLine(log: AttemptLog, line: number, filter: LogFilter): Promi
     missing = 0;
     return cut(chunk, at);
   };
-  return { position: from?.position ?? FILE_HEADER_BYTES, skip };
 }
 
 async function fromTime(log: AttemptLog, time: bigint): Promise<LogStart> {
-  const { position } = await log.seek((totals) => totals.maxTime < time);
+  const from = await log.seek((totals) => totals.maxTime < time);
   let reached = false;
   const skip: Skip = (chunk) => {
     reached ||= chunk.readUnixNano >= time;
     return reached ? chunk : undefined;
   };
-  return { position, skip };
+  return { from, skip };
 }
 
 async function tail(log: AttemptLog, lines: number, filter: LogFilter): Promise<LogStart> {
   const end = log.committed.position;
   if (lines === 0) return fromPosition(log, end);
-  const { total, open } = filter.steps.size > 0 ? await countLines(log, end, filter) : totalLines(log, filter);
   // A last line without its newline is a line, too.
-  const line = total + (open ? 1 : 0) - lines + 1;
-  return fromLine(log, Math.max(1, line), filter);
+  const firstOf = ({ total, open }: { total: number; open: boolean }): number =>
+    Math.max(1, total + (open ? 1 : 0) - lines + 1);
+  const near = await nearLine(log, firstOf(totalLines(log, filter)), filter);
+  if (near !== undefined && (await isWhole(log, near.from.position, end))) return near;
+  return countedFromBeginning(firstOf(await countLines(log, end, filter)));
+}
+
+/** Whether the end of a log can be read; of a long one that is taken for granted: its last lines are still many. */
+async function isWhole(log: AttemptLog, from: number, end: number): Promise<boolean> {
+  if (end - from > CHECKED_TAIL_BYTES) return true;
+  let intact = from;
+  for await (const record of log.read(from, end)) {
+    if (record.skipped > 0) return false;
+    intact = record.end;
+  }
+  return intact === end;
 }
 
 function totalLines(log: AttemptLog, filter: LogFilter): { total: number; open: boolean } {
@@ -115,7 +164,7 @@ function totalLines(log: AttemptLog, filter: LogFilter): { total: number; open: 
   return { total: linesOf(log.committed, filter.streams), open: !last.endsWithNewline };
 }
 
-/** Reads the whole log: steps are not in the index. */
+/** Reads the whole log. */
 async function countLines(log: AttemptLog, end: number, filter: LogFilter): Promise<{ total: number; open: boolean }> {
   let total = 0;
   let open = false;
@@ -134,12 +183,12 @@ async function fromPosition(log: AttemptLog, wanted: number): Promise<LogStart> 
   if (wanted > end && wanted > FILE_HEADER_BYTES) {
     throw invalid(`from_position is ${wanted}: the log ends at ${end}`);
   }
-  const { position } = await log.seek((totals) => totals.position <= wanted);
+  const from = await log.seek((totals) => totals.position <= wanted);
   const skip: Skip = (chunk) => {
     if (chunk.position >= wanted) return chunk;
     return chunk.data === undefined ? undefined : cut(chunk, wanted - chunk.dataPosition);
   };
-  return { position, skip };
+  return { from, skip };
 }
 
 /** A chunk without its first bytes. A gap is left out when it is wholly before, and else kept whole. */

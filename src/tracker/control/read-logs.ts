@@ -1,19 +1,24 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { BelayError, messageOf } from "../../base/errors.ts";
 import { KiB } from "../../base/sizes.ts";
 import type { Attempt } from "../../gen/belay/v1/job_pb.ts";
 import { LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
 import type { ReadLogsRequest, ReadLogsResponse } from "../../gen/belay/v1/job_service_pb.ts";
+import { noteDamage } from "../jobs/ending.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
+import type { JobRegistry } from "../jobs/registry.ts";
 import type { MessageWriter } from "../net/message-writer.ts";
 import { rawCallKey } from "../net/raw-call.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
 import type { PlacedChunk } from "../store/log/format.ts";
+import type { LogHandle } from "../store/types.ts";
 import type { ControlContext } from "./context.ts";
 import { noSuchAttempt } from "./context.ts";
 import { FollowedJob } from "./followed-job.ts";
 import type { LogAnswer } from "./log-answer.ts";
 import { encodeLogs, messageOfLogs } from "./log-answer.ts";
+import { GapFinder } from "./log-gaps.ts";
 import type { LogFilter, LogStart } from "./log-start.ts";
 import { filterOf, findStart, passes } from "./log-start.ts";
 import { CallScope } from "../../base/wakeup.ts";
@@ -36,7 +41,7 @@ export async function* readLogs(
   const job = await FollowedJob.of(registry, request.jobId, scope);
   const attempt = await pickAttempt(job, request);
   if (attempt === undefined) return;
-  const handle = await registry.store.log(job.live.key, attempt);
+  const handle = await openLog(registry, job.live, attempt);
   scope.defer(() => void handle.release());
   scope.defer(handle.log.onWrite(() => job.wakeup.notify()));
   const cursor = new LogCursor(
@@ -57,8 +62,23 @@ export async function* readLogs(
       writer = values.get(rawCallKey)?.writer;
       scope.check();
     }
+    if (cursor.isDamaged) await noteDamage(registry, job.live, attempt, DAMAGED);
     if (last || cursor.isFull) return;
     await job.next();
+  }
+}
+
+/** What is said of a log of which a part can no longer be read. */
+const DAMAGED = "the stored log is damaged";
+
+/** @throws ConnectError DATA_LOSS if nothing of what was stored can be read */
+async function openLog(registry: JobRegistry, live: LiveJob, attempt: number): Promise<LogHandle> {
+  try {
+    return await registry.store.log(live.key, attempt);
+  } catch (error) {
+    if (!(error instanceof BelayError) || error.code !== "STORE") throw error;
+    await noteDamage(registry, live, attempt, "the stored log is missing or damaged as a whole");
+    throw new ConnectError(`${messageOf(error)}; belay tracker check --repair records that`, Code.DataLoss);
   }
 }
 
@@ -85,6 +105,7 @@ class LogCursor {
   private readonly log: AttemptLog;
   private readonly filter: LogFilter;
   private readonly start: LogStart;
+  private readonly gaps: GapFinder;
   private readonly attempt: number;
   private position: number;
   private left: number;
@@ -94,7 +115,8 @@ class LogCursor {
     this.filter = filter;
     this.start = start;
     this.attempt = attempt;
-    this.position = start.position;
+    this.gaps = new GapFinder(start.from);
+    this.position = start.from.position;
     this.left = limit === 0n ? Infinity : Number(limit);
   }
 
@@ -103,14 +125,22 @@ class LogCursor {
     return this.left <= 0;
   }
 
+  /** Whether it came upon what can no longer be read. */
+  get isDamaged(): boolean {
+    return this.gaps.found;
+  }
+
   /** All that is stored by now and not read yet. */
   async *answers(): AsyncGenerator<LogAnswer, void> {
-    const until = this.log.committed.position;
+    const end = this.log.committed;
+    const until = end.position;
     const { attempt } = this;
     let chunks: PlacedChunk[] = [];
     let bytes = 0;
     for await (const record of this.log.read(this.position, until)) {
       for (const chunk of record.chunks) {
+        const gap = this.gaps.before(chunk, record);
+        if (gap !== undefined) chunks.push(...this.pieces(gap));
         for (const piece of this.pieces(chunk)) {
           chunks.push(piece);
           const size = piece.data?.byteLength ?? 0;
@@ -126,10 +156,9 @@ class LogCursor {
       }
       this.position = record.end;
     }
-    if (chunks.length > 0) yield { chunks, next: this.position, attempt };
-    if (this.position < until) {
-      throw new ConnectError(`The stored log is damaged at position ${this.position}`, Code.DataLoss);
-    }
+    this.position = until;
+    for (const gap of this.gaps.atEnd(end)) chunks.push(...this.pieces(gap));
+    if (chunks.length > 0) yield { chunks, next: until, attempt };
   }
 
   /** What is wanted of a chunk, in parts that fit into an answer. */

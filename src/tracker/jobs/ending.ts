@@ -80,6 +80,15 @@ export function isLogUndecided(live: LiveJob): boolean {
   return live.attempt?.result !== undefined && live.attempt.logCompleteness === LogCompleteness.UNSPECIFIED;
 }
 
+/** Notes of an attempt whose log was whole that a part of it can no longer be read. */
+export async function noteDamage(registry: JobRegistry, live: LiveJob, number: number, what: string): Promise<void> {
+  const attempt = live.job.attempts.find((candidate) => candidate.attempt === number);
+  if (attempt?.logCompleteness !== LogCompleteness.COMPLETE) return;
+  attempt.logCompleteness = LogCompleteness.INCOMPLETE;
+  attempt.logMessage = what;
+  await registry.commit(live, { attempt });
+}
+
 /** Nobody will carry out what is left of the orders to a job that is over: a cancel is done, the others are not. */
 function closeCommands(live: LiveJob, now: number): StoredCommand[] {
   const left = live.pendingCommands;

@@ -73,7 +73,13 @@ export class JobRegistry {
     const open = (await this.store.openJobs()).map((stored) => new LiveJob(stored));
     for (const live of open) {
       this.jobs.set(live.id, live);
-      if (live.attempt !== undefined) await live.openLog((attempt) => this.store.log(live.key, attempt));
+      if (live.attempt === undefined) continue;
+      try {
+        await live.openLog((attempt) => this.store.log(live.key, attempt));
+      } catch (error) {
+        // The other jobs go on; this one's agent and readers are told when they come.
+        this.logger.error("Cannot open a log", { job: live.id, error: messageOf(error) });
+      }
     }
     return open;
   }

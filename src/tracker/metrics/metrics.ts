@@ -19,6 +19,7 @@ export class TrackerMetrics implements StoreObserver {
   private readonly commits: Histogram;
   private readonly changes: Counter;
   private readonly failures: Counter;
+  private readonly damage: Counter;
   private readonly commandReceived: Histogram;
   private readonly commandDone: Histogram;
   private readonly calls: Counter;
@@ -36,6 +37,10 @@ export class TrackerMetrics implements StoreObserver {
     this.commits = registry.histogram("belay_store_commit_seconds", "Time of one transaction.", SECONDS);
     this.changes = registry.counter("belay_store_changes_total", "Changes to jobs that were stored.");
     this.failures = registry.counter("belay_store_failures_total", "Writes and transactions that failed.");
+    this.damage = registry.counter(
+      "belay_log_damage_total",
+      "Places at which a stored log was found to be damaged, each counted once.",
+    );
     this.commandReceived = registry.histogram(
       "belay_command_received_seconds",
       "From a command's issue until its agent has it.",
@@ -63,6 +68,10 @@ export class TrackerMetrics implements StoreObserver {
 
   failed(): void {
     this.failures.add();
+  }
+
+  logDamaged(): void {
+    this.damage.add();
   }
 
   commandStored({ state, issueTime, updateTime }: CommandRecord): void {

@@ -1,6 +1,7 @@
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
 import { BelayError, messageOf } from "../../base/errors.ts";
+import { makePrivate } from "../../base/private-file.ts";
 
 /**
  * Takes a data directory for this process. The lock is the operating system's, by way of SQLite, so it goes with the
@@ -13,6 +14,7 @@ export function lockDirectory(directory: string): () => void {
   const path = join(directory, "lock");
   let lock: DatabaseSync | undefined;
   try {
+    makePrivate(path);
     lock = new DatabaseSync(path, { timeout: 0 });
     lock.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
   } catch (error) {

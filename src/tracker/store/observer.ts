@@ -8,5 +8,7 @@ export interface StoreObserver {
   committed(changes: number, took: number): void;
   /** Something could not be stored. */
   failed(): void;
+  /** A stretch of a log cannot be read. */
+  logDamaged(): void;
   commandStored(record: CommandRecord): void;
 }

@@ -2,7 +2,13 @@ import { clone, create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { SQLInputValue } from "node:sqlite";
 import type { Attempt, Job } from "../../gen/belay/v1/job_pb.ts";
-import { AttemptSchema, CommandRecordSchema, JobSchema, JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
+import {
+  AttemptSchema,
+  CommandRecordSchema,
+  JobSchema,
+  JobSpecSchema,
+  LogCompleteness,
+} from "../../gen/belay/v1/job_pb.ts";
 import type { JobFilter } from "../../gen/belay/v1/job_service_pb.ts";
 import { CommandSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { Row } from "./statements.ts";
@@ -35,6 +41,11 @@ export function endMs(job: Job, now: number): number | null {
 export function storedBytes(attempts: readonly Attempt[]): number {
   const totals = attempts.flatMap(({ stored }) => stored);
   return totals.reduce((sum, { bytes, droppedBytes }) => sum + Number(bytes - droppedBytes), 0);
+}
+
+/** Whether an attempt's log is not written any more: another attempt has the job, or what is stored was judged. */
+export function isLogClosed(attempt: Attempt): boolean {
+  return attempt.superseded || attempt.logCompleteness !== LogCompleteness.UNSPECIFIED;
 }
 
 /** Puts a job together. */

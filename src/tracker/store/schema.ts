@@ -85,6 +85,13 @@ const MIGRATIONS: readonly (string | ((database: DatabaseSync) => void))[] = [
     body BLOB NOT NULL                   -- a span that is over and waits for its export, as JSON
   ) STRICT;
   `,
+  `
+  CREATE TABLE store (
+    id TEXT NOT NULL,                    -- the same as in logs/store-id: this database belongs to those logs
+    unnamed_key INTEGER NOT NULL         -- logs of jobs up to this key need not name their owner: they are older
+  ) STRICT;
+  INSERT INTO store SELECT lower(hex(randomblob(16))), coalesce(max(key), 0) FROM jobs;
+  `,
 ];
 
 /** What retention goes by: when a job ended, and how much of its output is stored. */
@@ -131,15 +138,19 @@ function readable(body: Uint8Array): Event | undefined {
   }
 }
 
+/** First version of the database that says which logs are its own. */
+export const MARKS_LOGS = 5;
+
 /** Version of the database that this tracker writes. */
 export const SCHEMA_VERSION: number = MIGRATIONS.length;
 
 /**
  * Brings a database to the version of this tracker.
  *
+ * @returns the version that it had. 0: it was empty
  * @throws BelayError `STORE` if it is newer
  */
-export function migrate(database: DatabaseSync, path: string): void {
+export function migrate(database: DatabaseSync, path: string): number {
   const found = Number(database.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0);
   if (found > SCHEMA_VERSION) {
     throw new BelayError(
@@ -160,4 +171,5 @@ export function migrate(database: DatabaseSync, path: string): void {
       throw error;
     }
   }
+  return found;
 }

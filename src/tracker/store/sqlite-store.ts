@@ -1,13 +1,12 @@
-import { toBinary } from "@bufbuild/protobuf";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { SQLInputValue } from "node:sqlite";
 import { DatabaseSync } from "node:sqlite";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { JobState } from "../../gen/belay/v1/job_pb.ts";
-import { CommandRecordSchema, CommandState, JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
+import { AttemptSchema, CommandRecordSchema, CommandState, JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
 import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { CommandSchema, EventSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { StoreObserver } from "./observer.ts";
@@ -16,11 +15,15 @@ import { MAX_NAMES } from "./points/names.ts";
 import type { Points, PointsQuery } from "./points/points-table.ts";
 import { PointsTable } from "./points/points-table.ts";
 import { GroupCommit } from "./group-commit.ts";
+import { checkDatabaseIsThere, claimLogs, closeToOthers, jobsWithLogs, makeDataDirectory } from "./directory.ts";
 import { lockDirectory } from "./lock.ts";
+import type { KnownLog } from "./log-files.ts";
 import { LogFiles } from "./log-files.ts";
+import { logOwner } from "./log/owner.ts";
 import type { Row } from "./statements.ts";
-import { attemptBody, endMs, filterSql, jobBody, readCommand, readJob, storedBytes } from "./rows.ts";
-import { migrate } from "./schema.ts";
+import { attemptBody, endMs, filterSql, isLogClosed, jobBody, readCommand, readJob, storedBytes } from "./rows.ts";
+import { MARKS_LOGS, migrate } from "./schema.ts";
+import { isDamage } from "./sqlite-error.ts";
 import { SpanQueue } from "./span-queue.ts";
 import { Statements } from "./statements.ts";
 import type { Change, EndedJob, JobPage, LogHandle, Store, StoredCommand, StoredJob } from "./types.ts";
@@ -45,24 +48,21 @@ export interface StoreOptions {
  * @throws BelayError `STORE`
  */
 export function openStore(directory: string, logger: Logger, options: StoreOptions): Store {
-  try {
-    mkdirSync(directory, { recursive: true, mode: 0o750 });
-  } catch (error) {
-    throw new BelayError("STORE", `Cannot make the data directory "${directory}": ${messageOf(error)}`, {
-      cause: error,
-    });
-  }
+  makeDataDirectory(directory, logger);
   const unlock = lockDirectory(directory);
   const path = join(directory, "belay.db");
   let database: DatabaseSync | undefined;
   try {
+    checkDatabaseIsThere(directory);
+    closeToOthers(directory);
     database = new DatabaseSync(path);
     // WAL with synchronous=NORMAL: a commit is one write without fsync. It survives the death of this process. With
     // FULL, each commit waits for the disk; those of one turn of the event loop wait together.
     const durable = options.durability === "disk";
     database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${durable ? "FULL" : "NORMAL"}`);
     database.exec("PRAGMA foreign_keys = ON");
-    migrate(database, path);
+    const version = migrate(database, path);
+    claimLogs(directory, database, version >= MARKS_LOGS);
     const { observer } = options;
     const logs = new LogFiles(join(directory, "logs"), logger, {
       durable,
@@ -72,14 +72,26 @@ export function openStore(directory: string, logger: Logger, options: StoreOptio
         : {
             written: (bytes, took, lag) => observer.logWritten(bytes, took, lag),
             failed: () => observer.failed(),
+            damaged: () => observer.logDamaged(),
           }),
     });
-    return new SqliteStore(database, logs, unlock, logger, observer);
+    return new SqliteStore(
+      database,
+      { logs, highestLog: Math.max(0, ...jobsWithLogs(directory)) },
+      unlock,
+      logger,
+      observer,
+    );
   } catch (error) {
     database?.close();
     unlock();
     if (error instanceof BelayError) throw error;
-    throw new BelayError("STORE", `Cannot open "${path}": ${messageOf(error)}`, { cause: error });
+    const why = messageOf(error);
+    const message = isDamage(error)
+      ? `Cannot open "${path}": it is damaged (${why}): restore it, start with another --data, or run belay tracker ` +
+        `check --repair "${directory}", which sets it and its logs aside`
+      : `Cannot open "${path}": ${why}`;
+    throw new BelayError("STORE", message, { cause: error });
   }
 }
 
@@ -97,7 +109,7 @@ class SqliteStore implements Store {
 
   constructor(
     database: DatabaseSync,
-    logs: LogFiles,
+    { logs, highestLog }: { logs: LogFiles; highestLog: number },
     unlock: () => void,
     logger: Logger,
     observer: StoreObserver | undefined,
@@ -121,7 +133,9 @@ class SqliteStore implements Store {
       `SELECT (SELECT coalesce(max(key), 0) FROM jobs) AS key,
               max((SELECT coalesce(max(version), 0) FROM jobs), (SELECT coalesce(max(version), 0) FROM deletions)) AS version`,
     );
-    this.highest = { key: Number(row?.["key"]), version: Number(row?.["version"]) };
+    // Beyond every log that is there: one whose job the database no longer knows is not the next job's.
+    const key = Math.max(Number(row?.["key"]), highestLog);
+    this.highest = { key, version: Number(row?.["version"]) };
   }
 
   async openJobs(): Promise<StoredJob[]> {
@@ -185,8 +199,13 @@ class SqliteStore implements Store {
     return this.points.read(query);
   }
 
-  log(key: number, attempt: number): Promise<LogHandle> {
-    return this.logs.acquire(key, attempt);
+  async log(key: number, attempt: number): Promise<LogHandle> {
+    this.group.commit();
+    return this.logs.acquire(this.knownLog(key, attempt));
+  }
+
+  hasLog(key: number, attempt: number): Promise<boolean> {
+    return this.logs.has(key, attempt);
   }
 
   async remove(key: number, jobId: string, version: number): Promise<void> {
@@ -316,6 +335,24 @@ class SqliteStore implements Store {
     for (const [label, value] of Object.entries(job.spec.labels)) {
       this.sql.run("INSERT INTO labels (job_key, label, value) VALUES (?, ?, ?)", key, label, value);
     }
+  }
+
+  private knownLog(key: number, number: number): KnownLog {
+    const row = this.sql.get(
+      `SELECT job_id, create_ms, attempts.body, key <= unnamed_key AS unnamed
+       FROM jobs JOIN attempts ON job_key = key JOIN store WHERE key = ? AND attempt = ?`,
+      key,
+      number,
+    );
+    if (row === undefined)
+      throw new BelayError("INTERNAL", `No attempt ${number} of the job with key ${key} is stored`);
+    const job = { jobId: String(row["job_id"]), createTime: Number(row["create_ms"]) };
+    const attempt = fromBinary(AttemptSchema, row["body"] as Uint8Array);
+    return {
+      key,
+      owner: logOwner(job, number, row["unnamed"] === 1),
+      stored: isLogClosed(attempt) ? attempt.stored : undefined,
+    };
   }
 
   private putEvent(key: number, attempt: number, event: Event): void {

@@ -100,7 +100,10 @@ export interface Store {
   probe(): Promise<void>;
   /** What is kept of an attempt's metrics: see `points/tiers.ts`. All of it is of one moment. */
   metrics(query: PointsQuery): Promise<Points>;
+  /** @throws BelayError `STORE` if nothing of what was stored can be read */
   log(key: number, attempt: number): Promise<LogHandle>;
+  /** Whether there is a file of that log. */
+  hasLog(key: number, attempt: number): Promise<boolean>;
   remove(key: number, jobId: string, version: number): Promise<void>;
   close(): Promise<void>;
 }

@@ -7,6 +7,7 @@ import type { LogBatch } from "../../../src/gen/belay/v1/tracker_service_pb.ts";
 import { LogBatchSchema } from "../../../src/gen/belay/v1/tracker_service_pb.ts";
 import { AttemptLog } from "../../../src/tracker/store/log/attempt-log.ts";
 import { ENTRY_BYTES } from "../../../src/tracker/store/log/index-file.ts";
+import { logOwner } from "../../../src/tracker/store/log/owner.ts";
 import { copyTotals } from "../../../src/tracker/store/log/totals.ts";
 import { testDirectory } from "../../helpers/tracker.ts";
 
@@ -24,8 +25,10 @@ function batch(
   });
 }
 
+const owner = logOwner({ jobId: "j", createTime: 1 }, 1, false);
+
 async function openLog(path: string): Promise<AttemptLog> {
-  const log = new AttemptLog(path, 1);
+  const log = new AttemptLog(path, owner);
   await log.open();
   return log;
 }
@@ -54,7 +57,7 @@ describe("After a kill -9 in the middle of a write", () => {
       const path = join(directory, `${length}.log`);
       await copyFile(whole, path);
       await truncate(path, length);
-      const torn = new AttemptLog(path, 1);
+      const torn = new AttemptLog(path, owner);
       const complete = length === size;
       expect(await torn.open()).toBe(complete ? 0 : length - secondAt);
       expect(torn.committed.sequence).toBe(complete ? 2 : 1);

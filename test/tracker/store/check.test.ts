@@ -73,17 +73,20 @@ describe("A check of a data directory", () => {
     ]);
     await overwrite(log, recordAt(3) + 80, Buffer.from("x"));
     const findings = (await checkDirectory(directory)).findings;
-    expect(findings.map(({ what }) => what)).toContain(`the log is damaged: bytes ${recordAt(3)} to ${recordAt(4)}`);
+    const damage = `the log is damaged: bytes ${recordAt(3)} to ${recordAt(4)}`;
+    expect(findings.map(({ what }) => what)).toEqual([
+      `${damage}; the log ends 200 bytes of stdout before its recorded end`,
+    ]);
   });
 
-  test("with repair writes a damaged log anew: all else is there, the gap shows, the damaged file is kept", async () => {
+  test("with repair writes a damaged log again: all else is there, the gap shows, the damaged file is kept", async () => {
     const { directory, log } = await directoryWithLog();
     await overwrite(log, recordAt(3) + 80, Buffer.from("x"));
     await overwrite(log, recordAt(6), Buffer.from("????"));
     const before = await readFile(log);
     const { findings } = await checkDirectory(directory, true);
     expect(findings).toMatchObject([
-      { severity: "problem", repaired: expect.stringMatching(/^written anew/) as unknown },
+      { severity: "problem", repaired: expect.stringMatching(/^written again/) as unknown },
     ]);
     expect(await readFile(`${log}.damaged`)).toEqual(before);
     expect((await checkDirectory(directory)).findings).toEqual([]);
@@ -114,22 +117,22 @@ describe("A check of a data directory", () => {
       { severity: "problem", where: "database", what: "a row of events belongs to no job" },
       { severity: "problem", where: "j", what: expect.stringMatching(/^the job cannot be read/) as unknown },
       { severity: "problem", where: "j", what: expect.stringMatching(/^attempt 1 cannot be read/) as unknown },
-      { severity: "note", where: stray, repaired: "removed" },
+      { severity: "note", where: stray, repaired: `moved to ${join(directory, "logs-set-aside")}` },
     ]);
     await expect(stat(stray)).rejects.toThrow();
   });
 
-  test("is not needed for a tracker to start on a log damaged by a power cut, which it keeps as it was", async () => {
+  test("is not needed for a tracker to start on a damaged log, which it leaves as it was", async () => {
     const { directory, log } = await directoryWithLog();
     await overwrite(log, recordAt(3) + 80, Buffer.from("x"));
-    // Else it says that all was well up to the end, and a reader comes upon the damage as DATA_LOSS.
+    // Else it says that all was well up to the end.
     await rm(`${log}.index`);
     const before = await readFile(log);
     const { jobs, tracker } = await testTracker({ dataDirectory: directory });
-    expect(await readLog(jobs, { jobId: "j" })).toMatch(/^0+\n1+\n2+\n$/);
+    expect(await readLog(jobs, { jobId: "j" })).toMatch(/^0+\n1+\n2+\n4+\n.*9+\n$/s);
     await tracker.close();
-    expect(await readFile(`${log}.damaged`)).toEqual(before);
+    expect(await readFile(log)).toEqual(before);
     const { findings } = await checkDirectory(directory);
-    expect(findings).toMatchObject([{ what: "the log ends 700 bytes of stdout before its recorded end" }]);
+    expect(findings).toMatchObject([{ what: `the log is damaged: bytes ${recordAt(3)} to ${recordAt(4)}` }]);
   });
 });

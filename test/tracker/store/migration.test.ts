@@ -1,7 +1,9 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { mkdir, writeFile } from "node:fs/promises";
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
+import { crc32 } from "node:zlib";
 import { expect, test } from "vitest";
 import type { MetricSample } from "../../../src/gen/belay/v1/job_pb.ts";
 import {
@@ -15,10 +17,13 @@ import {
 } from "../../../src/gen/belay/v1/job_pb.ts";
 import { EventSchema } from "../../../src/gen/belay/v1/tracker_service_pb.ts";
 import { checkDirectory } from "../../../src/tracker/store/check/check.ts";
+import { AttemptLog } from "../../../src/tracker/store/log/attempt-log.ts";
+import { encodeRecord } from "../../../src/tracker/store/log/format.ts";
+import { logOwner } from "../../../src/tracker/store/log/owner.ts";
 import { openStore } from "../../../src/tracker/store/sqlite-store.ts";
 import { silentLogger } from "../../../src/base/logger.ts";
 import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
-import { someSpec, testDirectory, testTracker } from "../../helpers/tracker.ts";
+import { readLog, someSpec, testDirectory, testTracker } from "../../helpers/tracker.ts";
 
 /** The tables of version 1, as the first tracker made them; never changed. */
 const VERSION_1 = `
@@ -92,10 +97,49 @@ test("A data directory of version 1 is converted: its jobs are there, one that r
   await store.close();
 });
 
+/** A log of version 1, in which nothing says whose it is: lines, each a record of its own. */
+function logOfVersion1(attempt: number, lines: readonly string[]): Buffer {
+  const header = Buffer.alloc(16);
+  header.write("BELAYLG1", "latin1");
+  header.writeUInt32LE(attempt, 8);
+  header.writeUInt32LE(crc32(header.subarray(0, 12)), 12);
+  const pieces: Uint8Array[] = [header];
+  let offset = 0;
+  for (const [i, text] of lines.entries()) {
+    const data = Buffer.from(text);
+    const chunk = { stream: LogStream.STDOUT, step: 1, offset, readUnixNano: 1n, lines: 1, gap: undefined };
+    const nobody = { id: 0n, attempt, unnamed: true };
+    pieces.push(...encodeRecord(nobody, i + 1, [{ ...chunk, data, crc: crc32(data) }]));
+    offset += data.length;
+  }
+  return Buffer.concat(pieces);
+}
+
+test("A log of version 1 is read and goes on, in a job of that time only", async () => {
+  const directory = await directoryOfVersion1();
+  const path = join(directory, "logs", "2", "1.log");
+  await mkdir(join(path, ".."), { recursive: true });
+  await writeFile(path, logOfVersion1(1, ["one\n", "two\n"]));
+  const { address, jobs, tracker } = await testTracker({ dataDirectory: directory });
+  expect(await readLog(jobs, { jobId: "runs" })).toBe("one\ntwo\n");
+  const agent = new ScriptedAgent(address, "runs", { sessionId: "s2" });
+  expect((await agent.hello()).committed?.logs).toBe(2n);
+  agent.countDelivered(["one\n", "two\n"]);
+  agent.print("three\n");
+  agent.result();
+  expect((await agent.next("receipt")).value.logCompleteness).toBe(LogCompleteness.COMPLETE);
+  await tracker.close();
+  expect((await checkDirectory(directory)).findings).toEqual([]);
+  const again = await testTracker({ dataDirectory: directory });
+  expect(await readLog(again.jobs, { jobId: "runs" })).toBe("one\ntwo\nthree\n");
+  const since = new AttemptLog(path, logOwner({ jobId: "runs", createTime: 0 }, 1, false));
+  await expect(since.open()).rejects.toMatchObject({ code: "STORE" });
+});
+
 test("A check of an older data directory says what to do", async () => {
   await expect(checkDirectory(await directoryOfVersion1())).rejects.toMatchObject({
     code: "STORE",
-    message: expect.stringMatching(/version 1, expected 4: start the tracker once/) as unknown,
+    message: expect.stringMatching(/version 1, expected 5: start the tracker once/) as unknown,
   });
 });
 

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { BelayError, messageOf } from "../../../base/errors.ts";
+import { makePrivate } from "../../../base/private-file.ts";
 
 /**
  * Takes a spool's directory for this process. The lock is the operating system's, by way of SQLite, so it goes with the
@@ -13,7 +14,9 @@ export function lockSpool(directory: string): (() => void) | undefined {
   const { DatabaseSync } = process.getBuiltinModule("node:sqlite");
   let lock: InstanceType<typeof DatabaseSync> | undefined;
   try {
-    lock = new DatabaseSync(join(directory, "lock"), { timeout: 0 });
+    const path = join(directory, "lock");
+    makePrivate(path);
+    lock = new DatabaseSync(path, { timeout: 0 });
     lock.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
   } catch (error) {
     lock?.close();

@@ -1,17 +1,25 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { existsSync } from "node:fs";
-import { open, readdir, rm, truncate } from "node:fs/promises";
+import { mkdir, open, rename, rm, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { BelayError, messageOf } from "../../../base/errors.ts";
 import type { StreamTotals } from "../../../gen/belay/v1/job_pb.ts";
 import { AttemptSchema, CommandRecordSchema } from "../../../gen/belay/v1/job_pb.ts";
 import { CommandSchema, EventSchema } from "../../../gen/belay/v1/tracker_service_pb.ts";
+import { idOfLogs, isMissingOrEmpty, jobsWithLogs } from "../directory.ts";
 import { lockDirectory } from "../lock.ts";
+import type { LogOwner } from "../log/owner.ts";
+import { logOwner } from "../log/owner.ts";
+import { streamTotals } from "../log/totals.ts";
 import { unpackEvent } from "../points/body.ts";
-import { readJob } from "../rows.ts";
+import { isLogClosed, readJob } from "../rows.ts";
 import { SCHEMA_VERSION } from "../schema.ts";
-import { checkLog, rewriteLog } from "./check-log.ts";
+import { isDamage } from "../sqlite-error.ts";
+import type { CheckedLog } from "./check-log.ts";
+import { checkIndex, checkLog, rewriteLog, shortfall } from "./check-log.ts";
+import { recordLoss } from "./record-loss.ts";
+import { setAside } from "./set-aside.ts";
 import { streamName } from "../../../contract/names.ts";
 
 /** One thing that is not as it should be. */
@@ -37,16 +45,27 @@ export interface CheckReport {
 /**
  * Verifies a data directory that no tracker uses: the database and what it refers to, and every checksum of every log.
  *
- * @param repair mends what can be: torn ends are cut, damaged logs are written anew with gaps where bytes are missing
- * (the damaged file is kept), logs of deleted jobs are removed. The database is only looked at
- * @throws BelayError `STORE` if it cannot be looked at: it is none, is in use, or is of a newer version
+ * @param repair mends what can be: torn ends are cut, damaged and missing logs are written again with gaps where bytes
+ * are missing (the damaged file is kept) and their jobs' logs are recorded as incomplete, logs of deleted jobs are
+ * removed. A database that is missing or none is set aside with the logs that belonged to it
+ * @throws BelayError `STORE` if it cannot be checked: there is nothing to check, it is in use, or it is of a newer version
  */
 export async function checkDirectory(directory: string, repair = false): Promise<CheckReport> {
   const path = join(directory, "belay.db");
-  if (!existsSync(path)) throw new BelayError("STORE", `Cannot check "${directory}": there is no belay.db in it`);
+  const logs = jobsWithLogs(directory).length;
+  if (!existsSync(path) && logs === 0) {
+    throw new BelayError("STORE", `Cannot check "${directory}": there is no belay.db in it`);
+  }
   const unlock = lockDirectory(directory);
   let database: DatabaseSync | undefined;
   try {
+    const problem = whyNoDatabase(path);
+    if (problem !== undefined && (logs > 0 || problem !== EMPTY)) {
+      const what = `${problem}; there are logs of ${logs} jobs`;
+      const repaired = repair ? `all of it was moved to "${setAside(directory)}"` : undefined;
+      const finding = { severity: "problem" as const, where: "database", what };
+      return { jobs: 0, logs, bytes: 0, findings: [{ ...finding, ...(repaired === undefined ? {} : { repaired }) }] };
+    }
     database = new DatabaseSync(path, { timeout: 0 });
     return await new Check(database, directory, repair).run();
   } catch (error) {
@@ -58,8 +77,25 @@ export async function checkDirectory(directory: string, repair = false): Promise
   }
 }
 
+const EMPTY = "belay.db is missing or empty";
+
+/** Why there is no database to look into. */
+function whyNoDatabase(path: string): string | undefined {
+  if (isMissingOrEmpty(path)) return EMPTY;
+  const database = new DatabaseSync(path, { timeout: 0 });
+  try {
+    database.prepare("SELECT count(*) FROM sqlite_schema").get();
+    return undefined;
+  } catch (error) {
+    return isDamage(error) ? `belay.db is damaged: ${messageOf(error)}` : undefined;
+  } finally {
+    database.close();
+  }
+}
+
 class Check {
   private readonly database: DatabaseSync;
+  private readonly directory: string;
   private readonly logs: string;
   private readonly repair: boolean;
   private readonly findings: Finding[] = [];
@@ -69,12 +105,14 @@ class Check {
 
   constructor(database: DatabaseSync, directory: string, repair: boolean) {
     this.database = database;
+    this.directory = directory;
     this.logs = join(directory, "logs");
     this.repair = repair;
   }
 
   async run(): Promise<CheckReport> {
     this.checkVersion();
+    if (await this.checkBelonging()) return { jobs: 0, logs: 0, bytes: 0, findings: this.findings };
     this.checkDatabase();
     const attempts = this.checkRows();
     for (const attempt of attempts.values()) await this.checkAttempt(attempt);
@@ -89,6 +127,15 @@ class Check {
     throw new BelayError("STORE", `Cannot check a database of version ${version}, expected ${SCHEMA_VERSION}: ${todo}`);
   }
 
+  /** Whether the logs are those of another database: then nothing else can be said of them. */
+  private async checkBelonging(): Promise<boolean> {
+    const found = idOfLogs(this.directory);
+    if (found === "" || found === this.database.prepare("SELECT id FROM store").get()?.["id"]) return false;
+    const what = "belay.db belongs to other logs than those that are here";
+    await this.mend("problem", "database", what, "both were set aside", async () => void setAside(this.directory));
+    return true;
+  }
+
   private checkDatabase(): void {
     for (const { integrity_check: text } of this.database.prepare("PRAGMA integrity_check").all()) {
       if (text !== "ok") this.problem("database", String(text));
@@ -101,19 +148,23 @@ class Check {
   /** Reads every row as the tracker would. Returns the attempts by the path of their log. */
   private checkRows(): Map<string, AttemptToCheck> {
     const found = new Map<string, AttemptToCheck>();
+    const unnamedKey = Number(this.database.prepare("SELECT unnamed_key FROM store").get()?.["unnamed_key"]);
     const attempts = this.database.prepare("SELECT * FROM attempts WHERE job_key = ? ORDER BY attempt");
     for (const row of this.database.prepare("SELECT * FROM jobs ORDER BY key").all()) {
       this.jobs++;
       const jobId = String(row["job_id"]);
-      const own = attempts.all(Number(row["key"]));
+      const key = Number(row["key"]);
+      const own = attempts.all(key);
       const job = this.reads(jobId, "the job", () => readJob(row, own));
       if (job !== undefined && job.jobId !== jobId) this.problem(jobId, `its row holds job "${job.jobId}"`);
       for (const attempt of own) {
         const number = Number(attempt["attempt"]);
-        const path = join(this.logs, String(row["key"]), `${number}.log`);
+        const path = join(this.logs, String(key), `${number}.log`);
         const body = attempt["body"] as Uint8Array;
         const read = this.reads(jobId, `attempt ${number}`, () => fromBinary(AttemptSchema, body));
-        found.set(path, { path, jobId, number, stored: read?.stored ?? [] });
+        const owner = logOwner({ jobId, createTime: Number(row["create_ms"]) }, number, key <= unnamedKey);
+        const closed = read !== undefined && isLogClosed(read);
+        found.set(path, { path, key, jobId, number, owner, stored: closed ? read.stored : undefined });
       }
     }
     this.checkBodies("events", "body", (bytes) => fromBinary(EventSchema, bytes));
@@ -152,49 +203,71 @@ class Check {
     }
   }
 
-  private async checkAttempt({ path, jobId, number, stored }: AttemptToCheck): Promise<void> {
+  private async checkAttempt(attempt: AttemptToCheck): Promise<void> {
+    const { path, jobId, number, owner, stored } = attempt;
     const where = `${jobId}, attempt ${number}`;
     if (!existsSync(path)) {
-      if (stored.some(({ bytes }) => bytes > 0n)) this.problem(where, "its log is missing");
+      if (stored?.some(({ bytes }) => bytes > 0n) !== true) return;
+      await this.mend("problem", where, "its log is missing", "a log of gaps stands in for it", () =>
+        this.rewrite(attempt),
+      );
       return;
     }
     this.files++;
     const file = await open(path, "r");
-    const checked = await checkLog(file);
+    const checked = await checkLog(file, owner);
     await file.close();
-    const { totals, torn, damaged } = checked;
-    this.bytes += totals.position;
-    for (const total of stored) {
-      const bytes = checked.ends[total.stream - 1] ?? 0;
-      if (BigInt(bytes) < total.bytes) {
-        const missing = total.bytes - BigInt(bytes);
-        this.problem(where, `the log ends ${missing} bytes of ${streamName(total.stream)} before its recorded end`);
-      }
-    }
-    if (damaged.length > 0 || !checked.isLog) {
-      const places = damaged.map(({ from, to }) => `bytes ${from} to ${to}`);
-      const what = `the log is damaged: ${[...(checked.isLog ? [] : ["its header"]), ...places].join(", ")}`;
-      const mended = `written anew with gaps; the damaged file is kept as ${path}.damaged`;
-      await this.mend("problem", where, what, mended, async () => {
-        await rewriteLog(path, number);
-        await rm(`${path}.index`, { force: true });
+    this.bytes += checked.totals.position;
+    const { vouched, isDamaged } = await checkIndex(`${path}.index`, owner);
+    const missing = shortfall(stored ?? (vouched === undefined ? [] : streamTotals(vouched)), checked.totals);
+    const damages = [
+      ...damagesOf(checked),
+      ...missing.map(
+        ({ stream, bytes }) => `the log ends ${bytes} bytes of ${streamName(stream)} before its recorded end`,
+      ),
+    ];
+    if (damages.length > 0) {
+      const mended = `written again with gaps; the damaged file is kept as ${path}.damaged`;
+      await this.mend("problem", where, damages.join("; "), mended, async () => {
+        if (checked.owner === "other") await rename(path, `${path}.damaged`);
+        await this.rewrite(attempt);
       });
-    } else if (torn > 0) {
-      const what = `${torn} bytes of a write that was under way when the tracker died; never acknowledged`;
-      await this.mend("note", where, what, "cut off", () => truncate(path, totals.position));
+    } else if (checked.torn > 0) {
+      const what = `${checked.torn} bytes of a write that was under way when the tracker died; never acknowledged`;
+      await this.mend("note", where, what, "cut off", () => truncate(path, checked.totals.position));
     }
+    if (!isDamaged) return;
+    await this.mend("note", where, "its index is damaged: reads of it begin far from where they could", "removed", () =>
+      rm(`${path}.index`, { force: true }),
+    );
   }
 
-  /** Files that belong to no job: left by a deletion that a crash cut short. */
+  private async rewrite({ path, key, number, owner, stored }: AttemptToCheck): Promise<void> {
+    await mkdir(join(path, ".."), { recursive: true, mode: 0o700 });
+    const found = await rewriteLog(path, owner, stored ?? []);
+    await rm(`${path}.index`, { force: true });
+    if (stored !== undefined) recordLoss(this.database, key, number, found);
+  }
+
+  /** Files that belong to no job: left by a deletion that a crash cut short, or by a database that is gone. */
   private async checkStrays(known: ReadonlyMap<string, AttemptToCheck>): Promise<void> {
-    if (!existsSync(this.logs)) return;
-    const kept = new Set([...known.keys()].map((path) => join(path, "..")));
-    for (const name of await readdir(this.logs)) {
-      const path = join(this.logs, name);
-      if (kept.has(path)) continue;
-      await this.mend("note", path, "the logs of a job that was deleted", "removed", () =>
-        rm(path, { recursive: true }),
-      );
+    const kept = new Set([...known.values()].map(({ key }) => key));
+    const newest = Number(this.database.prepare("SELECT coalesce(max(key), 0) AS key FROM jobs").get()?.["key"]);
+    for (const key of jobsWithLogs(this.directory)) {
+      const path = join(this.logs, String(key));
+      if (kept.has(key)) continue;
+      if (key <= newest) {
+        await this.mend("note", path, "the logs of a job that was deleted", "removed", () =>
+          rm(path, { recursive: true }),
+        );
+      } else {
+        const aside = join(this.directory, "logs-set-aside");
+        const what = "the logs of a job that the database does not know";
+        await this.mend("note", path, what, `moved to ${aside}`, async () => {
+          await mkdir(aside, { recursive: true, mode: 0o700 });
+          await rename(path, join(aside, `${key}-${Date.now()}`));
+        });
+      }
     }
   }
 
@@ -223,9 +296,21 @@ class Check {
   }
 }
 
+function damagesOf({ owner, damaged }: CheckedLog): string[] {
+  if (owner === "other") return ["the file is the log of another job"];
+  const places = [
+    ...(owner === "own" ? [] : ["its header"]),
+    ...damaged.map(({ from, to }) => (from === to ? `bytes before ${from} were taken out` : `bytes ${from} to ${to}`)),
+  ];
+  return places.length === 0 ? [] : [`the log is damaged: ${places.join(", ")}`];
+}
+
 interface AttemptToCheck {
   readonly path: string;
+  readonly key: number;
   readonly jobId: string;
   readonly number: number;
-  readonly stored: readonly StreamTotals[];
+  readonly owner: LogOwner;
+  /** Undefined: the log may still be written. */
+  readonly stored: readonly StreamTotals[] | undefined;
 }

@@ -3,8 +3,8 @@ import { mkdir, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { constants } from "node:fs";
 import { KiB, MiB } from "../../../base/sizes.ts";
-import { errnoOf } from "../../../base/errors.ts";
-import type { LogStream } from "../../../gen/belay/v1/job_pb.ts";
+import { BelayError, errnoOf } from "../../../base/errors.ts";
+import type { LogStream, StreamTotals } from "../../../gen/belay/v1/job_pb.ts";
 import type { LogBatch } from "../../../gen/belay/v1/tracker_service_pb.ts";
 import type { StoredChunk } from "./format.ts";
 import {
@@ -16,8 +16,10 @@ import {
 } from "./format.ts";
 import { takeChunks } from "./intake.ts";
 import { ENTRY_BYTES, encodeEntry, lastEntry } from "./index-file.ts";
+import type { LogOwner } from "./owner.ts";
 import type { PlacedRecord } from "./records.ts";
 import { readRecords } from "./records.ts";
+import type { Damage, Recovered } from "./recover.ts";
 import { INDEX_INTERVAL_BYTES, recover } from "./recover.ts";
 import type { LogTotals } from "./totals.ts";
 import { addChunk, copyTotals, emptyTotals, sumsOf } from "./totals.ts";
@@ -41,6 +43,8 @@ export interface LogOptions {
   readonly written?: (bytes: number, took: number, lag: number) => void;
   /** Told of each write that failed. */
   readonly failed?: () => void;
+  /** Told of each stretch of the file that cannot be read, whenever a reader comes upon it. */
+  readonly damaged?: (damage: Damage) => void;
 }
 
 /** What became of a batch that was handed in. */
@@ -63,7 +67,7 @@ export type AppendOutcome =
  */
 export class AttemptLog {
   private readonly path: string;
-  private readonly attempt: number;
+  private readonly owner: LogOwner;
   private readonly options: LogOptions;
   private file: FileHandle | undefined;
   private index: FileHandle | undefined;
@@ -86,9 +90,9 @@ export class AttemptLog {
   private waiters: (() => void)[] = [];
 
   /** Nothing is read or made before `open`. */
-  constructor(path: string, attempt: number, options: LogOptions = { durable: false, limit: 0 }) {
+  constructor(path: string, owner: LogOwner, options: LogOptions = { durable: false, limit: 0 }) {
     this.path = path;
-    this.attempt = attempt;
+    this.owner = owner;
     this.options = options;
   }
 
@@ -112,14 +116,33 @@ export class AttemptLog {
     return this.pendingBytes === 0;
   }
 
-  /** Opens what is there. A log without a record has no files. Returns bytes that were cut off. */
-  async open(): Promise<number> {
+  /**
+   * Opens what is there. A log without a record has no files.
+   *
+   * @param stored what the database says was stored, of a log that is not written any more; undefined: it may be
+   * @returns bytes that were cut off
+   * @throws BelayError `STORE` if nothing of what was stored can be read, or the file is not this log's
+   */
+  async open(stored?: readonly StreamTotals[]): Promise<number> {
     const file = await openIfThere(this.path);
-    if (file === undefined) return 0;
+    if (file === undefined) {
+      if (stored?.some(({ bytes }) => bytes > 0n) !== true) return 0;
+      throw new BelayError("STORE", `Cannot read the log "${this.path}": it is missing`);
+    }
+    let index: FileHandle | undefined;
+    let found: Recovered;
+    try {
+      index = await open(`${this.path}.index`, constants.O_RDWR | constants.O_CREAT, 0o600);
+      found = await recover(this.path, { log: file, index }, this.owner, stored);
+    } catch (error) {
+      await file.close();
+      await index?.close();
+      throw error;
+    }
     this.file = file;
-    this.index = await open(`${this.path}.index`, constants.O_RDWR | constants.O_CREAT, 0o640);
-    const found = await recover(this.path, file, this.index);
-    if (found.totals.position === FILE_HEADER_BYTES) await file.write(encodeFileHeader(this.attempt), 0, null, 0);
+    this.index = index;
+    if (found.totals.position === FILE_HEADER_BYTES) await file.write(encodeFileHeader(this.owner), 0, null, 0);
+    for (const damage of found.damaged) this.options.damaged?.(damage);
     this.done = found.totals;
     this.tail = copyTotals(found.totals);
     this.entries = found.entries;
@@ -174,9 +197,17 @@ export class AttemptLog {
     return () => void this.listeners.delete(listener);
   }
 
-  /** Reads what is committed from a record on. Ends early only where the file is damaged. */
+  /** Reads what is committed from a record on, over what is damaged. */
   async *read(from: number, until: number): AsyncGenerator<PlacedRecord, void> {
-    if (this.file !== undefined) yield* readRecords(this.file, from, Math.min(until, this.done.position));
+    if (this.file === undefined) return;
+    const end = Math.min(until, this.done.position);
+    let intact = from;
+    for await (const record of readRecords(this.file, this.owner, from, end)) {
+      if (record.skipped > 0) this.options.damaged?.({ from: intact, to: record.position });
+      intact = record.end;
+      yield record;
+    }
+    if (intact < end) this.options.damaged?.({ from: intact, to: end });
   }
 
   /**
@@ -184,14 +215,14 @@ export class AttemptLog {
    * beginning of the log and not after it.
    */
   async seek(holds: (totals: LogTotals) => boolean): Promise<LogTotals> {
-    const found = this.index === undefined ? undefined : await lastEntry(this.index, this.entries, holds);
+    const found = this.index === undefined ? undefined : await lastEntry(this.index, this.owner, this.entries, holds);
     return found ?? emptyTotals(FILE_HEADER_BYTES);
   }
 
   /** Writes what waits and closes the files. */
   async close(): Promise<void> {
     await this.flush();
-    if (this.done.position > this.indexed) this.readyEntries.push(encodeEntry(this.done));
+    if (this.done.position > this.indexed) this.readyEntries.push(encodeEntry(this.owner, this.done));
     await this.writeEntries();
     await this.file?.close();
     await this.index?.close();
@@ -202,10 +233,10 @@ export class AttemptLog {
   private add(sequence: number, chunks: readonly StoredChunk[], release?: () => void): void {
     const { tail } = this;
     if (tail.position - this.indexed >= INDEX_INTERVAL_BYTES) {
-      this.pendingEntries.push(encodeEntry(tail));
+      this.pendingEntries.push(encodeEntry(this.owner, tail));
       this.indexed = tail.position;
     }
-    const pieces = encodeRecord(sequence, chunks);
+    const pieces = encodeRecord(this.owner, sequence, chunks);
     let at = tail.position + RECORD_HEADER_BYTES;
     for (const chunk of chunks) {
       addChunk(tail, chunk, at);
@@ -260,12 +291,13 @@ export class AttemptLog {
   }
 
   private async create(): Promise<FileHandle> {
-    await mkdir(dirname(this.path), { recursive: true });
+    await mkdir(dirname(this.path), { recursive: true, mode: 0o700 });
     const flags = constants.O_RDWR | constants.O_CREAT;
-    this.index ??= await open(`${this.path}.index`, flags, 0o640);
-    const file = await open(this.path, flags, 0o640);
+    // What an index says of a log that is gone must not be taken for this one's.
+    this.index ??= await open(`${this.path}.index`, flags | constants.O_TRUNC, 0o600);
+    const file = await open(this.path, flags, 0o600);
     try {
-      await writeFully(file, [encodeFileHeader(this.attempt)], 0);
+      await writeFully(file, [encodeFileHeader(this.owner)], 0);
       // The file's name has to be as durable as what is in it.
       if (this.options.durable) for (const parent of parents(this.path)) await syncDirectory(parent);
     } catch (error) {

@@ -1,16 +1,16 @@
 /**
- * The log file of an attempt, version 1. Integers are little-endian.
+ * The log file of an attempt, version 2. Integers are little-endian.
  *
  * File: header, then records until the end. One record is one LogBatch of the wire.
  *
- *     header, 16 bytes   0  8  "BELAYLG1"
- *                        8  4  attempt
+ *     header, 16 bytes   0  4  "BLG2"
+ *                        4  8  owner: see owner.ts
  *                       12  4  CRC-32 of bytes 0..12
  *     record, 32 bytes   0  4  magic, "BREC"
  *                        4  4  length of what follows these 32 bytes
  *                        8  8  sequence of the batch
  *                       16  4  number of chunks
- *                       20  8  0
+ *                       20  8  owner
  *                       28  4  CRC-32 of bytes 0..28 of the record, then of its chunks' headers
  *     chunk, 40 bytes    0  1  stream, as in LogStream
  *                        1  1  1: data, 2: gap
@@ -23,14 +23,20 @@
  *                       36  4  CRC-32 of the data that follow
  *     data                     as the job wrote it
  *
- * The file alone says what is committed: every record whose checksum holds, up to the first one whose does not. What
- * follows that was never acknowledged and is cut off when the file is opened.
+ * The file says what is committed: every record whose checksum holds and whose owner is the file's. What is no record
+ * and has records after it is damage: they are read, and what is missing between them is a gap. What is no record and
+ * has none after it was never acknowledged, unless the database or the index says so, and is cut off when the file is
+ * opened. The owner in each record keeps a job's output that holds a log of another job from being taken for records.
+ *
+ * Version 1 begins with "BELAYLG1" (8), the attempt (4) and the CRC-32 of both (4), and has 0 for each record's owner.
+ * It is read, and goes on with records of version 2, where the job was made before there was version 2.
  *
  * A position in a log, as ReadLogs gives it, is an offset into this file: of a chunk, or of a byte of its data.
  */
 import { crc32 } from "../../../base/crc32.ts";
 import type { LogStream } from "../../../gen/belay/v1/job_pb.ts";
 import type { GapReason } from "../../../gen/belay/v1/tracker_service_pb.ts";
+import type { LogOwner } from "./owner.ts";
 
 /** Bytes of the file's header. The first record begins here. */
 export const FILE_HEADER_BYTES = 16;
@@ -41,7 +47,10 @@ export const CHUNK_HEADER_BYTES = 40;
 /** Longest record that a reader believes. A batch is at most 4 MiB; its chunk headers may add to that. */
 export const MAX_RECORD_BYTES: number = 16 * 1024 * 1024;
 
-const FILE_MAGIC = Buffer.from("BELAYLG1", "latin1");
+const FILE_MAGIC = Buffer.from("BLG2", "latin1");
+const FILE_MAGIC_V1 = Buffer.from("BELAYLG1", "latin1");
+/** Where a record has its owner. */
+const OWNER_AT = 20;
 const RECORD_MAGIC = 0x43455242;
 
 /** One chunk as it is stored. */
@@ -78,25 +87,25 @@ export interface RecordHeader {
 }
 
 /** Makes the file's header. */
-export function encodeFileHeader(attempt: number): Buffer {
+export function encodeFileHeader(owner: LogOwner): Buffer {
   const header = Buffer.alloc(FILE_HEADER_BYTES);
   FILE_MAGIC.copy(header);
-  header.writeUInt32LE(attempt, 8);
+  header.writeBigUInt64LE(owner.id, 4);
   header.writeUInt32LE(crc32(header.subarray(0, 12)), 12);
   return header;
 }
 
-/** Says whether a file begins as one of ours does. */
-export function isFileHeader(header: Buffer): boolean {
-  return (
-    header.length >= FILE_HEADER_BYTES &&
-    header.subarray(0, 8).equals(FILE_MAGIC) &&
-    header.readUInt32LE(12) === crc32(header.subarray(0, 12))
-  );
+/** Whose file it is by its header. `damaged`: it does not begin as one of ours does. */
+export function ownerOfFile(header: Buffer, owner: LogOwner): "own" | "other" | "damaged" {
+  if (header.length < FILE_HEADER_BYTES) return "damaged";
+  if (header.readUInt32LE(12) !== crc32(header.subarray(0, 12))) return "damaged";
+  if (header.subarray(0, 4).equals(FILE_MAGIC)) return header.readBigUInt64LE(4) === owner.id ? "own" : "other";
+  if (!header.subarray(0, 8).equals(FILE_MAGIC_V1)) return "damaged";
+  return owner.unnamed && header.readUInt32LE(8) === owner.attempt ? "own" : "other";
 }
 
 /** Makes a record: pieces to be written one after the other. The data of chunks is not copied. */
-export function encodeRecord(sequence: number, chunks: readonly StoredChunk[]): Uint8Array[] {
+export function encodeRecord(owner: LogOwner, sequence: number, chunks: readonly StoredChunk[]): Uint8Array[] {
   const heads = Buffer.allocUnsafe(RECORD_HEADER_BYTES + chunks.length * CHUNK_HEADER_BYTES);
   const pieces: Uint8Array[] = [];
   let length = 0;
@@ -118,7 +127,7 @@ export function encodeRecord(sequence: number, chunks: readonly StoredChunk[]): 
   heads.writeUInt32LE(length, 4);
   heads.writeBigUInt64LE(BigInt(sequence), 8);
   heads.writeUInt32LE(chunks.length, 16);
-  heads.fill(0, 20, 28);
+  heads.writeBigUInt64LE(owner.id, OWNER_AT);
   heads.writeUInt32LE(crc32(heads.subarray(RECORD_HEADER_BYTES), crc32(heads.subarray(0, 28))), 28);
   return pieces;
 }
@@ -135,9 +144,11 @@ function encodeChunkHeader(head: Buffer, at: number, chunk: StoredChunk): void {
   head.writeUInt32LE(chunk.crc, at + 36);
 }
 
-/** Reads a record's header. Undefined: these bytes are none, or one that cannot be. */
-export function decodeRecordHeader(bytes: Buffer): RecordHeader | undefined {
+/** Reads a record's header. Undefined: these bytes are not one, or it is another owner's. */
+export function decodeRecordHeader(bytes: Buffer, owner: LogOwner): RecordHeader | undefined {
   if (bytes.length < RECORD_HEADER_BYTES || bytes.readUInt32LE(0) !== RECORD_MAGIC) return undefined;
+  const found = bytes.readBigUInt64LE(OWNER_AT);
+  if (found !== owner.id && !(owner.unnamed && found === 0n)) return undefined;
   const length = bytes.readUInt32LE(4);
   const chunks = bytes.readUInt32LE(16);
   const sequence = Number(bytes.readBigUInt64LE(8));

@@ -11,20 +11,26 @@
  *      24  48  for each of stdout, stderr, agent: bytes (8), lines (8), dropped bytes (8), position of the last chunk
  *              with data (8), CRC-32 (4), 1 if the last byte is a newline (1), 0 (11)
  *     168   4  CRC-32 of bytes 0..168
- *     172   4  0
+ *     172   4  lower half of the log's owner, see owner.ts; 0 in entries of older versions
  */
 import type { FileHandle } from "node:fs/promises";
 import { crc32 } from "../../../base/crc32.ts";
+import type { LogOwner } from "./owner.ts";
 import type { LogTotals, StreamSums } from "./totals.ts";
 import { emptyTotals } from "./totals.ts";
 
 const STREAM_BYTES = 48;
 const CHECKSUM_AT = 24 + 3 * STREAM_BYTES;
+const OWNER_AT = CHECKSUM_AT + 4;
 /** Bytes of an entry. */
-export const ENTRY_BYTES: number = CHECKSUM_AT + 8;
+export const ENTRY_BYTES: number = OWNER_AT + 4;
+
+function halfOf(owner: LogOwner): number {
+  return Number(owner.id & 0xffff_ffffn);
+}
 
 /** Makes an entry. */
-export function encodeEntry(totals: LogTotals): Buffer {
+export function encodeEntry(owner: LogOwner, totals: LogTotals): Buffer {
   const entry = Buffer.alloc(ENTRY_BYTES);
   entry.writeBigUInt64LE(BigInt(totals.position), 0);
   entry.writeBigUInt64LE(BigInt(totals.sequence), 8);
@@ -39,12 +45,15 @@ export function encodeEntry(totals: LogTotals): Buffer {
     entry.writeUInt8(sums.endsWithNewline ? 1 : 0, at + 36);
   });
   entry.writeUInt32LE(crc32(entry.subarray(0, CHECKSUM_AT)), CHECKSUM_AT);
+  entry.writeUInt32LE(halfOf(owner), OWNER_AT);
   return entry;
 }
 
-/** Reads an entry. Undefined: its checksum does not hold. */
-export function decodeEntry(entry: Buffer): LogTotals | undefined {
+/** Reads an entry. Undefined: its checksum does not hold, or it is another log's. */
+export function decodeEntry(entry: Buffer, owner: LogOwner): LogTotals | undefined {
   if (entry.length < ENTRY_BYTES) return undefined;
+  const half = entry.readUInt32LE(OWNER_AT);
+  if (half !== halfOf(owner) && !(owner.unnamed && half === 0)) return undefined;
   if (entry.readUInt32LE(CHECKSUM_AT) !== crc32(entry.subarray(0, CHECKSUM_AT))) return undefined;
   const totals = emptyTotals(Number(entry.readBigUInt64LE(0)));
   totals.sequence = Number(entry.readBigUInt64LE(8));
@@ -63,10 +72,10 @@ function decodeSums(entry: Buffer, at: number, sums: StreamSums): void {
 }
 
 /** Reads one entry of an index file by its number, from 0. */
-export async function readEntry(file: FileHandle, number: number): Promise<LogTotals | undefined> {
+export async function readEntry(file: FileHandle, owner: LogOwner, number: number): Promise<LogTotals | undefined> {
   const entry = Buffer.alloc(ENTRY_BYTES);
   const { bytesRead } = await file.read(entry, 0, ENTRY_BYTES, number * ENTRY_BYTES);
-  return bytesRead === ENTRY_BYTES ? decodeEntry(entry) : undefined;
+  return bytesRead === ENTRY_BYTES ? decodeEntry(entry, owner) : undefined;
 }
 
 /**
@@ -77,6 +86,7 @@ export async function readEntry(file: FileHandle, number: number): Promise<LogTo
  */
 export async function lastEntry(
   file: FileHandle,
+  owner: LogOwner,
   count: number,
   holds: (totals: LogTotals) => boolean,
 ): Promise<LogTotals | undefined> {
@@ -85,7 +95,7 @@ export async function lastEntry(
   let found: LogTotals | undefined;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    const entry = await readEntry(file, middle);
+    const entry = await readEntry(file, owner, middle);
     if (entry === undefined) return undefined;
     if (holds(entry)) {
       found = entry;

@@ -2,92 +2,153 @@ import type { FileHandle } from "node:fs/promises";
 import { copyFile } from "node:fs/promises";
 import { BelayError } from "../../../base/errors.ts";
 import { KiB } from "../../../base/sizes.ts";
-import { FILE_HEADER_BYTES, isFileHeader } from "./format.ts";
+import type { StreamTotals } from "../../../gen/belay/v1/job_pb.ts";
+import { FILE_HEADER_BYTES, encodeFileHeader, ownerOfFile } from "./format.ts";
 import { ENTRY_BYTES, encodeEntry, readEntry } from "./index-file.ts";
+import type { LogOwner } from "./owner.ts";
 import { readRecords } from "./records.ts";
-import { nextRecord } from "./scan.ts";
 import type { LogTotals } from "./totals.ts";
-import { addChunk, emptyTotals } from "./totals.ts";
+import { addChunk, addHole, emptyTotals, sumsOf } from "./totals.ts";
 
 /** Distance between two entries of the index: what a reader reads at most in vain. */
 export const INDEX_INTERVAL_BYTES: number = 256 * KiB;
 
+/** A stretch of a log's file that cannot be read. */
+export interface Damage {
+  readonly from: number;
+  /** Equal to `from`: the file ends too early, or bytes were taken out. */
+  readonly to: number;
+}
+
 /** What was found in the files of a log. */
 export interface Recovered {
-  /** At the end of the last whole record. */
+  /** At the end of what is there; what is damaged counts as dropped. */
   readonly totals: LogTotals;
   /** Entries in the index. */
   readonly entries: number;
   /** Bytes after the last whole record, which were cut off. */
   readonly torn: number;
+  readonly damaged: readonly Damage[];
 }
 
 /**
- * Finds out what is committed: takes the last entry of the index that agrees with the log, reads on from there, cuts
- * off what is no whole record, and completes the index. If whole records come after that, the log is kept as it was,
- * with `.damaged` after its name.
+ * Finds out what is committed: takes the last entry of the index that agrees with the log, reads on from there, over
+ * what is damaged, and completes the index. What is no record at the end of the log is cut off, unless it was
+ * acknowledged and no more will be written: then it stays as it is, as damage.
  *
- * @throws BelayError `STORE` if the file is none of ours
+ * @param stored what the database says was stored, of a log that is not written any more; undefined: it may be
+ * @throws BelayError `STORE` if the file is not a log, is another job's, or nothing of what was stored can be read
  */
-export async function recover(path: string, log: FileHandle, index: FileHandle): Promise<Recovered> {
+export async function recover(
+  path: string,
+  files: { readonly log: FileHandle; readonly index: FileHandle },
+  owner: LogOwner,
+  stored: readonly StreamTotals[] | undefined,
+): Promise<Recovered> {
+  const { log, index } = files;
   const { size } = await log.stat();
-  if (size < FILE_HEADER_BYTES) {
+  const whose = ownerOfFile(await readHeader(log), owner);
+  if (whose === "other") {
+    throw new BelayError("STORE", `Cannot use the log "${path}": it is the log of another job`);
+  }
+  const vouched = await lastVouched(index, owner);
+  if (size < FILE_HEADER_BYTES && (vouched?.sequence ?? 0) === 0 && !isMissing(stored, emptyTotals(0))) {
     // The tracker died before the header was whole, so nothing was ever acknowledged.
     await log.truncate(0);
     await index.truncate(0);
-    return { totals: emptyTotals(FILE_HEADER_BYTES), entries: 0, torn: size };
+    return { totals: emptyTotals(FILE_HEADER_BYTES), entries: 0, torn: size, damaged: [] };
   }
-  const header = Buffer.alloc(FILE_HEADER_BYTES);
-  await log.read(header, 0, FILE_HEADER_BYTES, 0);
-  if (!isFileHeader(header)) {
-    throw new BelayError("STORE", `Cannot read the log "${path}": it does not begin as a log of version 1 does`);
-  }
-  const start = await trustedEntry(log, index, size);
-  const totals = start.totals;
-  let entries = start.entries;
+  const start =
+    whose === "own"
+      ? await trustedEntry(log, index, owner, size)
+      : { totals: emptyTotals(FILE_HEADER_BYTES), entries: 0 };
+  const { totals } = start;
+  const damaged: Damage[] = whose === "own" ? [] : [{ from: 0, to: FILE_HEADER_BYTES }];
+  let { entries } = start;
   let indexed = totals.position;
-  for await (const record of readRecords(log, totals.position, size)) {
+  const put = async (): Promise<void> => {
+    // A missing entry only makes reading slower: a full disk must not keep anybody from reading.
+    const entry = encodeEntry(owner, totals);
+    const written = await index.write(entry, 0, ENTRY_BYTES, entries * ENTRY_BYTES).catch(() => undefined);
+    if (written?.bytesWritten === ENTRY_BYTES) entries++;
+  };
+  const before = totals.sequence;
+  for await (const record of readRecords(log, owner, totals.position, size)) {
     if (record.sequence <= totals.sequence) break;
     if (record.position - indexed >= INDEX_INTERVAL_BYTES) {
-      // A missing entry only makes reading slower: a full disk must not keep anybody from reading.
-      const written = await index
-        .write(encodeEntry(totals), 0, ENTRY_BYTES, entries * ENTRY_BYTES)
-        .catch(() => undefined);
-      if (written?.bytesWritten === ENTRY_BYTES) entries++;
+      await put();
       indexed = record.position;
     }
-    for (const chunk of record.chunks) addChunk(totals, chunk, chunk.position);
+    const holes = record.chunks.reduce((sum, chunk) => sum + addChunk(totals, chunk, chunk.position), 0);
+    if (record.skipped > 0 || holes > 0) damaged.push({ from: totals.position, to: record.position });
     totals.sequence = record.sequence;
     totals.position = record.end;
   }
-  const torn = size - totals.position;
-  if (torn > 0) {
-    // A process that dies leaves half a write at the end and nothing after it. What has records after it was damaged
-    // otherwise, by a power cut or the disk: some of that may have been acknowledged, and can be looked at later.
-    const after = await nextRecord(log, totals.position + 1, size, totals.sequence);
-    if (after !== undefined) await copyFile(path, `${path}.damaged`);
-    await log.truncate(totals.position);
+  if (whose === "damaged" && totals.sequence === before) {
+    throw new BelayError("STORE", `Cannot read the log "${path}": nothing in it is a log of version 1 or 2`);
   }
+  const end = totals.position;
+  const lost = isMissing(stored, totals);
+  const torn = lost ? 0 : Math.max(0, size - end);
+  if (lost) {
+    for (const { stream, bytes } of stored ?? []) {
+      const sums = sumsOf(totals, stream);
+      if (sums !== undefined) addHole(sums, Number(bytes));
+    }
+    totals.position = Math.max(size, end);
+    damaged.push({ from: end, to: totals.position });
+  } else if (stored === undefined && vouched !== undefined && vouched.sequence > totals.sequence) {
+    // What was acknowledged is gone. The agent says where it can go on; what cannot be had from it becomes a gap.
+    damaged.push({ from: end, to: Math.max(size, end) });
+    if (torn > 0) await copyFile(path, `${path}.damaged`);
+  }
+  if (torn > 0) await log.truncate(end);
+  // Its records say whose log it is. One that is not written any more is left as it is, for those who look into it.
+  if (whose === "damaged" && stored === undefined) await log.write(encodeFileHeader(owner), 0, null, 0);
+  if (damaged.length > 0) await put();
   await index.truncate(entries * ENTRY_BYTES);
-  return { totals, entries, torn };
+  return { totals, entries, torn, damaged };
+}
+
+async function readHeader(log: FileHandle): Promise<Buffer> {
+  const header = Buffer.alloc(FILE_HEADER_BYTES);
+  const { bytesRead } = await log.read(header, 0, FILE_HEADER_BYTES, 0);
+  return header.subarray(0, bytesRead);
+}
+
+/** Whether the totals lack bytes that were stored. */
+function isMissing(stored: readonly StreamTotals[] | undefined, totals: LogTotals): boolean {
+  return stored?.some(({ stream, bytes }) => bytes > BigInt(sumsOf(totals, stream)?.bytes ?? 0)) ?? false;
+}
+
+/** The last entry that is whole: what it speaks of was written once, whatever the log holds now. */
+export async function lastVouched(index: FileHandle, owner: LogOwner): Promise<LogTotals | undefined> {
+  for (let entries = Math.floor((await index.stat()).size / ENTRY_BYTES); entries > 0; entries--) {
+    const totals = await readEntry(index, owner, entries - 1);
+    if (totals !== undefined) return totals;
+  }
+  return undefined;
 }
 
 /** The last entry at which a whole record begins or the log ends. */
 async function trustedEntry(
   log: FileHandle,
   index: FileHandle,
+  owner: LogOwner,
   size: number,
 ): Promise<{ totals: LogTotals; entries: number }> {
   const count = Math.floor((await index.stat()).size / ENTRY_BYTES);
   for (let entries = count; entries > 0; entries--) {
-    const totals = await readEntry(index, entries - 1);
+    const totals = await readEntry(index, owner, entries - 1);
     if (totals === undefined || totals.position > size) continue;
-    if (totals.position === size || (await hasRecordAt(log, totals, size))) return { totals, entries };
+    if (totals.position === size || (await hasRecordAt(log, owner, totals, size))) return { totals, entries };
   }
   return { totals: emptyTotals(FILE_HEADER_BYTES), entries: 0 };
 }
 
-async function hasRecordAt(log: FileHandle, totals: LogTotals, size: number): Promise<boolean> {
-  for await (const record of readRecords(log, totals.position, size)) return record.sequence > totals.sequence;
+async function hasRecordAt(log: FileHandle, owner: LogOwner, totals: LogTotals, size: number): Promise<boolean> {
+  for await (const record of readRecords(log, owner, totals.position, size)) {
+    return record.skipped === 0 && record.sequence > totals.sequence;
+  }
   return false;
 }

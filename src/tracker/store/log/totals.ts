@@ -52,10 +52,16 @@ export function sumsOf(totals: LogTotals, stream: LogStream): StreamSums | undef
   return totals.streams[stream - 1];
 }
 
-/** Takes a chunk into the totals. */
-export function addChunk(totals: LogTotals, chunk: StoredChunk, position: number): void {
+/**
+ * Takes a chunk into the totals. A hole before it, which only damage leaves in a log, counts as dropped.
+ *
+ * @param position where its header or its data begins
+ * @returns bytes of the hole
+ */
+export function addChunk(totals: LogTotals, chunk: StoredChunk, position: number): number {
   const sums = sumsOf(totals, chunk.stream);
-  if (sums === undefined) return;
+  if (sums === undefined) return 0;
+  const hole = addHole(sums, chunk.offset);
   if (chunk.readUnixNano > totals.maxTime) totals.maxTime = chunk.readUnixNano;
   if (chunk.gap !== undefined) {
     sums.bytes += chunk.gap.bytes;
@@ -67,6 +73,15 @@ export function addChunk(totals: LogTotals, chunk: StoredChunk, position: number
     sums.lastPosition = position;
     sums.endsWithNewline = chunk.data.at(-1) === 0x0a;
   }
+  return hole;
+}
+
+/** Takes it into the sums that the bytes up to an offset are missing. @returns how many these are */
+export function addHole(sums: StreamSums, offset: number): number {
+  const missing = Math.max(0, offset - sums.bytes);
+  sums.bytes += missing;
+  sums.dropped += missing;
+  return missing;
 }
 
 /** As the contract has them; streams without a byte are left out. */

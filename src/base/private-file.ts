@@ -1,0 +1,20 @@
+import { chmodSync, closeSync, constants, openSync } from "node:fs";
+import { errnoOf } from "./errors.ts";
+
+/** Only the user may read and write it, whatever the umask and the directory allow. */
+const FILE_MODE = 0o600;
+
+/**
+ * Makes a file that others cannot read, or takes their rights away from one that is there. For files that a library
+ * opens, such as SQLite, which would make them for everyone.
+ *
+ * A file that is there is not opened: to close it again would drop the locks that this process holds on it (fcntl(2)).
+ */
+export function makePrivate(path: string): void {
+  try {
+    closeSync(openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, FILE_MODE));
+  } catch (error) {
+    if (errnoOf(error) !== "EEXIST") throw error;
+  }
+  chmodSync(path, FILE_MODE);
+}

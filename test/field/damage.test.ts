@@ -1,0 +1,352 @@
+import { copyFile, readFile, rm, stat, symlink, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it, test } from "vitest";
+import { LogCompleteness, LogStream } from "../../src/gen/belay/v1/job_pb.ts";
+import { GapReason } from "../../src/gen/belay/v1/tracker_service_pb.ts";
+import { checkDirectory } from "../../src/tracker/store/check/check.ts";
+import { belayEnds } from "../helpers/cli.ts";
+import { ScriptedAgent } from "../helpers/scripted-agent.ts";
+import type { TestTracker } from "../helpers/tracker.ts";
+import { someSpec, testDirectory, testTracker } from "../helpers/tracker.ts";
+
+const LINES = 10;
+const LINE_BYTES = 100;
+const RECORD_BYTES = 32 + 40 + LINE_BYTES;
+/** Connect's code. */
+const DATA_LOSS = { code: 15 };
+const STORE = (message: RegExp) => ({ code: "STORE", message: expect.stringMatching(message) as unknown });
+
+const line = (number: number): string => `${String(number).repeat(LINE_BYTES - 1)}\n`;
+/** Where the record of a line begins, lines from 0. */
+const recordOf = (number: number): number => 16 + number * RECORD_BYTES;
+
+/** A tracker with one job that has ended, whose log has ten lines, each a record of its own. */
+async function trackerWithLog(jobId = "j"): Promise<TestTracker & { log: string }> {
+  const tested = await testTracker();
+  await runJob(tested, jobId);
+  return { ...tested, log: join(tested.dataDirectory, "logs", "1", "1.log") };
+}
+
+async function runJob({ address }: { address: string }, jobId: string): Promise<void> {
+  const agent = new ScriptedAgent(address, jobId);
+  await agent.hello({ spec: someSpec });
+  for (let i = 0; i < LINES; i++) agent.print(line(i));
+  await agent.acked(0n, BigInt(LINES));
+  agent.result();
+  await agent.next("receipt");
+  agent.end();
+  await agent.ended;
+}
+
+type Edit = (bytes: Buffer) => Buffer;
+
+function flip(position: number): Edit {
+  return (bytes) => {
+    bytes.writeUInt8(bytes.readUInt8(position) ^ 0x10, position);
+    return bytes;
+  };
+}
+
+async function edit(path: string, change: Edit): Promise<void> {
+  await writeFile(path, change(await readFile(path)));
+}
+
+const REASONS: Partial<Record<GapReason, string>> = {
+  [GapReason.UNSPECIFIED]: "UNSPECIFIED",
+  [GapReason.LOG_DAMAGED]: "LOG_DAMAGED",
+};
+
+/** What a reader gets: lines by their digit, and gaps by their bytes. */
+async function readings(
+  jobs: TestTracker["jobs"],
+  request: Parameters<TestTracker["jobs"]["readLogs"]>[0],
+): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { chunks } of jobs.readLogs(request)) {
+    for (const { content } of chunks) {
+      if (content.case === "data") found.push(Buffer.from(content.value).toString("latin1").charAt(0));
+      if (content.case === "gap") found.push(`${REASONS[content.value.reason]} ${content.value.bytes}`);
+    }
+  }
+  return found;
+}
+
+const gap = (lines: number): string => `LOG_DAMAGED ${lines * LINE_BYTES}`;
+
+describe("A log that was damaged after its job's end", () => {
+  it.each<[string, (log: string) => Promise<void>, string[]]>([
+    ["a flipped bit in the data of a line", (log) => edit(log, flip(recordOf(4) + 90)), lines("0123", gap(1), "56789")],
+    ["a flipped bit in a record's header", (log) => edit(log, flip(recordOf(4) + 5)), lines("0123", gap(1), "56789")],
+    ["a flipped bit in a chunk's header", (log) => edit(log, flip(recordOf(4) + 40)), lines("0123", gap(1), "56789")],
+    ["a flipped bit in the first record", (log) => edit(log, flip(recordOf(0))), lines(gap(1), "123456789")],
+    ["a flipped bit in the last record", (log) => edit(log, flip(recordOf(9) + 100)), lines("012345678", gap(1))],
+    ["a flipped bit in the header", (log) => edit(log, flip(6)), lines("0123456789")],
+    [
+      "two places",
+      (log) => edit(log, (bytes) => flip(recordOf(2) + 50)(flip(recordOf(7) + 50)(bytes))),
+      lines("01", gap(1), "3456", gap(1), "89"),
+    ],
+    [
+      "zeros in the middle",
+      (log) => edit(log, (bytes) => bytes.fill(0, recordOf(3) + 10, recordOf(6))),
+      lines("012", gap(3), "6789"),
+    ],
+    [
+      "zeros at the beginning",
+      (log) => edit(log, (bytes) => bytes.fill(0, 0, recordOf(1))),
+      lines(gap(1), "123456789"),
+    ],
+    [
+      "an end that is gone, in the middle of a record",
+      (log) => truncate(log, recordOf(8) + 7),
+      lines("01234567", gap(2)),
+    ],
+    ["an end that is gone, between two records", (log) => truncate(log, recordOf(8)), lines("01234567", gap(2))],
+    [
+      "a piece that was cut out",
+      (log) => edit(log, (bytes) => Buffer.concat([bytes.subarray(0, recordOf(5)), bytes.subarray(recordOf(6))])),
+      lines("01234", gap(1), "6789"),
+    ],
+    ["garbage behind its end", (log) => writeFile(log, "BREC and more", { flag: "a" }), lines("0123456789")],
+    [
+      "a flipped bit, and no index",
+      async (log) => {
+        await edit(log, flip(recordOf(9) + 100));
+        await rm(`${log}.index`);
+      },
+      lines("012345678", gap(1)),
+    ],
+    [
+      "a flipped bit, and a damaged index",
+      async (log) => {
+        await edit(log, flip(recordOf(4) + 100));
+        await edit(`${log}.index`, (bytes) => bytes.fill(0x55));
+      },
+      lines("0123", gap(1), "56789"),
+    ],
+    ["an index that is gone", (log) => rm(`${log}.index`), lines("0123456789")],
+    ["an index of another log", (log) => edit(`${log}.index`, flip(172)), lines("0123456789")],
+  ])(
+    "%s: what is intact is read, and a repair makes the log incomplete and the check clean",
+    async (_, harm, expected) => {
+      const { jobs, tracker, dataDirectory, log } = await trackerWithLog();
+      await harm(log);
+      const isWhole = !expected.join().includes("DAMAGED");
+      expect(await readings(jobs, { jobId: "j", follow: true })).toEqual(expected);
+      expect(await readings(jobs, { jobId: "j", streams: [LogStream.STDOUT] })).toEqual(expected);
+      // The last line that can be read.
+      const lastLines = await readings(jobs, { jobId: "j", start: { case: "tailLines", value: 1n } });
+      expect(lastLines.filter((found) => found.length === 1)).toEqual(
+        expected.filter((found) => found.length === 1).slice(-1),
+      );
+      const middle = await readings(jobs, { jobId: "j", start: { case: "fromLine", value: 3n } });
+      expect(middle.at(-1)).toBe(expected.at(-1));
+      const attempt = (await jobs.getJob({ jobId: "j" })).job?.attempts[0];
+      expect(attempt).toMatchObject(
+        isWhole
+          ? { logCompleteness: LogCompleteness.COMPLETE }
+          : { logCompleteness: LogCompleteness.INCOMPLETE, logMessage: "the stored log is damaged" },
+      );
+      await tracker.close();
+      const { findings } = await checkDirectory(dataDirectory, true);
+      if (!isWhole) expect(findings).toMatchObject([{ severity: "problem", where: "j, attempt 1" }]);
+      expect((await checkDirectory(dataDirectory)).findings).toEqual([]);
+      const again = await testTracker({ dataDirectory });
+      expect(await readings(again.jobs, { jobId: "j" })).toEqual(expected);
+      if (isWhole) return;
+      const { job } = await again.jobs.getJob({ jobId: "j" });
+      expect(job?.attempts[0]).toMatchObject({
+        logCompleteness: LogCompleteness.INCOMPLETE,
+        logMessage: expect.stringMatching(
+          /^the stored log was damaged and repaired: stdout: \d00 of 1000 bytes/,
+        ) as unknown,
+      });
+    },
+  );
+
+  it.each<[string, (log: string) => Promise<void>]>([
+    ["was removed", (log) => rm(log)],
+    ["was removed with its directory", (log) => rm(join(log, ".."), { recursive: true })],
+    ["is empty", (log) => truncate(log, 0)],
+    ["ends in its header", (log) => truncate(log, 9)],
+    ["is all zeros", (log) => edit(log, (bytes) => bytes.fill(0))],
+    ["is something else", (log) => writeFile(log, "this is something else altogether")],
+    [
+      "is a symbolic link to nothing",
+      async (log) => {
+        await rm(log);
+        await symlink("/nowhere", log);
+      },
+    ],
+    ["is the log of another job", (log) => copyFile(join(log, "..", "..", "2", "1.log"), log)],
+  ])("as a whole, since it %s: an error, and never the log of another", async (_, harm) => {
+    const tested = await trackerWithLog();
+    const { jobs, tracker, dataDirectory, log } = tested;
+    await runJob(tested, "other");
+    await harm(log);
+    await expect(readings(jobs, { jobId: "j" })).rejects.toMatchObject(DATA_LOSS);
+    await expect(readings(jobs, { jobId: "j", follow: true })).rejects.toMatchObject(DATA_LOSS);
+    expect((await jobs.getJob({ jobId: "j" })).job?.attempts[0]?.logCompleteness).toBe(LogCompleteness.INCOMPLETE);
+    expect(await readings(jobs, { jobId: "other" })).toEqual(lines("0123456789"));
+    await tracker.close();
+    expect((await checkDirectory(dataDirectory, true)).findings).toMatchObject([{ where: "j, attempt 1" }]);
+    expect((await checkDirectory(dataDirectory)).findings).toEqual([]);
+    const again = await testTracker({ dataDirectory });
+    expect(await readings(again.jobs, { jobId: "j" })).toEqual([gap(LINES)]);
+  });
+
+  test("is told by the commands, counted, and noted once in the tracker's own log", async () => {
+    const { jobs, address, log } = await trackerWithLog();
+    await edit(log, flip(recordOf(4) + 90));
+    for (let i = 0; i < 2; i++) await readings(jobs, { jobId: "j" });
+    const [damaged, tail, show] = await Promise.all([
+      belayEnds(["logs", "--tracker", address, "j"]),
+      belayEnds(["logs", "--tracker", address, "--tail", "1", "j"]),
+      belayEnds(["show", "--tracker", address, "j"]),
+    ]);
+    const notice = "belay: 100 B of stdout are missing here: the tracker's log is damaged\n";
+    const before = [0, 1, 2, 3].map(line).join("");
+    expect(damaged).toMatchObject({ code: 0, stdout: `${before}${notice}${[5, 6, 7, 8, 9].map(line).join("")}` });
+    expect(tail).toMatchObject({ code: 0, stdout: line(9) });
+    expect(show.stdout).toMatch(/the stored log is damaged/);
+    expect(show.stdout).not.toMatch(/\bcomplete\b/);
+    const metrics = await (await fetch(`${address}/metrics`)).text();
+    expect(metrics).toMatch(/^belay_log_damage_total 1$/m);
+    await rm(log);
+    const removed = await belayEnds(["logs", "-f", "--tracker", address, "j"]);
+    expect(removed).toMatchObject({ code: 125, stdout: "" });
+    expect(removed.stderr).toMatch(/^belay: Cannot read the log ".*1\.log": it is missing; .*check --repair.*\n$/);
+  });
+});
+
+describe("A log that is damaged while its job runs and the tracker is down", () => {
+  it.each<[string, (log: string) => Promise<void>, string[]]>([
+    ["in the middle", (log) => edit(log, flip(recordOf(4) + 90)), lines("0123", gap(1), "56789")],
+    ["in its header", (log) => edit(log, flip(6)), lines("0123456789")],
+    ["by zeros", (log) => edit(log, (bytes) => bytes.fill(0)), lines("UNSPECIFIED 1000")],
+    ["by its removal", (log) => rm(log), lines("UNSPECIFIED 1000")],
+    [
+      "by the log of another job",
+      (log) => copyFile(join(log, "..", "..", "2", "1.log"), log),
+      lines("UNSPECIFIED 1000"),
+    ],
+  ])("%s goes on with a gap", async (_, harm, expected) => {
+    const first = await testTracker();
+    const { dataDirectory } = first;
+    const agent = new ScriptedAgent(first.address, "j");
+    await agent.hello({ spec: someSpec });
+    for (let i = 0; i < LINES; i++) agent.print(line(i));
+    await agent.acked(0n, BigInt(LINES));
+    await runJob(first, "other");
+    await first.tracker.close();
+    await harm(join(dataDirectory, "logs", "1", "1.log"));
+    const { address, jobs } = await testTracker({ dataDirectory });
+    const back = new ScriptedAgent(address, "j", { sessionId: agent.sessionId }).follow(agent);
+    await back.hello({ attempt: 1, lowestLogSequence: BigInt(LINES + 1) });
+    back.print("last\n");
+    back.result();
+    await back.next("receipt");
+    expect(await readings(jobs, { jobId: "j" })).toEqual([...expected, "l"]);
+    expect(await readings(jobs, { jobId: "other" })).toEqual(lines("0123456789"));
+  });
+});
+
+describe("A data directory that is not what it was", () => {
+  const part = (name: string) => (data: string) => rm(join(data, name), { recursive: true });
+
+  it.each<[string, (data: string) => Promise<void>, RegExp]>([
+    ["without its database", part("belay.db"), /belay\.db is missing, but there are logs of 1 jobs: restore it/],
+    ["with an empty database", (data) => truncate(join(data, "belay.db"), 0), /belay\.db is empty/],
+    ["with half of a database", async (data) => truncate(join(data, "belay.db"), 8192), /is damaged \(.*malformed.*\)/],
+    [
+      "with a database of zeros",
+      (data) => edit(join(data, "belay.db"), (bytes) => bytes.fill(0)),
+      /is damaged \(.*not a database/,
+    ],
+    [
+      "with something else as its database",
+      (data) => writeFile(join(data, "belay.db"), "x".repeat(5000)),
+      /is damaged/,
+    ],
+    [
+      "with the database of another tracker",
+      async (data) => {
+        const other = await trackerWithLog("foreign");
+        await other.tracker.close();
+        await copyFile(join(other.dataDirectory, "belay.db"), join(data, "belay.db"));
+      },
+      /belay\.db belongs to other logs/,
+    ],
+    ["without its logs", part("logs"), /the logs of 1 jobs are missing: restore or mount the directory "logs"/],
+  ])("%s is refused with one sentence, until a repair; nothing is deleted", async (_, harm, message) => {
+    const { tracker, dataDirectory, log } = await trackerWithLog();
+    await tracker.close();
+    const kept = await readFile(log);
+    await harm(dataDirectory);
+    const refused = testTracker({ dataDirectory });
+    await expect(refused).rejects.toMatchObject(STORE(message));
+    await expect(refused).rejects.toMatchObject(STORE(/--data|check --repair/));
+    const { findings } = await checkDirectory(dataDirectory, true);
+    expect(findings).toMatchObject([{ severity: "problem", repaired: expect.any(String) as unknown }]);
+    const aside = /moved to "(.*)"/.exec(findings[0]?.repaired ?? "")?.[1];
+    if (aside !== undefined) expect(await readFile(join(aside, "logs", "1", "1.log"))).toEqual(kept);
+    const again = await testTracker({ dataDirectory });
+    await runJob(again, "new");
+    expect(await readings(again.jobs, { jobId: "new" })).toEqual(lines("0123456789"));
+  });
+
+  it.each<[string, (path: string) => Promise<void>, RegExp]>([
+    ["a file", (path) => writeFile(path, "x"), /it is not a directory/],
+    [
+      "a symbolic link to nothing",
+      (path) => symlink("/nowhere/data", path),
+      /it is a symbolic link to "\/nowhere\/data", which/,
+    ],
+  ])("since %s is in its place is refused", async (_, put, message) => {
+    const path = join(await testDirectory(), "data");
+    await put(path);
+    await expect(testTracker({ dataDirectory: path })).rejects.toMatchObject(STORE(message));
+  });
+
+  it.each<[string, (data: string, backup: string) => Promise<void>]>([
+    ["was set back to an older copy", (data, backup) => copyFile(backup, join(data, "belay.db"))],
+    ["lost its newest job by hand", (data) => deleteNewest(data)],
+  ])("whose database %s: a new job never goes on in the log of one that is unknown now", async (_, harm) => {
+    const first = await trackerWithLog("old");
+    const { dataDirectory } = first;
+    await first.tracker.close();
+    const backup = join(await testDirectory(), "belay.db");
+    await copyFile(join(dataDirectory, "belay.db"), backup);
+    const second = await testTracker({ dataDirectory });
+    await runJob(second, "unknown");
+    await second.tracker.close();
+    await harm(dataDirectory, backup);
+    const third = await testTracker({ dataDirectory });
+    await runJob(third, "new");
+    expect(await readings(third.jobs, { jobId: "new" })).toEqual(lines("0123456789"));
+    expect(await readings(third.jobs, { jobId: "old" })).toEqual(lines("0123456789"));
+    await third.tracker.close();
+    const unknown = join(dataDirectory, "logs", "2");
+    expect((await stat(unknown)).isDirectory()).toBe(true);
+    expect((await checkDirectory(dataDirectory)).findings).toMatchObject([{ severity: "note", where: unknown }]);
+  });
+
+  test("without what SQLite makes again, and without its lock, is as good as before", async () => {
+    const { tracker, dataDirectory } = await trackerWithLog();
+    await tracker.close();
+    for (const name of ["belay.db-shm", "lock"]) await rm(join(dataDirectory, name), { force: true });
+    const { jobs } = await testTracker({ dataDirectory });
+    expect(await readings(jobs, { jobId: "j" })).toEqual(lines("0123456789"));
+  });
+});
+
+async function deleteNewest(data: string): Promise<void> {
+  const { DatabaseSync } = await import("node:sqlite");
+  using database = new DatabaseSync(join(data, "belay.db"));
+  database.exec("PRAGMA foreign_keys = ON; DELETE FROM jobs WHERE key = (SELECT max(key) FROM jobs)");
+}
+
+/** Digits stand for the lines, one each. */
+function lines(...parts: string[]): string[] {
+  return parts.flatMap((part) => (/^\d+$/.test(part) ? part.split("") : [part]));
+}
