@@ -1,3 +1,4 @@
+import fs from "node:fs";
 import { describe, expect, it } from "vitest";
 import { Driven, MODES, vice } from "./driver.ts";
 import { eventually } from "./facts.ts";
@@ -25,6 +26,27 @@ describe.for(MODES)("When the agent dies $name", ({ skip, ...mode }) => {
     agent.child.kill("SIGKILL");
     await nothingLeft(agent);
   });
+
+  it.for([
+    ["", false],
+    [", its watcher having been replaced", true],
+  ] as const)(
+    "of kill -9, nothing is left of a daemon that it knew before it cleared its environment%s",
+    async (given) => {
+      const [, replaced] = given;
+      await using agent = new Driven(mode, (mark, note) => [vice("clears-environment-later.sh"), mark, note]);
+      await agent.printed("ready");
+      // To pause a job, the agent looks for all of its processes.
+      agent.tell({ pause: true });
+      await agent.until("pause", () => agent.lines.some((line) => line["paused"] === true));
+      agent.tell({ resume: true });
+      if (replaced) await replaceWatcher(agent);
+      fs.writeFileSync(agent.note, "");
+      await agent.printed("cleared");
+      agent.child.kill("SIGKILL");
+      await nothingLeft(agent);
+    },
+  );
 
   it("of kill -9 while it is stopped, nothing is left", async () => {
     await using agent = new Driven(mode, () => [vice("setsid-child.sh")]);
@@ -73,14 +95,18 @@ describe.for(MODES)("When the agent dies $name", ({ skip, ...mode }) => {
   it("a watcher that was killed has been replaced", async () => {
     await using agent = new Driven(mode, () => [vice("setsid-child.sh")]);
     await agent.printed("ready");
-    const find = (): string | undefined => agent.processes().find((line) => line.includes("belay-watcher"));
-    const first = find() ?? "";
-    process.kill(Number.parseInt(first, 10), "SIGKILL");
-    await eventually("another watcher", () => find() !== undefined && find() !== first);
+    await replaceWatcher(agent);
     agent.child.kill("SIGKILL");
     await nothingLeft(agent);
   });
 });
+
+async function replaceWatcher(agent: Driven): Promise<void> {
+  const find = (): string | undefined => agent.processes().find((line) => line.includes("belay-watcher"));
+  const first = find() ?? "";
+  process.kill(Number.parseInt(first, 10), "SIGKILL");
+  await eventually("another watcher", () => find() !== undefined && find() !== first);
+}
 
 async function nothingLeft(agent: Driven): Promise<void> {
   await agent.until("processes gone", () => agent.processes().filter(isJobs).length === 0, LIMIT_MS);

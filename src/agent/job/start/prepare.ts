@@ -60,6 +60,7 @@ export function prepareJob(options: PrepareOptions): PreparedJob {
     logger: options.logger,
   });
   found.tree.expectStart?.(() => watcher.pid);
+  found.tree.onStrays?.((strays) => watcher.setStrays(strays));
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     await pipes.close();

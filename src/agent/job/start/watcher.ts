@@ -6,19 +6,23 @@ import { PIPE_MODE } from "./pipes.ts";
 /**
  * What the watcher runs, in plain POSIX sh (dash, bash, busybox). It sleeps in `read` until its pipe tells it something
  * or closes. A close without "end" before it means that the agent is dead, whatever killed it; then the job's processes
- * are killed until none is found, and its cgroup and temporary files are removed.
+ * are killed until none is found, and its cgroup and temporary files are removed. They are found by process group, by the
+ * cookie in their environment, and, for those that have left the one and overwritten the other, by pid and start time
+ * (field 22 of /proc/PID/stat; the text behind the name begins with field 3).
  *
  * $1 cookie  $2 the job's cgroup or nothing  $3 directory of temporary files  $4 the job's v1 memory cgroup or nothing
  * $5... pipes to be made before anything else
  */
 const SCRIPT = `
 trap '' HUP INT QUIT TERM TSTP TTIN TTOU USR1 USR2 PIPE
-cookie=$1 cg=$2 dir=$3 memory=$4 groups=
+cookie=$1 cg=$2 dir=$3 memory=$4 groups= strays=
 shift 4
 [ $# -gt 0 ] && mkfifo -m ${PIPE_MODE} "$@"
 while read -r verb word; do
   case $verb in
     groups) groups=$word ;;
+    strays) strays=$word ;;
+    add) strays="$strays $word" ;;
     end) exit 0 ;;
   esac
 done
@@ -28,6 +32,15 @@ while [ "$round" -lt 400 ]; do
   [ -n "$cg" ] && [ -e "$cg/cgroup.kill" ] && echo 1 > "$cg/cgroup.kill"
   IFS=,
   for group in $groups; do kill -KILL "-$group"; done
+  IFS=' '
+  for stray in $strays; do
+    pid=\${stray%:*}
+    read -r stat < "/proc/$pid/stat" || continue
+    set -- \${stat##*) }
+    [ "\${20}" = "\${stray#*:}" ] && [ "$1" != Z ] || continue
+    [ "$3" = "$pid" ] && kill -KILL "-$pid"
+    kill -KILL "$pid" && left=1
+  done
   IFS='
 '
   for file in $(grep -lszF -e "$cookie" /proc/[0-9]*/environ || grep -lsF -e "$cookie" /proc/[0-9]*/environ); do
@@ -45,6 +58,9 @@ while [ "$round" -lt 400 ]; do
 done
 rm -rf "$dir"
 `;
+
+/** So many more strays than there are may have been named before all are named again. */
+const MOST_GONE = 256;
 
 /** How often a watcher that was killed is replaced. */
 const MOST_RESTARTS = 10;
@@ -72,6 +88,9 @@ export interface WatcherOptions {
 export class Watcher {
   private child: ChildProcess;
   private groups: readonly number[] = [];
+  private strays: readonly string[] = [];
+  /** Strays that this watcher has been told, those that have ended included. */
+  private told = new Set<string>();
   private restarts = 0;
   private closed = false;
   private readonly options: WatcherOptions;
@@ -89,6 +108,24 @@ export class Watcher {
   setGroups(groups: readonly number[]): void {
     this.groups = groups;
     this.child.stdin?.write(`groups ${groups.join(",")}\n`);
+  }
+
+  /**
+   * Tells which processes are the job's though they are in none of its groups. Costs nothing while they stay the same:
+   * only new ones are named, and those that have ended are not taken back, for no other process has their start time.
+   */
+  setStrays(strays: readonly { readonly pid: number; readonly startTime: number }[]): void {
+    this.strays = strays.map(({ pid, startTime }) => `${pid}:${startTime}`);
+    const fresh = this.strays.filter((stray) => !this.told.has(stray));
+    if (fresh.length === 0) return;
+    for (const stray of fresh) this.told.add(stray);
+    if (this.told.size > this.strays.length + MOST_GONE) this.nameAllStrays();
+    else this.child.stdin?.write(`add ${fresh.join(" ")}\n`);
+  }
+
+  private nameAllStrays(): void {
+    this.told = new Set(this.strays);
+    this.child.stdin?.write(`strays ${this.strays.join(" ")}\n`);
   }
 
   /** Lets it go without doing anything. Resolves when it is gone. */
@@ -131,5 +168,6 @@ export class Watcher {
     this.options.logger.warn("The job's watcher ended; starting another one");
     this.child = this.spawn([]);
     this.setGroups(this.groups);
+    this.nameAllStrays();
   }
 }

@@ -34,6 +34,11 @@ export class GroupTree implements ProcessTree {
   private readonly strangers = new Map<number, number>();
   /** Process groups and sessions made by members. A number in use as such is not given to a new process. */
   private readonly groups = new Set<number>();
+  /** The groups of `adopt`, those that have ended included. */
+  private readonly adopted = new Set<number>();
+  /** Members outside these groups, by pid with their start time, when that was last told. */
+  private strays = new Map<number, number>();
+  private tellStrays: (strays: readonly ProcessEntry[]) => void = () => undefined;
   private frozen = false;
   private readonly cpu = new CpuAccounts();
   private readonly io = new IoAccounts();
@@ -45,6 +50,10 @@ export class GroupTree implements ProcessTree {
     this.cookie = cookie;
   }
 
+  onStrays(tell: (strays: readonly ProcessEntry[]) => void): void {
+    this.tellStrays = tell;
+  }
+
   start<T>(spawn: () => T): T {
     return spawn();
   }
@@ -53,12 +62,14 @@ export class GroupTree implements ProcessTree {
     // What our other children have used is not the job's.
     takeReaped();
     this.groups.add(pid);
+    this.adopted.add(pid);
     const entry = readProcess(pid);
     if (entry !== undefined) this.known.set(pid, entry);
   }
 
   claim(entries: readonly ProcessEntry[]): void {
     for (const entry of entries) this.known.set(entry.pid, entry);
+    this.noteStrays(this.known);
   }
 
   members(): ProcessEntry[] {
@@ -213,7 +224,15 @@ export class GroupTree implements ProcessTree {
     this.forgetGroups(found);
     this.cpuSeconds = this.cpu.update(found.values());
     this.known = found;
+    this.noteStrays(found);
     return found;
+  }
+
+  private noteStrays(members: ReadonlyMap<number, ProcessEntry>): void {
+    const strays = [...members.values()].filter((entry) => isAlive(entry) && !this.adopted.has(entry.group));
+    if (strays.length === this.strays.size && strays.every((one) => this.strays.get(one.pid) === one.startTime)) return;
+    this.strays = new Map(strays.map(({ pid, startTime }) => [pid, startTime]));
+    this.tellStrays(strays);
   }
 
   /** Whether a process shows by itself that it is a member. */
@@ -258,6 +277,10 @@ export class GroupTree implements ProcessTree {
       used.add(entry.group);
       used.add(entry.session);
     }
-    for (const group of this.groups) if (!used.has(group)) this.groups.delete(group);
+    for (const group of this.groups) {
+      if (used.has(group)) continue;
+      this.groups.delete(group);
+      this.adopted.delete(group);
+    }
   }
 }

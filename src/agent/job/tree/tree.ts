@@ -43,6 +43,11 @@ export interface ProcessTree {
    * @param bystander id of a process of ours that is not the job's; it is not harmed
    */
   expectStart?(bystander: () => number): void;
+  /**
+   * Has a function called whenever other members than before are outside the groups of `adopt`: who watches over those
+   * groups alone does not find them. Absent: the tree can be ended without knowing its members.
+   */
+  onStrays?(tell: (strays: readonly ProcessEntry[]) => void): void;
   /** Runs a function that starts a process, such that the process belongs to the tree from its first instruction. */
   start<T>(spawn: () => T): T;
   /** Takes note of a process that `start` has started, the leader of its own process group. */
