@@ -2,12 +2,13 @@ import { crc32 } from "../base/crc32.ts";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
 import { Client, credentials } from "@grpc/grpc-js";
+import { COMMAND_KINDS } from "../contract/commands.ts";
 import { grpcMethod } from "../base/grpc-service.ts";
 import { uuidv7 } from "../base/ids.ts";
 import { messageProblem } from "../base/message-problem.ts";
 import { checkOptions, milliseconds, required, type Rules, text } from "../base/options.ts";
 import { JobSpecSchema } from "../gen/belay/v1/job_pb.ts";
-import { CommandKind, CommandState, EndReason, JobState, LogStream, Outcome } from "../gen/belay/v1/job_pb.ts";
+import { CommandState, EndReason, JobState, LogStream, Outcome } from "../gen/belay/v1/job_pb.ts";
 import type { Command, EventSchema, HelloSchema, Receipt, Welcome } from "../gen/belay/v1/tracker_service_pb.ts";
 import { OpenSessionRequestSchema, TrackerService } from "../gen/belay/v1/tracker_service_pb.ts";
 import type { AgentStream } from "./inbox.ts";
@@ -90,7 +91,7 @@ export class ScriptedAgent {
       agent: { version: "scripted", hostname: "test", pid: process.pid },
       ...(options.spec === undefined ? {} : { spec: options.spec }),
       state: JobState.PENDING,
-      supportedCommands: Object.values(CommandKind).filter((kind) => kind !== CommandKind.UNSPECIFIED),
+      supportedCommands: Object.values(COMMAND_KINDS),
     };
     stream.write(create(OpenSessionRequestSchema, { payload: { case: "hello", value: hello } }));
     try {

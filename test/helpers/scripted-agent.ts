@@ -4,10 +4,10 @@ import type { ChannelCredentials, ClientDuplexStream } from "@grpc/grpc-js";
 import { Client, Metadata, credentials } from "@grpc/grpc-js";
 import { crc32 } from "node:zlib";
 import { grpcMethod } from "../../src/base/grpc-service.ts";
+import { COMMAND_KINDS } from "../../src/contract/commands.ts";
 import { uuidv7 } from "../../src/base/ids.ts";
 import type { StreamTotals } from "../../src/gen/belay/v1/job_pb.ts";
 import {
-  CommandKind,
   EndReason,
   JobResultSchema,
   JobState,
@@ -41,14 +41,6 @@ export interface StreamEnd {
   readonly code: number;
   readonly details: string;
 }
-
-const ALL_COMMANDS = [
-  CommandKind.CANCEL,
-  CommandKind.STATUS,
-  CommandKind.SIGNAL,
-  CommandKind.PAUSE,
-  CommandKind.RESUME,
-];
 
 /** An agent that does what a test says, and nothing else: one gRPC stream with grpc-js. */
 export class ScriptedAgent {
@@ -120,7 +112,7 @@ export class ScriptedAgent {
       sessionId,
       jobId,
       state: JobState.PENDING,
-      supportedCommands: ALL_COMMANDS,
+      supportedCommands: Object.values(COMMAND_KINDS),
       ...fields,
     });
     this.send({ case: "hello", value });

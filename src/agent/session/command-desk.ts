@@ -10,6 +10,7 @@ import {
 import type { Cancel, Command } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { CommandReport } from "../report/report.ts";
 import { counted } from "../../base/count.ts";
+import type { Order } from "../../contract/commands.ts";
 
 /** What commands do to a job. */
 export interface Commandable {
@@ -18,6 +19,40 @@ export interface Commandable {
   signal(name: string): Promise<number>;
   pause(): Promise<void>;
   resume(): Promise<void>;
+}
+
+/** What an order that was carried out answers. */
+interface Done {
+  readonly message: string;
+  readonly status?: StatusReport;
+}
+
+type OrderValue<C extends Order["case"]> = Extract<Order, { case: C }>["value"];
+type Work = {
+  readonly [C in Exclude<Order["case"], "cancel">]: (
+    job: Commandable,
+    order: OrderValue<C>,
+    status: () => Promise<StatusReport>,
+  ) => Promise<Done>;
+};
+
+/** What each order does, a cancel apart, which ends with the job. A new order does not compile without a row. */
+const WORK: Work = {
+  status: async (_job, _order, status) => ({ message: "", status: await status() }),
+  signal: async (job, { name }) => ({
+    message: `Sent ${name} to ${counted(await job.signal(name), "process", "processes")}`,
+  }),
+  pause: async (job) => (await job.pause(), { message: "Paused" }),
+  resume: async (job) => (await job.resume(), { message: "Resumed" }),
+};
+
+function work<C extends keyof Work>(
+  order: { readonly case: C; readonly value: OrderValue<C> },
+  job: Commandable,
+  status: () => Promise<StatusReport>,
+): Promise<Done> {
+  const row: Work[C] = WORK[order.case];
+  return row(job, order.value, status);
 }
 
 /**
@@ -74,32 +109,15 @@ export class CommandDesk {
   }
 
   private carryOut({ commandId, order }: Command, job: Commandable): void {
-    switch (order.case) {
-      case "cancel":
-        if (this.result === undefined) this.cancel(commandId, order.value, job);
-        else {
-          const message = `Had ended already: ${this.result.message}`;
-          this.report({ commandId, state: CommandState.COMPLETED, message });
-        }
-        return;
-      case "status":
-        this.see(commandId, async () => ({ message: "", status: await this.statusReport() }));
-        return;
-      case "signal": {
-        const { name } = order.value;
-        this.see(commandId, async () => ({
-          message: `Sent ${name} to ${counted(await job.signal(name), "process", "processes")}`,
-        }));
-        return;
-      }
-      case "pause":
-        this.see(commandId, async () => (await job.pause(), { message: "Paused" }));
-        return;
-      case "resume":
-        this.see(commandId, async () => (await job.resume(), { message: "Resumed" }));
-        return;
-      case undefined:
-        this.report({ commandId, state: CommandState.REJECTED, message: "This agent does not know this command" });
+    if (order.case === undefined) {
+      this.report({ commandId, state: CommandState.REJECTED, message: "This agent does not know this command" });
+    } else if (order.case !== "cancel") {
+      this.see(commandId, work(order, job, this.statusReport));
+    } else if (this.result === undefined) {
+      this.cancel(commandId, order.value, job);
+    } else {
+      const message = `Had ended already: ${this.result.message}`;
+      this.report({ commandId, state: CommandState.COMPLETED, message });
     }
   }
 
@@ -113,9 +131,9 @@ export class CommandDesk {
     });
   }
 
-  private see(commandId: string, work: () => Promise<{ message: string; status?: StatusReport }>): void {
-    work().then(
-      (done) => this.report({ commandId, state: CommandState.COMPLETED, ...done }),
+  private see(commandId: string, done: Promise<Done>): void {
+    done.then(
+      (answer) => this.report({ commandId, state: CommandState.COMPLETED, ...answer }),
       (error: unknown) => this.report({ commandId, state: CommandState.REJECTED, message: messageOf(error) }),
     );
   }

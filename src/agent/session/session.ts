@@ -4,12 +4,13 @@ import { status } from "@grpc/grpc-js";
 import { formatDuration } from "../../base/durations.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import type { TrackerAddress } from "../../base/tracker-address.ts";
-import { CommandKind, type Heartbeat, HeartbeatSchema } from "../../gen/belay/v1/job_pb.ts";
+import { type Heartbeat, HeartbeatSchema } from "../../gen/belay/v1/job_pb.ts";
 import { type Hello, HelloSchema, type Welcome } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { LANES } from "../report/spool.ts";
 import { dial, type Dialed, MAX_MESSAGE_BYTES } from "./dial.ts";
 import { absenceText, endAfter, endUnadmitted, type SessionEnd } from "./session-end.ts";
 import { StallMeter } from "./stall-meter.ts";
+import { COMMAND_KINDS } from "../../contract/commands.ts";
 import type { SessionHealth, SessionOptions } from "./session-options.ts";
 import type { CloseReason, Drain, SessionState } from "./session-state.ts";
 import { Stream, type StreamEnd } from "./stream.ts";
@@ -17,8 +18,6 @@ import { Route } from "./route.ts";
 
 /** A tracker that has committed everything but sends no Receipt within this time will not send one. Milliseconds. */
 const RECEIPT_PATIENCE = 5000;
-
-const COMMANDS = [CommandKind.CANCEL, CommandKind.STATUS, CommandKind.SIGNAL, CommandKind.PAUSE, CommandKind.RESUME];
 
 /**
  * An agent's line to its tracker: one stream after the other until everything is delivered or the tracker says no.
@@ -214,7 +213,7 @@ export class Session {
       agent: identity.agent,
       // Once admitted the tracker has it.
       ...(identity.spec !== undefined && !this.admittedOnce && { spec: identity.spec }),
-      supportedCommands: COMMANDS,
+      supportedCommands: Object.values(COMMAND_KINDS),
       lowestEventSequence: BigInt(spool.lowestHeld("events")),
       lowestLogSequence: BigInt(spool.lowestHeld("logs")),
       state: handlers.jobState(),

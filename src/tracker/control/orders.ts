@@ -11,8 +11,8 @@ import type {
   SignalJobRequest,
 } from "../../gen/belay/v1/job_service_pb.ts";
 import { CancelSchema, PauseSchema, ResumeSchema, SignalSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
-import type { Order } from "../jobs/commands.ts";
-import { addCommand, deliver, kindOf } from "../jobs/commands.ts";
+import { COMMAND_KINDS, type Order } from "../../contract/commands.ts";
+import { addCommand, deliver } from "../jobs/commands.ts";
 import { cancelPending } from "../jobs/ending.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
 import { durationProblem, signalProblem } from "../jobs/spec.ts";
@@ -111,7 +111,7 @@ async function order(
   const known = facts.id === "" ? undefined : await registry.store.command(live.key, facts.id);
   const there = facts.id === "" ? undefined : (live.commands.get(facts.id) ?? known);
   if (there !== undefined) {
-    if (there.record.kind !== kindOf(wanted)) {
+    if (there.record.kind !== COMMAND_KINDS[wanted.case]) {
       throw new ConnectError(`Job "${live.id}" has another command with the id "${facts.id}"`, Code.AlreadyExists);
     }
     return { job: live.snapshot(), command: there.record, agentConnected: live.stream !== undefined };

@@ -1,27 +1,12 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { CommandRecord } from "../../gen/belay/v1/job_pb.ts";
-import { CommandKind, CommandRecordSchema, CommandState } from "../../gen/belay/v1/job_pb.ts";
+import { CommandRecordSchema, CommandState } from "../../gen/belay/v1/job_pb.ts";
 import type { Command } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { CommandSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
+import { COMMAND_KINDS, type Order } from "../../contract/commands.ts";
 import type { StoredCommand } from "../store/types.ts";
 import type { AgentStream, LiveJob } from "./live-job.ts";
-
-/** What a command orders. */
-export type Order = Exclude<Command["order"], { case: undefined }>;
-
-const KINDS: Record<Order["case"], CommandKind> = {
-  cancel: CommandKind.CANCEL,
-  status: CommandKind.STATUS,
-  signal: CommandKind.SIGNAL,
-  pause: CommandKind.PAUSE,
-  resume: CommandKind.RESUME,
-};
-
-/** The kind of an order. */
-export function kindOf(order: Order): CommandKind {
-  return KINDS[order.case];
-}
 
 /** Makes a command and adds it to the job. It is sent by `deliver`, once it is stored. */
 export function addCommand(
@@ -32,7 +17,7 @@ export function addCommand(
   const issueTime = timestampFromMs(facts.now);
   const record: CommandRecord = create(CommandRecordSchema, {
     commandId: facts.id,
-    kind: kindOf(order),
+    kind: COMMAND_KINDS[order.case],
     state: CommandState.QUEUED,
     issueTime,
     updateTime: issueTime,
