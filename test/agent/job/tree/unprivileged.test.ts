@@ -5,13 +5,13 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { MODES } from "../driver.ts";
 
-/** Tests of this room that run the job in their own process, and so as whoever runs them. */
-const FILES = ["job.test.ts", "spawn-failures.test.ts", "containment.test.ts", "output.test.ts"];
-const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+/** Tests that run the job in their own process, and so as the user who runs them. */
+const FILES = ["job.test.ts", "start/spawn-failures.test.ts", "tree/containment.test.ts", "output/output.test.ts"];
+const ROOT = fileURLToPath(new URL("../../../../", import.meta.url));
 const mode = MODES.find(({ uid }) => uid !== undefined);
 
 describe("Without privileges", () => {
-  it.skipIf(mode?.skip !== undefined)("the job room does all that it does as root", { timeout: 120_000 }, async () => {
+  it.skipIf(mode?.skip !== undefined)("all tests of jobs pass, as they do for root", { timeout: 120_000 }, async () => {
     const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs");
     const user = [`--reuid=${mode?.uid}`, `--regid=${mode?.uid}`, "--clear-groups"];
     const files = FILES.map((file) => `test/agent/job/${file}`);
