@@ -6,7 +6,7 @@ import type { ProcessIo } from "./process-io.ts";
 /**
  * Share of the last 10 s in which some process of a v2 cgroup waited, 0 to 1.
  *
- * @returns undefined when the kernel does not keep it
+ * @returns undefined when the kernel does not measure pressure
  */
 export function cgroupPressure(directory: string, what: "cpu" | "memory" | "io"): number | undefined {
   const percent = /^some avg10=([\d.]+)/.exec(readKernelFile(join(directory, `${what}.pressure`)) ?? "")?.[1];
@@ -14,16 +14,16 @@ export function cgroupPressure(directory: string, what: "cpu" | "memory" | "io")
 }
 
 /**
- * What a v2 cgroup read from and wrote to block devices, its children's included.
+ * What a v2 cgroup and the cgroups below it read from and wrote to block devices.
  *
- * @returns undefined when it has no io controller
+ * @returns undefined when the cgroup has no io controller
  */
 export function cgroupIo(directory: string): ProcessIo | undefined {
   const text = readKernelFile(join(directory, "io.stat"));
   return text === undefined ? undefined : parseIoStat(text, isStacked);
 }
 
-/** Adds up the lines of an `io.stat`, but those of devices made of others: their bytes are counted there again. */
+/** Adds up the lines of an `io.stat`, except those of stacked devices: the devices below count the same bytes. */
 export function parseIoStat(text: string, stacked: (device: string) => boolean): ProcessIo {
   let read = 0;
   let written = 0;
@@ -41,7 +41,7 @@ export function parseIoStat(text: string, stacked: (device: string) => boolean):
 
 const stackedDevices = new Map<string, boolean>();
 
-/** Whether a block device lies on others, as LVM's and dm-crypt's do. @param device `major:minor` */
+/** Whether a block device is built on others, as those of LVM and dm-crypt are. @param device `major:minor` */
 function isStacked(device: string): boolean {
   let stacked = stackedDevices.get(device);
   if (stacked === undefined) {

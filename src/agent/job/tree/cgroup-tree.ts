@@ -14,10 +14,10 @@ import { takeReaped } from "./reaped.ts";
 import { IoAccounts } from "./tree-accounts.ts";
 import type { ProcessTree, TreeDetails, TreeUsage } from "./tree.ts";
 
-/** How long a freeze waits for every process to stand still. */
+/** How long a freeze waits for every process to stop. */
 const FREEZE_WAIT_MS = 1000;
 
-/** A tree held by the kernel: a cgroup v2 directory of the job's own, which no process leaves by forking. */
+/** A tree that the kernel keeps: a cgroup v2 directory of the job's own, which no process leaves by forking. */
 export class CgroupTree implements ProcessTree {
   readonly containment: Containment = Containment.CGROUP;
   /** The job's directory. */
@@ -29,12 +29,12 @@ export class CgroupTree implements ProcessTree {
   private peakMemory = 0;
   private lastCpuSeconds = 0;
   private readonly io = new IoAccounts();
-  /** Members by pid, as they were when they were seen first or lost their parent. */
+  /** Members by pid, as they were when first seen or when they lost their parent. */
   private identified = new Map<number, ProcessEntry>();
 
   /**
    * @param parent the agent's own cgroup
-   * @param directory a cgroup below it, made already
+   * @param directory a cgroup below it that exists
    */
   constructor(parent: string, directory: string) {
     this.parent = parent;
@@ -42,14 +42,15 @@ export class CgroupTree implements ProcessTree {
     this.memory = MemoryControl.make(parent, directory);
   }
 
-  expectStart(bystander: () => number): void {
-    this.ahead ??= new MoveAhead(this.parent, bystander);
+  expectStart(rehearsalPid: () => number): void {
+    this.ahead ??= new MoveAhead(this.parent, rehearsalPid);
   }
 
   /**
-   * The agent itself steps into the cgroup for the moment of the fork, and out again. So the job is in it from its first
-   * instruction, its exec fails with its own error, and its environment is exactly ours; a shell in between, the usual
-   * way, drops variables whose names are no shell identifiers and turns errors of exec into exit codes.
+   * The agent itself enters the cgroup for the moment of the fork, and leaves it again. So the job is in the cgroup
+   * from its first instruction, its exec fails with its own error, and its environment is exactly the one we pass. A
+   * shell in between, the usual solution, drops variables that are not shell identifiers and turns errors of exec into
+   * exit codes.
    */
   start<T>(spawn: () => T): T {
     this.ahead?.stop();
@@ -63,13 +64,13 @@ export class CgroupTree implements ProcessTree {
     }
   }
 
-  /** The job's directory in the hierarchy of a v1 memory controller; empty when there is none. */
+  /** The job's directory in the hierarchy of a v1 memory controller; empty when the job has none. */
   get memoryDirectory(): string {
     return this.memory?.ownDirectory ?? "";
   }
 
   adopt(): void {
-    // What our other children have used is not the job's.
+    // Discards what our other children have used: it is not the job's.
     takeReaped();
   }
 
@@ -80,7 +81,7 @@ export class CgroupTree implements ProcessTree {
   members(): ProcessEntry[] {
     const entries: ProcessEntry[] = [];
     for (const pid of cgroupPids(this.directory)) {
-      // 0: a process of another pid namespace, out of our sight.
+      // 0: a process of another pid namespace, which we cannot see.
       const entry = pid === 0 || pid === process.pid ? undefined : readProcess(pid);
       if (entry !== undefined && isAlive(entry)) entries.push(entry);
     }
@@ -164,7 +165,7 @@ export class CgroupTree implements ProcessTree {
   }
 
   release(): void {
-    // A process may fork while it is being moved; its child is found in the next round.
+    // A process may fork while it is moved; the next round finds its child.
     for (let pids = cgroupPids(this.directory), round = 0; pids.length > 0 && round < 100; round++) {
       for (const pid of pids) this.memory?.release(pid);
       for (const pid of pids) this.move(pid, this.parent);
@@ -179,8 +180,8 @@ export class CgroupTree implements ProcessTree {
   }
 
   /**
-   * Who the members are: cheaper than `members`, since those known are not looked at again. The kernel does not give a
-   * pid out again before it has given out all others.
+   * The members, cheaper than `members`: known ones are not read again. The kernel reuses a pid only after it has used
+   * all others.
    */
   private identify(): ProcessEntry[] {
     const pids = new Set(cgroupPids(this.directory));
@@ -203,7 +204,7 @@ export class CgroupTree implements ProcessTree {
     try {
       fs.writeFileSync(join(directory, "cgroup.procs"), String(pid));
     } catch (error) {
-      // It has ended, or it is in a place from which we may not take it.
+      // The process has ended, or we may not move it from the cgroup that it is in.
       if (!["ESRCH", "EACCES", "EPERM"].includes(errnoOf(error) ?? "")) throw error;
     }
   }

@@ -3,10 +3,10 @@ import { join, relative } from "node:path";
 import { readKernelFile } from "./proc.ts";
 
 /**
- * The directory of the agent's own cgroup, in the v2 hierarchy or in one of a v1 controller.
+ * The directory of the agent's own cgroup, in the v2 hierarchy or in that of a v1 controller.
  *
  * @param controller a v1 controller such as "memory"; absent: the v2 hierarchy, also in the hybrid layout
- * @returns undefined when it is not mounted, or not where this process could see its own cgroup
+ * @returns undefined when the hierarchy is not mounted, or mounted such that this process cannot see its own cgroup
  */
 export function ownCgroup(controller?: string): string | undefined {
   const path = ownPath(controller);
@@ -39,7 +39,7 @@ function has(list: string | undefined, item: string): boolean {
   return list?.split(",").includes(item) === true;
 }
 
-/** A number out of a cgroup's file of one number, or of "name number" lines. Undefined when it is not there. */
+/** A number from a cgroup's file of one number, or of "name number" lines. Undefined when it has no such number. */
 export function cgroupNumber(file: string, name?: string): number | undefined {
   const text = readKernelFile(file);
   if (text === undefined) return undefined;
@@ -48,7 +48,7 @@ export function cgroupNumber(file: string, name?: string): number | undefined {
   return Number.isNaN(number) ? undefined : number;
 }
 
-/** Pids in a cgroup and those below it, zombies left out; or the ids of their threads. */
+/** Pids of the processes in a cgroup and those below it, without zombies; or the ids of their threads. */
 export function cgroupPids(directory: string, what: "procs" | "threads" = "procs"): number[] {
   const pids = (readKernelFile(join(directory, `cgroup.${what}`)) ?? "").split("\n").filter(Boolean).map(Number);
   if ((cgroupNumber(join(directory, "cgroup.stat"), "nr_descendants") ?? 0) > 0) {

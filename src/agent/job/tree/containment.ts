@@ -11,13 +11,13 @@ import { PlainGroupTree } from "./plain-group-tree.ts";
 import { hasProc } from "./proc.ts";
 import type { ProcessTree } from "./tree.ts";
 
-/** How a job's processes are held, made and ready. */
+/** A containment for a job's processes, ready to use. */
 export interface ContainmentFound {
   readonly containment: Containment;
-  /** Why it is not better; empty if it is the best. */
+  /** Why no better containment is used; empty if this is the best. */
   readonly message: string;
   readonly tree: ProcessTree;
-  /** Text in the environment of each of the job's processes by which they are found. */
+  /** Text in the environment of each of the job's processes, which identifies them. */
   readonly cookie: string;
   /** The job's cgroup; empty when it has none. */
   readonly cgroup: string;
@@ -26,9 +26,9 @@ export interface ContainmentFound {
 }
 
 /**
- * Takes the best containment that the machine allows, or the one that was chosen, and makes it.
+ * Makes the best containment that the machine allows, or the chosen one.
  *
- * @throws BelayError `BAD_USAGE` when the chosen one cannot be had
+ * @throws BelayError `BAD_USAGE` when the chosen one is not available
  */
 export function makeContainment(choice: ContainmentChoice): ContainmentFound {
   const cookie = randomBytes(16).toString("hex");
@@ -53,9 +53,9 @@ function group(cookie: string, why: string): ContainmentFound {
   return { ...base, message: why, tree: new GroupTree(cookie) };
 }
 
-/** Makes the job's cgroup and proves that it works, or says in a clause why it does not. */
+/** Makes the job's cgroup and checks that it is usable, or returns a clause that says why it is not. */
 function makeCgroup(cookie: string): CgroupTree | string {
-  if (!hasProc()) return "this system has none";
+  if (!hasProc()) return "this system has no cgroups";
   const parent = ownCgroup();
   if (parent === undefined) return "no cgroup v2 hierarchy is mounted";
   const directory = join(parent, `belay-${cookie.slice(0, 12)}`);

@@ -9,36 +9,37 @@ import type { ProcessTree, TreeDetails, TreeUsage } from "./tree.ts";
 
 /** How long a freeze waits for every process to stop. */
 const FREEZE_WAIT_MS = 1000;
-/** How often one look goes over the list of processes, to meet those that were born during it. */
-const LOOK_ROUNDS = 2;
-/** Of so many looks that only measure, one is as thorough as the others are. */
-const THOROUGH_EVERY = 16;
-/** The same when it is to kill. */
+/** How often one scan reads the list of processes, to find those born during the scan. */
+const SCAN_ROUNDS = 2;
+/** One in this many measurements does a full scan instead of a fast one. */
+const FULL_SCAN_EVERY = 16;
+/** How often a scan that kills reads the list of processes. */
 const KILL_ROUNDS = 5;
-/** How far up a process's ancestors are followed. */
+/** How many generations of a process's ancestors are followed. */
 const MOST_GENERATIONS = 1000;
 
 /**
- * A tree held by looking: a process belongs to it when it is in a process group or session that the job made, descends
- * from a member, or carries the job's cookie in its environment. Once seen, it belongs for as long as it lives.
+ * A tree found by scanning /proc: a process is a member when it is in a process group or session that the job made,
+ * descends from a member, or has the job's cookie in its environment. Once seen, it is a member for as long as it
+ * lives.
  *
  * A process escapes when it leaves group and session, clears its environment and loses its parent, all between two
- * looks.
+ * scans.
  */
 export class GroupTree implements ProcessTree {
   readonly containment: Containment = Containment.PROCESS_GROUP;
   private readonly cookie: string;
-  /** Members by pid: those seen last time. */
+  /** Members by pid, as the last scan found them. */
   private known = new Map<number, ProcessEntry>();
-  /** Others by pid, with their start time: the kernel's, and those whose environment was read and has no cookie. */
+  /** Start times of other processes, by pid: kernel threads, and processes whose environment has no cookie. */
   private readonly strangers = new Map<number, number>();
-  /** Process groups and sessions made by members. A number in use as such is not given to a new process. */
+  /** Process groups and sessions made by members. The kernel gives no new process an id that one of these uses. */
   private readonly groups = new Set<number>();
-  /** The groups of `adopt`, those that have ended included. */
+  /** Process groups of the processes passed to `adopt`, including those that have ended. */
   private readonly adopted = new Set<number>();
-  /** Members outside these groups, by pid with their start time, when that was last told. */
+  /** Start times by pid of the members outside these groups, as last reported. */
   private strays = new Map<number, number>();
-  private tellStrays: (strays: readonly ProcessEntry[]) => void = () => undefined;
+  private reportStrays: (strays: readonly ProcessEntry[]) => void = () => undefined;
   private frozen = false;
   private readonly cpu = new CpuAccounts();
   private readonly io = new IoAccounts();
@@ -51,7 +52,7 @@ export class GroupTree implements ProcessTree {
   }
 
   onStrays(tell: (strays: readonly ProcessEntry[]) => void): void {
-    this.tellStrays = tell;
+    this.reportStrays = tell;
   }
 
   start<T>(spawn: () => T): T {
@@ -59,7 +60,7 @@ export class GroupTree implements ProcessTree {
   }
 
   adopt(pid: number): void {
-    // What our other children have used is not the job's.
+    // Discards what our other children have used: it is not the job's.
     takeReaped();
     this.groups.add(pid);
     this.adopted.add(pid);
@@ -73,7 +74,7 @@ export class GroupTree implements ProcessTree {
   }
 
   members(): ProcessEntry[] {
-    return [...this.look().values()].filter(isAlive);
+    return [...this.scan().values()].filter(isAlive);
   }
 
   isEmpty(): boolean {
@@ -87,14 +88,14 @@ export class GroupTree implements ProcessTree {
   kill(): ProcessEntry[] {
     const killedGroups = new Set<number>();
     const kill = (entry: ProcessEntry): void => {
-      // A group is killed in one stroke, so that a fork loop in it cannot outrun us.
+      // One call kills a whole group, so that a fork loop in it cannot outrun us.
       if (this.groups.has(entry.group) && !killedGroups.has(entry.group)) {
         killedGroups.add(entry.group);
         sendToGroup(entry.group, "SIGKILL");
       }
       sendTo(entry, "SIGKILL");
     };
-    const members = [...this.look(kill).values()].filter(isAlive);
+    const members = [...this.scan(kill).values()].filter(isAlive);
     for (const entry of members) kill(entry);
     return members;
   }
@@ -124,7 +125,7 @@ export class GroupTree implements ProcessTree {
 
   usage(): TreeUsage {
     this.measured += 1;
-    const found = this.measured % THOROUGH_EVERY === 0 ? this.look() : this.glance();
+    const found = this.measured % FULL_SCAN_EVERY === 0 ? this.scan() : this.scanFast();
     const members = [...found.values()].filter(isAlive);
     const memoryBytes = members.reduce((sum, entry) => sum + entry.memoryBytes, 0);
     this.peakMemory = Math.max(this.peakMemory, memoryBytes);
@@ -138,14 +139,14 @@ export class GroupTree implements ProcessTree {
     };
   }
 
-  /** Of the processes that the last look found. */
+  /** Details of the processes that the last scan found. */
   details(): TreeDetails {
     const entries = [...this.known.values()];
     return {
       pids: [...this.known.keys()],
       openFiles: sumOpenFiles(entries),
       disk: this.io.update(entries),
-      // Without a cgroup there is only the machine's.
+      // Without a cgroup, the kernel knows only the whole machine's pressure.
       pressure: { cpu: undefined, memory: undefined, io: undefined },
     };
   }
@@ -168,15 +169,15 @@ export class GroupTree implements ProcessTree {
   }
 
   /**
-   * Looks at every process, the youngest first: a chain of processes that each fork the next and exit is met only
-   * there. What was born during a round is looked at in the next.
+   * Reads every process, the youngest first: only that order catches up with a chain of processes that each fork the
+   * next and exit. A process born during a round is read in the next.
    *
-   * @param onFound called at once for each that shows itself to be a member
+   * @param onFound called at once for each process that proves to be a member by itself
    */
-  private look(onFound?: (entry: ProcessEntry) => void): Map<number, ProcessEntry> {
+  private scan(onFound?: (entry: ProcessEntry) => void): Map<number, ProcessEntry> {
     const entries = new Map<number, ProcessEntry>();
     const found = new Map<number, ProcessEntry>();
-    const rounds = onFound === undefined ? LOOK_ROUNDS : KILL_ROUNDS;
+    const rounds = onFound === undefined ? SCAN_ROUNDS : KILL_ROUNDS;
     for (let round = 0; round < rounds; round++) {
       const fresh = listPids().filter((pid) => !entries.has(pid));
       if (fresh.length === 0) break;
@@ -190,14 +191,14 @@ export class GroupTree implements ProcessTree {
       }
     }
     for (const pid of this.strangers.keys()) if (!entries.has(pid)) this.strangers.delete(pid);
-    return this.conclude(entries, found);
+    return this.settle(entries, found);
   }
 
   /**
-   * Looks at members and at what is new: most processes of a machine are neither, and none of those comes to be a member.
-   * It could be fooled by a stranger's pid that is given out again, to a member, between two looks.
+   * Reads only members and new processes: most processes of a machine are neither, and those never become members.
+   * Misses a member that got a stranger's pid between two scans.
    */
-  private glance(): Map<number, ProcessEntry> {
+  private scanFast(): Map<number, ProcessEntry> {
     const entries = new Map<number, ProcessEntry>();
     const found = new Map<number, ProcessEntry>();
     const pids = new Set(listPids());
@@ -208,17 +209,17 @@ export class GroupTree implements ProcessTree {
       entries.set(pid, entry);
       if (this.recognize(entry)) found.set(pid, entry);
     }
-    return this.conclude(entries, found);
+    return this.settle(entries, found);
   }
 
-  /** Adds members that show themselves only by their ancestors, and keeps what was seen. */
-  private conclude(
+  /** Adds members that only their ancestors prove, and stores the result of the scan. */
+  private settle(
     entries: ReadonlyMap<number, ProcessEntry>,
     found: Map<number, ProcessEntry>,
   ): Map<number, ProcessEntry> {
     for (const entry of entries.values()) this.addDescendant(entry, entries, found);
     for (const entry of found.values()) {
-      // What a member leads is the job's.
+      // A group or session that a member leads is the job's.
       if (entry.group === entry.pid || entry.session === entry.pid) this.groups.add(entry.pid);
     }
     this.forgetGroups(found);
@@ -232,13 +233,13 @@ export class GroupTree implements ProcessTree {
     const strays = [...members.values()].filter((entry) => isAlive(entry) && !this.adopted.has(entry.group));
     if (strays.length === this.strays.size && strays.every((one) => this.strays.get(one.pid) === one.startTime)) return;
     this.strays = new Map(strays.map(({ pid, startTime }) => [pid, startTime]));
-    this.tellStrays(strays);
+    this.reportStrays(strays);
   }
 
-  /** Whether a process shows by itself that it is a member. */
+  /** Whether a process proves by itself that it is a member. */
   private recognize(entry: ProcessEntry): boolean {
     if (entry.pid === process.pid) return false;
-    // 2 is the kernel's own; what descends from it are its threads.
+    // 2 is kthreadd; its children are kernel threads.
     if (entry.pid <= 2 || entry.parentPid === 2) {
       this.strangers.set(entry.pid, entry.startTime);
       return false;
@@ -251,7 +252,7 @@ export class GroupTree implements ProcessTree {
     return holds === true;
   }
 
-  /** Adds a process and the ancestors in between, if one of its ancestors is a member. */
+  /** If an ancestor of a process is a member, adds the process and the ancestors in between. */
   private addDescendant(
     entry: ProcessEntry,
     entries: ReadonlyMap<number, ProcessEntry>,
@@ -259,7 +260,7 @@ export class GroupTree implements ProcessTree {
   ): void {
     const line: ProcessEntry[] = [];
     let at: ProcessEntry | undefined = entry;
-    // Parents may change while one looks, so the walk upwards is bounded.
+    // Parents may change during a scan, so the walk upwards is bounded.
     while (at !== undefined && at.pid > 2 && at.pid !== process.pid && line.length < MOST_GENERATIONS) {
       if (found.has(at.pid)) {
         for (const descendant of line) found.set(descendant.pid, descendant);
@@ -270,7 +271,7 @@ export class GroupTree implements ProcessTree {
     }
   }
 
-  /** A group or session that nobody is in any more may come to be someone else's. Who is in one is a member. */
+  /** Forgets groups and sessions without a member: the kernel may give their ids to other processes. */
   private forgetGroups(members: ReadonlyMap<number, ProcessEntry>): void {
     const used = new Set<number>();
     for (const entry of members.values()) {

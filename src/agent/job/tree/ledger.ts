@@ -1,29 +1,29 @@
-/** What stands in a process's account of one thing that only grows: processor time, bytes written. */
+/** A process's account of one quantity that only grows: processor time, bytes written. */
 export interface Account {
   readonly pid: number;
   readonly startTime: number;
   readonly parentPid: number;
-  /** What it and the children that it waited for have used. */
+  /** What the process and the children that it waited for have used. */
   readonly total: number;
-  /** The part of `total` that grows by what a child has used when that child is waited for. */
+  /** The part of `total` to which the kernel adds a child's use when the process waits for the child. */
   readonly inherits: number;
 }
 
-/** How the ledger looks at processes between its updates. */
+/** How the ledger reads processes during an update. */
 export interface Witness {
-  /** Whether there is still a process of this pid, were it a zombie. */
+  /** Whether a process still has this pid; a zombie counts. */
   exists(pid: number): boolean;
-  /** The account of one process as it is now. */
+  /** The current account of one process. */
   account(pid: number): Account | undefined;
 }
 
 /**
- * Adds up what a tree of processes has used, those that have ended included.
+ * Adds up what a tree of processes has used, ended processes included.
  *
- * Its law: the sum never goes back, and nothing is in it twice. The kernel moves what a process has used into its
- * parent's account when the parent waits for it; so what is gone is looked for there, and only what has arrived in no
- * account (the parent ignores SIGCHLD, or had ended before) is kept as it was last seen. What such a process has used
- * since that look is missing, and all of it if it was never seen.
+ * Its law: the sum never decreases, and counts nothing twice. When a parent waits for a process, the kernel adds what
+ * the process has used to the parent's account, so the ledger looks there first for a process that is gone. Only if no
+ * account received it (the parent ignores SIGCHLD, or had ended before) is it kept as the last update read it. What
+ * such a process used after that update is missing; all of it is, if no update saw the process.
  */
 export class Ledger {
   private readonly witness: Witness;
@@ -36,25 +36,25 @@ export class Ledger {
     this.witness = witness;
   }
 
-  /** Adds what a child of our own has used in all: it has just been waited for. */
+  /** Adds everything that a child of our own has used. To be called right after we have waited for the child. */
   addReaped(amount: number): void {
     this.reaped += amount;
   }
 
-  /** @param accounts of all that are there, zombies included. @returns the sum */
+  /** @param accounts of all processes that exist, zombies included. @returns the sum */
   update(accounts: Iterable<Account>): number {
     const { witness, before } = this;
     const now = new Map<number, Account>();
     const gone = new Map<number, Account>();
     for (const account of before.values()) gone.set(account.pid, account);
     for (const account of accounts) {
-      // Looking took a while. One that has ended meanwhile may be in its parent's account already, as that was read.
+      // Reading takes a while: a parent read after its child ended already has the child in its account.
       const there = witness.exists(account.pid);
       (there ? now : gone).set(account.pid, account);
       if (there && gone.get(account.pid)?.startTime === account.startTime) gone.delete(account.pid);
     }
     for (const { pid, startTime } of gone.values()) {
-      // A zombie still has its account, though a cgroup lists it no more.
+      // A zombie still has its account, though a cgroup no longer lists it.
       const zombie = now.has(pid) || !witness.exists(pid) ? undefined : witness.account(pid);
       if (zombie?.startTime !== startTime) continue;
       now.set(pid, zombie);
@@ -74,7 +74,7 @@ export class Ledger {
     return (this.most = Math.max(this.most, sum));
   }
 
-  /** What came into the account of an heir since the last update. The heir is read anew: it has the gone ones by now. */
+  /** What the account of an heir received since the last update. The heir is read again: now it has the gone ones. */
   private inherited(pid: number, now: Map<number, Account>): number {
     if (pid === process.pid) return this.reaped;
     const heir = now.get(pid);
@@ -86,10 +86,10 @@ export class Ledger {
   }
 }
 
-/** The nearest ancestor that is still there: a member, this process, or 0 for anyone else. */
+/** The pid of the nearest ancestor that still exists: a member, this process, or 0 for any other process. */
 function heirOf(account: Account, now: ReadonlyMap<number, Account>, gone: ReadonlyMap<number, Account>): number {
   let at = account;
-  // Bounded, for pids may be used again while one looks.
+  // Bounded, since the kernel may reuse a pid during the walk.
   for (let generation = 0; generation < 1000; generation++) {
     if (at.parentPid === process.pid) return process.pid;
     const heir = now.get(at.parentPid);

@@ -10,7 +10,7 @@ interface Files {
   readonly current: string;
   readonly peak: string;
   readonly events: string;
-  /** Name in `memory.stat` of what the kernel would give up first. */
+  /** Name in `memory.stat` of the page cache that the kernel would drop first. */
   readonly inactive: string;
 }
 
@@ -31,20 +31,20 @@ const V1: Files = {
   inactive: "total_inactive_file",
 };
 
-/** What a job's cgroup holds of memory, in bytes. */
+/** The memory that a job's cgroup holds, in bytes. */
 interface MemoryUse {
   readonly current: number;
   /** Most at one time. */
   readonly most: number;
-  /** Whether the kernel keeps the peak: only one while much was read or written can be missed between two looks. */
+  /** Whether the kernel keeps the peak: then only a peak during heavy reading or writing can be missed. */
   readonly peakKnown: boolean;
 }
 
-/** The memory controller of a job's cgroup: what it counts and limits. In the hybrid layout it is a v1 hierarchy's. */
+/** The memory controller of a job's cgroup: measures and limits. In the hybrid layout it is in a v1 hierarchy. */
 export class MemoryControl {
   private readonly directory: string;
   private readonly files: Files;
-  /** The agent's own cgroup in the controller's hierarchy; undefined when that is the one of the processes. */
+  /** The agent's own cgroup in the controller's v1 hierarchy; undefined when the controller is v2. */
   private readonly home: string | undefined;
   private limit = 0;
   private most = 0;
@@ -59,9 +59,10 @@ export class MemoryControl {
   }
 
   /**
-   * Finds the controller for a job's v2 cgroup, and makes the job's directory in a v1 hierarchy where it is there.
+   * Finds the controller for a job's v2 cgroup. If the controller is in a v1 hierarchy, makes the job's directory
+   * there.
    *
-   * @returns undefined when there is none to be had
+   * @returns undefined when no memory controller is available
    */
   static make(parent: string, directory: string): MemoryControl | undefined {
     if (!fs.existsSync(join(directory, V2.limit))) enableForChildren(parent);
@@ -84,39 +85,39 @@ export class MemoryControl {
     return this.home === undefined ? undefined : this.directory;
   }
 
-  /** Takes the agent in for the moment of a fork. The limit is lifted so that it is never the agent who exceeds it. */
+  /** Moves the agent in for the moment of a fork. Lifts the limit meanwhile, so that the agent never exceeds it. */
   enter(): void {
     if (this.limit > 0) this.write(this.files.limit, this.files.noLimit);
     if (this.home !== undefined) this.write("cgroup.procs", String(process.pid));
   }
 
-  /** Lets the agent out again and puts the limit in force. */
+  /** Moves the agent out again and restores the limit. */
   leave(): void {
     if (this.home !== undefined) fs.writeFileSync(join(this.home, "cgroup.procs"), String(process.pid));
     if (this.limit > 0) this.setLimit(this.limit);
   }
 
-  /** Takes a process out for good. */
+  /** Moves a process out for good. */
   release(pid: number): void {
     if (this.home === undefined) return;
     try {
       fs.writeFileSync(join(this.home, "cgroup.procs"), String(pid));
     } catch {
-      // It has ended.
+      // The process has ended.
     }
   }
 
   /**
-   * Limits what the job's processes may use together, without swap.
+   * Limits the memory that the job's processes may use together. They get no swap.
    *
-   * @returns why it cannot, as a clause, or undefined
+   * @returns why the limit cannot be set, as a clause, or undefined
    */
   setLimit(bytes: number): string | undefined {
     try {
       this.write(this.files.limit, String(bytes));
       this.limit = bytes;
     } catch (error) {
-      // A v1 controller does not take a limit below what is in use.
+      // A v1 controller refuses a limit below what is in use.
       return errnoOf(error) === "EBUSY" ? `more than ${bytes} bytes are in use already` : messageOf(error);
     }
     try {
@@ -128,7 +129,7 @@ export class MemoryControl {
   }
 
   /**
-   * What is in use and could not simply be dropped, as page cache could. Undefined: not known.
+   * The memory in use, without the page cache that the kernel can drop. Undefined: not known.
    *
    * @param moved bytes that the members have read from and written to storage so far; undefined: not known
    */
@@ -147,8 +148,8 @@ export class MemoryControl {
   }
 
   /**
-   * The kernel's peak has the page cache in it: that of a job which writes a large file would show the file instead of
-   * what the job needs. At most, that cache was what there had been of it, and all that was read and written since.
+   * The kernel's peak includes the page cache: the peak of a job that writes a large file would show the file, not what
+   * the job needs. At the peak, the cache was at most the cache known before plus all bytes read and written since.
    */
   private notePeak(peak: number, cache: number, moved: number | undefined): void {
     if (moved === undefined) return;
@@ -162,7 +163,7 @@ export class MemoryControl {
     return cgroupNumber(join(this.directory, this.files.events), "oom_kill");
   }
 
-  /** @returns whether its directory, if it has one, is gone */
+  /** @returns whether the job's directory in a v1 hierarchy, if it has one, is gone */
   close(): boolean {
     return this.home === undefined || removeCgroup(this.directory);
   }
@@ -172,21 +173,21 @@ export class MemoryControl {
   }
 }
 
-/** Works only where no process is in the parent itself, or the parent is the root. */
+/** Enables the controller below a cgroup. Works only if no process is in that cgroup itself, or it is the root. */
 function enableForChildren(parent: string): void {
   try {
     const available = fs.readFileSync(join(parent, "cgroup.controllers"), "latin1").trim().split(" ");
     if (available.includes("memory")) fs.writeFileSync(join(parent, "cgroup.subtree_control"), "+memory");
   } catch {
-    // EBUSY, EACCES: then the job goes without.
+    // EBUSY, EACCES: the job runs without a memory controller.
   }
 }
 
 /**
- * Begins to count the processes that the kernel kills for want of memory in the agent's own cgroup, such as its
- * container. The job shares it when it has no memory controller of its own.
+ * Starts to count the processes in the agent's own cgroup, such as its container, that the kernel kills when memory
+ * runs out. A job without a memory controller of its own shares that cgroup.
  *
- * @returns how many there have been since; undefined when they are not counted
+ * @returns a function that returns how many the kernel has killed since; undefined when it does not count them
  */
 export function countOomKillsAround(): () => number | undefined {
   const places = [

@@ -4,22 +4,22 @@ import { systemClock, type Timer } from "../../../base/clock.ts";
 
 /** Time between two rehearsals, in milliseconds; the kernel forgets one in about 10. */
 const EVERY_MS = 4;
-/** A start that has not come by then, in milliseconds, will have to wait for the kernel. */
+/** Rehearsals stop after this time, in milliseconds; a later start waits for the kernel. */
 const LONGEST_MS = 2000;
 
 /**
  * Rehearses a move between cgroups, off the event loop, so that the real one is quick.
  *
- * To move a process, the kernel takes a lock against all forks, and the first to take it waits for an RCU grace period: 5
- * to 15 ms. For the next moves, until one more grace period after the last, the lock is at hand (`rcu_sync` in the
- * kernel's sources): 0.1 ms. A move to where the process is already takes the lock like any other.
+ * To move a process, the kernel takes a lock against all forks, and the first move waits for an RCU grace period: 5 to
+ * 15 ms. Later moves, until one more grace period after the last, get the lock at once (`rcu_sync` in the kernel's
+ * sources): 0.1 ms. Moving a process to the cgroup that it is already in takes the same lock.
  *
- * The one that is moved is a bystander, never the agent: a rehearsal may still be under way in its thread when the agent
- * steps into the job's cgroup for the fork, and would take it out again before the fork.
+ * A rehearsal moves another process, never the agent: it may still be under way in its thread when the agent enters the
+ * job's cgroup for the fork, and would move the agent out again before the fork.
  */
 export class MoveAhead {
   private readonly file: string;
-  private readonly bystander: () => number;
+  private readonly rehearsalPid: () => number;
   private readonly deadline: number;
   private fd: number | undefined;
   private timer: Timer | undefined;
@@ -28,11 +28,11 @@ export class MoveAhead {
 
   /**
    * @param directory a cgroup
-   * @param bystander id of a process that is in it to stay
+   * @param rehearsalPid returns the pid of a process that stays in that cgroup
    */
-  constructor(directory: string, bystander: () => number) {
+  constructor(directory: string, rehearsalPid: () => number) {
     this.file = join(directory, "cgroup.procs");
-    this.bystander = bystander;
+    this.rehearsalPid = rehearsalPid;
     this.deadline = systemClock.monotonic() + LONGEST_MS;
     try {
       this.fd = fs.openSync(this.file, "w");
@@ -42,7 +42,7 @@ export class MoveAhead {
     this.rehearse(this.fd);
   }
 
-  /** Does no more from now on; gives its file back when the rehearsal under way is over. */
+  /** Starts no more rehearsals. Closes the file when the rehearsal under way has ended. */
   stop(): void {
     this.stopped = true;
     this.timer?.cancel();
@@ -53,8 +53,8 @@ export class MoveAhead {
   }
 
   private rehearse(fd: number): void {
-    const pid = this.bystander();
-    // To the kernel, 0 is whoever writes.
+    const pid = this.rehearsalPid();
+    // To the kernel, 0 means the process that writes.
     if (pid <= 0 || pid === process.pid) {
       this.stop();
       return;

@@ -1,14 +1,14 @@
 import fs from "node:fs";
 
 const FILE = "/proc/self/oom_score_adj";
-/** How much sooner than the agent the kernel's out-of-memory killer takes a process of the job. */
+/** How much a job's processes score above the agent for the kernel's out-of-memory killer, out of 1000. */
 const RAISE = 300;
 const MOST = 1000;
 
 /**
- * Runs a function that starts a process, such that the out-of-memory killer prefers that process to the agent. The
- * score is inherited at the fork, so the agent takes the higher one for that moment; everyone may raise their own and
- * go back to what they had (proc_pid_oom_score_adj(5)).
+ * Runs a function that starts a process, such that the out-of-memory killer kills that process before the agent. A fork
+ * inherits the score, so the agent raises its own for that moment; any process may raise its own score and set it back
+ * (proc_pid_oom_score_adj(5)).
  */
 export function raiseOomScore<T>(spawn: () => T): T {
   const before = adjust();
@@ -19,7 +19,7 @@ export function raiseOomScore<T>(spawn: () => T): T {
     try {
       fs.writeFileSync(FILE, before);
     } catch {
-      // Then the agent stands as high as the job: no worse than without.
+      // The agent now scores as high as the job: no worse than without this function.
     }
   }
 }

@@ -1,16 +1,17 @@
 import fs from "node:fs";
 import { isAlive, listPids, type ProcessEntry, readKernelFile, readProcess } from "./proc.ts";
 
-/** The two lowest bits of open flags; 0 is reading only. */
+/** The two lowest bits of open flags; 0 is read-only. */
 const ACCESS_MODE = 0o3;
 
 /**
  * Finds processes that can still write into the job's pipes.
  *
- * Nobody comes by such an end but from the job, so this finds what no other way does: a process that left group,
- * session and cgroup, cleared its environment and lost its parent, or one that a service started on the job's behalf.
+ * Only the job can hand out the write end of such a pipe, so this finds processes that nothing else finds: one that
+ * left group, session and cgroup, cleared its environment and lost its parent, or one that a service started for the
+ * job.
  *
- * @param directory where the pipes had their names; the kernel still shows them
+ * @param directory where the pipes had their names; the kernel still shows those
  */
 export function pipeHolders(directory: string): ProcessEntry[] {
   const holders: ProcessEntry[] = [];

@@ -5,16 +5,16 @@ import { Containment } from "../../../gen/belay/v1/job_pb.ts";
 import type { ProcessEntry } from "./proc.ts";
 import type { ProcessTree, TreeDetails, TreeUsage } from "./tree.ts";
 
-/** `ps` and `pgrep` take milliseconds. */
+/** `ps` and `pgrep` normally take milliseconds. */
 const LIST_TIMEOUT_MS = 5000;
 
-/** A tree held by its process groups alone, where there is no /proc: macOS. What leaves its group is not found. */
+/** A tree of process groups alone, where there is no /proc: macOS. A process that leaves its group is not found. */
 export class PlainGroupTree implements ProcessTree {
   readonly containment: Containment = Containment.PROCESS_GROUP;
   private readonly groups = new Set<number>();
-  /** Processor seconds of each process that was there when they were last measured. */
+  /** Processor seconds of each process that the last measurement found. */
   private cpu = new Map<number, number>();
-  /** The same of all that have ended. */
+  /** Processor seconds of all processes that have ended. */
   private endedCpu = 0;
   private measured = { cpuSeconds: 0, memoryBytes: 0, peakMemoryBytes: 0, processes: 0 };
   private measuring: Promise<void> | undefined;
@@ -29,7 +29,7 @@ export class PlainGroupTree implements ProcessTree {
 
   claim(): void {}
 
-  /** The groups' leaders stand for all. */
+  /** One entry for each group, in place of all its processes. */
   members(): ProcessEntry[] {
     for (const group of this.groups) if (!this.send(group, 0)) this.groups.delete(group);
     return [...this.groups].map((pid) => ({
@@ -70,7 +70,7 @@ export class PlainGroupTree implements ProcessTree {
     this.signal("SIGCONT");
   }
 
-  /** What the groups' processes used when they were last measured: asking for it starts the next measurement. */
+  /** What the groups' processes used at the last measurement. A call starts the next measurement. */
   usage(): TreeUsage {
     const leaders = this.members().length;
     this.measuring ??= this.measure().finally(() => (this.measuring = undefined));
@@ -108,12 +108,12 @@ export class PlainGroupTree implements ProcessTree {
     return true;
   }
 
-  /** Through `ps`, which is what pidusage uses where there is no /proc. */
+  /** Measures through `ps`, which pidusage runs where there is no /proc. */
   private async measure(): Promise<void> {
     const pids = await this.pids();
     const { default: pidusage } = await import("pidusage");
-    // It fails as a whole when none of the processes is there any more; the next look will find the others. Its share of
-    // a processor is not used: that of a process it has not seen before is an average over its life.
+    // pidusage rejects when all of the processes have ended; the next measurement finds the new ones. Its `cpu` is not
+    // used: for a process that it has not seen before, that is an average over the process's life.
     const usages = pids.length === 0 ? {} : await pidusage(pids).catch(() => undefined);
     if (usages === undefined) return;
     const found = Object.values(usages).filter((usage: { pid: number } | null | undefined) => Boolean(usage));
@@ -127,19 +127,19 @@ export class PlainGroupTree implements ProcessTree {
     };
   }
 
-  /** Whose time is less than it was is another process of the same pid. */
+  /** A pid with less processor time than before belongs to a new process. */
   private keepCpu(now: Map<number, number>): void {
     for (const [pid, seconds] of this.cpu) if ((now.get(pid) ?? -1) < seconds) this.endedCpu += seconds;
     this.cpu = now;
   }
 
-  /** All processes of the groups, or their leaders where they cannot be listed. */
+  /** All processes of the groups, or their leaders when the processes cannot be listed. */
   private pids(): Promise<number[]> {
     const leaders = [...this.groups];
     if (leaders.length === 0) return Promise.resolve([]);
     return new Promise((resolve) => {
       execFile("pgrep", ["-g", leaders.join(",")], { timeout: LIST_TIMEOUT_MS }, (error, stdout) => {
-        // 1: there are none.
+        // 1: no process was found.
         if (error !== null && error.code !== 1) resolve(leaders);
         else resolve(stdout.split("\n").filter(Boolean).map(Number));
       });

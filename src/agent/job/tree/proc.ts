@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import { errnoOf } from "../../../base/errors.ts";
 
-/** One process as `/proc/PID/stat` shows it. A process is its pid *and* its start time: pids are used again. */
+/** One process as `/proc/PID/stat` shows it. Pid *and* start time identify a process: the kernel reuses pids. */
 export interface ProcessEntry {
   readonly pid: number;
   readonly parentPid: number;
@@ -15,7 +15,7 @@ export interface ProcessEntry {
   readonly name: string;
   /** Clock ticks of processor time, user and system. */
   readonly ticks: number;
-  /** The same of its children that ended and were waited for. */
+  /** Clock ticks of its children that ended and were waited for. */
   readonly childTicks: number;
   readonly threads: number;
   /** Resident memory. */
@@ -33,20 +33,20 @@ const SPACE = " ".charCodeAt(0);
 const DIGIT_0 = "0".charCodeAt(0);
 const DIGIT_9 = "9".charCodeAt(0);
 
-// One buffer serves all reads: they are synchronous, and nothing keeps a view of it.
+// One buffer is enough for all reads: they are synchronous, and no caller keeps a view of it.
 const scratch = Buffer.allocUnsafe(128 * 1024);
 
-/** Whether processes can be looked at: macOS has no /proc. */
+/** Whether there is a /proc: macOS has none. */
 export function hasProc(): boolean {
   return process.platform === "linux";
 }
 
-/** A file of the kernel, at most 128 KiB, or undefined when it is gone or not to be read. */
+/** The content of a kernel file, at most 128 KiB, or undefined when it is gone or may not be read. */
 export function readKernelFile(path: string): string | undefined {
   return read(path, false);
 }
 
-/** The same for a file of one record, such as all in `/proc/PID` that describe one process: one read gives it whole. */
+/** Like `readKernelFile`, for a file that one read returns whole, such as those in `/proc/PID`. */
 export function readKernelRecord(path: string): string | undefined {
   return read(path, true);
 }
@@ -56,7 +56,7 @@ function read(path: string, record: boolean): string | undefined {
   return length === undefined ? undefined : scratch.toString("latin1", 0, length);
 }
 
-/** @returns how many bytes of `scratch` are the file's */
+/** @returns how many bytes of the file are in `scratch` */
 function readToScratch(path: string, record: boolean): number | undefined {
   let fd: number;
   try {
@@ -67,7 +67,7 @@ function readToScratch(path: string, record: boolean): number | undefined {
   try {
     let length = 0;
     for (;;) {
-      // Of a list, one read gives no more than a page: some six hundred pids.
+      // One read of a list returns at most a page: about 600 pids.
       const read = fs.readSync(fd, scratch, length, scratch.length - length, null);
       length += read;
       if (record || read === 0 || length === scratch.length) return length;
@@ -82,7 +82,7 @@ function readToScratch(path: string, record: boolean): number | undefined {
 /** The pid namespace of the machine itself, whose number is fixed: PROC_PID_INIT_INO of the kernel. */
 const MACHINE_PIDS = "pid:[4026531836]";
 
-/** Whether pids mean here what they mean to the kernel's drivers; in a container they do not. */
+/** Whether pids here are those that the kernel's drivers use; in a container they are not. */
 export function seesMachinePids(): boolean {
   try {
     return fs.readlinkSync("/proc/self/ns/pid") === MACHINE_PIDS;
@@ -91,7 +91,7 @@ export function seesMachinePids(): boolean {
   }
 }
 
-/** Pids of all processes that may be seen, the oldest first as far as pids have not begun anew. */
+/** Pids of all visible processes, the oldest first, also after pids have started again from the lowest. */
 export function listPids(): number[] {
   let names: string[];
   try {
@@ -105,22 +105,22 @@ export function listPids(): number[] {
     if (first >= 49 && first <= 57) pids.push(Number(name));
   }
   const last = Number(readKernelFile("/proc/loadavg")?.trim().split(" ").at(-1) ?? 0);
-  // Pids are given out in a circle; those above the last one are of the round before.
+  // The kernel gives out pids in a circle; those above the last one are from the round before.
   const turn = pids.findIndex((pid) => pid > last);
   return turn <= 0 || last === 0 ? pids : [...pids.slice(turn), ...pids.slice(0, turn)];
 }
 
-/** Fields of `/proc/PID/stat` after the name, numbered as in proc_pid_stat(5); the last of them that is wanted. */
+/** The last field of `/proc/PID/stat` that is needed. Fields are numbered as in proc_pid_stat(5). */
 const LAST_FIELD = 24;
 const fields = new Float64Array(LAST_FIELD + 1);
 
 /**
- * Looks at one process, or undefined when there is none of that pid. Hundreds are looked at in one go, so the bytes are
- * read as they are.
+ * Reads one process; undefined when no process has that pid. One scan reads hundreds of processes, so the fields are
+ * parsed from the bytes, without a string.
  */
 export function readProcess(pid: number): ProcessEntry | undefined {
   const length = readToScratch(`/proc/${pid}/stat`, true);
-  // The name may hold spaces and parentheses, so fields are counted from its end.
+  // The name may contain spaces and parentheses, so fields are counted from its end.
   const open = scratch.indexOf(OPEN);
   const close = length === undefined ? -1 : scratch.lastIndexOf(CLOSE, length - 1);
   if (length === undefined || open < 0 || close < open || close + 3 > length) return undefined;
@@ -141,7 +141,7 @@ export function readProcess(pid: number): ProcessEntry | undefined {
   };
 }
 
-/** Reads numbers with single spaces between them into `fields`, from the fourth on. Negative ones are none of ours. */
+/** Parses numbers separated by single spaces into `fields`, from field 4 on. No field that we need is negative. */
 function parseFields(from: number, to: number): void {
   let index = 4;
   let value = 0;
@@ -170,7 +170,7 @@ function readPageBytes(): number {
   return 4096;
 }
 
-/** Whether there is a process of this pid, were it a zombie. Cheaper than looking at it. */
+/** Whether a process has this pid; a zombie counts. Cheaper than `readProcess`. */
 export function pidExists(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -183,12 +183,12 @@ export function pidExists(pid: number): boolean {
 /**
  * How many file descriptors a process has open.
  *
- * @returns undefined when it is gone or not for us to know
+ * @returns undefined when the process is gone, or its files may not be listed
  */
 export function countOpenFiles(pid: number): number | undefined {
   const directory = `/proc/${pid}/fd`;
   try {
-    // Since Linux 6.2 the directory's size is their number; before, it is 0.
+    // Since Linux 6.2 the size of the directory is the number of open files; before, it is 0.
     const size = fs.statSync(directory, { throwIfNoEntry: false })?.size;
     if (size === undefined || size > 0) return size;
     return fs.readdirSync(directory).length;
@@ -197,7 +197,7 @@ export function countOpenFiles(pid: number): number | undefined {
   }
 }
 
-/** The same for several processes; undefined when one of them does not let us know. */
+/** The same for several processes; undefined when one of them is alive and its files may not be listed. */
 export function sumOpenFiles(entries: readonly ProcessEntry[]): number | undefined {
   let sum = 0;
   for (const entry of entries) {
@@ -209,27 +209,27 @@ export function sumOpenFiles(entries: readonly ProcessEntry[]): number | undefin
 }
 
 /**
- * The status with which a process ends, as its parent will get it from wait(2). Known from shortly before the kernel closes
- * its files until its parent has waited for it; 0 before, and for a process of another user.
+ * The status with which a process ends, as its parent will get it from wait(2). Known from shortly before the kernel
+ * closes the process's files until its parent has waited for it; 0 before, and for a process of another user.
  */
 export function waitStatus(pid: number): number {
   return Number(readKernelRecord(`/proc/${pid}/stat`)?.trimEnd().split(" ").at(-1) ?? 0);
 }
 
-/** Whether an entry is more than a zombie: those wait only for their parent to take note. */
+/** Whether a process is not a zombie. A zombie has ended and waits only for its parent to collect its exit code. */
 export function isAlive(entry: ProcessEntry): boolean {
   return entry.state !== "Z" && entry.state !== "X" && entry.state !== "x";
 }
 
-/** Whether this very process is there still and runs. */
+/** Whether this very process, not a later one with its pid, is still alive. */
 export function isStillAlive(entry: { readonly pid: number; readonly startTime: number }): boolean {
   const now = readProcess(entry.pid);
   return now !== undefined && now.startTime === entry.startTime && isAlive(now);
 }
 
 /**
- * Whether the environment with which a process was started holds some ASCII text. Undefined when that cannot be told
- * now: it may not be read, or the process is in the middle of an exec and shows none.
+ * Whether the environment with which a process was started contains an ASCII text. Undefined when that is not known
+ * now: the environment may not be read, or the process is in the middle of an exec and shows none.
  */
 export function environmentHolds(pid: number, text: string): boolean | undefined {
   let fd: number;
@@ -247,7 +247,7 @@ export function environmentHolds(pid: number, text: string): boolean | undefined
       total += read;
       const end = kept + read;
       if (scratch.subarray(0, end).includes(text, 0, "latin1")) return true;
-      // The text may lie across two reads.
+      // The text may be split across two reads.
       kept = Math.min(end, text.length - 1);
       scratch.copyWithin(0, end - kept, end);
     }
@@ -258,7 +258,7 @@ export function environmentHolds(pid: number, text: string): boolean | undefined
   }
 }
 
-/** A process's command line for people, cut at 256 bytes, or its short name in brackets if it has none. */
+/** A process's command line for a user, cut at 256 bytes, or its short name in brackets if it has none. */
 export function commandOf(entry: ProcessEntry): string {
   const text = readKernelFile(`/proc/${entry.pid}/cmdline`)?.slice(0, 256).replaceAll("\0", " ").trim() ?? "";
   return text === "" ? `[${entry.name}]` : Buffer.from(text, "latin1").toString();

@@ -3,12 +3,12 @@ import { type ProcessInfo, ProcessInfoSchema } from "../../../gen/belay/v1/job_p
 import { commandOf, type ProcessEntry, TICKS_PER_SECOND } from "./proc.ts";
 import { counted } from "../../../base/count.ts";
 
-/** Processes shown at most. */
+/** Most processes that are shown. */
 export const MOST_PROCESSES = 100;
-/** Processes named in one sentence at most. */
+/** Most processes that one sentence names. */
 const MOST_NAMED = 5;
 
-/** Describes processes for people, the oldest first. */
+/** Describes processes for a user, the oldest first. */
 export function describeProcesses(entries: readonly ProcessEntry[]): ProcessInfo[] {
   return entries
     .toSorted((a, b) => a.startTime - b.startTime || a.pid - b.pid)

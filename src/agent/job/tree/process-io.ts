@@ -1,6 +1,6 @@
 import { readKernelRecord } from "./proc.ts";
 
-/** Bytes that went to and came from storage, not from a cache. */
+/** Bytes that were read from and written to storage; reads from a cache do not count. */
 export interface ProcessIo {
   readonly read: number;
   /** Counted when a page is made dirty, not when it reaches the disk. */
@@ -10,7 +10,7 @@ export interface ProcessIo {
 /**
  * Reads a file such as `/proc/PID/io` (proc_pid_io(5)).
  *
- * @returns undefined when it is not there, or not for us to read: a process of another user, a set-user-id program
+ * @returns undefined when the file is gone or may not be read: a process of another user, a set-user-id program
  */
 export function readIo(file: string): ProcessIo | undefined {
   const text = readKernelRecord(file);

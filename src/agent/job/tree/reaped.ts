@@ -2,7 +2,7 @@ import fs from "node:fs";
 import { hasProc, readProcess } from "./proc.ts";
 import { type ProcessIo, readIo } from "./process-io.ts";
 
-/** What ended processes have used, those that they had waited for included. */
+/** What ended processes have used, including the children that they waited for. */
 export interface Reaped {
   /** Clock ticks of processor time. */
   readonly ticks: number;
@@ -14,10 +14,10 @@ const NOTHING: Reaped = { ticks: 0, io: { read: 0, written: 0 } };
 let before: Reaped = NOTHING;
 
 /**
- * What was added to this process's account of ended children since the last call. The kernel adds a child, and all that
- * the child had waited for, when it is waited for: so the one who asks whenever one of ours has ended knows what that
- * one has used in all, to its last instruction. To be called for each child that uses more than a little, whosoever it is;
-children that end in one and the same moment are told apart by nobody.
+ * What was added to this process's account of ended children since the last call. When we wait for a child, the kernel
+ * adds what the child used, and what the child's own waited-for children used. So a call right after a child of ours
+ * has ended returns everything that the child used, to its last instruction. Must be called after each child that uses
+ * more than a little, also after one that is not the job's. Children that end at the same moment are counted together.
  */
 export function takeReaped(): Reaped {
   if (!hasProc()) return NOTHING;
@@ -33,7 +33,7 @@ export function takeReaped(): Reaped {
   return since;
 }
 
-/** The account of a process includes the children that it waited for; those of its threads do not. */
+/** A process's account includes the children that it waited for; its threads' accounts do not. */
 function childrenIo(): ProcessIo {
   const all = readIo("/proc/self/io");
   if (all === undefined) return NOTHING.io;

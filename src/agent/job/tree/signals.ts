@@ -2,9 +2,9 @@ import { BelayError, type BelayErrorCode } from "../../../base/errors.ts";
 import { findSignal, type Signal } from "../../../base/signals.ts";
 
 /**
- * Takes the name of a signal as people write it: "SIGTERM", "TERM" or "term".
+ * Parses the name of a signal as a user writes it: "SIGTERM", "TERM" or "term".
  *
- * @param what how to call it in an error
+ * @param what what an error calls the value
  * @throws BelayError when this system knows no such signal
  */
 export function parseSignal(name: string, what: string, code: BelayErrorCode = "BAD_USAGE"): Signal {

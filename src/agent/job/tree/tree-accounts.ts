@@ -3,7 +3,7 @@ import { pidExists, type ProcessEntry, readProcess, TICKS_PER_SECOND } from "./p
 import { type ProcessIo, readIo } from "./process-io.ts";
 import type { Reaped } from "./reaped.ts";
 
-/** Adds up the processor time of a tree's processes, as `/proc` shows it: to a hundredth of a second each. */
+/** Adds up the processor time of a tree's processes. `/proc` shows each process's time in hundredths of a second. */
 export class CpuAccounts {
   private readonly ledger = new Ledger({
     exists: pidExists,
@@ -17,7 +17,7 @@ export class CpuAccounts {
     this.ledger.addReaped(ticks);
   }
 
-  /** @param entries of all that are there, zombies included. @returns seconds used so far */
+  /** @param entries of all processes that exist, zombies included. @returns seconds used so far */
   update(entries: Iterable<ProcessEntry>): number {
     return this.ledger.update([...entries].map(cpuAccount)) / TICKS_PER_SECOND;
   }
@@ -34,8 +34,8 @@ export class IoAccounts {
   }
 
   /**
-   * @param entries of all that are there, zombies included
-   * @returns undefined when it may not be known of one of them: a sum without it would be too small
+   * @param entries of all processes that exist, zombies included
+   * @returns undefined when the account of one of them may not be read: a sum without it would be too small
    */
   update(entries: readonly ProcessEntry[]): ProcessIo | undefined {
     const read: Account[] = [];
@@ -43,7 +43,7 @@ export class IoAccounts {
     let hidden = false;
     for (const entry of entries) {
       const io = readIo(`/proc/${entry.pid}/io`);
-      // Unless it has just ended, it is not for us to know.
+      // Either the process has just ended, or we may not read its account.
       if (io === undefined) hidden ||= pidExists(entry.pid);
       else {
         read.push(ioAccount(entry, io.read));

@@ -8,7 +8,7 @@ export interface TreeUsage {
   /** Processor seconds since the start of the job, ended processes included. */
   readonly cpuSeconds: number;
   readonly memoryBytes: number;
-  /** Most memory at one time, as far as it is known. */
+  /** Most memory at one time, as far as known. */
   readonly peakMemoryBytes: number;
   /** Zombies left out. */
   readonly processes: number;
@@ -18,79 +18,79 @@ export interface TreeUsage {
   readonly exact: boolean;
 }
 
-/** What takes longer to find out about a tree. Undefined: not known. */
+/** Facts about a tree that take longer to read. Undefined: not known. */
 export interface TreeDetails {
-  /** Of the processes that are there. */
+  /** Pids of the processes that exist. */
   readonly pids: readonly number[];
   readonly openFiles: number | undefined;
-  /** From and to storage since the start of the job, ended processes included. */
+  /** Bytes from and to storage since the start of the job, ended processes included. */
   readonly disk: ProcessIo | undefined;
   readonly pressure: Readonly<Record<"cpu" | "memory" | "io", number | undefined>>;
 }
 
 /**
- * Every process that a job makes, however it is held together.
+ * Every process that a job makes, whatever the containment.
  *
  * Its law: a process that `start` started, and each that descends from it, is a member until it is dead, as completely
- * as `containment` promises. Members are told apart by pid and start time; zombies are none. Calls are synchronous:
- * between looking and signalling nothing of ours runs.
+ * as `containment` promises. Pid and start time identify a member; zombies do not count. Calls are synchronous: no code
+ * of ours runs between a scan and a signal.
  */
 export interface ProcessTree {
   readonly containment: Containment;
   /**
-   * Says that `start` is near: what can be done for it beforehand is done, off the event loop.
+   * Announces that `start` will follow soon, so that the tree prepares for it off the event loop.
    *
-   * @param bystander id of a process of ours that is not the job's; it is not harmed
+   * @param rehearsalPid returns the pid of a process of ours that is not the job's; nothing happens to it
    */
-  expectStart?(bystander: () => number): void;
+  expectStart?(rehearsalPid: () => number): void;
   /**
-   * Has a function called whenever other members than before are outside the groups of `adopt`: who watches over those
-   * groups alone does not find them. Absent: the tree can be ended without knowing its members.
+   * Registers a function that is called when the members outside the groups of `adopt` change: a watcher of only
+   * those groups does not find them. Absent: the tree can be killed without knowing its members.
    */
-  onStrays?(tell: (strays: readonly ProcessEntry[]) => void): void;
+  onStrays?(report: (strays: readonly ProcessEntry[]) => void): void;
   /** Runs a function that starts a process, such that the process belongs to the tree from its first instruction. */
   start<T>(spawn: () => T): T;
-  /** Takes note of a process that `start` has started, the leader of its own process group. */
+  /** Registers a process that `start` has started, the leader of its own process group. */
   adopt(pid: number): void;
-  /** Makes members of processes that were found to be the job's in another way. */
+  /** Makes members of processes that another search found to be the job's. */
   claim(entries: readonly ProcessEntry[]): void;
-  /** Those alive now. */
+  /** The members that are alive now. */
   members(): ProcessEntry[];
-  /** Whether none is alive. Cheaper than `members`. */
+  /** Whether no member is alive. Cheaper than `members`. */
   isEmpty(): boolean;
   /**
    * Sends a signal to each member.
    *
-   * @param wake lets those go on that are stopped, for they would take the signal only then
-   * @returns how many got it
+   * @param wake continues stopped members: they handle the signal only when they run
+   * @returns how many members got the signal
    */
   signal(signal: Signal, wake?: "wake"): number;
   /**
-   * Sends SIGKILL to all, frozen or not. Processes born meanwhile may need another call.
+   * Sends SIGKILL to all members, frozen or not. Processes born meanwhile may need another call.
    *
-   * @returns those that were there, also if an earlier call has killed them and they have not ended yet
+   * @returns the members found, also those that an earlier call has killed and that have not ended yet
    */
   kill(): ProcessEntry[];
-  /** Stops all until `thaw`. Resolves when they stand still, or after a bound. */
+  /** Stops all members until `thaw`. Resolves when all have stopped, or after a bound. */
   freeze(): Promise<void>;
-  /** Undoes `freeze`, also one that is under way. */
+  /** Undoes `freeze`, also a freeze that is under way. */
   thaw(): void;
-  /** To be called whenever a process that `start` started has been waited for, before anything else is asked. */
+  /** Must be called whenever we have waited for a process that `start` started, before any other call. */
   reaped(): void;
   usage(): TreeUsage;
   details(): TreeDetails;
   /**
-   * Limits what the members may use of memory together.
+   * Limits the memory that the members may use together.
    *
-   * @returns why it cannot, as a clause, or undefined
+   * @returns why the limit cannot be set, as a clause, or undefined
    */
   limitMemory(bytes: number): string | undefined;
-  /** How many members the kernel has killed for want of memory; undefined when the tree does not know. */
+  /** How many members the kernel has killed because memory ran out; undefined when the tree does not know. */
   oomKills(): number | undefined;
-  /** Lets the members go: they are the job's no more. */
+  /** Releases the members: they no longer belong to the job. */
   release(): void;
   /**
-   * Gives back what the tree holds. The last call.
+   * Releases the resources of the tree. The last call.
    *
    * @returns whether nothing is left
    */

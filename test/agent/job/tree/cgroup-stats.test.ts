@@ -7,7 +7,7 @@ import { makeContainment } from "../../../../src/agent/job/tree/containment.ts";
 import { LOCAL_MODES } from "../local.ts";
 
 describe("The statistics of a cgroup", () => {
-  it("add up what went to and came from devices, but not twice through devices that lie on others", () => {
+  it("add up what was read from and written to devices, without counting stacked devices twice", () => {
     // The layout is that of the kernel's documentation (cgroup-v2.rst, "io.stat").
     const text = `8:16 rbytes=1459200 wbytes=314773504 rios=192 wios=353 dbytes=0 dios=0
 8:0 rbytes=90430464 wbytes=299008000 rios=8950 wios=1252 dbytes=50331648 dios=3021
@@ -18,7 +18,7 @@ describe("The statistics of a cgroup", () => {
     expect(parseIoStat("", () => false)).toEqual({ read: 0, written: 0 });
   });
 
-  it("are not known where the kernel does not keep them", () => {
+  it("are unknown when the kernel does not keep them", () => {
     const directory = fs.mkdtempSync(path.join(os.tmpdir(), "belay-cgroup-"));
     expect(cgroupIo(directory)).toBeUndefined();
     expect(cgroupPressure(directory, "cpu")).toBeUndefined();
@@ -27,7 +27,7 @@ describe("The statistics of a cgroup", () => {
     fs.rmSync(directory, { recursive: true });
   });
 
-  it.skipIf(!LOCAL_MODES.includes("cgroup"))("have a job's own pressure, which is none when it does nothing", () => {
+  it.skipIf(!LOCAL_MODES.includes("cgroup"))("have a job's own pressure, which is 0 when it does nothing", () => {
     const { cgroup, tree } = makeContainment("cgroup");
     const known = fs.existsSync(path.join(cgroup, "cpu.pressure"));
     expect(cgroupPressure(cgroup, "cpu")).toBe(known ? 0 : undefined);

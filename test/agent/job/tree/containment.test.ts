@@ -20,7 +20,7 @@ function tried(choice: ContainmentChoice): { containment: Containment; message: 
 }
 
 describe("The choice of a containment", () => {
-  it.skipIf(withoutCgroup !== undefined)("takes a cgroup where one can be had", () => {
+  it.skipIf(withoutCgroup !== undefined)("is a cgroup where one is available", () => {
     expect(tried("auto")).toEqual({ containment: Containment.CGROUP, message: "" });
   });
 
@@ -32,17 +32,17 @@ describe("The choice of a containment", () => {
     expect(fs.existsSync(cgroup)).toBe(false);
   });
 
-  it.skipIf(withoutCgroup === undefined)("falls back on the process group, and says why", () => {
+  it.skipIf(withoutCgroup === undefined)("falls back to the process group, and says why", () => {
     const { containment, message } = tried("auto");
     expect(containment).toBe(Containment.PROCESS_GROUP);
     expect(message).toMatch(/^No cgroup: ./);
   });
 
-  it.skipIf(withoutCgroup === undefined)("refuses a cgroup that cannot be had, and says why", () => {
+  it.skipIf(withoutCgroup === undefined)("refuses a cgroup that is not available, and says why", () => {
     expect(() => makeContainment("cgroup")).toThrow(/^Cannot use --containment "cgroup": ./);
   });
 
-  it("takes the process group where that was chosen", () => {
+  it("is the process group when that was chosen", () => {
     expect(tried("process-group")).toEqual({
       containment: Containment.PROCESS_GROUP,
       message: "Process group was chosen",
@@ -57,8 +57,8 @@ describe("The choice of a containment", () => {
   });
 });
 
-describe("A preparation that comes to nothing", () => {
-  it("gives everything back", async () => {
+describe("A preparation without a job", () => {
+  it("releases everything", async () => {
     const prepared = prepareJob({ containment: "auto", environment: process.env, logger: silentLogger });
     const { watcher, cgroup, pipes } = prepared;
     expect(isAlive(watcher.pid)).toBe(true);
@@ -71,7 +71,7 @@ describe("A preparation that comes to nothing", () => {
 });
 
 describe("An agent that is process 1", () => {
-  it("is told that nothing reaps orphans", () => {
+  it("warns that nothing reaps orphans", () => {
     expect(nothingReapsWarning(1)).toContain("tini");
     expect(nothingReapsWarning(4711)).toBeUndefined();
   });

@@ -37,12 +37,12 @@ class Processes {
     this.hidden.add(pid);
   }
 
-  look(): Account[] {
+  scan(): Account[] {
     return [...this.all.values()].filter(({ pid }) => !this.hidden.has(pid));
   }
 
   sum(): number {
-    return this.ledger.update(this.look());
+    return this.ledger.update(this.scan());
   }
 
   private get(pid: number): Account {
@@ -53,7 +53,7 @@ class Processes {
 }
 
 describe("A ledger", () => {
-  it("counts a child that came and went between two looks, once", () => {
+  it("counts once a child that started and ended between two updates", () => {
     const processes = new Processes();
     processes.start(10, process.pid);
     processes.sum();
@@ -64,7 +64,7 @@ describe("A ledger", () => {
     expect(processes.sum()).toBe(5);
   });
 
-  it("counts a child that was seen, used more and was waited for, once and wholly", () => {
+  it("counts once, and in full, a child that was seen, used more and was waited for", () => {
     const processes = new Processes();
     processes.start(10, process.pid);
     processes.start(11, 10);
@@ -77,7 +77,7 @@ describe("A ledger", () => {
     expect(processes.sum()).toBe(9);
   });
 
-  it("keeps what was seen of a process that nobody waits for", () => {
+  it("keeps what was seen of a process that no parent waits for", () => {
     const processes = new Processes();
     processes.start(10, process.pid);
     processes.start(11, 10);
@@ -93,7 +93,7 @@ describe("A ledger", () => {
     expect(processes.sum()).toBe(9);
   });
 
-  it("follows an account upwards through ancestors that ended, too", () => {
+  it("looks for the account of an ended process also above ancestors that have ended", () => {
     const processes = new Processes();
     processes.start(10, process.pid);
     processes.start(11, 10);
@@ -106,7 +106,7 @@ describe("A ledger", () => {
     expect(processes.sum()).toBe(6);
   });
 
-  it("keeps what a process had used whose parent ended before it", () => {
+  it("keeps what a process had used when its parent ended first", () => {
     const processes = new Processes();
     processes.start(10, process.pid);
     processes.start(11, 10);
@@ -118,7 +118,7 @@ describe("A ledger", () => {
     expect(processes.sum()).toBe(5);
   });
 
-  it("takes the whole of one of our own children when it is waited for, seen before or not", () => {
+  it("counts everything that one of our own children used once we have waited for it, seen before or not", () => {
     const processes = new Processes();
     processes.start(10, process.pid);
     processes.use(10, 2);
@@ -132,31 +132,31 @@ describe("A ledger", () => {
     expect(processes.sum()).toBe(10);
   });
 
-  it("does not count a process twice that ended while it was looked at, its parent being looked at after", () => {
+  it("counts once a process that ended during an update which read its parent after it", () => {
     const processes = new Processes();
     processes.start(10, process.pid);
     processes.start(11, 10);
     processes.use(11, 5);
-    const [, child] = processes.look();
+    const [, child] = processes.scan();
     processes.end(11);
-    const [parent] = processes.look();
+    const [parent] = processes.scan();
     expect(processes.ledger.update([child, parent].filter((one) => one !== undefined))).toBe(5);
     expect(processes.sum()).toBe(5);
   });
 
-  it("does not lose or repeat one that ended while it was looked at, its parent being looked at before", () => {
+  it("counts once a process that ended during an update which read its parent before it", () => {
     const processes = new Processes();
     processes.start(10, process.pid);
     processes.start(11, 10);
     processes.use(11, 5);
     processes.sum();
-    const [parent, child] = processes.look();
+    const [parent, child] = processes.scan();
     processes.end(11);
     expect(processes.ledger.update([child, parent].filter((one) => one !== undefined))).toBe(5);
     expect(processes.sum()).toBe(5);
   });
 
-  it("counts a zombie that is no longer listed, until it is waited for and after", () => {
+  it("counts a zombie that is no longer listed, before and after its parent waits for it", () => {
     const processes = new Processes();
     processes.start(10, process.pid);
     processes.start(11, 10);
@@ -168,7 +168,7 @@ describe("A ledger", () => {
     expect(processes.sum()).toBe(5);
   });
 
-  it("tells a process from an earlier one of the same pid", () => {
+  it("distinguishes a process from an earlier one with the same pid", () => {
     const processes = new Processes();
     processes.start(10, process.pid);
     processes.start(11, 10, 100);

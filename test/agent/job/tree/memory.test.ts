@@ -18,7 +18,7 @@ function noLimit(): string | undefined {
 }
 
 describe(`A memory limit${skip === undefined ? "" : ` (not enforceable here: ${skip})`}`, () => {
-  it.skipIf(skip !== undefined)("ends a job that exceeds it, and the result says that it was that", async () => {
+  it.skipIf(skip !== undefined)("ends a job that exceeds it, and the result names the limit as the cause", async () => {
     const ended = await start({ command: GREEDY, memoryLimitBytes: LIMIT }).result;
     expect(ended).toMatchObject({ outcome: Outcome.FAILED, reason: EndReason.OOM_KILLED, signal: "SIGKILL" });
     expect(ended.message).toBe(
@@ -28,13 +28,13 @@ describe(`A memory limit${skip === undefined ? "" : ` (not enforceable here: ${s
     expect(Number(ended.usage?.peakMemoryBytes)).toBeLessThanOrEqual(Number(LIMIT));
   });
 
-  it.skipIf(skip !== undefined)("is told apart when it struck a child of the command", async () => {
+  it.skipIf(skip !== undefined)("is reported differently when it killed a child of the command", async () => {
     const ended = await start({ command: ["sh", "-c", '"$@"; exit 4', "sh", ...GREEDY], memoryLimitBytes: LIMIT })
       .result;
     expect(ended).toMatchObject({ outcome: Outcome.FAILED, reason: EndReason.OOM_KILLED, exitCode: 4 });
   });
 
-  it.skipIf(skip !== undefined)("holds for every step, and its agent survives one that is too small", async () => {
+  it.skipIf(skip !== undefined)("applies to every step, and the agent survives a limit that is too small", async () => {
     const setup = [{ run: "echo setup" }];
     const { result } = start({ setup, command: GREEDY, memoryLimitBytes: LIMIT });
     expect(await result).toMatchObject({ reason: EndReason.OOM_KILLED, step: 2 });
@@ -45,7 +45,7 @@ describe(`A memory limit${skip === undefined ? "" : ` (not enforceable here: ${s
     else expect(outcome).toBe(Outcome.FAILED);
   });
 
-  it.skipIf(skip !== undefined)("shows in samples, and use below it is measured", async () => {
+  it.skipIf(skip !== undefined)("is shown in samples, and use below it is measured", async () => {
     const script = "$x = 'a' x 30_000_000; $| = 1; print 'ready'; sleep 1000";
     const { result, job, stdout } = start({ command: ["perl", "-e", script], memoryLimitBytes: LIMIT });
     await eventually("ready", () => stdout().includes("ready"));
@@ -58,7 +58,7 @@ describe(`A memory limit${skip === undefined ? "" : ` (not enforceable here: ${s
     expect(Number((await result).usage?.peakMemoryBytes)).toBeGreaterThan(30_000_000);
   });
 
-  it("that cannot be enforced is said to be so in the log", async () => {
+  it("that cannot be enforced is reported in the log", async () => {
     const { result, notices } = start({ command: ["true"], memoryLimitBytes: LIMIT }, { containment: "process-group" });
     expect(await result).toMatchObject({ outcome: Outcome.SUCCEEDED });
     expect(notices).toEqual(["The memory limit is not enforced: the job has no cgroup"]);

@@ -12,10 +12,10 @@ const home = ownCgroup();
 const mayMove = home !== undefined && isWritable(`${home}/cgroup.procs`);
 
 describe.skipIf(!mayMove)("Rehearsing a move between cgroups (needs a cgroup v2 that we may write)", () => {
-  test("leaves the process where it is, and no file open", async () => {
+  test("leaves the process where it is, and leaves no file open", async () => {
     const before = openFiles();
     const write = vi.spyOn(fs, "write");
-    const ahead = new MoveAhead(home ?? "", () => bystander());
+    const ahead = new MoveAhead(home ?? "", () => rehearsalPid());
     expect(openFiles()).toContain(`${home}/cgroup.procs`);
     await vi.waitFor(() => expect(write.mock.calls.length).toBeGreaterThan(3), 10_000);
     write.mockRestore();
@@ -25,9 +25,9 @@ describe.skipIf(!mayMove)("Rehearsing a move between cgroups (needs a cgroup v2 
     await vi.waitFor(() => expect(openFiles()).toEqual(before));
   });
 
-  test("ends by itself when nothing is started", async () => {
+  test("stops by itself when no job is started", async () => {
     const write = vi.spyOn(fs, "write");
-    const ahead = new MoveAhead(home ?? "", () => bystander());
+    const ahead = new MoveAhead(home ?? "", () => rehearsalPid());
     await vi.waitFor(() => expect(openFiles()).not.toContain(`${home}/cgroup.procs`), 10_000);
     expect(write.mock.calls.length).toBeGreaterThan(10);
     write.mockRestore();
@@ -36,8 +36,8 @@ describe.skipIf(!mayMove)("Rehearsing a move between cgroups (needs a cgroup v2 
 });
 
 describe.skipIf(!mayMove)("A job that is started while a move is rehearsed", () => {
-  test("is in its cgroup from its first instruction, also when one has just begun", async () => {
-    const pid = bystander();
+  test("is in its cgroup from its first instruction, also when a rehearsal has just begun", async () => {
+    const pid = rehearsalPid();
     for (let round = 0; round < 40; round++) {
       const { tree, cgroup } = makeContainment("cgroup");
       // The kernel's lock is at hand from the first rehearsal on; the next ones take as long as a start does.
@@ -50,7 +50,7 @@ describe.skipIf(!mayMove)("A job that is started while a move is rehearsed", () 
     }
   });
 
-  test("has no rehearsal where there is nobody else to be moved", () => {
+  test("has no rehearsal when there is no other process to move", () => {
     const before = openFiles();
     const idle = [0, process.pid].map((nobody) => new MoveAhead(home ?? "", () => nobody));
     expect(openFiles()).toEqual(before);
@@ -65,7 +65,7 @@ test("A cgroup that may not be written is left alone", () => {
 });
 
 /** A process in the same cgroup. */
-function bystander(): number {
+function rehearsalPid(): number {
   const child = spawn("sleep", ["1000"], { stdio: "ignore" });
   onTestFinished(() => void child.kill());
   return child.pid ?? 0;

@@ -6,7 +6,7 @@ import { PlainGroupTree } from "../../../../src/agent/job/tree/plain-group-tree.
 import { readProcess } from "../../../../src/agent/job/tree/proc.ts";
 import { eventually } from "../facts.ts";
 
-it("a tree without /proc is measured and ended by its groups, and keeps what ended processes used", async () => {
+it("a tree without /proc is measured and killed by its groups, and counts what ended processes used", async () => {
   const tree = new PlainGroupTree();
   // The leader does nothing; its child uses a second of processor, and another sleeps on.
   const burn = "my @t = times; 1 while (@t = times, $t[0] + $t[1] < 1)";

@@ -9,18 +9,18 @@ import {
   readProcess,
 } from "../../../../src/agent/job/tree/proc.ts";
 
-describe("What the kernel tells", () => {
-  it("is read to its end, also a list that it gives out by the page", () => {
+describe("Kernel files", () => {
+  it("are read to their end, also a list that the kernel returns page by page", () => {
     const text = readKernelFile("/proc/kallsyms") ?? "";
     expect(text.length).toBe(128 * 1024);
     expect(text).toBe(fs.readFileSync("/proc/kallsyms", "latin1").slice(0, 128 * 1024));
   });
 
-  it("about memory is in pages of this machine's size", () => {
+  it("show memory in pages of this machine's size", () => {
     expect(pageBytes()).toBe(Number(execFileSync("getconf", ["PAGESIZE"], { encoding: "utf8" })));
   });
 
-  it("about open files is their number", () => {
+  it("show how many files a process has open", () => {
     const before = countOpenFiles(process.pid) ?? 0;
     const fds = Array.from({ length: 10 }, () => fs.openSync("/dev/null", "r"));
     expect(countOpenFiles(process.pid)).toBe(before + 10);
@@ -28,7 +28,7 @@ describe("What the kernel tells", () => {
     expect(countOpenFiles(0)).toBeUndefined();
   });
 
-  it("tells a process that is there from one that is not", () => {
+  it("show whether a process exists", () => {
     expect(pidExists(process.pid)).toBe(true);
     expect(pidExists(1)).toBe(true);
     expect(pidExists(2 ** 22 + 1)).toBe(false);

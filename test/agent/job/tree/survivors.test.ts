@@ -19,7 +19,7 @@ describe.for(MODES)("A process that outlives SIGKILL $name", { timeout: 2 * LONG
     return;
   }
 
-  it("is named by the result of a canceled job; it ends, and all is cleaned up, as soon as it can end", async () => {
+  it("is named in the result of a canceled job; it ends as soon as it can, and everything is cleaned up", async () => {
     await using agent = new Driven(mode, () => ["sh", "-c", "echo ready; exec sleep 1000 >&- 2>&-"]);
     const pid = await agent.until("the start", () => agent.lines.find((line) => line["started"] !== undefined)?.pid);
     await runs(pid, "sleep 1000 ");
@@ -48,7 +48,7 @@ describe.for(MODES)("A process that outlives SIGKILL $name", { timeout: 2 * LONG
 });
 
 describe("A process that outlives SIGKILL", { timeout: 2 * LONG_MS }, () => {
-  it.skipIf(noFreezer !== undefined)("is named where the main command ended by itself and left it behind", async () => {
+  it.skipIf(noFreezer !== undefined)("is named when the main command ended by itself and left it behind", async () => {
     const mode = { name: "", containment: "process-group" } as const;
     const script = 'sleep 1000 >&- 2>&- & echo "$!"; until [ -e "$1" ]; do sleep 0.02; done; exit 5';
     await using agent = new Driven(mode, (_mark, note) => ["sh", "-c", script, "sh", note]);
