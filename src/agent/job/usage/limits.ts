@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { cgroupNumber, ownCgroup } from "../tree/cgroup.ts";
 import { hasProc, readKernelFile } from "../tree/proc.ts";
 
-/** A limit may be changed while a job runs, but is not looked at more often than this. */
+/** How long limits that were read are used. A limit may change while a job runs. */
 const MOST_AGE_MS = 30_000;
 
 /** What a job may use of its machine. */
@@ -15,19 +15,19 @@ export interface Limits {
   readonly memoryBytes: number;
 }
 
-/** Directories of cgroups that hold a job, from its own upwards. */
+/** Directories of the cgroups that a job is in, from its own upwards. */
 interface Levels {
   /** In the v2 hierarchy. */
   readonly unified: readonly string[];
   /** In the hierarchy of the v1 cpu controller. */
   readonly cpu: readonly string[];
-  /** The one in the hierarchy of the v1 memory controller; it knows its ancestors' limits. */
+  /** The job's directory in the hierarchy of the v1 memory controller; its files include its ancestors' limits. */
   readonly memory: string | undefined;
 }
 
 /**
- * Finds what a job may use: the agent's affinity, and the limits of the job's own cgroup and of every one around it. A
- * cgroup above a container's own is not seen from inside, and seldom has a limit that the container's has not.
+ * Finds what a job may use: the agent's affinity, and the limits of the job's cgroup and of each cgroup above it. From
+ * inside a container, the cgroups above the container's own are not visible; they seldom have a lower limit.
  */
 export class LimitFinder {
   private readonly cgroup: string;
@@ -36,8 +36,8 @@ export class LimitFinder {
   private found: { readonly limits: Limits; readonly at: number } | undefined;
 
   /**
-   * @param cgroup the job's own in the v2 hierarchy; empty: it has none
-   * @param memoryCgroup the same in the v1 memory controller's
+   * @param cgroup the job's cgroup in the v2 hierarchy; empty: it has none
+   * @param memoryCgroup the job's cgroup in the hierarchy of the v1 memory controller; empty: it has none
    */
   constructor(cgroup: string, memoryCgroup: string) {
     this.cgroup = cgroup;
@@ -46,11 +46,11 @@ export class LimitFinder {
 
   find(): Limits {
     const now = performance.now();
-    if (this.found === undefined || now - this.found.at > MOST_AGE_MS) this.found = { limits: this.look(), at: now };
+    if (this.found === undefined || now - this.found.at > MOST_AGE_MS) this.found = { limits: this.read(), at: now };
     return this.found.limits;
   }
 
-  private look(): Limits {
+  private read(): Limits {
     if (!hasProc()) return { cores: availableParallelism(), memoryBytes: 0 };
     const { unified, cpu, memory } = (this.levels ??= this.findLevels());
     const cores = [affinity() ?? availableParallelism()];
@@ -81,7 +81,7 @@ export class LimitFinder {
   }
 }
 
-/** A cgroup and those around it, as far as they are to be seen. */
+/** A cgroup and those above it, as far as they are visible. */
 function upwards(directory: string | undefined): string[] {
   const levels: string[] = [];
   for (let at = directory; at !== undefined && fs.existsSync(join(at, "cgroup.procs")); at = dirname(at))
@@ -97,13 +97,13 @@ function quotaOf(text: string | undefined): number {
     : Number.POSITIVE_INFINITY;
 }
 
-/** Processors that the agent, and so its job, may run on, cpuset included. */
+/** How many processors the agent, and so its job, may run on, cpuset included. */
 function affinity(): number | undefined {
   const list = /^Cpus_allowed_list:\s*(\S+)/m.exec(readKernelFile("/proc/self/status") ?? "")?.[1];
   return list === undefined ? undefined : countList(list);
 }
 
-/** How many numbers are in a list such as `0-3,8`. */
+/** How many numbers a list such as `0-3,8` has. */
 export function countList(list: string): number {
   let count = 0;
   for (const range of list.split(",")) {

@@ -1,16 +1,16 @@
 import fs from "node:fs";
 import { readKernelFile } from "../tree/proc.ts";
 
-/** Bytes through the interfaces of a network namespace, the loopback left out. */
+/** Bytes through the interfaces of a network namespace, without the loopback. */
 export interface Traffic {
   readonly received: number;
   readonly sent: number;
 }
 
 /**
- * Counts what a job receives and sends, where that can be told: the kernel counts by network namespace, not by process.
- * So there is a figure only when the job's namespace is its own, or a container's, which then has the agent's stream to
- * the tracker in it. In the namespace of a machine, the figure would be everybody's traffic.
+ * Counts what a job receives and sends. The kernel counts by network namespace, not by process, so a figure is
+ * available only when the job has a namespace of its own or a container's; the latter includes the agent's stream to
+ * the tracker. In the machine's own namespace, the figure would be the traffic of all processes.
  */
 export class NetworkMeter {
   private namespace: string | undefined;
@@ -19,11 +19,11 @@ export class NetworkMeter {
   private containers: boolean | undefined;
 
   /**
-   * What went through since the first look.
+   * Bytes received and sent since the first call.
    *
-   * @param pid of a process of the job; when that has ended, its own namespace is looked at no more
+   * @param pid of a process of the job; when it has ended, its namespace is no longer read
    */
-  look(pid: number): Traffic | undefined {
+  read(pid: number): Traffic | undefined {
     const ours = namespaceOf(process.pid);
     const namespace = namespaceOf(pid) ?? this.namespace;
     if (namespace === undefined || (namespace === ours && !this.isContainers())) return undefined;
@@ -54,8 +54,8 @@ function namespaceOf(pid: number): string | undefined {
 }
 
 /**
- * Whether this process is in a network namespace that was made for a container: it has interfaces, and none of them is
- * hardware, a virtual machine's virtual hardware included.
+ * Whether this process is in a container's network namespace: one that has interfaces, none of which is hardware. The
+ * virtual hardware of a virtual machine counts as hardware.
  */
 export function isContainerNetwork(directory: string = "/sys/class/net"): boolean {
   try {
@@ -66,7 +66,7 @@ export function isContainerNetwork(directory: string = "/sys/class/net"): boolea
   }
 }
 
-/** Reads `/proc/PID/net/dev` (proc_pid_net(5)). @returns undefined when it is empty */
+/** Parses `/proc/PID/net/dev` (proc_pid_net(5)). @returns undefined when it is empty */
 export function parseTraffic(text: string): Traffic | undefined {
   let received = 0;
   let sent = 0;

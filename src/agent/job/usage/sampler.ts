@@ -13,32 +13,32 @@ import { NetworkMeter, type Traffic } from "./network.ts";
 import type { ProcessIo } from "../tree/process-io.ts";
 import type { ProcessTree, TreeUsage } from "../tree/tree.ts";
 
-/** First look at a new job: even a short one is to have a peak. */
-const FIRST_LOOK_MS = 20;
-/** Looks become rarer up to this. */
-const LONGEST_LOOK_MS = 3000;
-/** Looking may take this share of the time: on a machine with thousands of processes looks are rarer. */
+/** Time before the first measurement of a new job: a short job must have a peak, too. */
+const FIRST_PAUSE_MS = 20;
+/** The pause between two measurements grows up to this. */
+const LONGEST_PAUSE_MS = 3000;
+/** Measuring may take this share of the time: on a machine with thousands of processes the pauses are longer. */
 const MOST_SHARE = 1 / 200;
 
-/** Where a sampler learns of what is not the tree's. */
+/** Sources of what the tree does not know. */
 export interface SamplerSources {
   readonly limits: LimitFinder;
-  /** Enforced limit of the job's memory; 0: none. */
+  /** Enforced limit of the job's memory; 0: no limit. */
   readonly memoryLimitBytes: number;
-  /** The graphics processors; the sampler starts and closes it. */
+  /** The graphics processors. The sampler starts and closes this source. */
   readonly gpus: GpuSource;
 }
 
 /**
- * Measures what the tree uses, when asked and now and then by itself: peaks are only as true as the looks are many, and
- * without a cgroup each look also finds processes that later ones could not.
+ * Measures what the tree uses, on request and at intervals by itself: the more measurements, the more exact the peaks,
+ * and without a cgroup each one also finds processes that a later one could not.
  */
 export class Sampler {
   private readonly tree: ProcessTree;
   private readonly sources: SamplerSources;
   private readonly network = new NetworkMeter();
   private timer: Timer | undefined;
-  private pause = FIRST_LOOK_MS;
+  private pause = FIRST_PAUSE_MS;
   private peakProcesses = 0;
   private peakCores: number | undefined;
   private peakGpuMemory: bigint | undefined;
@@ -50,14 +50,14 @@ export class Sampler {
     this.sources = sources;
   }
 
-  /** Begins to look by itself, densely at first. */
+  /** Starts to measure by itself, at short intervals first. */
   start(): void {
-    this.pause = FIRST_LOOK_MS;
-    this.lookLater(0);
+    this.pause = FIRST_PAUSE_MS;
+    this.measureLater(0);
     this.sources.gpus.start();
   }
 
-  /** Looks no more. Resolves when no process of its own is left, within about a second. */
+  /** Stops measuring. Resolves when no process of the sampler is left, within about a second. */
   close(): Promise<void> {
     this.timer?.cancel();
     this.timer = undefined;
@@ -67,13 +67,13 @@ export class Sampler {
   /** @param pid of the step's own process */
   sample(step: number, pid: number): MetricSample {
     const at = performance.now();
-    const usage = this.look();
+    const usage = this.measure();
     const { pids, openFiles, disk, pressure } = this.tree.details();
     const gpus = this.sources.gpus.latest(pids);
     const limits = this.sources.limits.find();
-    this.traffic = this.network.look(pid);
+    this.traffic = this.network.read(pid);
     const cores = this.coresSince(usage.cpuSeconds, at);
-    this.lookLater(performance.now() - at);
+    this.measureLater(performance.now() - at);
     this.noteGpus(gpus);
     return create(MetricSampleSchema, {
       sampleUnixNano: systemClock.unixNano(),
@@ -96,9 +96,9 @@ export class Sampler {
     });
   }
 
-  /** What was used in all. */
+  /** What the job has used in total. */
   total(): ResourceUsage {
-    const usage = this.look();
+    const usage = this.measure();
     const { disk } = this.tree.details();
     return create(ResourceUsageSchema, {
       cpuSeconds: usage.cpuSeconds,
@@ -112,7 +112,7 @@ export class Sampler {
     });
   }
 
-  private look(): TreeUsage {
+  private measure(): TreeUsage {
     const usage = this.tree.usage();
     this.peakProcesses = Math.max(this.peakProcesses, usage.processes);
     return usage;
@@ -120,12 +120,12 @@ export class Sampler {
 
   private coresSince(cpuSeconds: number, at: number): number | undefined {
     const before = this.last;
-    // Two samples in one breath would divide by next to nothing.
+    // Two samples within a millisecond would divide by almost 0.
     if (before !== undefined && at - before.at < 1) return undefined;
     this.last = { cpuSeconds, at };
     if (before === undefined) return undefined;
     const cores = Math.max(0, ((cpuSeconds - before.cpuSeconds) / (at - before.at)) * 1000);
-    // A hundredth of a second, which is all that some kernels count, is much in a short time.
+    // Processor time may come in hundredths of a second: too coarse for a peak over less time than this.
     if (at - before.at >= 100) this.peakCores = Math.max(this.peakCores ?? 0, cores);
     return cores;
   }
@@ -142,14 +142,14 @@ export class Sampler {
     if (this.peakGpuMemory === undefined || sum > this.peakGpuMemory) this.peakGpuMemory = sum;
   }
 
-  /** @param cost milliseconds that the look just taken took */
-  private lookLater(cost: number): void {
+  /** @param cost milliseconds that the last measurement took */
+  private measureLater(cost: number): void {
     this.timer?.cancel();
     this.timer = systemClock.after(Math.max(this.pause, cost / MOST_SHARE), () => {
       const start = performance.now();
-      this.look();
-      this.pause = Math.min(this.pause * 2, LONGEST_LOOK_MS);
-      this.lookLater(performance.now() - start);
+      this.measure();
+      this.pause = Math.min(this.pause * 2, LONGEST_PAUSE_MS);
+      this.measureLater(performance.now() - start);
     });
   }
 }

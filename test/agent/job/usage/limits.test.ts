@@ -31,7 +31,7 @@ function cgroups(...levels: Record<string, string>[]): string {
 }
 
 describe("What a job may use", () => {
-  it("is bound by the lowest quota of its cgroup and those around it", () => {
+  it("is limited by the lowest quota of its cgroup and those above it", () => {
     const own = cgroups(
       { "cpu.max": "50000 100000\n", "memory.max": "max\n" },
       { "cpu.max": "max 100000\n", "memory.max": "300000000\n" },
@@ -40,19 +40,19 @@ describe("What a job may use", () => {
     expect(new LimitFinder(own, own).find()).toEqual({ cores: 0.5, memoryBytes: 300_000_000 });
   });
 
-  it("is not bound by a limit above what the machine has", () => {
+  it("is not changed by a limit above what the machine has", () => {
     const own = cgroups({ "cpu.max": "9999999 100000\n", "memory.max": "9223372036854771712\n" });
     const { cores, memoryBytes } = new LimitFinder(own, own).find();
     expect(cores).toBeLessThanOrEqual(os.cpus().length);
     expect(memoryBytes).toBe(0);
   });
 
-  it("takes what a v1 memory controller says of all its ancestors", () => {
+  it("includes the limits of all ancestors in a v1 memory controller", () => {
     const memory = cgroups({ "memory.stat": "cache 0\nhierarchical_memory_limit 200000000\ntotal_cache 0\n" });
     expect(new LimitFinder(cgroups({}), memory).find().memoryBytes).toBe(200_000_000);
   });
 
-  it("is bound by the processors that the agent may run on", () => {
+  it("is limited to the processors that the agent may run on", () => {
     const [file = "", ...args] = NODE;
     const out = execFileSync("taskset", ["-c", "0", file, ...args], { encoding: "utf8" });
     expect(JSON.parse(out)).toMatchObject({ cores: 1 });
@@ -78,7 +78,7 @@ describe("What a job may use", () => {
     },
   );
 
-  it("counts processors as the kernel lists them", () => {
+  it("counts processors in the kernel's list format", () => {
     expect(["0", "0-3", "0-1,4", "2,5-7,9"].map(countList)).toEqual([1, 4, 3, 5]);
   });
 });

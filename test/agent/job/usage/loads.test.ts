@@ -30,11 +30,11 @@ const directory = diskDirectory();
 afterAll(() => directory !== undefined && fs.rmSync(directory, { recursive: true, force: true }));
 
 const withoutCgroup = MODES.find(({ containment }) => containment === "cgroup")?.skip;
-it.skipIf(withoutCgroup === undefined)(`no cgroup is to be had here, so loads are not measured in one`, () => {
+it.skipIf(withoutCgroup === undefined)(`no cgroup is available here, so loads are not measured in one`, () => {
   expect(LOCAL_MODES).not.toContain("cgroup");
 });
 
-describe.each(LOCAL_MODES)("What a job uses that is held by a %s", { timeout: 120_000 }, (containment) => {
+describe.each(LOCAL_MODES)("The measured use of a job in a %s", { timeout: 120_000 }, (containment) => {
   const inCgroup = containment === "cgroup";
 
   it("is right within 5 % for two busy loops", async () => {
@@ -52,7 +52,7 @@ describe.each(LOCAL_MODES)("What a job uses that is held by a %s", { timeout: 12
     near(samples.at(-1)?.cpuSeconds, told, 0.05);
   });
 
-  it(`${inCgroup ? "has all of" : "says that it may lack some of"} what was used by short-lived processes that nobody waited for`, async () => {
+  it(`${inCgroup ? "includes all of" : "says that it may lack some of"} what short-lived processes used that no process waited for`, async () => {
     const { told, usage } = await measure(ORPHANS, containment);
     expect(told).toBe(1);
     // The parents, and forking, are not in what the orphans tell.
@@ -63,16 +63,16 @@ describe.each(LOCAL_MODES)("What a job uses that is held by a %s", { timeout: 12
 
   it("is right within 5 % for 300 MB held", async () => {
     const job = start({ command: ["perl", "-e", HOLD_300_MB] }, { containment });
-    const said = await eventually(
+    const reported = await eventually(
       "the load says its size",
       () => Number(/^(\d+)\n/.exec(String(job.stdout()))?.[1]) || false,
     );
     const sample = await job.job.sample();
-    expect(said).toBeGreaterThan(300_000_000);
-    near(Number(sample?.memoryBytes), said, 0.05);
+    expect(reported).toBeGreaterThan(300_000_000);
+    near(Number(sample?.memoryBytes), reported, 0.05);
     job.job.end({ reason: EndReason.CANCELED, message: "" });
     const { usage } = await job.result;
-    near(Number(usage?.peakMemoryBytes), said, 0.05);
+    near(Number(usage?.peakMemoryBytes), reported, 0.05);
   });
 
   it.skipIf(directory === undefined)(

@@ -44,7 +44,7 @@ describe("A network namespace", () => {
     expect(isContainerNetwork(interfaces(list))).toBe(expected);
   });
 
-  it("is summed up without its loopback", () => {
+  it("is counted without its loopback", () => {
     const text = `Inter-|   Receive                                                |  Transmit
  face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
     lo: 999999     100    0    0    0     0          0         0   999999     100    0    0    0     0       0          0
@@ -56,7 +56,7 @@ eth1:300 3 0 0 0 0 0 0 50 1 0 0 0 0 0 0
   });
 
   it.skipIf(skip !== undefined)(
-    "of the job's own is counted, from the first look on and when the job has ended",
+    "of the job's own is counted from the first reading on, and its last counts stay when the job has ended",
     async () => {
       const send = `my $s = IO::Socket::INET->new(Proto => "udp", PeerAddr => "10.9.8.255:9", Broadcast => 1) or die $!; $s->send("x" x 1000) for 1 .. 50`;
       const script = `${LINK}; echo ready; read -r go; perl -MIO::Socket::INET -e '${send}'; echo sent; read -r go`;
@@ -64,15 +64,15 @@ eth1:300 3 0 0 0 0 0 0 50 1 0 0 0 0 0 0
       const pid = child.pid ?? 0;
       const meter = new NetworkMeter();
       await once(child.stdout, "data");
-      expect(meter.look(pid)).toEqual({ received: 0, sent: 0 });
+      expect(meter.read(pid)).toEqual({ received: 0, sent: 0 });
       child.stdin.write("\n");
       await once(child.stdout, "data");
-      const sent = meter.look(pid)?.sent ?? 0;
+      const sent = meter.read(pid)?.sent ?? 0;
       expect(sent).toBeGreaterThan(50_000);
       const gone = once(child, "exit");
       child.stdin.write("\n");
       await gone;
-      expect(meter.look(pid)?.sent).toBe(sent);
+      expect(meter.read(pid)?.sent).toBe(sent);
     },
   );
 });

@@ -11,7 +11,7 @@ import { EndReason, type MetricSample } from "../../../../src/gen/belay/v1/job_p
 import { eventually, isAlive } from "../facts.ts";
 import { LOCAL_MODES, start } from "../local.ts";
 
-describe.each(LOCAL_MODES)("Samples of a job held by a %s", (containment) => {
+describe.each(LOCAL_MODES)("Samples of a job in a %s", (containment) => {
   it("are taken at the start and the end of each step, whatever the interval", async () => {
     const samples: MetricSample[] = [];
     const order: string[] = [];
@@ -59,7 +59,7 @@ describe.each(LOCAL_MODES)("Samples of a job held by a %s", (containment) => {
     await result;
   });
 
-  it("leave no file descriptor behind, a thousand of them", async () => {
+  it("leave no file descriptor open, after a thousand of them", async () => {
     const found = makeContainment(containment);
     await using tree = await populated(found);
     const sampler = new Sampler(found.tree, {

@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import { delimiter, join } from "node:path";
 
-/** Looks for nvidia-smi on a PATH. */
+/** Finds nvidia-smi on a PATH. */
 export function findNvidiaSmi(path: string): string | undefined {
   for (const directory of path.split(delimiter)) {
     if (directory === "") continue;
@@ -10,7 +10,7 @@ export function findNvidiaSmi(path: string): string | undefined {
       fs.accessSync(file, fs.constants.X_OK);
       if (fs.statSync(file).isFile()) return file;
     } catch {
-      // Not here.
+      // Not in this directory.
     }
   }
   return undefined;

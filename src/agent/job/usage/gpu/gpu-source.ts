@@ -4,12 +4,12 @@ import { helperEnvironment } from "../../start/environment.ts";
 import { findNvidiaSmi } from "./find.ts";
 import type { GpuWatch, GpuWatchOptions } from "./gpu-watch.ts";
 
-/** The job comes first. */
+/** Delay after which the search begins, so that it does not slow down the start of the job. */
 const START_AFTER_MS = 20;
 
 /**
- * The machine's graphics processors, if it has any that can be asked. Costs a search of the PATH where it has none, and
- * nothing before the job has started.
+ * The machine's graphics processors, if nvidia-smi can read any. On a machine without them it costs one search of the
+ * PATH. It costs nothing before the job has started.
  */
 export class GpuSource {
   private readonly options: Omit<GpuWatchOptions, "file">;
@@ -18,12 +18,12 @@ export class GpuSource {
   private watch: GpuWatch | undefined;
   private closed = false;
 
-  /** @param options whose `interval` 0 turns it off */
+  /** @param options an `interval` of 0 turns it off */
   constructor(options: Omit<GpuWatchOptions, "file">) {
     this.options = options;
   }
 
-  /** Begins to read, soon. Harmless when it has begun. */
+  /** Starts to read after a short delay. A second call has no effect. */
   start(): void {
     if (this.options.interval === 0 || this.closed) return;
     this.timer ??= systemClock.after(START_AFTER_MS, () => {
@@ -31,12 +31,12 @@ export class GpuSource {
     });
   }
 
-  /** The last reading that is fresh. @param pids the job's processes */
+  /** The last reading; empty if it is missing or too old. @param pids the job's processes */
   latest(pids: readonly number[]): GpuSample[] {
     return this.watch?.latest(pids) ?? [];
   }
 
-  /** Resolves when no process of it is left, within about a second. */
+  /** Resolves when no process of nvidia-smi is left, within about a second. */
   async close(): Promise<void> {
     this.closed = true;
     this.timer?.cancel();
@@ -52,7 +52,7 @@ export class GpuSource {
   }
 }
 
-/** What nvidia-smi needs: on some clusters the driver's libraries are found by LD_LIBRARY_PATH only. */
+/** The variables that nvidia-smi needs: on some clusters only LD_LIBRARY_PATH leads to the driver's libraries. */
 export function gpuEnvironment(base: Readonly<Record<string, string | undefined>>): Record<string, string> {
   const libraries = base["LD_LIBRARY_PATH"];
   return { ...helperEnvironment(base), ...(libraries === undefined ? {} : { LD_LIBRARY_PATH: libraries }) };

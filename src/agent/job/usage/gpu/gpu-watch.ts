@@ -8,13 +8,13 @@ import { seesMachinePids } from "../../tree/proc.ts";
 import { NvidiaSmi, QUERY_TIMEOUT_MS } from "./nvidia-smi.ts";
 import { APPS_QUESTION, DEVICES_QUESTION, type GpuApp, type GpuDevice, parseApps, parseDevices } from "./parse.ts";
 
-/** A reading takes at most this share of the time between two of them: with many devices it can take a second. */
+/** Readings may take this share of the time: with many devices, a reading can take a second. */
 const MOST_SHARE = 1 / 50;
-/** Longest time between two readings that this leads to. */
+/** Longest time between two readings that `MOST_SHARE` leads to. */
 const LONGEST_PAUSE_MS = 30_000;
-/** So many failures in a row, and it is only tried now and then. */
+/** After this many failures in a row, attempts become rare. */
 const MOST_FAILURES = 3;
-/** How often it is tried then. */
+/** Time between two attempts after that. */
 const RETRY_MS = 600_000;
 
 /** How devices are watched. Times are milliseconds. */
@@ -23,13 +23,13 @@ export interface GpuWatchOptions {
   readonly file: string;
   readonly environment: Record<string, string>;
   readonly logger: Logger;
-  /** Time between two readings, at least. */
+  /** Shortest time between two readings. */
   readonly interval: number;
   /** Bounds each query. @default 10_000 */
   readonly timeout?: number;
-  /** Longest time between two readings because they take long. @default 30_000 */
+  /** Longest time between two readings when each takes long. @default 30_000 */
   readonly longestPause?: number;
-  /** @default 600_000 */
+  /** Time between two attempts after several failures. @default 600_000 */
   readonly retryInterval?: number;
 }
 
@@ -37,11 +37,11 @@ interface Reading {
   readonly devices: readonly GpuDevice[];
   /** Undefined: not known. */
   readonly apps: readonly GpuApp[] | undefined;
-  /** By the monotonic clock: when the next one is there at the latest, if all is well. */
+  /** When the next reading must be there, if all is well. Monotonic clock. */
   readonly staleAt: number;
 }
 
-/** Reads the machine's NVIDIA devices again and again, at its own pace: whoever wants to know takes the last reading. */
+/** Reads the machine's NVIDIA devices repeatedly, at its own pace; callers get the last reading. */
 export class GpuWatch {
   private readonly options: GpuWatchOptions;
   private readonly program: NvidiaSmi;
@@ -57,7 +57,7 @@ export class GpuWatch {
   }
 
   /**
-   * The last reading, if it is no older than it may be.
+   * The last reading; empty if it is missing or too old.
    *
    * @param pids the job's processes
    */
@@ -67,7 +67,7 @@ export class GpuWatch {
     return reading.devices.map((device) => toSample(device, reading.apps, pids));
   }
 
-  /** Resolves when no process of it is left, within about a second. */
+  /** Resolves when no process of nvidia-smi is left, within about a second. */
   async close(): Promise<void> {
     this.over.abort();
     await this.program.close();
@@ -89,12 +89,12 @@ export class GpuWatch {
         this.reading = { devices, apps, staleAt: end + pause + 2 * timeout };
         this.worked = true;
         failures = 0;
-        // A machine without devices gets none while the job runs.
+        // A machine without devices does not get one while the job runs.
         if (devices.length === 0) return;
       } catch (error) {
         failures += 1;
         if (failures >= MOST_FAILURES) pause = retryInterval;
-        if (failures === MOST_FAILURES && !signal.aborted) this.giveUp(error, retryInterval);
+        if (failures === MOST_FAILURES && !signal.aborted) this.reportFailure(error, retryInterval);
       }
       await sleep(pause, signal);
     }
@@ -102,13 +102,13 @@ export class GpuWatch {
 
   private async read(): Promise<{ devices: GpuDevice[]; apps: GpuApp[] | undefined }> {
     const devices = parseDevices(await this.program.query(DEVICES_QUESTION));
-    // The driver tells processes by the machine's numbers: in a container, those of the job mean others.
+    // The driver uses the machine's pids. In a container, the job's pids are different numbers.
     if (devices.length === 0 || !seesMachinePids()) return { devices, apps: undefined };
     return { devices, apps: parseApps(await this.program.query(APPS_QUESTION)) };
   }
 
-  /** Said once for each time that it stops to work. On a machine where it never did, it is hardly worth a word. */
-  private giveUp(error: unknown, retryInterval: number): void {
+  /** Called once each time that reading stops to work. A warning only if it has ever worked on this machine. */
+  private reportFailure(error: unknown, retryInterval: number): void {
     const { logger, file } = this.options;
     const message = `Cannot read GPUs with "${file}"; the next attempt is in ${formatDuration(retryInterval)}`;
     logger[this.worked ? "warn" : "info"](message, { error: messageOf(error) });
@@ -130,7 +130,7 @@ function toSample(device: GpuDevice, apps: readonly GpuApp[] | undefined, pids: 
   });
 }
 
-/** Undefined when the device does not say it of one of the job's processes, or not which they are. */
+/** Undefined when the device does not report the memory of one of the job's processes, or does not report pids. */
 function jobMemory(device: GpuDevice, apps: readonly GpuApp[], pids: readonly number[]): number | undefined {
   let sum = 0;
   for (const app of apps) {

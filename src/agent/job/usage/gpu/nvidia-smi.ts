@@ -3,23 +3,23 @@ import { once } from "node:events";
 import { sleep, systemClock } from "../../../../base/clock.ts";
 import { takeReaped } from "../../tree/reaped.ts";
 
-/** A query that takes longer hangs: drivers do that, most often on a machine that is about to fail. */
+/** A query that takes longer hangs. Drivers hang, most often on a machine that is about to fail. */
 export const QUERY_TIMEOUT_MS = 10_000;
-/** More is no answer of nvidia-smi's: a line for a device or a process is about 100 bytes. */
+/** A longer output is not an answer of nvidia-smi: its line for a device or a process is about 100 bytes. */
 const MOST_OUTPUT_BYTES = 1 << 20;
-/** How long a killed query may take to go. One that sleeps in the driver cannot be killed. */
+/** How long a killed query may take to end. A query that sleeps in the driver cannot be killed. */
 const REAP_MS = 1000;
 
 /**
- * Runs the query in a process group that does not outlive us: when its stdin closes before a line has come, the agent is
- * dead, whatever killed it, and the whole group is killed. The line says that the output has come to its end.
+ * Runs the query in a process group that does not outlive us: if its stdin closes before a line has arrived, the agent
+ * is dead, whatever killed it, and the script kills the whole group. We send the line when the output has ended.
  */
 const SCRIPT = `"$@" </dev/null & child=$!
 exec >&- 2>&-
 read -r word || kill -KILL 0
 wait "$child"`;
 
-/** Asks nvidia-smi, one query at a time. */
+/** Queries nvidia-smi, one query at a time. */
 export class NvidiaSmi {
   private readonly file: string;
   private readonly environment: Record<string, string>;
@@ -52,16 +52,16 @@ export class NvidiaSmi {
         problem ??= why;
         killGroup(child);
       };
-      const take = (text: string): void => {
+      const append = (text: string): void => {
         if (output.length + text.length <= MOST_OUTPUT_BYTES) output += text;
-        else kill("it prints without end");
+        else kill("its output does not end");
       };
       child.stdin.on("error", () => undefined);
-      child.stdout.setEncoding("utf8").on("data", take);
-      child.stderr.setEncoding("utf8").on("data", take);
+      child.stdout.setEncoding("utf8").on("data", append);
+      child.stderr.setEncoding("utf8").on("data", append);
       child.stdout.once("end", () => child.stdin.write("\n"));
       const timer = systemClock.after(this.timeout, () => kill(`no answer within ${this.timeout} ms`));
-      // It holds up neither the next sample nor the agent's end; no other is started before it has gone.
+      // The query delays neither the next sample nor the agent's end. No other query starts before it has ended.
       this.abandon = (why) => {
         for (const one of [child, child.stdin, child.stdout, child.stderr])
           (one as unknown as { unref(): void }).unref();
@@ -79,13 +79,13 @@ export class NvidiaSmi {
         else reject(new Error(why ?? `exit code ${code ?? "none"}: ${output.trim().slice(0, 200)}`));
       };
       child.once("error", (error) => over(null, error.message));
-      // What it used is not the job's.
+      // Discards what the query used: it is not the job's.
       child.once("exit", () => takeReaped());
       child.once("close", (code) => over(code, problem));
     });
   }
 
-  /** Kills the query that is under way, if there is one. Resolves when it is gone, or after a bound. */
+  /** Kills the query that is under way, if any. Resolves when it has ended, or after a bound. */
   async close(): Promise<void> {
     const { child } = this;
     if (child === undefined) return;
@@ -102,6 +102,6 @@ function killGroup({ pid }: ChildProcessWithoutNullStreams): void {
   try {
     if (pid !== undefined) process.kill(-pid, "SIGKILL");
   } catch {
-    // It has just ended.
+    // The group has just ended.
   }
 }

@@ -1,12 +1,12 @@
-/** What nvidia-smi is asked about each device. All of these have been there since the drivers of 2013. */
+/** The query about each device. Drivers have had all of these fields since 2013. */
 export const DEVICES_QUESTION =
   "--query-gpu=index,uuid,name,utilization.gpu,memory.used,memory.total,temperature.gpu,power.draw";
-/** What it is asked about processes that compute on devices. */
+/** The query about processes that compute on devices. */
 export const APPS_QUESTION = "--query-compute-apps=gpu_uuid,pid,used_memory";
 
 const MIB = 1024 * 1024;
 
-/** One device. Undefined: the device does not say, as many do not. */
+/** One device. Undefined: the device does not report the value; many report only some. */
 export interface GpuDevice {
   readonly index: number;
   readonly uuid: string;
@@ -19,24 +19,24 @@ export interface GpuDevice {
   readonly powerWatts: number | undefined;
 }
 
-/** One process on one device; a process on a partition of a device is on the device. */
+/** One process on one device. A process on a partition of a device counts as on the device. */
 export interface GpuApp {
   readonly uuid: string;
-  /** Undefined: we may not know. */
+  /** Undefined: not reported. */
   readonly pid: number | undefined;
   readonly memoryBytes: number | undefined;
 }
 
 /**
- * Reads the answer to `DEVICES_QUESTION`, one device a line.
+ * Parses the answer to `DEVICES_QUESTION`, one device a line.
  *
- * @throws Error when there is text, and no device in it
+ * @throws Error when the text is not empty and has no device
  */
 export function parseDevices(text: string): GpuDevice[] {
   const devices: GpuDevice[] = [];
   for (const line of text.split("\n")) {
     const fields = line.trim().split(", ");
-    // Names are the only text of somebody's choice; were there a comma in one, there would be more fields.
+    // Only a device's name is free text. If it contains a comma, there are more fields.
     const [index, uuid] = fields;
     const [utilization, used, total, temperature, power] = fields.slice(-5).map(valueOf);
     if (fields.length < 8 || index === undefined || uuid === undefined || !/^\d+$/.test(index)) continue;
@@ -55,7 +55,7 @@ export function parseDevices(text: string): GpuDevice[] {
   return devices;
 }
 
-/** Reads the answer to `APPS_QUESTION`, one process and device a line. */
+/** Parses the answer to `APPS_QUESTION`, one process and device a line. */
 export function parseApps(text: string): GpuApp[] {
   const apps: GpuApp[] = [];
   for (const line of text.split("\n")) {
@@ -67,7 +67,7 @@ export function parseApps(text: string): GpuApp[] {
   return apps;
 }
 
-/** A number that is not negative. Anything else, `[N/A]`, `[Not Supported]`, `[Unknown Error]`, `ERR!`, is none. */
+/** A number from 0 on. Undefined for anything else: `[N/A]`, `[Not Supported]`, `[Unknown Error]`, `ERR!`. */
 function valueOf(field: string | undefined): number | undefined {
   return field !== undefined && /^\d+(\.\d+)?$/.test(field) ? Number(field) : undefined;
 }

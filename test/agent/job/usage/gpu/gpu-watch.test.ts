@@ -101,7 +101,7 @@ describe("Graphics processors", () => {
     expect(said).toEqual([]);
   });
 
-  it("are given up after three failures, with one line, and tried again now and then", async () => {
+  it("are read rarely after three failures, which are reported in one line", async () => {
     const gpus = watch(nvidiaSmi(`printf '%s' "${VERSION_MISMATCH}"; exit 18`), { interval: 1, retryInterval: 50 });
     await eventually("more than three calls", () => calls() > 5);
     expect(said).toHaveLength(1);
@@ -114,7 +114,7 @@ describe("Graphics processors", () => {
     await gpus.close();
   });
 
-  it("are none in a sample once their last reading has grown old", async () => {
+  it("are left out of a sample when their last reading is too old", async () => {
     const gpus = watch(recorded(TWO_DEVICES, ""), { timeout: 200 });
     await eventually("a reading", () => gpus.latest([]).length === 2);
     nvidiaSmi("exec sleep 1000");
@@ -123,7 +123,7 @@ describe("Graphics processors", () => {
     expect(leftovers()).toEqual([]);
   });
 
-  it("that vanish with their program hold up nothing", async () => {
+  it("that disappear with nvidia-smi delay nothing", async () => {
     const file = recorded(TWO_DEVICES, "");
     const gpus = watch(file, { timeout: 200 });
     await eventually("a reading", () => gpus.latest([]).length === 2);
@@ -147,7 +147,7 @@ describe("A query of nvidia-smi", () => {
     await smi.close();
   });
 
-  it("that cannot be killed holds up neither the reader nor the agent's end, and is not joined by another", async () => {
+  it("that cannot be killed delays neither the reader nor the agent's end, and no other query starts", async () => {
     // As one that sleeps in the driver: out of reach, with its output open.
     const file = nvidiaSmi("exec setsid sleep 1000");
     const gpus = watch(file, { timeout: 100 });
@@ -163,9 +163,9 @@ describe("A query of nvidia-smi", () => {
     expect(String(await answer)).toContain("the agent ends, and it cannot be killed");
   });
 
-  it("that prints without end is killed", async () => {
+  it("whose output does not end is killed", async () => {
     const smi = new NvidiaSmi(nvidiaSmi("exec yes"), environment);
-    await expect(smi.query("--query-gpu=name")).rejects.toThrow("it prints without end");
+    await expect(smi.query("--query-gpu=name")).rejects.toThrow("its output does not end");
     expect(leftovers()).toEqual([]);
   });
 
@@ -229,13 +229,13 @@ describe("nvidia-smi", () => {
     },
   );
 
-  it("gets what it needs to find the driver, and no secret of the agent's", () => {
+  it("gets the variables that it needs to find the driver, and no secret of the agent", () => {
     const given = { PATH: "/bin", LD_LIBRARY_PATH: "/usr/local/nvidia/lib64", BELAY_TOKEN: "secret", HOME: "/root" };
     expect(gpuEnvironment(given)).toEqual({ PATH: "/bin", LD_LIBRARY_PATH: "/usr/local/nvidia/lib64" });
     expect(gpuEnvironment({ PATH: "/bin" })).toEqual({ PATH: "/bin" });
   });
 
-  it("is not even looked for where samples are not taken at an interval", async () => {
+  it("is not even searched for when samples have no interval", async () => {
     recorded(TWO_DEVICES, "");
     const spec = { command: ["sleep", "0.2"], metricsInterval: { seconds: 0n, nanos: 0 } };
     await start(spec, { environment }).result;

@@ -14,8 +14,8 @@ import {
 
 const MIB = 2 ** 20;
 
-describe("What nvidia-smi says of devices", () => {
-  it("is read for each of them", () => {
+describe("The answer of nvidia-smi about devices", () => {
+  it("is parsed for each device", () => {
     expect(parseDevices(TWO_DEVICES)).toEqual([
       {
         index: 0,
@@ -31,7 +31,7 @@ describe("What nvidia-smi says of devices", () => {
     ]);
   });
 
-  it("has no utilization where a device is partitioned", () => {
+  it("has no utilization for a device that is partitioned", () => {
     expect(parseDevices(H100_MIG.devices)).toEqual([
       expect.objectContaining({
         name: "NVIDIA H100 80GB HBM3",
@@ -55,24 +55,24 @@ describe("What nvidia-smi says of devices", () => {
     expect(parseDevices(text)).toEqual([expect.objectContaining(expected)]);
   });
 
-  it("may have a comma in a name", () => {
+  it("may contain a name with a comma", () => {
     expect(parseDevices("3, GPU-1, Quadro, the other, 1, 2, 3, 4, 5\n")).toEqual([
       expect.objectContaining({ index: 3, name: "Quadro, the other", utilization: 0.01, powerWatts: 5 }),
     ]);
   });
 
-  it("is nothing on a machine that has none", () => {
+  it("is empty on a machine without devices", () => {
     expect(parseDevices("")).toEqual([]);
     expect(parseDevices("\n")).toEqual([]);
   });
 
-  it.each([VERSION_MISMATCH, NO_DRIVER, "\u0000\u0001garbage", "0, GPU-1\n"])("is refused when it is %j", (text) => {
+  it.each([VERSION_MISMATCH, NO_DRIVER, "\u0000\u0001garbage", "0, GPU-1\n"])("is rejected when it is %j", (text) => {
     expect(() => parseDevices(text)).toThrow(/^no device in "/);
   });
 });
 
-describe("What nvidia-smi says of processes", () => {
-  it("is read for each of them", () => {
+describe("The answer of nvidia-smi about processes", () => {
+  it("is parsed for each process", () => {
     expect(parseApps(APPS_H200).map(({ pid, memoryBytes }) => [pid, memoryBytes])).toEqual([
       [10525, 1542 * MIB],
       [10529, 818 * MIB],
@@ -80,12 +80,12 @@ describe("What nvidia-smi says of processes", () => {
     ]);
   });
 
-  it("says when it does not say how much, or who", () => {
+  it("may lack a process's memory or pid", () => {
     expect(parseApps(APPS_WINDOWS)).toEqual([expect.objectContaining({ pid: 2056, memoryBytes: undefined })]);
     expect(parseApps(APPS_CONTAINER)).toEqual([expect.objectContaining({ pid: undefined, memoryBytes: undefined })]);
   });
 
-  it("is nothing where no process runs", () => {
+  it("is empty when no process runs", () => {
     expect(parseApps("")).toEqual([]);
     expect(parseApps("No running processes found\n")).toEqual([]);
   });
