@@ -6,8 +6,8 @@ import { BelayError } from "../base/errors.ts";
 import { uuidv7 } from "../base/ids.ts";
 import { silentLogger } from "../base/logger.ts";
 import { parseTrackerAddresses } from "../base/tracker-address.ts";
-import { EndReason, JobState } from "../gen/belay/v1/job_pb.ts";
-import type { JobMetrics, JobResult, JobSpec, StatusReport } from "../gen/belay/v1/job_pb.ts";
+import { EndReason, JobSpecSchema, JobState } from "../gen/belay/v1/job_pb.ts";
+import type { JobMetrics, JobSpec, StatusReport } from "../gen/belay/v1/job_pb.ts";
 import type { Welcome } from "../gen/belay/v1/tracker_service_pb.ts";
 import type { Admin } from "./admin/admin.ts";
 import { CallbackError, type CallbackFailure, failureText, guardCallbacks } from "./callback-error.ts";
@@ -26,11 +26,13 @@ import type { AgentOptions, AgentOutcome } from "./options.ts";
 import { makeSpool } from "./report/make-spool.ts";
 import { MetricsLoop } from "./report/metrics-loop.ts";
 import { OutputPath } from "./report/output-path.ts";
+import { Mask } from "./report/redact/mask.ts";
 import { Report } from "./report/report.ts";
 import { MetricsFile } from "./job-metrics/metrics-file.ts";
 import { CommandDesk } from "./session/command-desk.ts";
 import { Session } from "./session/session.ts";
 import { statusReport } from "./status.ts";
+import { errorWithoutSecrets, secretsFor, withoutSecrets } from "./without-secrets.ts";
 
 /**
  * Runs one job under an agent: joins the tracker, runs the job, delivers all it has to tell, and returns how the job
@@ -44,10 +46,18 @@ import { statusReport } from "./status.ts";
  * @throws CallbackError when all is over, with the outcome: a function of the options has failed
  */
 export async function runAgent(options: AgentOptions): Promise<AgentOutcome> {
-  return new Agent(compileOptions(options)).run();
+  const compiled = compileOptions(options);
+  const mask = new Mask();
+  mask.know(...secretsFor(compiled.environment ?? process.env, compiled.spec));
+  try {
+    return await new Agent(mask, compiled).run();
+  } catch (error) {
+    throw errorWithoutSecrets(error, mask);
+  }
 }
 
 class Agent {
+  private readonly mask: Mask;
   private readonly options: CompiledOptions;
   private readonly report: Report;
   private readonly session: Session;
@@ -64,8 +74,10 @@ class Agent {
   private discarded = 0;
   private failure: CallbackFailure | undefined;
 
-  constructor(given: CompiledOptions) {
-    const options = guardCallbacks(given, new Callbacks((name, error) => this.callbackFailed({ name, error })));
+  constructor(mask: Mask, given: CompiledOptions) {
+    const guarded = guardCallbacks(given, new Callbacks((name, error) => this.callbackFailed({ name, error })));
+    const options = withoutSecrets(guarded, mask);
+    this.mask = mask;
     this.options = options;
     const addresses = parseTrackerAddresses(options.tracker);
     // The machine is made ready for the job while the tracker is dialed.
@@ -78,7 +90,7 @@ class Agent {
     const logger = options.logger ?? silentLogger;
     const sessionId = uuidv7();
     const agent = agentInfo(options.labels ?? {}, this.prepared);
-    this.report = new Report(clock, (pool) =>
+    this.report = new Report(clock, mask, (pool) =>
       makeSpool(options, { sessionId, jobId: options.jobId, agent }, pool, (message) => {
         logger.warn(message);
         // Not within the push that found it out.
@@ -93,6 +105,7 @@ class Agent {
         jobId: options.jobId,
         agent,
         spec: options.spec,
+        shownSpec: options.spec && mask.message(JobSpecSchema, options.spec),
       },
       addresses,
       security: options.security ?? {},
@@ -126,19 +139,20 @@ class Agent {
       others = this.leftBehind.deliverOthers();
       const job = (this.job = this.start(welcome));
       const metrics = this.sampleUsage(job, this.specOf(welcome));
-      const result = await job.done;
+      const done = await job.done;
       this.over.abort();
       await metrics;
       if (this.discarded > 0) {
         this.report.notice(0, `${this.discarded} bytes of output were not kept: the spool was full and nobody took it`);
       }
-      this.report.result(this.cleaned(result));
+      const result = this.report.result(done);
       this.desk.finish(result);
       this.session.finish();
       const end = await awaitDelivery(this.session, ended, this.options);
       if (end.kind === "delivered") await others;
       if (end.kind === "fenced") throw end.error;
-      const outcome = { attempt: welcome.attempt, result, ...deliveryOf(end) };
+      const { delivered, undelivered } = deliveryOf(end);
+      const outcome = { attempt: welcome.attempt, result, delivered, undelivered: this.mask.text(undelivered) };
       if (this.failure !== undefined) throw new CallbackError(this.failure, outcome);
       return outcome;
     } finally {
@@ -192,14 +206,15 @@ class Agent {
   }
 
   private start(welcome: Welcome): Job {
-    const { options, report } = this;
+    const { options, report, mask } = this;
     const spec = this.specOf(welcome);
     const environment = options.environment ?? process.env;
+    if (options.spec === undefined) mask.know(...secretsFor(environment, spec));
+    // The job's watcher removes the directory when we cannot.
+    mask.begin((message) => this.warn(message), this.prepared.directory);
     const output = new OutputPath({
       spec,
-      environment,
-      // The job's watcher removes it when we cannot.
-      directory: this.prepared.directory,
+      mask,
       report,
       onOutput: options.onOutput,
       onRoom: () => this.readOn(),
@@ -208,7 +223,7 @@ class Agent {
     const said = {
       metrics: (value: JobMetrics) => report.event({ case: "jobMetrics", value }),
       notice: (message: string) => report.notice(0, message),
-      text: (value: string) => output.text(value),
+      text: (value: string) => mask.text(value),
       waiting: () => report.eventsWaiting,
       clock,
       environment,
@@ -221,7 +236,7 @@ class Agent {
         spec,
         environment,
         traceEnvironment: traceEnvironment(welcome.traceParent, spec),
-        ownEnvironment: { ...output.environment, ...this.metricsFile.environment },
+        ownEnvironment: { ...mask.environment, ...this.metricsFile.environment },
         containment: options.containment ?? "auto",
         logger: options.logger ?? silentLogger,
         prepared: this.prepared,
@@ -231,7 +246,6 @@ class Agent {
         stepStarted: (step) => {
           output.flush();
           this.metricsFile.begin(said);
-          step.argv = step.argv.map((arg) => output.text(arg));
           report.event({ case: "stepStarted", value: step });
           if (step.main) main = step.step;
         },
@@ -240,7 +254,7 @@ class Agent {
           if (step.step === main) this.endStalemate(options.flushTimeout ?? DEFAULTS.flushTimeout);
         },
         usage: (sample) => report.event({ case: "metricSample", value: sample }),
-        notice: (step, message) => report.notice(step, output.text(message)),
+        notice: (step, message) => report.notice(step, message),
         output: (stream, step, data, readUnixNano) => {
           if (!this.discarding) return output.take(stream, step, data, readUnixNano);
           this.discarded += data.length;
@@ -250,6 +264,7 @@ class Agent {
         outputEnded: async () => {
           await this.metricsFile.end();
           output.end();
+          mask.close();
         },
       },
     );
@@ -286,14 +301,10 @@ class Agent {
     if (!this.report.spool.full && this.output?.waiting !== true) this.job?.resumeOutput();
   }
 
-  private cleaned(result: JobResult): JobResult {
-    result.message = this.withoutSecrets(result.message);
-    for (const process of result.evidence?.survivors ?? []) process.command = this.withoutSecrets(process.command);
-    return result;
-  }
-
-  private withoutSecrets(text: string): string {
-    return this.output?.text(text) ?? text;
+  /** Says what is worth knowing to who reads the log and to who watches the agent. */
+  private warn(message: string): void {
+    this.report.notice(0, message);
+    this.options.logger?.warn(message);
   }
 
   private specOf(welcome: Welcome): JobSpec {
@@ -357,7 +368,6 @@ class Agent {
     return statusReport(this.job, () => ({
       heartbeat: this.session.heartbeat(0n),
       streams: this.report.totals(),
-      text: (value) => this.withoutSecrets(value),
     }));
   }
 }

@@ -9,16 +9,13 @@ import type { Job } from "./job/types.ts";
 export interface StatusFacts {
   readonly heartbeat: Heartbeat;
   readonly streams: StreamTotals[];
-  /** The same text without secrets. */
-  readonly text: (value: string) => string;
 }
 
 /** How the job stands, at this moment. Undefined: it has not been started. */
 export async function statusReport(job: Job | undefined, facts: () => StatusFacts): Promise<StatusReport> {
   if (job === undefined) return create(StatusReportSchema, { state: JobState.PENDING });
   const [status, metrics] = await Promise.all([job.status(), job.sample()]);
-  const { heartbeat, streams, text } = facts();
-  for (const process of status.processes) process.command = text(process.command);
+  const { heartbeat, streams } = facts();
   return create(StatusReportSchema, {
     reportTime: timestampFromMs(clock.unixMs()),
     state: status.state,

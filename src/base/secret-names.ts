@@ -1,62 +1,125 @@
-/**
- * Ends of names whose values are credentials, as GitHub Actions, Buildkite (`BUILDKITE_REDACTED_VARS`), GitLab and
- * gitleaks know them. They are compared without regard to case, after an underscore or as the whole name, with a number
- * behind them or none.
- */
-const ENDINGS = [
-  // npm, GitHub, GitLab, Slack, Hugging Face, Vault, our own BELAY_TOKEN …; AWS_SESSION_TOKEN
-  "TOKEN",
-  "PAT",
-  "JWT",
-  // *_API_KEY, *_ACCESS_KEY, *_PRIVATE_KEY, AWS_SECRET_ACCESS_KEY, SSH_KEY, AZURE_STORAGE_ACCOUNT_KEY
-  "KEY",
-  "APIKEY",
-  // Key ids are half of a credential and name an account: AWS_ACCESS_KEY_ID
-  "ACCESS_KEY_ID",
-  // *_CREDENTIALS hold JSON as often as a path; a path is seen by its form
-  "CREDENTIALS",
-  "CREDENTIAL",
-  "CREDS",
-  // SMTP_AUTH, NPM_CONFIG__AUTH; DOCKER_AUTH_CONFIG is JSON with passwords
-  "AUTH",
-  "AUTH_CONFIG",
-  "AUTHORIZATION",
-  // Of GPG and SSH keys
-  "PASSPHRASE",
-  // MYSQL_PWD; PWD and OLDPWD themselves are directories
-  "PWD",
-  // Sentry's and others' addresses are a credential in themselves, as is a connection string
-  "DSN",
-  "CONNECTION_STRING",
-  // Slack's and Teams' addresses: who has one may post
-  "WEBHOOK",
-  "WEBHOOK_URL",
-  // Session cookies; signing and hashing
-  "COOKIE",
-  "SALT",
+// Which variables hold credentials, by their names and values. Gathered from the lists of Buildkite, GitHub Actions,
+// GitLab, gitleaks, detect-secrets, Sentry, Datadog and Rails. docs/secrets.md says the same to users.
+
+/** Words that make a name's value a credential wherever they stand in it, run together or not. */
+const ANYWHERE = [
+  "password",
+  "passwd",
+  "passphrase",
+  "passcode",
+  "passwort",
+  "kennwort",
+  "secret",
+  "private key",
+  // ConnectionStrings__Main of .NET
+  "connection strings",
 ];
 
-/** Words that make a name's value a credential wherever they stand in it. */
-const WORDS = ["PASSWORD", "PASSWD", "SECRET", "PRIVATE_KEY", "PRIVATEKEY"];
+/** Words that look like those of `ANYWHERE` and are others. */
+const NOT_ANYWHERE = /\b(?:passwordless|secretary|secretariat)\b/g;
 
-/** Ends of names that say where something is, or what it is called, not what it is. */
-const PLACES = ["FILE", "PATH", "DIR", "DIRECTORY", "NAME", "ARN", "SOCK", "LENGTH", "TTL", "EXPIRATION"];
+/** Words at the end of a name that make its value a credential. */
+const LAST_WORDS = [
+  // npm, GitHub, GitLab, Slack, Hugging Face, Vault, our own BELAY_TOKEN …; authtoken, CSRFTOKEN
+  "\\w*token",
+  "(?:auth|access|api|bearer|refresh|agent|operator|client) tokens",
+  "pat",
+  "jwt",
+  "bearer",
+  "csrf",
+  "xsrf",
+  // Azure's shared access signatures; addresses that are good for whoever has them
+  "sas",
+  "(?:pre)?signed url",
+  // DB_PASS, PGPASS, SSHPASS, DB_PW, MYSQL_PWD
+  "\\w*pass",
+  "(?:\\w*(?:db|user|admin|root|login|key|store|my|sql|pg|ftp|ssh|smtp))?pw",
+  "(?:\\w*(?:db|user|admin|root|login|key|store|my|sql|pg|ftp|ssh|smtp))?pwd",
+  // *_API_KEY, *_ACCESS_KEY, AWS_SECRET_ACCESS_KEY, SSH_KEY, AZURE_STORAGE_ACCOUNT_KEY
+  "key",
+  "(?:api|access|account|app|auth|client|crypt|deploy|encryption|gpg|host|integration|licen[cs]e|master|pass|pgp|priv|" +
+    "service|session|shared|sign|signing|ssh|storage|subscription|webhook)key",
+  "(?:api|access|account|auth|deploy|encryption|master|service|signing|ssh) keys",
+  // Key ids are half of a credential and name an account: AWS_ACCESS_KEY_ID
+  "access key id",
+  // *_CREDENTIALS hold JSON as often as a path; a path is seen by its form
+  "credentials?",
+  "creds?",
+  // SMTP_AUTH, npm_config__auth; DOCKER_AUTH_CONFIG is JSON with passwords; OTEL_EXPORTER_OTLP_HEADERS
+  "auth",
+  "auth (?:config|header)",
+  "authorization",
+  "authorization header",
+  "otlp (?:\\w+ )?headers",
+  "kubeconfig (?:data|content)",
+  // Sentry's and others' addresses are a credential in themselves, as is a connection string
+  "dsn",
+  "conn(?:ection)? ?str(?:ing)?",
+  // Slack's and Teams' addresses: any holder may post
+  "webhooks?",
+  "webhook url",
+  // Sessions; signing and hashing
+  "cookies?",
+  "(?:\\w*sess|session)id",
+  "salt",
+  "pepper",
+  // What brings an account or wallet back
+  "mnemonic",
+  "(?:seed|recovery) phrase",
+  "(?:recovery|backup) codes?",
+];
+
+/** Words before "key" of keys that open nothing: SORT_KEY, PARTITION_KEY, CACHE_KEY … */
+const PLAIN_KEYS =
+  /\b(?:sort|partition|primary|foreign|public|cache|hash|range|shard|group|grouping|routing|message|idempotency|dedup|deduplication|object|bucket|project|issue|state|index|row|column|composite|unique|natural|surrogate|candidate|join|lookup|search|map|dict|json|metric|label|tag|config|setting|feature|translation|i18n|compose|hot|shortcut|modifier|any|first|last|next|max|min|data|file|field|item|entry|event|context|registry|sonar project|order|order by|distribution|dist|clustering|version|answer|test|no|use|has|enter|escape|arrow|function|home|end|tab|ctrl|alt|meta|shift) key$/;
+
+/** Tokens of a text, as language models and parsers have them: EOS_TOKEN, STOP_TOKEN … */
+const PLAIN_TOKENS =
+  /\b(?:eos|bos|pad|unk|sep|cls|mask|stop|start|end|special|image|audio|video|prompt|first|last|next|prev|max|min|num|per|new|begin) token$/;
+
+/** Words that end in "pass" and are others: GIT_ASKPASS names a program, LOW_PASS a filter. */
+const PLAIN_PASSES =
+  /(?:\b(?:askpass|\w+ askpass|bypass|compass|encompass|trespass|surpass|overpass|underpass|multipass|impasse)|\b(?:first|second|single|one|two|multi|low|high|band|all|render|forward|backward|final|optimizer) ?pass)$/;
+
+/** Ends of names that say where something is, what it is called or how it is made, not what it is. */
+const PLACES =
+  /\b(?:file|path|dir|directory|name|arn|sock|socket|length|len|size|count|ttl|expiry|expiration|expires|age|rotation|algorithm|type|format|prefix|suffix|policy|provider|manager|engine|backend|store|namespace|region|version|field|pattern|regex|enabled?|disabled?|required|min|max|reset url|help|hint|prompt)$/;
+
+/** What stands behind the words that matter: DB_PASS_PROD, SSH_KEY_BASE64, TOKEN_2. */
+const QUALIFIER =
+  / (?:base64|b64|hex|json|yaml|pem|raw|value|plain|text|enc|prod|production|prd|dev|development|stg|stage|staging|qa|test|testing|live|sandbox|local|old|new|next|previous|current|primary|secondary|backup|main|default|rw|ro|\d+)$/;
 
 /** Names that match and yet hold no credential. */
-const HARMLESS = new Set(["PWD", "OLDPWD", "GOOGLE_APPLICATION_CREDENTIALS", "BELAY_COOKIE"]);
+const HARMLESS = new Set(["pwd", "oldpwd", "google application credentials", "belay cookie", "compose key"]);
 
-const SECRET = new RegExp(`(?:^|_)(?:${ENDINGS.join("|")})_?\\d*$|${WORDS.join("|")}`, "i");
-const PLACE = new RegExp(`_(?:${PLACES.join("|")})$`, "i");
+const AT_END = new RegExp(`(?:^| )(?:${LAST_WORDS.join("|")})$`);
+const WITHIN = new RegExp(ANYWHERE.join("|").replaceAll(" ", " ?"));
 
 /** Whether a variable of this name usually holds a credential. */
 export function looksSecret(name: string): boolean {
-  return SECRET.test(name) && !PLACE.test(name) && !HARMLESS.has(name.toUpperCase());
+  let words = wordsOf(name);
+  if (HARMLESS.has(words) || PLACES.test(words)) return false;
+  while (QUALIFIER.test(words)) words = words.replace(QUALIFIER, "");
+  if (HARMLESS.has(words) || PLACES.test(words)) return false;
+  if (WITHIN.test(words.replaceAll(NOT_ANYWHERE, ""))) return true;
+  return AT_END.test(words) && !PLAIN_KEYS.test(words) && !PLAIN_TOKENS.test(words) && !PLAIN_PASSES.test(words);
+}
+
+/** `npm_config__authToken` is "npm config auth token", `SSHKey2` is "ssh key". */
+function wordsOf(name: string): string {
+  return name
+    .replaceAll(/([a-z0-9])([A-Z])/g, "$1 $2")
+    .replaceAll(/([A-Z])([A-Z][a-z])/g, "$1 $2")
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N}]+/gu, " ")
+    .replaceAll(/(?<=^| )(?!base64|b64)(\p{L}+)\d+(?= |$)/gu, "$1")
+    .trim();
 }
 
 /** Values that stand in such variables and in most logs. */
 const COMMON = new Set(
   (
-    "access apikey bearer changeme default disable disabled enable enabled example external github gitlab hidden " +
+    "access apikey basic bearer changeme default disable disabled enable enabled example external github gitlab hidden " +
     "inherit internal localhost masked nobody optional password placeholder postgres private public redacted required " +
     "secret secrets testing undefined unknown true false yes no on off none null nil"
   ).split(" "),
@@ -85,4 +148,11 @@ export function passwordsIn(value: string): string[] {
     }
   }
   return found;
+}
+
+/** The credentials of headers such as `Bearer …`, `Basic …` or `authorization=Bearer …`, without the scheme. */
+export function credentialsIn(value: string): string[] {
+  return [...value.matchAll(/(?:^|[\s=:,])(?:bearer|basic|token|apikey)(?: +|%20)([^\s,;"']+)/gi)].map(
+    ([, credential = ""]) => credential,
+  );
 }

@@ -6,6 +6,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { flushSpool } from "../../src/agent/flush.ts";
 import { Report } from "../../src/agent/report/report.ts";
+import { Mask } from "../../src/agent/report/redact/mask.ts";
 import { runAgent } from "../../src/agent/run.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { EndReason, JobResultSchema, JobSpecSchema, LogStream, Outcome } from "../../src/gen/belay/v1/job_pb.ts";
@@ -114,7 +115,7 @@ describe("an agent that is killed", () => {
 describe("what was left behind", () => {
   function finishedRun(directory: string): Promise<void> {
     const { spool } = diskSpool(directory);
-    const report = new Report(systemClock, () => spool);
+    const report = new Report(systemClock, new Mask(), () => spool);
     spool.admitted(1);
     report.output(LogStream.STDOUT, 1, Buffer.from("hello\n"), 1n);
     report.result(create(JobResultSchema, { outcome: Outcome.SUCCEEDED, reason: EndReason.EXITED }));

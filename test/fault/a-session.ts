@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { onTestFinished } from "vitest";
 import { Report } from "../../src/agent/report/report.ts";
+import { Mask } from "../../src/agent/report/redact/mask.ts";
 import type { TransportSecurity } from "../../src/agent/options.ts";
 import { Session } from "../../src/agent/session/session.ts";
 import { systemClock } from "../../src/base/clock.ts";
@@ -22,7 +23,7 @@ export function someSession(
   address: string,
   options: { connectTimeout?: number; jobId?: string; security?: TransportSecurity } = {},
 ): SomeSession {
-  const report = new Report(systemClock);
+  const report = new Report(systemClock, new Mask());
   const said = new Queue<string>();
   const session = new Session({
     identity: {

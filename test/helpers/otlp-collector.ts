@@ -13,6 +13,8 @@ export type Mood = "take" | "hang" | "trickle" | number;
 export class OtlpCollector {
   readonly spans: ReceivedSpan[] = [];
   readonly points: ReceivedPoint[] = [];
+  /** The body of each request, as it came. */
+  readonly bodies: Buffer[] = [];
   /** Headers of each request. */
   readonly headers: IncomingMessage["headers"][] = [];
   mood: Mood = "take";
@@ -72,6 +74,7 @@ export class OtlpCollector {
     const body = await buffer(request);
     this.requests++;
     this.headers.push(request.headers);
+    this.bodies.push(body);
     const { mood } = this;
     if (mood === "take") {
       if (request.headers["content-type"] !== "application/x-protobuf") throw new Error("Not protobuf");

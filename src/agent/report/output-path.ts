@@ -2,16 +2,14 @@ import { type JobSpec, LogStream } from "../../gen/belay/v1/job_pb.ts";
 import { GapReason } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { AgentOptions } from "../options.ts";
 import { LogLimit } from "./log-limit.ts";
+import type { Mask } from "./redact/mask.ts";
 import { Redaction } from "./redact/redaction.ts";
 import type { Report } from "./report.ts";
 
 /** What the way of the output needs to know. */
 export interface OutputPathOptions {
   readonly spec: JobSpec;
-  /** What the job will have, before the spec's own. */
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  /** For files that end with the job, however the agent ends. */
-  readonly directory: string;
+  readonly mask: Mask;
   readonly report: Report;
   readonly onOutput: AgentOptions["onOutput"];
   /** Told that reading can go on. */
@@ -31,7 +29,7 @@ export class OutputPath {
   private slowReaders = 0;
 
   constructor(options: OutputPathOptions) {
-    const { spec, report } = options;
+    const { spec, mask, report } = options;
     this.report = report;
     this.onOutput = options.onOutput;
     this.onRoom = options.onRoom;
@@ -40,18 +38,7 @@ export class OutputPath {
       (stream, step, data, time) => report.output(stream, step, data, time),
       (step, message) => report.notice(step, message),
     );
-    this.redaction = new Redaction({
-      environment: { ...options.environment, ...spec.environment },
-      names: spec.redactEnvironment,
-      directory: options.directory,
-      sink: (stream, step, data, time) => this.pass(stream, step, data, time),
-      warn: (message) => report.notice(0, message),
-    });
-  }
-
-  /** What the job's environment must have for it. */
-  get environment(): Readonly<Record<string, string>> {
-    return this.redaction.environment;
+    this.redaction = new Redaction(mask, (stream, step, data, time) => this.pass(stream, step, data, time));
   }
 
   /** Whether somebody whom the output is passed on to wants no more for now. */
@@ -64,20 +51,14 @@ export class OutputPath {
     return this.redaction.output(stream, step, data, readUnixNano);
   }
 
-  /** The same text without secrets. */
-  text(value: string): string {
-    return this.redaction.text(value);
-  }
-
   /** Lets go what was held back: a step has ended. */
   flush(): void {
     this.redaction.flush();
   }
 
-  /** Completes the log: all output has been taken. Removes what was made for the job. */
+  /** Completes the log: all output has been taken. */
   end(): void {
     this.redaction.flush();
-    this.redaction.close();
     for (const cut of this.limit.cutEnds) {
       this.report.gap(cut.stream, cut.step, cut.bytes, GapReason.LOG_LIMIT, cut.readUnixNano);
     }

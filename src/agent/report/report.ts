@@ -1,10 +1,17 @@
 import { create } from "@bufbuild/protobuf";
 import type { Clock } from "../../base/clock.ts";
-import { type JobResult, LogStream, type StatusReport, type StreamTotals } from "../../gen/belay/v1/job_pb.ts";
+import {
+  type JobResult,
+  JobResultSchema,
+  LogStream,
+  type StatusReport,
+  type StreamTotals,
+} from "../../gen/belay/v1/job_pb.ts";
 import {
   type CommandUpdate,
   CommandUpdateSchema,
   type Event,
+  EventSchema,
   type GapReason,
   StateChangeSchema,
 } from "../../gen/belay/v1/tracker_service_pb.ts";
@@ -13,6 +20,7 @@ import { EventLane } from "./event-lane.ts";
 import { SlabPool } from "./frame.ts";
 import { LogLane } from "./log-lane.ts";
 import { MemorySpool } from "./memory-spool.ts";
+import type { Mask } from "./redact/mask.ts";
 import type { Spool } from "./spool.ts";
 
 /** Reports how far a command is. */
@@ -20,17 +28,22 @@ export type CommandReport = (
   update: Pick<CommandUpdate, "commandId" | "state" | "message"> & { status?: StatusReport },
 ) => void;
 
-/** Everything an agent has to tell, on its way into the spool. */
+/**
+ * Everything that an agent reports, on its way into the spool. Secrets are taken out here, whatever the record is; only
+ * output has come through `Redaction` before, which sees across its cuts.
+ */
 export class Report {
   readonly spool: Spool;
   private readonly events: EventLane;
   private readonly logs: LogLane;
   private readonly clock: Clock;
+  private readonly mask: Mask;
 
   /** @param makeSpool makes the spool; its frames are taken from the pool */
-  constructor(clock: Clock, makeSpool: (pool: SlabPool) => Spool = (pool) => new MemorySpool(pool)) {
+  constructor(clock: Clock, mask: Mask, makeSpool: (pool: SlabPool) => Spool = (pool) => new MemorySpool(pool)) {
     const pool = new SlabPool();
     this.clock = clock;
+    this.mask = mask;
     this.spool = makeSpool(pool);
     this.events = new EventLane(this.spool, clock);
     this.logs = new LogLane(this.spool, pool, clock);
@@ -48,12 +61,12 @@ export class Report {
 
   /** Adds a remark of the agent to the job's log. */
   notice(step: number, message: string): void {
-    this.logs.append(LogStream.AGENT, step, Buffer.from(`${message}\n`), this.clock.unixNano());
+    this.logs.append(LogStream.AGENT, step, Buffer.from(`${this.mask.text(message)}\n`), this.clock.unixNano());
   }
 
   /** @returns false when it is left out, as what is measured is when too much waits */
   event(kind: Event["kind"]): boolean {
-    return this.events.push(kind);
+    return this.events.push(this.mask.message(EventSchema, create(EventSchema, { kind })).kind);
   }
 
   /** Events that the tracker has not committed. */
@@ -73,10 +86,11 @@ export class Report {
     return this.logs.totals();
   }
 
-  /** Closes the log and reports how the job ended. */
-  result(result: JobResult): void {
+  /** Closes the log and reports how the job ended. @returns the result as it was reported */
+  result(result: JobResult): JobResult {
     this.logs.flush();
-    result.streams = this.logs.totals();
-    this.event({ case: "result", value: result });
+    const reported = this.mask.message(JobResultSchema, { ...result, streams: this.logs.totals() });
+    this.events.push({ case: "result", value: reported });
+    return reported;
   }
 }

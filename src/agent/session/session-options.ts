@@ -13,6 +13,8 @@ export interface SessionIdentity {
   readonly jobId: string;
   readonly agent: AgentInfo;
   readonly spec: JobSpec | undefined;
+  /** The spec as others may see it; the same one if there is no secret in it. @default `spec` */
+  readonly shownSpec?: JobSpec | undefined;
   /** Attempt that an agent before had under this session id. @default 0: none yet */
   readonly attempt?: number;
   /** It delivers what a dead agent left, and this machine will run the next attempt: see Hello. @default false */

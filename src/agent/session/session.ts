@@ -11,7 +11,7 @@ import { dial, type Dialed, MAX_MESSAGE_BYTES } from "./dial.ts";
 import { absenceText, endAfter, endUnadmitted, type SessionEnd } from "./session-end.ts";
 import { StallMeter } from "./stall-meter.ts";
 import { COMMAND_KINDS } from "../../contract/commands.ts";
-import type { SessionHealth, SessionOptions } from "./session-options.ts";
+import type { SessionHealth, SessionIdentity, SessionOptions } from "./session-options.ts";
 import type { CloseReason, Drain, SessionState } from "./session-state.ts";
 import { Stream, type StreamEnd } from "./stream.ts";
 import { Route } from "./route.ts";
@@ -212,7 +212,7 @@ export class Session {
       attempt: this.attempt,
       agent: identity.agent,
       // Once admitted the tracker has it.
-      ...(identity.spec !== undefined && !this.admittedOnce && { spec: identity.spec }),
+      ...(!this.admittedOnce && specsOf(identity)),
       supportedCommands: Object.values(COMMAND_KINDS),
       lowestEventSequence: BigInt(spool.lowestHeld("events")),
       lowestLogSequence: BigInt(spool.lowestHeld("logs")),
@@ -292,4 +292,9 @@ export class Session {
     const facts = "address" in state ? { address: state.address } : {};
     this.options.logger.debug(`Session is ${state.kind}`, { ...facts, attempt: this.attempt, streams: this.streams });
   }
+}
+
+function specsOf({ spec, shownSpec }: SessionIdentity): Pick<Hello, "spec" | "shownSpec"> {
+  if (spec === undefined) return {};
+  return shownSpec === undefined || shownSpec === spec ? { spec } : { spec, shownSpec };
 }

@@ -17,6 +17,7 @@ export type JobFlags = {
   metricsInterval: Flag<number | undefined>;
   keepDescendants: Flag<boolean>;
   redactEnv: Flag<readonly string[]>;
+  noRedactEnv: Flag<readonly string[]>;
   logLimit: Flag<number | undefined>;
   memoryLimit: Flag<number | undefined>;
 };
@@ -57,6 +58,10 @@ export const jobFlags: JobFlags = grouped("The job:", {
       separator: ",",
       help: "variable whose value is removed from the log, besides those that look secret",
     },
+    (given) => given,
+  ),
+  noRedactEnv: many(
+    { value: "NAME", separator: ",", help: "variable whose value is not removed from the log, though it looks secret" },
     (given) => given,
   ),
   logLimit: size({ help: "most output that is kept; later output is read and thrown away; default: no limit" }),

@@ -45,7 +45,12 @@ export async function specOf(call: Call<JobFlags>): Promise<JobSpec | undefined>
   if (given.has("keepDescendants")) spec.keepDescendants = flags.keepDescendants;
   if (flags.logLimit !== undefined) spec.logLimitBytes = BigInt(flags.logLimit);
   if (flags.memoryLimit !== undefined) spec.memoryLimitBytes = BigInt(flags.memoryLimit);
+  const both = flags.redactEnv.find((name) => flags.noRedactEnv.includes(name));
+  if (both !== undefined) {
+    throw new BelayError("BAD_USAGE", `Cannot use both --redact-env ${both} and --no-redact-env ${both}`);
+  }
   spec.redactEnvironment.push(...flags.redactEnv);
+  spec.noRedactEnvironment.push(...flags.noRedactEnv);
   await takeTraceContext(spec, io);
   return spec;
 }

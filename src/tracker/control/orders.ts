@@ -3,7 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { create } from "@bufbuild/protobuf";
 import { idProblem, shortId } from "../../base/ids.ts";
 import type { CommandRecord, Job } from "../../gen/belay/v1/job_pb.ts";
-import { JobState } from "../../gen/belay/v1/job_pb.ts";
+import { CommandRecordSchema, JobState } from "../../gen/belay/v1/job_pb.ts";
 import type {
   CancelJobRequest,
   PauseJobRequest,
@@ -114,7 +114,7 @@ async function order(
     if (there.record.kind !== COMMAND_KINDS[wanted.case]) {
       throw new ConnectError(`Job "${live.id}" has another command with the id "${facts.id}"`, Code.AlreadyExists);
     }
-    return { job: live.snapshot(), command: there.record, agentConnected: live.stream !== undefined };
+    return ordered(live, there.record);
   }
   const { principal } = context.callerOf(facts.call);
   const id = facts.id === "" ? shortId() : facts.id;
@@ -123,7 +123,12 @@ async function order(
   const agentConnected = deliver(live, command);
   // What was written goes out with the next turn of the event loop; to make the answer first would delay the order.
   await new Promise((resolve) => setImmediate(resolve));
-  return { job: live.snapshot(), command: command.record, agentConnected };
+  return { ...ordered(live, command.record), agentConnected };
+}
+
+function ordered(live: LiveJob, record: CommandRecord): Ordered {
+  const command = live.shown.message(CommandRecordSchema, record);
+  return { job: live.snapshot(), command, agentConnected: live.stream !== undefined };
 }
 
 function commandIdProblem(id: string): string | undefined {

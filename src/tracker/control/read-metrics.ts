@@ -53,7 +53,9 @@ export async function* readMetrics(
     const first = query.afterSequence === 0;
     const points = await registry.store.metrics({ ...query, attempt });
     for (const answer of answers(points, wanted, first)) {
-      if (answer.samples.length + answer.jobMetrics.length > 0) yield answer;
+      if (answer.samples.length + answer.jobMetrics.length > 0) {
+        yield job.live.shown.message(ReadMetricsResponseSchema, answer);
+      }
       // A long job's chart takes a second of decoding: others have their turn meanwhile.
       await turn();
       scope.check();

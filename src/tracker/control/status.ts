@@ -3,7 +3,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs, durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { formatDuration } from "../../base/durations.ts";
 import { shortId } from "../../base/ids.ts";
-import { CommandKind, JobState } from "../../gen/belay/v1/job_pb.ts";
+import { CommandKind, JobState, StatusReportSchema } from "../../gen/belay/v1/job_pb.ts";
 import type { GetJobStatusRequest, GetJobStatusResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
 import { CommandSchema, StatusSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { LiveJob, StatusAnswer } from "../jobs/live-job.ts";
@@ -32,10 +32,10 @@ export async function getJobStatus(
   const asked = clock.monotonic();
   using scope = new CallScope(signal);
   const answer = await ask(live, context, wait, scope);
-  if (!("report" in answer)) return { job: live.snapshot(), message: answer.rejected };
+  if (!("report" in answer)) return { job: live.snapshot(), message: live.shown.text(answer.rejected) };
   return {
     job: live.snapshot(),
-    report: answer.report,
+    report: live.shown.message(StatusReportSchema, answer.report),
     roundTrip: durationFromMs(Math.round(clock.monotonic() - asked)),
   };
 }

@@ -84,7 +84,11 @@ function assign(live: LiveJob, { hello, principal, now }: Caller): Touched {
   job.attempts.push(attempt);
   // The agent's own spec counts: it runs nothing else.
   const spec = hello.spec !== undefined;
-  if (hello.spec !== undefined) job.spec = hello.spec;
+  if (hello.spec !== undefined) {
+    job.spec = hello.spec;
+    delete job.shownSpec;
+    if (hello.shownSpec !== undefined) job.shownSpec = hello.shownSpec;
+  }
   // Stored by a tracker that knew of no traces.
   if (job.traceParent === "") job.traceParent = beginTrace(job.spec);
   job.state = isRunning(hello.state) ? hello.state : JobState.SETTING_UP;

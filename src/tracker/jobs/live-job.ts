@@ -1,12 +1,12 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { looksSecret } from "../../base/secret-names.ts";
-import type { Attempt, CommandKind, Job, JobSpec, JobState, StatusReport } from "../../gen/belay/v1/job_pb.ts";
-import { AttemptSchema, CommandState, JobSchema, JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
+import type { Attempt, CommandKind, Job, JobState, StatusReport } from "../../gen/belay/v1/job_pb.ts";
+import { AttemptSchema, CommandState, JobSchema } from "../../gen/belay/v1/job_pb.ts";
 import type { Command, GoodbyeReason, Receipt } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
 import { streamTotals } from "../store/log/totals.ts";
 import type { LogHandle, StoredCommand, StoredJob } from "../store/types.ts";
+import { type Shown, shownOf } from "./shown.ts";
 import { isOpen } from "./states.ts";
 import { SHOWN_COMMANDS } from "../store/types.ts";
 
@@ -141,9 +141,15 @@ export class LiveJob {
     return [...this.commands.values()].filter(({ record }) => record.state < CommandState.COMPLETED);
   }
 
-  /** The job as it is at this moment, for callers, without credentials of its environment. Shares parts with this one: to be sent, not to be kept. */
+  /** How it is shown to callers. */
+  get shown(): Shown {
+    return shownOf(this.job);
+  }
+
+  /** The job as it is at this moment, as callers see it. Shares parts with this one: to be sent, not to be kept. */
   snapshot(): Job {
-    const { job, log } = this;
+    const { log } = this;
+    const { spec, shownSpec: _, ...job } = this.job;
     const attempts = [...job.attempts];
     const last = attempts.pop();
     if (last !== undefined) {
@@ -157,21 +163,13 @@ export class LiveJob {
       );
     }
     const commands = [...this.commands.values()].slice(-SHOWN_COMMANDS).map(({ record }) => record);
-    return create(JobSchema, { ...job, ...(job.spec !== undefined && { spec: shown(job.spec) }), attempts, commands });
+    const snapshot = this.shown.message(JobSchema, create(JobSchema, { ...job, attempts, commands }));
+    if (spec !== undefined) snapshot.spec = this.shown.spec;
+    return snapshot;
   }
 
   /** Whether it has to stay in memory. */
   get isBusy(): boolean {
     return this.stream !== undefined || isOpen(this.job) || this.probes.size > 0;
   }
-}
-
-/** The spec as callers see it: values of variables that hold credentials are replaced. Agents get it as it is. */
-function shown(spec: JobSpec): JobSpec {
-  const hidden = Object.keys(spec.environment).filter(
-    (name) => looksSecret(name) || spec.redactEnvironment.includes(name),
-  );
-  if (hidden.length === 0) return spec;
-  const environment = { ...spec.environment, ...Object.fromEntries(hidden.map((name) => [name, "***"])) };
-  return create(JobSpecSchema, { ...spec, environment });
 }

@@ -112,8 +112,12 @@ export class JobRegistry {
     return live;
   }
 
-  /** Makes a job unless there is one of this id by now. The second value is false if there was. */
-  async create(jobId: string, spec: JobSpec): Promise<[LiveJob, boolean]> {
+  /**
+   * Makes a job unless there is one of this id by now. The second value is false if there was.
+   *
+   * @param shownSpec as `Hello.shown_spec`
+   */
+  async create(jobId: string, spec: JobSpec, shownSpec?: JobSpec): Promise<[LiveJob, boolean]> {
     const there = await this.find(jobId);
     // Between that answer and here, no other call had a turn to make it.
     const other = there ?? this.jobs.get(jobId);
@@ -121,6 +125,7 @@ export class JobRegistry {
     const createTime = timestampFromMs(this.clock.now());
     const traceParent = beginTrace(spec);
     const job = create(JobSchema, { jobId, spec, state: JobState.PENDING, createTime, traceParent });
+    if (shownSpec !== undefined) job.shownSpec = shownSpec;
     const resumeState = JobState.SETTING_UP;
     const live = new LiveJob({
       key: this.nextKey++,

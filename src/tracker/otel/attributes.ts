@@ -6,8 +6,8 @@ import type { Attributes } from "./span-record.ts";
 import { stateName } from "../../contract/names.ts";
 
 // Names follow OpenTelemetry's semantic conventions where those have one (cicd, error, host, os, process); the others
-// begin with "belay.". What a job's environment holds is never among them, and arguments of a step are as its agent
-// sent them, without secrets.
+// begin with "belay.". What a job's environment holds is never among them; secrets are taken out of all of them where
+// spans are recorded and points are made.
 
 /** Characters of a text. */
 const MAX_TEXT = 1024;

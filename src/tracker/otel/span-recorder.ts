@@ -16,6 +16,15 @@ import { attemptSpan, jobSpan, lastStepEnd, stepSpan } from "./spans.ts";
 import type { StepEnd } from "./spans.ts";
 import { isEnded } from "../../contract/states.ts";
 
+/** What a span is known by. */
+const IDENTITIES: ReadonlySet<string> = new Set([
+  "traceId",
+  "spanId",
+  "parentId",
+  "belay.job.id",
+  "cicd.pipeline.run.id",
+]);
+
 /**
  * Makes spans of what happens to jobs: one for the job, in it one for each attempt, in that one for each step.
  *
@@ -44,12 +53,16 @@ export class SpanRecorder {
     const notes = this.notesOf(live);
     if (notes === "over") return undefined;
     const before = JSON.stringify(notes);
-    const ended = new Change(live.job, span, notes, timeOfNano(this.clock.unixNano())).apply(touched);
+    const { shown } = live;
+    const job = { ...live.job, spec: shown.spec };
+    const ended = new Change(job, span, notes, timeOfNano(this.clock.unixNano())).apply(touched);
     const over = isEnded(live.job.state);
     if (over) this.notes.set(live, "over");
     const after = JSON.stringify(notes);
     if (!over && after === before && ended.length === 0) return undefined;
-    return { notes: over ? "" : after, ended: ended.map((record) => JSON.stringify(record)) };
+    const masked = (key: string, value: unknown): unknown =>
+      typeof value === "string" && !IDENTITIES.has(key) ? shown.text(value) : value;
+    return { notes: over ? "" : after, ended: ended.map((record) => JSON.stringify(record, masked)) };
   }
 
   private notesOf(live: LiveJob): Notes | "over" {

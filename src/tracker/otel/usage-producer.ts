@@ -35,8 +35,9 @@ export class UsageProducer implements MetricProducer {
     const own: Point[] = [];
     const progress: Point[] = [];
     for (const live of this.values.next(this.inMemory())) {
-      const { job, attempt } = live;
+      const { attempt, shown } = live;
       if (attempt === undefined) continue;
+      const job = { ...live.job, spec: shown.spec };
       const attributes = { ...jobIdentity(job), ...jobLabels(job), "belay.attempt": attempt.attempt };
       const start = attempt.createTime === undefined ? ([0, 0] satisfies Time) : timeOf(attempt.createTime);
       if (attempt.metrics !== undefined) {
@@ -51,7 +52,9 @@ export class UsageProducer implements MetricProducer {
         }
       }
       for (const [name, { value, unixNano }] of this.values.ownOf(live)) {
-        own.push(point(start, timeOfNano(unixNano), { ...attributes, "belay.job.metric.name": name }, value));
+        own.push(
+          point(start, timeOfNano(unixNano), { ...attributes, "belay.job.metric.name": shown.text(name) }, value),
+        );
       }
       if (attempt.progress !== undefined) {
         const { fraction, readUnixNano } = attempt.progress;

@@ -132,7 +132,7 @@ export class SessionService {
   private async findJob(hello: Hello): Promise<LiveJob> {
     const { registry } = this.context;
     if (hello.spec === undefined) return registry.get(hello.jobId);
-    const [live] = await registry.create(hello.jobId, hello.spec);
+    const [live] = await registry.create(hello.jobId, hello.spec, hello.shownSpec);
     return live;
   }
 

@@ -10,6 +10,7 @@ import { serveAdmin } from "../../../src/agent/admin/admin.ts";
 import type { AgentOptions, AgentOutcome } from "../../../src/agent/options.ts";
 import { runAgent } from "../../../src/agent/run.ts";
 import { Report } from "../../../src/agent/report/report.ts";
+import { Mask } from "../../../src/agent/report/redact/mask.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import { JobSpecSchema, JobState } from "../../../src/gen/belay/v1/job_pb.ts";
 import { type ScriptedStream, ScriptedTracker } from "../../helpers/scripted-tracker.ts";
@@ -156,7 +157,7 @@ it("an agent whose session is closed and that does not end is not alive", async 
   const end = { kind: "abandoned", why: "The agent was told to stop" } as const;
   const served = await serveAdmin("127.0.0.1:0", false, {
     jobId: "j1",
-    spool: new Report(systemClock).spool,
+    spool: new Report(systemClock, new Mask()).spool,
     jobState: () => JobState.RUNNING,
     session: () => ({ state: { kind: "closed", end }, connected: false, attempt: 1, streams: 3, loopDelay: 0 }),
     streams: () => [],

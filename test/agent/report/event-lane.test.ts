@@ -1,11 +1,12 @@
 import { create } from "@bufbuild/protobuf";
 import { expect, it } from "vitest";
 import { Report } from "../../../src/agent/report/report.ts";
+import { Mask } from "../../../src/agent/report/redact/mask.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import { JobMetricsSchema, JobState, MetricSampleSchema } from "../../../src/gen/belay/v1/job_pb.ts";
 
 it("what is measured does not push out the rest while the tracker is away: what it uses first, what it says next", () => {
-  const report = new Report(systemClock);
+  const report = new Report(systemClock, new Mask());
   const sample = (): boolean => report.event({ case: "metricSample", value: create(MetricSampleSchema) });
   const said = (): boolean => report.event({ case: "jobMetrics", value: create(JobMetricsSchema) });
   while (sample());

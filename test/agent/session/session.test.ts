@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { Report } from "../../../src/agent/report/report.ts";
+import { Mask } from "../../../src/agent/report/redact/mask.ts";
 import { Session } from "../../../src/agent/session/session.ts";
 import type { SessionHandlers } from "../../../src/agent/session/session-options.ts";
 import { systemClock } from "../../../src/base/clock.ts";
@@ -40,7 +41,7 @@ interface SetUp {
 
 async function setUp(options: { connectTimeout?: number; address?: string } = {}): Promise<SetUp> {
   const tracker = await ScriptedTracker.start();
-  const report = new Report(systemClock);
+  const report = new Report(systemClock, new Mask());
   const said = new Queue<string>();
   const handlers: SessionHandlers = {
     jobState: () => JobState.RUNNING,

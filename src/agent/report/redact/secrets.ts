@@ -1,10 +1,9 @@
+import { SHORTEST_SECRET } from "../../../base/environment-secrets.ts";
 import { MiB } from "../../../base/sizes.ts";
 import { encodingsOf } from "./encodings.ts";
 import { Matcher } from "./matcher.ts";
 import { latin, linesOf, trim } from "./text.ts";
 
-/** A shorter value would stand in many places where it is no secret. Bytes. */
-export const SHORTEST_SECRET = 6;
 /** All forms of all secrets together, in bytes; each takes some 20 bytes of memory, and 0.2 µs whenever one is added. */
 const MOST_PATTERN_BYTES = MiB / 2;
 /** A value and its three alignments of base64 take together at least so many times its length. */

@@ -5,6 +5,7 @@ import { SlabPool } from "../../../../src/agent/report/frame.ts";
 import { LogLane } from "../../../../src/agent/report/log-lane.ts";
 import { LogLimit } from "../../../../src/agent/report/log-limit.ts";
 import { MemorySpool } from "../../../../src/agent/report/memory-spool.ts";
+import { Mask } from "../../../../src/agent/report/redact/mask.ts";
 import { Redaction } from "../../../../src/agent/report/redact/redaction.ts";
 import { LogStream } from "../../../../src/gen/belay/v1/job_pb.ts";
 import { GapReason, type LogChunk, OpenSessionRequestSchema } from "../../../../src/gen/belay/v1/tracker_service_pb.ts";
@@ -19,12 +20,9 @@ test("offsets, counts and check sums in the lane are those of what is left of th
     (stream, step, data, time) => lane.append(stream, step, data, time),
     (step, message) => lane.append(LogStream.AGENT, step, Buffer.from(`${message}\n`), 0n),
   );
-  const redaction = new Redaction({
-    environment: { MY_TOKEN: "super-secret" },
-    names: [],
-    warn: () => undefined,
-    sink: (stream, step, data, time) => limit.output(stream, step, data, time),
-  });
+  const mask = new Mask();
+  mask.know({ MY_TOKEN: "super-secret" }, { redact: [], keep: [] });
+  const redaction = new Redaction(mask, (stream, step, data, time) => limit.output(stream, step, data, time));
 
   for (let n = 0; n < 5; n++) {
     redaction.output(LogStream.STDOUT, 1, Buffer.from(`line ${n} super-`), 1n);
@@ -34,7 +32,6 @@ test("offsets, counts and check sums in the lane are those of what is left of th
   redaction.flush();
   for (const end of limit.cutEnds) lane.gap(end.stream, end.step, end.bytes, GapReason.LOG_LIMIT, end.readUnixNano);
   lane.flush();
-  redaction.close();
 
   // 11 bytes and 2 a turn: the 40 are reached in the fourth turn's line.
   const kept = "line 0 ***\nline 1 ***\nline 2 ***\nl";

@@ -4,22 +4,24 @@ import path from "node:path";
 import { execaSync, execa } from "execa";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { MOST_FILE_BYTES } from "../../../../src/agent/report/redact/redact-file.ts";
+import { Mask } from "../../../../src/agent/report/redact/mask.ts";
 import { Redaction } from "../../../../src/agent/report/redact/redaction.ts";
 import { LogStream } from "../../../../src/gen/belay/v1/job_pb.ts";
 
 let directory = "";
 let warnings: string[] = [];
 let passed: { stream: LogStream; step: number; text: string }[] = [];
+let mask: Mask;
 let redaction: Redaction;
 
-function start(environment: Record<string, string> = {}, names: string[] = []): void {
-  redaction = new Redaction({
-    environment,
-    names,
-    directory,
-    warn: (message) => warnings.push(message),
-    sink: (stream, step, data) => passed.push({ stream, step, text: Buffer.from(data).toString() }) > 0,
-  });
+function start(environment: Record<string, string> = {}, redact: string[] = [], keep: string[] = []): void {
+  mask = new Mask();
+  mask.know(environment, { redact, keep });
+  mask.begin((message) => warnings.push(message), directory);
+  redaction = new Redaction(
+    mask,
+    (stream, step, data) => passed.push({ stream, step, text: Buffer.from(data).toString() }) > 0,
+  );
 }
 
 /** What is left of a text that a job prints on standard output. */
@@ -31,10 +33,10 @@ function print(text: string, stream: LogStream = LogStream.STDOUT, step = 1): st
 
 /** Runs a real shell with the file in its environment. */
 function shell(script: string): void {
-  execaSync("sh", ["-c", script], { env: redaction.environment });
+  execaSync("sh", ["-c", script], { env: mask.environment });
 }
 
-const file = (): string => redaction.environment["BELAY_REDACT"] ?? "";
+const file = (): string => mask.environment["BELAY_REDACT"] ?? "";
 
 beforeEach(() => {
   directory = fs.mkdtempSync(path.join(os.tmpdir(), "belay-test-"));
@@ -43,7 +45,7 @@ beforeEach(() => {
 });
 
 afterEach(() => {
-  redaction.close();
+  mask.close();
   fs.rmSync(directory, { recursive: true, force: true });
 });
 
@@ -82,7 +84,7 @@ describe("a job's output", () => {
 
   test("and other texts about the job are redacted alike", () => {
     start({ API_TOKEN: "tok-123456" });
-    expect(redaction.text("curl -H 'Authorization: tok-123456' tok-")).toBe("curl -H 'Authorization: ***' tok-");
+    expect(mask.text("curl -H 'Authorization: tok-123456' tok-")).toBe("curl -H 'Authorization: ***' tok-");
   });
 });
 
@@ -124,7 +126,7 @@ describe("a secret that comes up while the job runs", () => {
     start();
     const script = 'for i in 1 2 3 4 5 6 7 8 9 10; do echo "secret-$0-$i-" >> "$BELAY_REDACT"; done';
     const shells = Array.from({ length: 8 }, (_, n) =>
-      execa("sh", ["-c", script, String(n)], { env: redaction.environment }),
+      execa("sh", ["-c", script, String(n)], { env: mask.environment }),
     );
     const over = new AbortController();
     const all = Promise.all(shells).then(() => over.abort());
@@ -141,7 +143,7 @@ describe("a secret that comes up while the job runs", () => {
     start();
     const script =
       'i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo "s-$$-$i-x" >> "$BELAY_REDACT"; echo "got s-$$-$i-x"; done';
-    const job = execa("sh", ["-c", script], { env: redaction.environment, buffer: false, encoding: "buffer" });
+    const job = execa("sh", ["-c", script], { env: mask.environment, buffer: false, encoding: "buffer" });
     job.stdout.on("data", (data: Uint8Array) => redaction.output(LogStream.STDOUT, 1, data, 0n));
     await job;
     redaction.flush();
@@ -171,7 +173,7 @@ describe("the file for further secrets", () => {
     start();
     expect(fs.statSync(file()).mode & 0o777).toBe(0o600);
     expect(fs.statSync(path.dirname(file())).mode & 0o777).toBe(0o700);
-    redaction.close();
+    mask.close();
     expect(fs.readdirSync(directory)).toEqual([]);
     expect(print("still passed on\n")).toBe("still passed on\n");
   });
@@ -193,7 +195,7 @@ describe("the file for further secrets", () => {
   test("is done without where it cannot be made", () => {
     directory = path.join(directory, "missing");
     start({ API_TOKEN: "tok-123456" });
-    expect(redaction.environment).toEqual({});
+    expect(mask.environment).toEqual({});
     expect(warnings).toEqual(["Cannot make the file for $BELAY_REDACT (ENOENT); the job runs without it"]);
     expect(print("tok-123456\n")).toBe("***\n");
     directory = path.dirname(directory);

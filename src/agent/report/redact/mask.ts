@@ -1,0 +1,114 @@
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { type Environment, type SecretChoice, SHORTEST_SECRET } from "../../../base/environment-secrets.ts";
+import { errnoOf } from "../../../base/errors.ts";
+import type { LogFields, Logger } from "../../../base/logger.ts";
+import { mapText } from "../../../base/map-text.ts";
+import { addEnvironment } from "./add-environment.ts";
+import type { Matcher } from "./matcher.ts";
+import { RedactFile } from "./redact-file.ts";
+import { Redactor } from "./redactor.ts";
+import { Secrets } from "./secrets.ts";
+
+/** Told what cannot be redacted, in sentences that name variables and never values. */
+export type Warn = (message: string) => void;
+
+/**
+ * What an agent knows of secrets, and the one place that takes them out of everything it reports: output by way of
+ * `Redaction`, records by `Report`, its own log and remarks by `logger` and `text`.
+ *
+ * Secrets are credentials of the job's environment and what the job writes to the file that `$BELAY_REDACT` names.
+ */
+export class Mask {
+  private secrets = new Secrets();
+  private warnings: readonly string[] = [];
+  private file: RedactFile | undefined;
+  private warnedFile = false;
+
+  /** Has it know the secrets of an environment, and of no other. To be called before the job has printed anything. */
+  know(environment: Environment, choice: SecretChoice): void {
+    this.secrets = new Secrets();
+    this.warnings = addEnvironment(this.secrets, environment, choice);
+  }
+
+  /** Makes the file for further secrets, in a directory that its user may pass through. Says what cannot be redacted. */
+  begin(warn: Warn, directory?: string): void {
+    for (const warning of this.warnings) warn(warning);
+    try {
+      this.file = new RedactFile((secret) => this.add(secret, warn), warn, directory);
+    } catch (error) {
+      warn(`Cannot make the file for $BELAY_REDACT (${errnoOf(error)}); the job runs without it`);
+    }
+  }
+
+  /** What the job's environment must have for it. */
+  get environment(): Readonly<Record<string, string>> {
+    return this.file === undefined ? {} : { BELAY_REDACT: this.file.path };
+  }
+
+  /** Finds all secrets known by now. Undefined: there are none. A later one has all older patterns. */
+  get matcher(): Matcher | undefined {
+    return this.secrets.matcher;
+  }
+
+  /** Takes in what the job has written to its file. */
+  check(): void {
+    this.file?.check();
+  }
+
+  /** A text that is whole, such as a command line or a message, without secrets. */
+  text(value: string): string {
+    this.check();
+    return this.masked(value);
+  }
+
+  /** A message without secrets; ids stay. The same one if there is none in it. */
+  message<D extends DescMessage>(desc: D, message: MessageShape<D>): MessageShape<D> {
+    this.check();
+    return this.matcher === undefined ? message : mapText(desc, message, (text) => this.masked(text));
+  }
+
+  /** A logger that writes no secrets. */
+  logger(logger: Logger): Logger {
+    const fields = (given: LogFields = {}): LogFields =>
+      Object.fromEntries(
+        Object.entries(given).map(([key, value]) => [key, typeof value === "string" ? this.text(value) : value]),
+      );
+    return {
+      debug: (message, given) => logger.debug(this.text(message), fields(given)),
+      info: (message, given) => logger.info(this.text(message), fields(given)),
+      warn: (message, given) => logger.warn(this.text(message), fields(given)),
+      error: (message, given) => logger.error(this.text(message), fields(given)),
+      child: (given) => this.logger(logger.child(fields(given))),
+      flush: () => logger.flush(),
+    };
+  }
+
+  /** Removes the file for further secrets. What is known stays known. */
+  close(): void {
+    this.file?.close();
+  }
+
+  private masked(value: string): string {
+    if (this.matcher === undefined || value.length < SHORTEST_SECRET) return value;
+    const parts: Uint8Array[] = [];
+    const redactor = new Redactor(
+      () => this.matcher,
+      (data) => parts.push(Uint8Array.from(data)) > 0,
+    );
+    redactor.write(Buffer.from(value), 0n);
+    redactor.flush();
+    return Buffer.concat(parts).toString();
+  }
+
+  private add(secret: Uint8Array, warn: Warn): void {
+    if (secret.length === 0) return;
+    const added = this.secrets.add(secret);
+    if (this.warnedFile || added === "added" || added === "known") return;
+    this.warnedFile = true;
+    warn(
+      added === "short"
+        ? `Cannot redact a line of $BELAY_REDACT: it is shorter than ${SHORTEST_SECRET} bytes`
+        : "Cannot redact a line of $BELAY_REDACT: there are too many or too large secrets",
+    );
+  }
+}

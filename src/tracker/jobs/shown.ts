@@ -1,0 +1,49 @@
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
+import { MASK, secretsOf, SHORTEST_SECRET } from "../../base/environment-secrets.ts";
+import { mapText } from "../../base/map-text.ts";
+import { looksSecret } from "../../base/secret-names.ts";
+import type { Job, JobSpec } from "../../gen/belay/v1/job_pb.ts";
+import { JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
+
+/**
+ * A job as others see it: the one place that takes secrets out of what the tracker shows, answers, watches and exports.
+ * Only its agents and its store have the job as it was given.
+ *
+ * The tracker knows the values of the spec's environment. What an agent knows beyond them, it has taken out itself.
+ */
+export interface Shown {
+  readonly spec: JobSpec;
+  text(text: string): string;
+  /** The same message if there is no secret in it. */
+  message<D extends DescMessage>(desc: D, message: MessageShape<D>): MessageShape<D>;
+}
+
+/** Made once for each spec: few jobs are shown only once. */
+const made = new WeakMap<JobSpec, Shown>();
+const NO_SPEC: JobSpec = create(JobSpecSchema);
+
+/** How a job is shown. */
+export function shownOf({ spec = NO_SPEC, shownSpec }: Pick<Job, "spec" | "shownSpec">): Shown {
+  let shown = made.get(spec);
+  if (shown === undefined) made.set(spec, (shown = makeShown(spec, shownSpec ?? spec)));
+  return shown;
+}
+
+function makeShown(given: JobSpec, seen: JobSpec): Shown {
+  const choice = { redact: given.redactEnvironment, keep: given.noRedactEnvironment };
+  const values = [...secretsOf(given.environment, choice)].flatMap(({ value }) => [value, ...value.split("\n")]);
+  const secrets = [...new Set(values.map((value) => value.trim()))]
+    .filter((value) => Buffer.byteLength(value) >= SHORTEST_SECRET)
+    // Of two that begin alike, the longer one: nothing of it may be left.
+    .sort((a, b) => b.length - a.length);
+  const text = (whole: string): string =>
+    secrets.reduce((rest, secret) => (rest.includes(secret) ? rest.replaceAll(secret, MASK) : rest), whole);
+  const message: Shown["message"] = (desc, whole) => (secrets.length === 0 ? whole : mapText(desc, whole, text));
+  const hidden = Object.keys(seen.environment).filter(
+    (name) => choice.redact.includes(name) || (looksSecret(name) && !choice.keep.includes(name)),
+  );
+  const environment = { ...seen.environment, ...Object.fromEntries(hidden.map((name) => [name, MASK])) };
+  const spec = message(JobSpecSchema, hidden.length === 0 ? seen : create(JobSpecSchema, { ...seen, environment }));
+  return { spec, text, message };
+}

@@ -1,0 +1,214 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { describe, expect, it } from "vitest";
+import { type Cli, belay, belayEnds, type Finished, tempDirectory } from "../helpers/cli.ts";
+import { OtlpCollector } from "../helpers/otlp-collector.ts";
+
+const SECRET = "hunter2-Hunter2";
+
+/** A tracker with all that it can export to, and the bytes of everything that leaves it. */
+class World {
+  readonly collector: OtlpCollector;
+  readonly tracker: Cli;
+  readonly url: string;
+  /** What was shown, by whom. */
+  readonly seen = new Map<string, string>();
+
+  private constructor(collector: OtlpCollector, tracker: Cli, url: string) {
+    this.collector = collector;
+    this.tracker = tracker;
+    this.url = url;
+  }
+
+  static async start(): Promise<World> {
+    const collector = await OtlpCollector.start();
+    const otlp = ["--otlp-endpoint", collector.endpoint, "--otlp-metrics-interval", "100ms"];
+    const args = ["tracker", "--listen", "127.0.0.1:0", "--data", await tempDirectory(), "--log-level", "trace"];
+    const tracker = belay([...args, ...otlp]);
+    const [, url = ""] = await tracker.says(/^listening on (\S+), data in /m);
+    return new World(collector, tracker, url);
+  }
+
+  /** Calls by JSON as curl would; the answer's bytes count as seen. */
+  async call(method: string, body: object): Promise<Record<string, unknown>> {
+    const answer = await fetch(`${this.url}/belay.v1.JobService/${method}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    const text = await answer.text();
+    this.see(`${method} as JSON`, text);
+    return JSON.parse(text) as Record<string, unknown>;
+  }
+
+  /** The same for a streaming call, as long as it goes on by itself. */
+  async stream(method: string, body: object): Promise<void> {
+    const message = Buffer.from(JSON.stringify(body));
+    const prefix = Buffer.alloc(5);
+    prefix.writeUInt32BE(message.length, 1);
+    const answer = await fetch(`${this.url}/belay.v1.JobService/${method}`, {
+      method: "POST",
+      headers: { "content-type": "application/connect+json", "connect-timeout-ms": "1000" },
+      body: Buffer.concat([prefix, message]),
+    });
+    this.see(`${method} as a stream`, Buffer.from(await answer.arrayBuffer()).toString("latin1"));
+  }
+
+  async command(command: string, ...args: string[]): Promise<Finished> {
+    const done = await belayEnds([command, "--tracker", this.url, ...args]);
+    this.see(`belay ${command} ${args.join(" ")}`, done.stdout + done.stderr);
+    return done;
+  }
+
+  see(by: string, text: string): void {
+    this.seen.set(by, (this.seen.get(by) ?? "") + text);
+  }
+
+  /** All that anybody who looks at the job by any way is shown. */
+  async lookAt(job: string): Promise<void> {
+    await Promise.all([
+      this.call("GetJob", { jobId: job }),
+      this.call("ListJobs", {}),
+      this.call("GetJobStatus", { jobId: job }),
+      this.stream("WatchJob", { jobId: job }),
+      this.stream("WatchJobs", {}),
+      this.stream("ReadLogs", { jobId: job }),
+      this.stream("ReadMetrics", { jobId: job }),
+      this.command("show", job),
+      this.command("jobs", "--json"),
+      this.command("status", job),
+      this.command("logs", job),
+      this.command("metrics", "--csv", job),
+      fetch(`${this.url}/metrics`).then(async (page) => this.see("the tracker's page", await page.text())),
+    ]);
+  }
+
+  /** Where the text was seen. */
+  async whereIs(text: string): Promise<string[]> {
+    this.see("the collector", Buffer.concat(this.collector.bodies).toString("latin1"));
+    this.see("the tracker's log", this.tracker.stdout + this.tracker.stderr);
+    return [...this.seen].filter(([, seen]) => seen.includes(text)).map(([by]) => by);
+  }
+}
+
+/** What a job does that tries to show a secret by all means that it has. */
+async function talkative(): Promise<{ directory: string; go: string; script: string }> {
+  const directory = path.join(await tempDirectory(), `in-${SECRET}`);
+  await mkdir(directory);
+  const go = path.join(directory, "go");
+  const script = [
+    `echo "out ${SECRET}"; echo "err ${SECRET}" >&2`,
+    `echo 'progress=0.5 note="at ${SECRET}"' >> "$BELAY_METRICS"`,
+    `echo '${SECRET}=1' >> "$BELAY_METRICS"; echo '= ${SECRET}' >> "$BELAY_METRICS"`,
+    `sh -c 'until [ -e "$0" ]; do sleep 0.05; done; exit 3' '${go}'`,
+  ].join("; ");
+  return { directory, go, script };
+}
+
+describe("A secret is nowhere but in the job", { timeout: 60_000 }, () => {
+  it("when it is a value of the submitted spec that stands in every field of it", async () => {
+    const world = await World.start();
+    const { directory, go, script } = await talkative();
+    const spec = {
+      name: `name ${SECRET}`,
+      labels: { team: `of ${SECRET}`, [SECRET]: "as a key" },
+      setup: [{ run: `echo 'step ${SECRET}'` }, { name: `second ${SECRET}`, run: "true" }],
+      command: ["sh", "-c", script, SECRET],
+      workingDirectory: directory,
+      environment: { DB_PASS: SECRET, DATABASE_URL: `postgres://me:${SECRET}@db/x`, [`OF_${SECRET}`]: "1" },
+      metricsInterval: "0.1s",
+    };
+    await world.call("CreateJob", { jobId: "j", spec });
+    const admin = path.join(await tempDirectory(), "admin");
+    const flags = ["--tracker", world.url, "--job", "j", "--log-level", "trace", "--admin", `unix:${admin}`];
+    const agent = belay(["run", ...flags, "--agent-label", `x=${SECRET}`], { env: { AGENT_TOKEN: SECRET } });
+    await agent.says(/out /);
+    await world.collector.until(() => world.collector.latest("belay.job.progress"));
+    await world.lookAt("j");
+    await world.call("SignalJob", { jobId: "j", commandId: "s", signal: "SIGCONT" });
+    await world.call("CancelJob", { jobId: "j", commandId: "c", reason: `since ${SECRET}` });
+    await writeFile(go, "");
+    await agent.ended;
+    world.see("the agent's own output", agent.stdout + agent.stderr);
+    await world.collector.span("job name ***");
+    await world.lookAt("j");
+    expect(await world.whereIs(SECRET)).toEqual([]);
+    // It was there: only its place is.
+    expect(world.seen.get("belay logs j")).toContain("out ***");
+    expect(world.seen.get("GetJob as JSON")).toContain("since ***");
+    expect(world.seen.get("belay show j")).toContain("name ***");
+    expect(world.collector.spans.map(({ name }) => name)).toContain("step echo 'step ***'");
+  });
+
+  it("when only the agent knows it, from its own environment", async () => {
+    const world = await World.start();
+    const { directory, go, script } = await talkative();
+    const job = ["--job", "j", "--name", `name ${SECRET}`, "--label", `team=of ${SECRET}`, "--cwd", directory];
+    const setup = ["--setup", `echo 'step ${SECRET}'`, "--env", `PLAIN=${SECRET}`, "--metrics-interval", "100ms"];
+    const flags = ["--tracker", world.url, "--log-level", "trace", "--agent-label", `x=${SECRET}`];
+    const agent = belay(["run", ...flags, ...job, ...setup, "--", "sh", "-c", script, SECRET], {
+      env: { DB_PASS: SECRET },
+    });
+    await agent.says(/out /);
+    await world.collector.until(() => world.collector.latest("belay.job.progress"));
+    await world.lookAt("j");
+    await writeFile(go, "");
+    expect(await agent.ended).toBe(3);
+    world.see("the agent's own output", agent.stdout + agent.stderr);
+    await world.collector.span("job name ***");
+    await world.lookAt("j");
+    expect(await world.whereIs(SECRET)).toEqual([]);
+    expect(world.seen.get("GetJob as JSON")).toContain("of ***");
+  });
+
+  it("when the job fails, whatever it fails over", async () => {
+    const world = await World.start();
+    const jobs: Readonly<Record<string, readonly string[]>> = {
+      "no-program": ["--", `/no/such/${SECRET}`],
+      "no-directory": ["--cwd", `/no/such/${SECRET}`, "--", "true"],
+      "not-executable": ["--setup", `: > '${SECRET}'; chmod +x '${SECRET}'`, "--", `./${SECRET}`],
+      "setup-step": ["--setup", `exit 3 # ${SECRET}`, "--", "true"],
+      "exit-code": ["--", "sh", "-c", `exit 3 # ${SECRET}`],
+      "time-out": ["--timeout", "50ms", "--grace", "0", "--", "sh", "-c", `sleep 300 # ${SECRET}`],
+      signal: ["--", "sh", "-c", `kill -9 $$ # ${SECRET}`],
+    };
+    const where = { env: { PGPASS: SECRET }, cwd: await tempDirectory() };
+    await Promise.all(
+      Object.entries(jobs).map(async ([job, args]) => {
+        const agent = await belayEnds(["run", "--tracker", world.url, "--job", job, ...args], where);
+        expect(agent.code).not.toBe(0);
+        world.see(`the output of ${job}`, agent.stdout + agent.stderr);
+        world.see(`belay logs ${job}`, (await world.command("logs", job)).stdout);
+      }),
+    );
+    await world.lookAt("no-program");
+    await world.collector.until(() => world.collector.spans.filter(({ name }) => name.startsWith("job ")).length >= 7);
+    expect(await world.whereIs(SECRET)).toEqual([]);
+  });
+});
+
+describe("Which variables are secrets", { timeout: 60_000 }, () => {
+  it("is seen by their names, but for those that are exempted; what is asked for and not set is warned about", async () => {
+    const world = await World.start();
+    const env = {
+      DB_PASS: "hunter2hunter2",
+      npm_config__authToken: "npm-abcdef",
+      SORT_KEY: "created_at",
+      A_KEY: "plain-1",
+    };
+    const flags = ["--no-redact-env", "A_KEY", "--redact-env", "NO_SUCH", "--tracker", world.url, "--job", "j"];
+    const names = Object.keys(env);
+    const agent = await belayEnds(["run", ...flags, "--", "printenv", ...names], { env });
+    expect(agent.stdout).toBe("***\n***\ncreated_at\nplain-1\n");
+    expect(agent.stderr).toContain("Cannot redact NO_SUCH: it is not set");
+    const logs = await world.command("logs", "j");
+    expect(logs.stdout).toContain("***\n***\ncreated_at\nplain-1\n");
+    expect(logs.stdout + logs.stderr).toContain("Cannot redact NO_SUCH: it is not set");
+  });
+
+  it("cannot be said in both ways", async () => {
+    const both = await belayEnds(["run", "--redact-env", "X", "--no-redact-env", "X", "--", "true"]);
+    expect(both.code).toBe(64);
+    expect(both.stderr).toContain("Cannot use both --redact-env X and --no-redact-env X");
+  });
+});
