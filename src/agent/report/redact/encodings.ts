@@ -1,22 +1,37 @@
+import { htmlEscaped, pythonRepr, shellQuoted } from "./quotings.ts";
 import { latin, unicode } from "./text.ts";
 
 /** Columns after which tools break lines of base64: `base64` of coreutils, and PEM as openssl writes it. */
 const WRAPS = [76, 64];
+/** Longer values, such as key files, are not printed so, and many digits would slow the search in most logs. Bytes. */
+const MOST_HEX_BYTES = 256;
 
 /**
- * The forms in which bytes may stand in a log: as they are, and as base64, URLs, JSON and `set -x` write them.
+ * The forms in which bytes may stand in a log: as they are, and as base64, URLs, JSON, shells, Python and HTML write
+ * them.
  *
  * Forms may come twice, and may be shorter than what can be redacted.
  */
 export function* encodingsOf(value: Uint8Array): Generator<Uint8Array> {
   yield value;
   yield* base64(value);
+  // What none of the others changes: most tokens and keys.
+  if (/^[\w.-]*$/.test(latin(value))) return;
   yield* urlEncoded(value);
+  for (const form of pythonRepr(value)) yield Buffer.from(form);
+  for (const form of shellQuoted(value)) yield Buffer.from(form, "latin1");
   const text = unicode(value);
   if (text === undefined) return;
   for (const form of jsonEscaped(text)) yield Buffer.from(form);
-  // A shell writes 'it'\''s' for it's when it shows what it runs.
-  if (text.includes("'")) yield Buffer.from(text.replaceAll("'", "'\\''"));
+  for (const form of htmlEscaped(text)) yield Buffer.from(form);
+}
+
+/** Hexadecimal digits without anything between them; none of a value that is long or has several lines. */
+export function* hexadecimal(value: Uint8Array): Generator<Uint8Array> {
+  if (value.length > MOST_HEX_BYTES || value.includes(0x0a)) return;
+  const digits = Buffer.from(value).toString("hex");
+  yield Buffer.from(digits);
+  yield Buffer.from(digits.toUpperCase());
 }
 
 /**

@@ -1,6 +1,6 @@
 import { SHORTEST_SECRET } from "../../../base/environment-secrets.ts";
 import { MiB } from "../../../base/sizes.ts";
-import { encodingsOf } from "./encodings.ts";
+import { encodingsOf, hexadecimal } from "./encodings.ts";
 import { Matcher } from "./matcher.ts";
 import { latin, linesOf, trim } from "./text.ts";
 
@@ -54,20 +54,24 @@ export class Secrets {
     if (this.patternBytes + whole.length * LEAST_GROWTH > this.mostPatternBytes) return "full";
     const fresh = new Map<string, Uint8Array>();
     let bytes = 0;
-    for (const part of whole.includes(0x0a) ? [whole, ...secretLines(whole)] : [whole]) {
-      for (const form of encodingsOf(part)) {
-        const formKey = latin(form);
-        if (form.length < SHORTEST_SECRET || this.patterns.has(formKey) || fresh.has(formKey)) continue;
-        bytes += form.length;
-        if (this.patternBytes + bytes > this.mostPatternBytes) return "full";
-        fresh.set(formKey, form);
-      }
+    for (const form of formsOf(whole)) {
+      const formKey = latin(form);
+      if (form.length < SHORTEST_SECRET || this.patterns.has(formKey) || fresh.has(formKey)) continue;
+      bytes += form.length;
+      if (this.patternBytes + bytes > this.mostPatternBytes) return "full";
+      fresh.set(formKey, form);
     }
     for (const [formKey, form] of fresh) this.patterns.set(formKey, form);
     this.patternBytes += bytes;
     this.made = undefined;
     return "added";
   }
+}
+
+function* formsOf(whole: Uint8Array): Generator<Uint8Array> {
+  yield* encodingsOf(whole);
+  yield* hexadecimal(whole);
+  if (whole.includes(0x0a)) for (const line of secretLines(whole)) yield* encodingsOf(line);
 }
 
 function* secretLines(value: Uint8Array): Generator<Uint8Array> {

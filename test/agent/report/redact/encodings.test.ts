@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { encodingsOf } from "../../../../src/agent/report/redact/encodings.ts";
@@ -38,10 +39,41 @@ describe("a secret is removed as written by", () => {
     { by: "URLSearchParams", text: new URLSearchParams({ "": AWKWARD }).toString().slice(1) },
     { by: "Python's quote", text: "p%40ss%20w/rd%2B%22%C3%BC%27%3C%26%3E%5C%3D%F0%9F%94%91" },
     { by: "Python's quote_plus", text: "p%40ss+w%2Frd%2B%22%C3%BC%27%3C%26%3E%5C%3D%F0%9F%94%91" },
+    { by: "hexadecimal", text: Buffer.from(AWKWARD).toString("hex") },
+    { by: "hexadecimal in upper case", text: Buffer.from(AWKWARD).toString("hex").toUpperCase() },
+    { by: "HTML of JavaScript", text: `p@ss w/rd+&quot;ü&#39;&lt;&amp;&gt;\\=🔑` },
+    { by: "HTML of PHP", text: `p@ss w/rd+&quot;ü&#039;&lt;&amp;&gt;\\=🔑` },
+    { by: "HTML of Go", text: `p@ss w/rd+&#34;ü&#39;&lt;&amp;&gt;\\=🔑` },
+    { by: "XML", text: `p@ss w/rd+&quot;ü&apos;&lt;&amp;&gt;\\=🔑` },
+    { by: "SQL", text: AWKWARD.replaceAll("'", "''") },
+    { by: "CSV", text: AWKWARD.replaceAll('"', '""') },
     { by: "set -x", text: AWKWARD.replaceAll("'", String.raw`'\''`) },
   ];
   test.for(writers)("$by", ({ text }) => {
     expect(redact(`<${text}>`, AWKWARD)).toBe("<***>");
+  });
+
+  const python = ["repr(s)", "ascii(s)", "repr(s.encode())", "html.escape(s)", "s.encode().hex()"];
+  const bash = ["declare -p AWKWARD", 'printf %q "$AWKWARD"', 'echo "${AWKWARD@Q}"', "export -p", "set"];
+  const ended = String.raw`; printf "\0"; `;
+  const programs: { program: string; script: string; forms: number }[] = [
+    {
+      program: "python3",
+      script: `import os,html; s=os.environ["AWKWARD"]; print(${python.join(",")}, sep=chr(0), end=chr(0))`,
+      forms: 5,
+    },
+    { program: "bash", script: [...bash, ...bash.map((line) => `LC_ALL=C; ${line}`), ""].join(ended), forms: 10 },
+    { program: "dash", script: `export -p${ended}set${ended}`, forms: 2 },
+  ];
+  test.for(programs)("$program itself", ({ program, script, forms }, { skip }) => {
+    for (const secret of [AWKWARD, "tab\tand \x01\x1b! päss`w$rd*[x]"]) {
+      const env = { PATH: process.env["PATH"], LC_ALL: "C.UTF-8", AWKWARD: secret };
+      const { error, stdout } = spawnSync(program, ["-c", script], { env });
+      if (error !== undefined) return skip(`there is no ${program}`);
+      const printed = stdout.toString().split("\0").slice(0, -1);
+      expect(printed).toHaveLength(forms);
+      for (const text of printed) expect(redact(text, secret)).toContain("***");
+    }
   });
 
   test("base64, wherever in the encoded text it stands, but for characters that it shares with its neighbours", () => {
