@@ -1,29 +1,21 @@
-import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
 import { BelayError, messageOf } from "../../base/errors.ts";
-import { makePrivate } from "../../base/private-file.ts";
+import { lockFile } from "../../base/lock-file.ts";
 
 /**
- * Takes a data directory for this process. The lock is the operating system's, by way of SQLite, so it goes with the
- * process, however that dies; a file that names a process id would stay.
+ * Takes a data directory for this process: see lockFile.
  *
- * @returns gives it back
+ * @returns releases it
  * @throws BelayError `STORE` if another tracker has it
  */
 export function lockDirectory(directory: string): () => void {
-  const path = join(directory, "lock");
-  let lock: DatabaseSync | undefined;
+  let release: (() => void) | undefined;
   try {
-    makePrivate(path);
-    lock = new DatabaseSync(path, { timeout: 0 });
-    lock.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
+    release = lockFile(join(directory, "lock"));
   } catch (error) {
-    lock?.close();
-    const message = /locked/i.test(messageOf(error))
-      ? `Cannot use the data directory "${directory}": another tracker is using it`
-      : `Cannot lock the data directory "${directory}": ${messageOf(error)}`;
+    const message = `Cannot lock the data directory "${directory}": ${messageOf(error)}`;
     throw new BelayError("STORE", message, { cause: error });
   }
-  const held = lock;
-  return () => held.close();
+  if (release !== undefined) return release;
+  throw new BelayError("STORE", `Cannot use the data directory "${directory}": another tracker is using it`);
 }
