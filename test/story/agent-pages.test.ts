@@ -4,7 +4,7 @@ import path from "node:path";
 import { expect, it } from "vitest";
 import { belay, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 
-it("a probe asks an agent how it is, while its tracker is killed, too", async () => {
+it("a probe asks an agent for its health, also while its tracker is killed", async () => {
   const tracker = await TrackerProcess.start();
   const run = tracker.belay(
     "run",

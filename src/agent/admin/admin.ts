@@ -7,24 +7,24 @@ import { answer } from "./pages.ts";
 import type { AgentFacts } from "./facts.ts";
 import { MetricsRegistry } from "../../base/prometheus.ts";
 
-/** Whoever asks says so within this time. Milliseconds. */
+/** Time within which a client must have sent its request. Milliseconds. */
 const REQUEST_TIMEOUT = 5000;
-/** Who asks: a probe, a scraper, a person. */
+/** Enough for the usual clients: a probe, a scraper, a user. */
 const MOST_CONNECTIONS = 64;
 
-/** The agent's own pages, being served. */
+/** The server of the agent's own pages. */
 export interface Admin {
   /** `http://host:port` or `unix:/path`. */
   readonly address: string;
-  /** Ends it, what is being answered included. */
+  /** Stops the server, and requests that are under way. */
   close(): Promise<void>;
 }
 
 /**
  * Serves the agent's own pages: see `answer`. They show numbers, the job's id and its state, and change nothing.
  *
- * @param text `host:port`, `[v6]:port` or `unix:/path`; port 0 takes a free one
- * @param insecure allows an address that other machines reach: whoever asks proves nothing
+ * @param text `host:port`, `[v6]:port` or `unix:/path`; port 0 picks a free one
+ * @param insecure allows an address that other machines can reach; clients are not authenticated
  * @throws BelayError `BAD_USAGE`, `ADDRESS_IN_USE`
  */
 export async function serveAdmin(text: string, insecure: boolean, facts: AgentFacts): Promise<Admin> {
@@ -44,7 +44,7 @@ export async function serveAdmin(text: string, insecure: boolean, facts: AgentFa
   );
   server.maxConnections = MOST_CONNECTIONS;
   await bind(server, address);
-  // It does not keep the agent from ending.
+  // The server does not keep the agent's process alive.
   server.unref();
   return {
     address: address.kind === "unix" ? `unix:${address.path}` : `http://${hostAndPortOf(server, address.host)}`,

@@ -6,7 +6,7 @@ import { LANES } from "../report/spool.ts";
 import type { AgentFacts } from "./facts.ts";
 import { stateName, streamName } from "../../contract/names.ts";
 
-/** Adds all that an agent can count. The names are part of the contract: they do not change. */
+/** Adds all metrics of an agent. Their names are part of the contract: they do not change. */
 export function addNumbers(metrics: MetricsRegistry, facts: AgentFacts): void {
   const { spool } = facts;
   metrics.gauge("belay_agent_info", "The agent's version, its job and attempt.", () => [
@@ -38,7 +38,7 @@ export function addNumbers(metrics: MetricsRegistry, facts: AgentFacts): void {
   const streams = (read: (totals: StreamTotals) => bigint) => () =>
     facts.streams().map((totals) => [{ stream: streamName(totals.stream) }, Number(read(totals))] as const);
   const counters: [string, string, (totals: StreamTotals) => bigint][] = [
-    ["belay_agent_log_bytes_total", "Bytes of output, dropped ones included.", ({ bytes }) => bytes],
+    ["belay_agent_log_bytes_total", "Bytes of output, including dropped ones.", ({ bytes }) => bytes],
     ["belay_agent_log_lines_total", "Lines of output that were kept.", ({ lines }) => lines],
     ["belay_agent_log_dropped_bytes_total", "Bytes of output that were dropped.", ({ droppedBytes }) => droppedBytes],
   ];
@@ -47,21 +47,23 @@ export function addNumbers(metrics: MetricsRegistry, facts: AgentFacts): void {
 }
 
 function addSession(metrics: MetricsRegistry, facts: AgentFacts): void {
-  metrics.gauge("belay_agent_connected", "1 while a tracker has the agent.", () => (facts.session().connected ? 1 : 0));
+  metrics.gauge("belay_agent_connected", "1 while the agent is connected to a tracker.", () =>
+    facts.session().connected ? 1 : 0,
+  );
   metrics.gauge(
     "belay_agent_streams_total",
-    "Streams dialed: one, and one for each time the agent dialed again.",
+    "Streams opened: the first, and one for each time the agent connected again.",
     () => facts.session().streams,
     "counter",
   );
   metrics.gauge(
     "belay_agent_loop_delay_seconds",
-    "Longest time for which the event loop stood still, within two heartbeats.",
+    "Longest time for which the event loop was blocked, within two heartbeats.",
     () => facts.session().loopDelay / 1000,
   );
 }
 
-/** The states that an agent can see. */
+/** The job states that an agent can observe. */
 const STATES: readonly (readonly [JobState, string])[] = [
   JobState.PENDING,
   JobState.SETTING_UP,

@@ -4,16 +4,16 @@ import { JobStateSchema } from "../../gen/belay/v1/job_pb.ts";
 import type { AgentFacts } from "./facts.ts";
 
 /**
- * Answers for an agent.
+ * Answers a request for one of the agent's pages.
  *
- * | page       | says                                                                                                |
- * |------------|-----------------------------------------------------------------------------------------------------|
- * | `/healthz` | 200 as long as the agent does its work, 503 when its session is closed and it only has to end       |
- * | `/readyz`  | 200 while a tracker has it, else 503                                                                |
- * | `/metrics` | numbers for Prometheus                                                                              |
+ * | page       | answer                                                                                      |
+ * |------------|---------------------------------------------------------------------------------------------|
+ * | `/healthz` | 200 while the agent works, 503 when its session is closed and the agent only has to end     |
+ * | `/readyz`  | 200 while the agent is connected to a tracker, else 503                                     |
+ * | `/metrics` | metrics for Prometheus                                                                      |
  *
- * An agent without its tracker is alive: its job runs, and what it prints is kept. To kill it for that would be to kill
- * the job. One that stands still answers nobody, which is for whoever asks to notice, by a time-out of their own.
+ * An agent without its tracker is alive: its job runs, and the job's output is kept. A probe that killed the agent for
+ * that would kill the job. An agent that is stuck does not answer; a client notices that by its own time-out.
  */
 export function answer(
   request: IncomingMessage,
@@ -24,7 +24,7 @@ export function answer(
   const path = request.url?.split("?", 1)[0] ?? "";
   if (request.method !== "GET" && request.method !== "HEAD") {
     response.setHeader("allow", "GET, HEAD");
-    send(response, 405, "text/plain; charset=utf-8", "Nothing can be changed here: expected GET");
+    send(response, 405, "text/plain; charset=utf-8", "The pages are read-only: expected GET");
   } else if (path === "/healthz") {
     const { kind } = facts.session().state;
     send(response, kind === "closed" ? 503 : 200, "application/json", healthText(facts));

@@ -4,25 +4,24 @@ import { MiB } from "../../base/sizes.ts";
 import type { FollowedFile } from "./followed-file.ts";
 
 /**
- * Space on disk from which what has been read is given back. Bytes. Where temporary files are in memory it is the job's
- * own memory that they take, so this is not much.
+ * Disk space of the file above which the space of what has been read is freed. Bytes. Small, since temporary files may
+ * be in memory, where they count as the job's own.
  */
 export const MOST_KEPT_BYTES: number = 16 * MiB;
-/** A file from which it cannot be given back is emptied when it is this large. Bytes. */
+/** A file whose space cannot be freed is emptied at this size. Bytes. */
 export const EMPTIED_BYTES: number = 64 * MiB;
-/** Of `stat.blocks`, whatever the file system's blocks are. */
+/** Unit of `stat.blocks`, whatever the block size of the file system. */
 const BLOCK_BYTES = 512;
-/** Holes are made of whole pages; a larger unit is no loss. */
+/** Holes consist of whole pages; a larger unit costs nothing. */
 const HOLE_UNIT_BYTES: number = 1 * MiB;
 const NEWLINE = 0x0a;
 
 /**
- * Keeps a file to which others append from growing on disk without end.
+ * Bounds the disk space of a file to which other processes append.
  *
- * What has been read is cut out of the file with `fallocate --punch-hole`: the file keeps its length, nobody who writes
- * notices, and nothing can be lost. Where the tool or the file system cannot do that, the file is emptied at a moment
- * at which everything in it has been read; a line that is appended within the microseconds between that look and the
- * cut is lost.
+ * `fallocate --punch-hole` frees the space of what has been read: the file keeps its length, its writers notice
+ * nothing, and no line can be lost. If the tool or the file system cannot do that, the file is emptied when everything
+ * in it has been read; a line that is appended in the microseconds between that check and the truncation is lost.
  */
 export class DiskSpace {
   private readonly file: FollowedFile;
@@ -31,7 +30,7 @@ export class DiskSpace {
   private readonly emptiedAt: number;
   private holes = true;
 
-  /** @param limits for tests: see the constants */
+  /** @param limits for tests; see the constants */
   constructor(
     file: FollowedFile,
     environment: Readonly<Record<string, string | undefined>>,
@@ -43,17 +42,17 @@ export class DiskSpace {
     this.emptiedAt = limits.emptied;
   }
 
-  /** Gives space back if there is much of it. Never rejects. */
+  /** Frees space if there is enough to free. Never rejects. */
   async reclaim(): Promise<void> {
-    const { done } = this.file;
-    if (done === undefined) return;
-    const used = fs.fstatSync(done.fd).blocks * BLOCK_BYTES;
+    const { consumed } = this.file;
+    if (consumed === undefined) return;
+    const used = fs.fstatSync(consumed.fd).blocks * BLOCK_BYTES;
     if (used < this.kept) return;
-    const hole = Math.floor((done.offset - done.needed) / HOLE_UNIT_BYTES) * HOLE_UNIT_BYTES;
+    const hole = Math.floor((consumed.offset - consumed.needed) / HOLE_UNIT_BYTES) * HOLE_UNIT_BYTES;
     if (this.holes && hole > 0) {
-      this.holes = await this.punch(done.fd, hole);
-      // Nothing was given back, though there was much to give: this file system has no holes.
-      if (fs.fstatSync(done.fd).blocks * BLOCK_BYTES >= used && used >= this.emptiedAt) this.holes = false;
+      this.holes = await this.punch(consumed.fd, hole);
+      // No space was freed, though there was much to free: this file system does not support holes.
+      if (fs.fstatSync(consumed.fd).blocks * BLOCK_BYTES >= used && used >= this.emptiedAt) this.holes = false;
     }
     if (!this.holes && used >= this.emptiedAt) this.empty();
   }
@@ -72,20 +71,20 @@ export class DiskSpace {
   }
 
   private empty(): void {
-    const { done, path } = this.file;
-    if (done === undefined) return;
+    const { consumed, path } = this.file;
+    if (consumed === undefined) return;
     let writable: number | undefined;
     try {
       writable = fs.openSync(path, fs.constants.O_WRONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK);
       const stat = fs.fstatSync(writable);
       const last = Buffer.alloc(1);
-      fs.readSync(done.fd, last, 0, 1, done.offset - 1);
-      const same = stat.ino === fs.fstatSync(done.fd).ino;
-      if (!same || last[0] !== NEWLINE || fs.fstatSync(writable).size !== done.offset) return;
+      fs.readSync(consumed.fd, last, 0, 1, consumed.offset - 1);
+      const same = stat.ino === fs.fstatSync(consumed.fd).ino;
+      if (!same || last[0] !== NEWLINE || fs.fstatSync(writable).size !== consumed.offset) return;
       fs.ftruncateSync(writable, 0);
       this.file.emptied();
     } catch {
-      // It was replaced, or may not be written any more: whoever did that keeps it.
+      // The job has replaced the file, or made it read-only: it stays as it is.
     } finally {
       if (writable !== undefined) fs.closeSync(writable);
     }

@@ -2,44 +2,46 @@ import fs from "node:fs";
 import { KiB, MiB } from "../../base/sizes.ts";
 import { createMetricsFile, openMetricsFile } from "./make-file.ts";
 
-/** Read at one time: lines of this size take a few milliseconds, in which nothing else is done. Bytes. */
+/** Size of one read: parsing so many lines blocks the event loop for a few milliseconds. Bytes. */
 const CHUNK_BYTES: number = 64 * KiB;
-/** More than this unread is not caught up with: the oldest of it is left out. Bytes. */
+/** If more than this is unread, the oldest of it is skipped. Bytes. */
 export const MOST_UNREAD_BYTES: number = 16 * MiB;
-/** As much of what was read last is compared, to see whether the file is still the same. Bytes. */
+/** How much of the last read is compared, to see whether the file still has the same content. Bytes. */
 const TAIL_BYTES = 64;
-/** Times of files go by the kernel's clock tick: a second change within one cannot be told from the first. Ms. */
+/** File times have the resolution of the kernel's clock tick: two changes within one tick look like one. Ms. */
 const TICK_MS = 20;
 
-/** What following a file comes upon. */
+/** One result of following a file. */
 export type Piece =
-  /** More of the file. Valid until the next call. */
+  /** The next bytes of the file. Valid until the next call. */
   | { readonly kind: "bytes"; readonly bytes: Buffer }
-  /** The file was truncated, overwritten, removed or replaced; what comes is from the start of what is there now. */
-  | { readonly kind: "anew" }
-  /** So many bytes are left out. */
+  /**
+   * The file was truncated, overwritten, removed or replaced; the next bytes are from the start of the current file.
+   */
+  | { readonly kind: "restarted" }
+  /** So many bytes are skipped. */
   | { readonly kind: "skipped"; readonly bytes: number };
 
 /**
- * Reads on in a file to which others append, whatever they do to it otherwise.
+ * Follows a file to which other processes append, and copes with whatever else they do to it.
  *
- * Nothing here waits: what is not a regular file is never opened, and no link is followed. When the file is replaced,
- * the old one is read to its end first.
+ * No call blocks: only a regular file is ever opened, and no link is followed. When the file is replaced, the old one
+ * is read to its end first.
  */
 export class FollowedFile {
   readonly path: string;
   private readonly problem: (what: string) => void;
   private fd: number | undefined;
-  /** Up to where it was read. */
+  /** How far the file has been read. */
   private offset = 0;
   private tail: Buffer = Buffer.alloc(0);
-  /** As of the last read to the end; -1: look again. */
+  /** `mtimeMs` at the last read to the end; -1: read again. */
   private changed = -1;
   private readonly buffer: Buffer = Buffer.allocUnsafe(TAIL_BYTES + CHUNK_BYTES);
 
   /**
-   * @param fd of the file as it was made; it is closed here. Undefined: it is opened by its path
-   * @param problem told why there is nothing to be read at the path, as a clause, each time it is looked for
+   * @param fd of the new file; closed here. Undefined: the file is opened by its path
+   * @param problem called with a clause, why the path cannot be read, at each attempt to open it
    */
   constructor(path: string, fd: number | undefined, problem: (what: string) => void) {
     this.path = path;
@@ -47,29 +49,29 @@ export class FollowedFile {
     this.problem = problem;
   }
 
-  /** What comes next. Undefined: nothing at this time. */
+  /** The next result. Undefined: there is nothing now. */
   next(): Piece | undefined {
     if (this.fd === undefined) {
       this.fd = this.reopen();
       if (this.fd === undefined) return undefined;
     }
-    // Before the last read: what was appended to the old one until it was replaced is not missed.
+    // Checked before the last read, so that nothing appended to the old file before its replacement is missed.
     const replaced = this.isReplaced(this.fd);
     const piece = this.read(this.fd);
     if (piece !== undefined || !replaced) return piece;
     this.closeFd();
-    return { kind: "anew" };
+    return { kind: "restarted" };
   }
 
-  /** The open file, and up to where everything in it has been read; the last bytes are still needed. */
-  get done(): { readonly fd: number; readonly offset: number; readonly needed: number } | undefined {
+  /** The open file, how far it has been read, and how many of the last bytes before that are still needed. */
+  get consumed(): { readonly fd: number; readonly offset: number; readonly needed: number } | undefined {
     if (this.fd === undefined) return undefined;
     return { fd: this.fd, offset: this.offset, needed: this.tail.length };
   }
 
-  /** Told that the file was emptied by the agent itself. */
+  /** Must be called when the agent itself has emptied the file. */
   emptied(): void {
-    this.startAnew();
+    this.restart();
   }
 
   close(): void {
@@ -79,11 +81,11 @@ export class FollowedFile {
   private read(fd: number): Piece | undefined {
     const stat = fs.fstatSync(fd);
     if (stat.size === this.offset && stat.mtimeMs === this.changed) return undefined;
-    if (stat.size < this.offset) return this.startAnew();
+    if (stat.size < this.offset) return this.restart();
     const { length } = this.tail;
     const got = fs.readSync(fd, this.buffer, 0, length + CHUNK_BYTES, this.offset - length);
-    // Its content is another one: it was truncated and has grown again, or was overwritten in place.
-    if (!this.buffer.subarray(0, Math.min(got, length)).equals(this.tail)) return this.startAnew();
+    // The content is different: the file was truncated and has grown again, or was overwritten in place.
+    if (!this.buffer.subarray(0, Math.min(got, length)).equals(this.tail)) return this.restart();
     if (got > length) {
       const skip = stat.size - this.offset - MOST_UNREAD_BYTES;
       if (skip > 0) return this.skip(skip);
@@ -102,11 +104,11 @@ export class FollowedFile {
     return { kind: "skipped", bytes };
   }
 
-  private startAnew(): Piece {
+  private restart(): Piece {
     this.offset = 0;
     this.tail = Buffer.alloc(0);
     this.changed = -1;
-    return { kind: "anew" };
+    return { kind: "restarted" };
   }
 
   private isReplaced(fd: number): boolean {
@@ -119,9 +121,9 @@ export class FollowedFile {
     }
   }
 
-  /** Opens what is at the path now; makes a new file if nothing is. */
+  /** Opens the file at the path; makes a new one if there is nothing. */
   private reopen(): number | undefined {
-    this.startAnew();
+    this.restart();
     try {
       return openMetricsFile(this.path) ?? createMetricsFile(this.path);
     } catch (error) {

@@ -16,35 +16,35 @@ import { LeftOut } from "./left-out.ts";
 import { Lines, MOST_LINE_BYTES } from "./lines.ts";
 import { eventInterval } from "./pace.ts";
 
-/** Read in one look, so that a job that writes without end costs the agent little. Bytes. */
-const LOOK_BYTES: number = 2 * MiB;
-/** A file that is truncated again and again ends a look after so many pieces. */
-const LOOK_PIECES = 500;
-/** Of a bad line, so much is quoted. Bytes. */
+/** Most that one poll reads, so that a job that writes endlessly costs the agent little. Bytes. */
+const POLL_BYTES: number = 2 * MiB;
+/** Most pieces that one poll reads: a bound for a file that is truncated again and again. */
+const POLL_PIECES = 500;
+/** How much of a bad line is quoted. Bytes. */
 const QUOTED_BYTES = 100;
-/** A longer note is cut. Bytes. */
+/** A longer note is truncated. Bytes. */
 export const MOST_NOTE_BYTES = 256;
 
-/** Where what a job says about itself goes. */
+/** Receives what a job reports about itself. */
 export interface MetricsFileHost {
-  /** @returns false when it is left out */
+  /** @returns false when the event was dropped */
   metrics(metrics: JobMetrics): boolean;
-  /** Takes a remark for the job's log. */
+  /** Adds a message to the job's log. */
   notice(message: string): void;
-  /** The same text without secrets. */
+  /** Returns the text without secrets. */
   text(value: string): string;
-  /** Events that wait for the tracker. */
+  /** How many events wait for the tracker. */
   waiting(): number;
   readonly clock: Clock;
-  /** For helpers. */
+  /** The environment of helper processes. */
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
 /**
- * Reads what the job says about itself, and passes it on: one event a second at most.
+ * Reads what the job reports about itself, and makes at most one event a second of it.
  *
- * Its law: each line that was whole when a look began is in an event after that look, or stands for those that are, by
- * the law of Interval, or is counted: as bad, or as left out.
+ * Its law: each line that was complete when a poll began is in an event after that poll, or is thinned by the law of
+ * Interval, or is counted as bad or as skipped.
  */
 export class Follower {
   private readonly host: MetricsFileHost;
@@ -53,51 +53,51 @@ export class Follower {
   private readonly lines: Lines;
   private readonly interval = new Interval();
   private progress: Pick<Progress, "fraction" | "note"> | undefined;
-  /** It is another one than was passed on last. */
-  private moved = false;
+  /** Whether the progress differs from the one in the last event. */
+  private progressChanged = false;
   private lastEvent = Number.NEGATIVE_INFINITY;
   private bad = 0;
   private readonly leftOut = new LeftOut();
   private skipped = 0;
-  private lostSight = false;
+  private unreadable = false;
 
-  /** @param fd the file as it was made; it is closed by `end` */
+  /** @param fd the new file; `end` closes it */
   constructor(path: string, fd: number | undefined, host: MetricsFileHost) {
     this.host = host;
     this.file = new FollowedFile(path, fd, (what) => this.cannotRead(what));
     this.disk = new DiskSpace(this.file, host.environment);
     this.lines = new Lines(
-      (text) => this.take(text),
+      (text) => this.parse(text),
       () => this.isBad(`expected a line of at most ${MOST_LINE_BYTES} bytes, found a longer one`),
     );
   }
 
-  /** Reads what is there, and passes it on if the time for an event has come. */
-  async look(): Promise<void> {
-    await this.readOn(LOOK_BYTES);
+  /** Reads what is there, and makes an event of it if one is due. */
+  async poll(): Promise<void> {
+    await this.read(POLL_BYTES);
     const { clock } = this.host;
-    if (clock.monotonic() - this.lastEvent >= eventInterval(this.host.waiting())) this.pass();
+    if (clock.monotonic() - this.lastEvent >= eventInterval(this.host.waiting())) this.emit();
     await this.disk.reclaim();
   }
 
-  /** Reads what is there and passes it on at once: a step has ended. */
+  /** Reads what is there and makes an event of it at once: a step has ended. */
   async settle(): Promise<void> {
-    await this.readOn(MOST_UNREAD_BYTES);
-    this.pass();
+    await this.read(MOST_UNREAD_BYTES);
+    this.emit();
   }
 
-  /** The same for the last time: a line without a newline counts, too. Says what was left out. */
+  /** Like `settle`, for the last time: a line without a newline counts, too. Adds a summary of losses to the log. */
   async end(): Promise<void> {
-    await this.readOn(MOST_UNREAD_BYTES);
+    await this.read(MOST_UNREAD_BYTES);
     this.lines.finish();
-    this.pass();
+    this.emit();
     this.file.close();
     for (const line of this.summary()) this.host.notice(line);
   }
 
-  private async readOn(most: number): Promise<void> {
+  private async read(most: number): Promise<void> {
     let bytes = 0;
-    for (let pieces = 0; pieces < LOOK_PIECES && bytes < most; pieces++) {
+    for (let pieces = 0; pieces < POLL_PIECES && bytes < most; pieces++) {
       const piece = this.file.next();
       if (piece === undefined) return;
       switch (piece.kind) {
@@ -105,40 +105,40 @@ export class Follower {
           bytes += piece.bytes.length;
           this.lines.write(piece.bytes);
           break;
-        case "anew":
-          this.startAnew();
+        case "restarted":
+          this.restart();
           break;
         case "skipped":
           this.skipped += piece.bytes;
           this.lines.tear();
           break;
       }
-      // Heartbeats, logs and orders come first.
+      // Heartbeats, logs and commands take precedence.
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
 
-  private startAnew(): void {
+  private restart(): void {
     const unfinished = !this.lines.isEmpty;
     this.lines.drop();
     if (unfinished) this.isBad("the file was emptied or replaced before the line had its newline");
   }
 
-  private take(text: string): void {
+  private parse(text: string): void {
     const parsed = parseLine(text);
     if (parsed.kind === "bad") this.isBad(parsed.why, text);
     if (parsed.kind !== "record") return;
     for (const value of parsed.values) this.interval.add(value);
-    if (parsed.progress !== undefined || parsed.note !== undefined) this.takeProgress(parsed.progress, parsed.note);
+    if (parsed.progress !== undefined || parsed.note !== undefined) this.updateProgress(parsed.progress, parsed.note);
   }
 
-  /** Each of the two stays until it is said again. */
-  private takeProgress(fraction: number | undefined, note: string | undefined): void {
+  /** Fraction and note each stay until the job sets them again. */
+  private updateProgress(fraction: number | undefined, note: string | undefined): void {
     const before = this.progress;
     const now = { fraction: fraction ?? before?.fraction ?? 0, note: note ?? before?.note ?? "" };
     if (now.fraction === before?.fraction && now.note === before.note) return;
     this.progress = now;
-    this.moved = true;
+    this.progressChanged = true;
   }
 
   private isBad(why: string, line?: string): void {
@@ -147,7 +147,7 @@ export class Follower {
     this.host.notice(`A line of $BELAY_METRICS is skipped: ${what}. More such lines are only counted`);
   }
 
-  /** Secrets are taken out before anything is cut: of half a secret nobody would know that it is one. */
+  /** Removes secrets before it truncates: half a secret would not be recognised. */
   private withoutSecrets(line: string, why: string): string {
     const clean = this.host.text(line);
     const again = clean === line ? undefined : parseLine(clean);
@@ -156,28 +156,28 @@ export class Follower {
   }
 
   private cannotRead(what: string): void {
-    if (this.lostSight) return;
-    this.lostSight = true;
+    if (this.unreadable) return;
+    this.unreadable = true;
     this.host.notice(`Cannot read $BELAY_METRICS: ${what}. It is read again when a file is there`);
   }
 
-  /** Makes an event of what there is, if there is anything. */
-  private pass(): void {
-    if (this.interval.isEmpty && !this.moved) return;
+  /** Makes an event of what has been read, if anything. */
+  private emit(): void {
+    if (this.interval.isEmpty && !this.progressChanged) return;
     const { clock } = this.host;
-    const { values, left } = this.interval.take();
+    const { values, left } = this.interval.drain();
     this.leftOut.add(left);
     this.lastEvent = clock.monotonic();
     const readUnixNano = clock.unixNano();
     const names = this.cleanNames(values.map(({ name }) => name));
     const { fraction = 0, note = "" } = this.progress ?? {};
-    const taken = this.host.metrics(
+    const accepted = this.host.metrics(
       create(JobMetricsSchema, {
         readUnixNano,
         metrics: values.map(({ value, step }, i) =>
           create(JobMetricSchema, { name: names[i] ?? "", value, ...(step !== undefined && { step }) }),
         ),
-        ...(this.moved && {
+        ...(this.progressChanged && {
           progress: create(ProgressSchema, {
             fraction,
             note: cut(this.host.text(note), MOST_NOTE_BYTES),
@@ -186,11 +186,11 @@ export class Follower {
         }),
       }),
     );
-    if (taken) this.moved = false;
+    if (accepted) this.progressChanged = false;
     else this.leftOut.addUnsent(values.length);
   }
 
-  /** A secret may be a name as well. One search for all of them is enough, as long as it finds nothing. */
+  /** Removes secrets from names. One search over all of them is enough, as long as it finds nothing. */
   private cleanNames(names: readonly string[]): readonly string[] {
     const all = names.join("\n");
     return this.host.text(all) === all ? names : names.map((name) => this.host.text(name));
@@ -201,14 +201,14 @@ export class Follower {
     return [
       ...(bad > 1 ? [`${bad} lines of $BELAY_METRICS were skipped`] : []),
       ...(skipped > 0
-        ? [`${formatSize(skipped)} of $BELAY_METRICS were not read: there was more than could be read in time`]
+        ? [`${formatSize(skipped)} of $BELAY_METRICS were skipped: there was more than the agent could read in time`]
         : []),
       ...this.leftOut.lines(),
     ];
   }
 }
 
-/** Cuts at a character's edge. */
+/** Truncates between two characters. */
 function cut(text: string, most: number): string {
   const bytes = Buffer.from(text);
   if (bytes.length <= most) return text;

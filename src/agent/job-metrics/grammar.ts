@@ -9,18 +9,18 @@ export interface MetricValue {
   readonly step: number | undefined;
 }
 
-/** What a line comes to. */
+/** The meaning of a line. */
 export type Parsed =
   /** Blank, or a comment. */
   | { readonly kind: "nothing" }
   | {
       readonly kind: "record";
       readonly values: readonly MetricValue[];
-      /** 0 to 1. Undefined: the line says nothing about it; so with `note`. */
+      /** 0 to 1. Undefined: the line does not set it. The same holds for `note`. */
       readonly progress: number | undefined;
       readonly note: string | undefined;
     }
-  /** Breaks the grammar; a clause says how. */
+  /** Violates the grammar; `why` is a clause. */
   | { readonly kind: "bad"; readonly why: string };
 
 const BLANK = /[ \t]+/y;
@@ -29,14 +29,14 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_./-]*$/;
 const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
 const SPECIAL = /^([+-]?)(?:(nan)|inf|infinity)$/i;
 const ESCAPES: Readonly<Record<string, string>> = { '"': '"', "\\": "\\", n: "\n", t: "\t" };
-/** A sum of floating-point shares may come out this much above 1. */
+/** How far a sum of floating-point shares may exceed 1. */
 const SLACK = 1e-9;
 
-/** Thrown and caught in this file only. */
+/** Thrown and caught only in this file. */
 class Bad extends Error {}
 
 /**
- * Reads one line, without its newline. Never throws.
+ * Parses one line, without its newline. Never throws.
  *
  * The grammar, in the words of docs/metrics.md:
  *
@@ -63,7 +63,7 @@ function parse(line: string): Parsed {
     if (pairs.size === 0 && line[at] === "#") return { kind: "nothing" };
     const equals = nameEnd(line, at);
     const name = line.slice(at, equals);
-    if (pairs.has(name)) throw new Bad(`${quoted(name)} is there twice`);
+    if (pairs.has(name)) throw new Bad(`${quoted(name)} occurs twice`);
     at = equals + 1;
     if (line[at] === '"') {
       if (name !== "note") throw new Bad(`expected a number for ${quoted(name)}, found text in quotes`);
@@ -92,12 +92,12 @@ function recordOf(pairs: ReadonlyMap<string, string | number>): Parsed {
     else found.push([name, value]);
   }
   if (found.length === 0 && progress === undefined && note === undefined) {
-    throw new Bad('"step" is there without a value that it is the step of');
+    throw new Bad('"step" needs a value on the same line');
   }
   return { kind: "record", values: found.map(([name, value]) => ({ name, value, step })), progress, note };
 }
 
-/** @returns where the "=" after the name is */
+/** @returns the index of the "=" after the name */
 function nameEnd(line: string, at: number): number {
   const word = wordAt(line, at);
   const length = word.indexOf("=");
@@ -136,7 +136,7 @@ function progressOf(word: string): number {
   throw new Bad(`expected 0 to 1 or 0% to 100% for "progress", found ${quoted(word)}`);
 }
 
-/** @returns the text, and where the line goes on */
+/** @returns the text, and the index after it */
 function quotedText(line: string, start: number): [string, number] {
   let text = "";
   for (let at = start + 1; ; at++) {
@@ -160,7 +160,7 @@ function quotedText(line: string, start: number): [string, number] {
 
 function bareNote(word: string): string {
   if (!word.includes('"')) return word;
-  throw new Bad(`expected quotes around all of "note" or none, found ${quoted(word)}`);
+  throw new Bad(`expected quotes around the whole "note" or none, found ${quoted(word)}`);
 }
 
 function skip(line: string, at: number): number {
@@ -173,7 +173,7 @@ function wordAt(line: string, at: number): string {
   return WORD.exec(line)?.[0] ?? "";
 }
 
-/** In quotes, short, and on one line. */
+/** The text in quotes, shortened, on one line. */
 function quoted(text: string): string {
   return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
 }

@@ -1,29 +1,29 @@
 import type { MetricValue } from "./grammar.ts";
 
-/** Values in one event. */
+/** Most values in one event. */
 export const MOST_VALUES = 256;
 
-/** Names beyond those that are kept, of which so many are told apart. At 128 bytes each they take half a megabyte. */
+/** Most names beyond the kept ones that are counted separately. At 128 bytes each they take half a megabyte. */
 export const MOST_DROPPED_NAMES = 4096;
 
-/** Values that are not kept, by what is kept of the others of their name. */
+/** How many values are not kept, by what is kept of their name. */
 export interface Left {
-  /** First, last, least and greatest are kept. */
+  /** Of names whose first, last, least and greatest values are kept. */
   readonly thinned: number;
-  /** Only the last one is kept. */
+  /** Of names of which only the last value is kept. */
   readonly lastOnly: number;
-  /** None is kept: their names are beyond the bound. */
+  /** Of names beyond the bound, of which no value is kept. */
   readonly dropped: number;
-  /** Names of the dropped ones, the first `MOST_DROPPED_NAMES`. */
+  /** The first `MOST_DROPPED_NAMES` names of dropped values. */
   readonly droppedNames: ReadonlySet<string>;
 }
 
-/** A value with its place among all of the interval. */
+/** A value with its position among all of the interval. */
 interface Placed extends MetricValue {
   readonly order: number;
 }
 
-/** Of one name: what is kept when not all can be. */
+/** The values of one name that are kept when there is no room for all. */
 interface Extremes {
   first: Placed;
   last: Placed;
@@ -34,8 +34,9 @@ interface Extremes {
 /**
  * The values of one interval, in bounded memory.
  *
- * Its law: up to 256 values all are kept. Of more, each name keeps its first, last, smallest and largest one; if that
- * is still more than 256, its last one only. Names beyond the first 256 keep nothing. Order is that of writing.
+ * Its law: up to 256 values, all are kept. Beyond that, each name keeps its first, last, smallest and largest value; if
+ * that is still more than 256, only its last one. Names beyond the first 256 keep nothing. The order is that of
+ * writing.
  */
 export class Interval {
   private all: Placed[] | undefined = [];
@@ -60,13 +61,13 @@ export class Interval {
       return;
     }
     found.last = placed;
-    // What is no number is neither small nor large; it shows as a first or last value.
+    // NaN is neither small nor large; it is kept only as a first or last value.
     if (!(found.min.value <= placed.value) && !Number.isNaN(placed.value)) found.min = placed;
     if (!(found.max.value >= placed.value) && !Number.isNaN(placed.value)) found.max = placed;
   }
 
-  /** What is kept, and what is not. It is empty afterwards. */
-  take(): { readonly values: readonly MetricValue[]; readonly left: Left } {
+  /** Returns the kept values and what was left out, and clears the interval. */
+  drain(): { readonly values: readonly MetricValue[]; readonly left: Left } {
     const { all, dropped, droppedNames } = this;
     const whole = all === undefined ? this.extremes() : all;
     const values = whole.length <= MOST_VALUES ? whole : this.latest();

@@ -1,7 +1,7 @@
 import { counted } from "../../base/count.ts";
 import { type Left, MOST_DROPPED_NAMES, MOST_VALUES } from "./interval.ts";
 
-/** What was left out of a job's own metrics, all in all. */
+/** Everything that was left out of a job's own metrics. */
 export class LeftOut {
   private thinned = 0;
   private lastOnly = 0;
@@ -19,7 +19,7 @@ export class LeftOut {
     }
   }
 
-  /** An event for which there was no room. */
+  /** Counts the values of an event for which there was no room. */
   addUnsent(values: number): void {
     this.unsent += values;
   }

@@ -1,23 +1,23 @@
-/** Longest line. What one `write` of this size appends is whole, whoever else appends at the same time. Bytes. */
+/** Longest line. One `write` of this size is appended whole, also while other processes append. Bytes. */
 export const MOST_LINE_BYTES = 4096;
 
 const NEWLINE = 0x0a;
 
 /**
- * Cuts bytes into lines, however they were cut before. Holds at most one unfinished line: of one that is too long
- * nothing is held.
+ * Splits a stream of bytes into lines, wherever its chunks end. Holds at most one unfinished line, and nothing of a
+ * line that is too long.
  */
 export class Lines {
   private readonly line: (text: string) => void;
   private readonly tooLong: () => void;
   private readonly held: Buffer = Buffer.allocUnsafe(MOST_LINE_BYTES);
   private length = 0;
-  /** Within a line that is too long. */
+  /** Whether the current line is too long. */
   private skipping = false;
 
   /**
-   * @param line takes each line, without its newline
-   * @param tooLong told of each that is left out
+   * @param line called with each line, without its newline
+   * @param tooLong called for each line that is skipped
    */
   constructor(line: (text: string) => void, tooLong: () => void) {
     this.line = line;
@@ -43,7 +43,7 @@ export class Lines {
     }
   }
 
-  /** What is there without a newline is a line: nothing will be added to it. */
+  /** Treats an unfinished line as a line: no more bytes will follow. */
   finish(): void {
     const { length, skipping } = this;
     this.length = 0;
@@ -51,13 +51,13 @@ export class Lines {
     if (!skipping) this.line(this.held.toString("utf8", 0, length));
   }
 
-  /** Forgets what is unfinished: what comes next is the start of a line. */
+  /** Discards an unfinished line: the next bytes start a new line. */
   drop(): void {
     this.length = 0;
     this.skipping = false;
   }
 
-  /** Leaves out all up to the next newline: bytes before it are missing. */
+  /** Skips everything up to the next newline: bytes of that line are missing. */
   tear(): void {
     this.length = 0;
     this.skipping = true;

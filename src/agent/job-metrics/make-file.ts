@@ -1,25 +1,25 @@
 import fs from "node:fs";
 
 /**
- * Everybody may append, and only its owner read. That is for a job that gives up root; who does not know the file's
+ * Any user may append, and only the owner may read: a job may give up root. A process that does not know the file's
  * name cannot find it.
  */
 const MODE = 0o622;
 
-/** Makes the file. @throws what the file system says, among it that something is there */
+/** Makes the file. @throws the file system's error, also if the path exists */
 export function createMetricsFile(path: string): number {
   const { O_RDONLY, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
   const fd = fs.openSync(path, O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK, MODE);
-  // The umask may have taken something away.
+  // The umask may have removed permissions.
   fs.fchmodSync(fd, MODE);
   return fd;
 }
 
 /**
- * Opens the file if it is one: whatever else is at the path is not touched, since opening may do something by itself.
+ * Opens the file if it is a regular one. Anything else at the path is not opened: opening may have side effects.
  *
- * @returns undefined if nothing is there
- * @throws when something else is, or it may not be read
+ * @returns undefined if there is nothing at the path
+ * @throws if there is something else, or the file may not be read
  */
 export function openMetricsFile(path: string): number | undefined {
   const there = fs.lstatSync(path, { throwIfNoEntry: false });

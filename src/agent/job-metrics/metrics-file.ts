@@ -6,17 +6,17 @@ import { messageOf } from "../../base/errors.ts";
 import type { Follower, MetricsFileHost } from "./follower.ts";
 import { createMetricsFile } from "./make-file.ts";
 
-/** Time between two looks. Milliseconds. */
-const LOOK_EVERY_MS = 1000;
+/** Time between two polls. Milliseconds. */
+const POLL_INTERVAL_MS = 1000;
 
 /**
- * What a job says about itself: lines that it appends to the file `$BELAY_METRICS`.
+ * What a job reports about itself: lines that it appends to the file `$BELAY_METRICS`.
  *
- * A file, and looked at once a second: whoever writes never waits and needs nothing but "append", a look costs one
- * lstat, and the kernel tells nobody of each line. What reads it is loaded when there is something to be read.
+ * A file that is polled once a second: a writer never waits and needs nothing but "append", a poll costs one lstat, and
+ * no line wakes the agent. The code that reads the file is loaded when there is something to read.
  */
 export class MetricsFile {
-  /** What the job's environment must have for it. */
+  /** Variables to add to the job's environment. */
   readonly environment: Readonly<Record<string, string>>;
   private readonly path: string;
   private fd: number | undefined;
@@ -25,15 +25,15 @@ export class MetricsFile {
   private host: MetricsFileHost | undefined;
   private follower: Promise<Follower> | undefined;
   private timer: Timer | undefined;
-  /** The looks, one after the other. */
-  private looking: Promise<void> = Promise.resolve();
+  /** The last read; reads run one after the other. */
+  private reading: Promise<void> = Promise.resolve();
   private busy = false;
   private failed = false;
 
   /**
    * Makes the file.
    *
-   * @param directory nobody else may list or change it, and everybody may pass through; removed by its owner
+   * @param directory other users may not list or change it, but may enter it; its owner removes it
    */
   constructor(directory: string) {
     this.path = join(directory, `metrics-${randomBytes(12).toString("hex")}`);
@@ -46,45 +46,45 @@ export class MetricsFile {
     this.environment = this.fd === undefined ? {} : { BELAY_METRICS: this.path };
   }
 
-  /** Begins to look: the job has been started. */
+  /** Starts to poll: the job has been started. */
   begin(host: MetricsFileHost): void {
     if (this.host !== undefined) return;
     this.host = host;
     if (this.fd === undefined) host.notice(`Cannot make the file for $BELAY_METRICS: ${this.problem}`);
-    else this.lookLater();
+    else this.pollLater();
   }
 
   /**
-   * Reads all that is there: a step has ended.
+   * Reads everything that is there: a step has ended. Never rejects.
    *
-   * @returns undefined if there is nothing. Never rejects
+   * @returns undefined if there is nothing to read
    */
   settle(): Promise<void> | undefined {
-    if (!this.isThereMore()) return undefined;
+    if (!this.mayHaveMore()) return undefined;
     return this.inTurn((follower) => follower.settle());
   }
 
-  /** Reads all that is there for the last time. Never rejects. */
+  /** Reads everything that is there, for the last time. Never rejects. */
   async end(): Promise<void> {
     this.timer?.cancel();
-    if (this.isThereMore()) await this.inTurn((follower) => follower.end());
+    if (this.mayHaveMore()) await this.inTurn((follower) => follower.end());
     else if (this.fd !== undefined) fs.closeSync(this.fd);
     this.fd = undefined;
     this.host = undefined;
   }
 
-  private lookLater(): void {
-    this.timer = systemClock.after(LOOK_EVERY_MS, () => {
-      this.lookLater();
-      // A look that takes longer than the time between two leaves the next one out.
-      if (this.busy || !this.isThereMore()) return;
+  private pollLater(): void {
+    this.timer = systemClock.after(POLL_INTERVAL_MS, () => {
+      this.pollLater();
+      // While a poll is under way, the next one is skipped.
+      if (this.busy || !this.mayHaveMore()) return;
       this.busy = true;
-      void this.inTurn((follower) => follower.look()).then(() => (this.busy = false));
+      void this.inTurn((follower) => follower.poll()).then(() => (this.busy = false));
     });
   }
 
-  /** Whether somebody has done something with the file; once there is something to read, always. */
-  private isThereMore(): boolean {
+  /** Whether a process has changed the file; always true once there was something to read. */
+  private mayHaveMore(): boolean {
     if (this.host === undefined || this.fd === undefined) return false;
     if (this.follower !== undefined) return true;
     try {
@@ -96,7 +96,7 @@ export class MetricsFile {
   }
 
   private inTurn(act: (follower: Follower) => Promise<void>): Promise<void> {
-    this.looking = this.looking.then(async () => {
+    this.reading = this.reading.then(async () => {
       const { host } = this;
       if (host === undefined) return;
       try {
@@ -107,6 +107,6 @@ export class MetricsFile {
         this.failed = true;
       }
     });
-    return this.looking;
+    return this.reading;
   }
 }

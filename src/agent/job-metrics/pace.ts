@@ -1,15 +1,15 @@
-/** Time between two events while the tracker takes them. Milliseconds. */
+/** Time between two events while the tracker receives them. Milliseconds. */
 const USUAL_MS = 1000;
-/** The longest time between two. Milliseconds. */
+/** Longest time between two events. Milliseconds. */
 const LONGEST_MS = 600_000;
-/** Events may wait up to this many before the time grows. */
+/** How many events may wait before the time between events grows. */
 const FREE = 256;
-/** With each of so many more that wait, it doubles. */
+/** The time doubles each time this many more events wait. */
 const DOUBLES_EVERY = 64;
 
 /**
- * Time between two events with what the job says about itself, in milliseconds. While the tracker is away they come less
- * and less often, each with the values of a longer time, thinned to the same size: a week costs some thousand events.
+ * Time between two events with what the job reports about itself, in milliseconds. While the tracker is away, events
+ * become rarer, and each has the values of a longer time, thinned to the same size: a week makes a few thousand events.
  *
  * @param waiting events that wait for the tracker
  */

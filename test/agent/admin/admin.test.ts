@@ -92,7 +92,7 @@ async function until(address: string, path: string, wanted: (text: string) => bo
 }
 
 describe("an agent's own pages", () => {
-  it.each(["127.0.0.1:0", "localhost:0", "unix"])("are served at %s, and gone when it ends", async (where) => {
+  it.each(["127.0.0.1:0", "localhost:0", "unix"])("are served at %s until the agent ends", async (where) => {
     const address = await agent(where === "unix" ? `unix:${directory}/admin.sock` : where);
     await welcomed();
     await until(address, "/readyz", (text) => text.includes('"RUNNING"'));
@@ -106,7 +106,7 @@ describe("an agent's own pages", () => {
     expect(existsSync(join(directory, "admin.sock"))).toBe(false);
   });
 
-  it("say that it is alive before and without a tracker, and not that it is ready", async () => {
+  it("say that an agent without a tracker is alive, but not ready", async () => {
     const address = await agent("127.0.0.1:0");
     expect((await health(address, "/readyz")).status).toBe(503);
     const stream = await welcomed();
@@ -120,7 +120,7 @@ describe("an agent's own pages", () => {
     expect((await health(address, "/readyz")).status).toBe(503);
   });
 
-  it("have numbers that Prometheus reads", async () => {
+  it("have metrics that Prometheus reads", async () => {
     const address = await agent("127.0.0.1:0");
     await welcomed();
     const text = await until(address, "/metrics", (page) => page.includes('log_bytes_total{stream="stdout"} 8'));
@@ -146,7 +146,7 @@ describe("an agent's own pages", () => {
     expect(Number(values["process_cpu_seconds_total"])).toBeGreaterThan(0);
   });
 
-  it("change nothing, and know nothing else", async () => {
+  it("are read-only, and there are no others", async () => {
     const address = await agent("127.0.0.1:0");
     expect((await get(address, "/healthz", "POST")).status).toBe(405);
     expect(await get(address, "/")).toEqual({ status: 404, text: "Nothing at /: this is a Belay agent\n" });
@@ -166,7 +166,7 @@ it("an agent whose session is closed and that does not end is not alive", async 
   await served.close();
 });
 
-describe("an agent that cannot have its pages runs nothing", () => {
+describe("an agent that cannot serve its pages runs nothing", () => {
   it.each([
     ["0.0.0.0:0", "BAD_USAGE", 'Refusing to serve the agent\'s pages on "0.0.0.0:0"'],
     ["nowhere", "BAD_USAGE", 'Cannot listen on "nowhere"'],
@@ -174,7 +174,7 @@ describe("an agent that cannot have its pages runs nothing", () => {
     await expect(agent(admin)).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
   });
 
-  it("at a port that is taken", async () => {
+  it("at a port that is in use", async () => {
     const other = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => other.once("listening", resolve));
     const { port } = other.address() as { port: number };

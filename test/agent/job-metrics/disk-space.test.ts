@@ -45,21 +45,21 @@ async function flow(disk: DiskSpace): Promise<{ written: number; read: number; m
 }
 
 describe("the space that the file takes on disk is bounded, and every byte is read", () => {
-  it.skipIf(!CAN_PUNCH)("where holes can be made, without the writer's notice", async () => {
+  it.skipIf(!CAN_PUNCH)("by holes, where the file system supports them: writers notice nothing", async () => {
     const { written, read, most } = await flow(new DiskSpace(file, process.env, LIMITS));
     expect(read).toBe(written);
     expect(most).toBeLessThan(LIMITS.kept + 2 * MiB);
     expect(fs.statSync(path).size).toBe(written);
   });
 
-  it("where they cannot, by emptying it when all is read", async () => {
+  it("by emptying it once everything is read, where holes are not supported", async () => {
     const { written, read, most } = await flow(new DiskSpace(file, { PATH: "/nowhere" }, LIMITS));
     expect(read).toBe(written);
     expect(most).toBeLessThan(LIMITS.emptied + 2 * MiB);
     expect(fs.statSync(path).size).toBeLessThan(LIMITS.emptied);
   });
 
-  it("not while a line is unfinished", async () => {
+  it("but not while a line is unfinished", async () => {
     fs.appendFileSync(path, Buffer.concat([...Array.from({ length: 60 }, () => LINES), Buffer.from("half")]));
     while (file.next() !== undefined);
     await new DiskSpace(file, { PATH: "/nowhere" }, LIMITS).reclaim();

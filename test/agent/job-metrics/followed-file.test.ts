@@ -27,7 +27,7 @@ function read(): string {
   let text = "";
   for (let piece = file.next(); piece !== undefined; piece = file.next()) {
     if (piece.kind === "bytes") text += piece.bytes.toString();
-    else text += piece.kind === "anew" ? "|" : `<${piece.bytes}>`;
+    else text += piece.kind === "restarted" ? "|" : `<${piece.bytes}>`;
   }
   return text;
 }
@@ -53,14 +53,14 @@ describe("a file that others append to is followed", () => {
     expect(read()).toBe("|c=3\n");
   });
 
-  it("when it is overwritten with as many bytes, or with more", () => {
+  it("when it is overwritten with the same number of bytes, or with more", () => {
     for (const text of ["progress=0.1\n", "progress=0.2\n", "progress=0.25\n", "progress=0.3\nnote=x\n"]) {
       fs.writeFileSync(path, text);
       expect(read()).toBe(text === "progress=0.1\n" ? text : `|${text}`);
     }
   });
 
-  it("when it is removed: it is made again, and what was appended before is read", () => {
+  it("when it is removed: what was appended before is read, and a new file is made", () => {
     fs.appendFileSync(path, "a=1\n");
     fs.rmSync(path);
     expect(read()).toBe("a=1\n|");
@@ -72,7 +72,7 @@ describe("a file that others append to is followed", () => {
     expect(problems).toEqual([]);
   });
 
-  it("when another one is renamed over it, after the old one's end", () => {
+  it("when another file is renamed over it, after the old one is read to its end", () => {
     fs.appendFileSync(path, "a=1\n");
     const next = join(directory, "next");
     fs.writeFileSync(next, "b=2\n");
@@ -80,20 +80,20 @@ describe("a file that others append to is followed", () => {
     expect(read()).toBe("a=1\n|b=2\n");
   });
 
-  it("when it is moved away, as logs are turned over", () => {
+  it("when it is moved away, as by log rotation", () => {
     fs.appendFileSync(path, "a=1\n");
     fs.renameSync(path, join(directory, "metrics.1"));
     fs.writeFileSync(path, "b=2\n");
     expect(read()).toBe("a=1\n|b=2\n");
   });
 
-  it("to a directory that is gone", () => {
+  it("when its directory is removed", () => {
     fs.rmSync(directory, { recursive: true });
     expect(read()).toBe("|");
     expect(problems[0]).toContain("ENOENT");
   });
 
-  it("with the oldest left out when too much is unread", () => {
+  it("except for its oldest bytes when too much is unread", () => {
     const size = MOST_UNREAD_BYTES + 1000;
     fs.appendFileSync(path, Buffer.alloc(size - 4, "x"));
     fs.appendFileSync(path, "end\n");

@@ -45,11 +45,11 @@ afterEach(() => fs.rmSync(directory, { recursive: true, force: true }));
 const say = (text: string): void => fs.appendFileSync(path, text);
 const valuesOf = (): number[] => events.flatMap(({ metrics }) => metrics.map(({ value }) => value));
 
-describe("what a job says is passed on", () => {
-  it("once a second at most, and all of it", async () => {
+describe("what a job reports is sent", () => {
+  it("at most once a second, and completely", async () => {
     for (let i = 0; i < 40; i++) {
       say(`x=${i}\n`);
-      await follower.look();
+      await follower.poll();
       clock.advance(100);
     }
     expect(events).toHaveLength(4);
@@ -58,14 +58,14 @@ describe("what a job says is passed on", () => {
     expect(notices).toEqual([]);
   });
 
-  it("less often, and in as few values, while much waits for the tracker", async () => {
+  it("less often, with no more values per event, while much waits for the tracker", async () => {
     waiting = 100_000;
     say("x=-1\n");
-    await follower.look();
+    await follower.poll();
     for (let minute = 0; minute < 20; minute++) {
       say(Array.from({ length: 1000 }, (_, i) => `x=${i}\n`).join(""));
       clock.advance(60_000);
-      await follower.look();
+      await follower.poll();
     }
     expect(events).toHaveLength(3);
     expect(valuesOf()).toEqual([-1, 0, 999, 999, 0, 999, 999]);
@@ -73,7 +73,7 @@ describe("what a job says is passed on", () => {
     expect(notices).toEqual([expect.stringMatching(/^\d+ values of \$BELAY_METRICS came too fast and were thinned/)]);
   });
 
-  it("at once when a step ends, and counted when there is no room for it", async () => {
+  it("at once when a step ends, and is counted when there is no room for it", async () => {
     say("x=1\n");
     await follower.settle();
     say("x=2\nprogress=0.5\n");
@@ -87,25 +87,25 @@ describe("what a job says is passed on", () => {
     expect(notices).toEqual([expect.stringMatching(/^1 values? of/)]);
   });
 
-  it("with nothing to pass on, not at all", async () => {
-    await follower.look();
+  it("not at all when there is nothing new", async () => {
+    await follower.poll();
     say("# nothing\n\n");
     clock.advance(5000);
-    await follower.look();
+    await follower.poll();
     await follower.end();
     expect(events).toEqual([]);
   });
 });
 
-describe("what people read", () => {
-  it("has a long note cut, at a character's edge", async () => {
+describe("a text for users", () => {
+  it("is truncated between two characters when a note is long", async () => {
     say(`note="x${"€".repeat(200)}"\n`);
     await follower.end();
     expect(events[0]?.progress?.note).toBe(`x${"€".repeat(84)}…`);
     expect(Buffer.byteLength(events[0]?.progress?.note ?? "")).toBe(MOST_NOTE_BYTES);
   });
 
-  it("is rid of secrets before it is cut", async () => {
+  it("has its secrets removed before it is truncated", async () => {
     const secret = "s3cret".repeat(10);
     secrets.push(secret);
     say(`note="${"x".repeat(MOST_NOTE_BYTES - 10)}${secret}"\n`);
@@ -117,7 +117,7 @@ describe("what people read", () => {
     ]);
   });
 
-  it("a bad line with a secret that would be good without it", async () => {
+  it("quotes a bad line that would be good without its secret", async () => {
     secrets.push("x y");
     say("x y=1\n");
     await follower.end();
@@ -125,7 +125,7 @@ describe("what people read", () => {
   });
 });
 
-describe("at the end the log says, in true words, what was left out", () => {
+describe("at the end, the log says exactly what was left out", () => {
   const lines = (names: number, values: number): string =>
     Array.from({ length: names * values }, (_, i) => `n${i % names}=${i}\n`).join("");
 
@@ -151,17 +151,17 @@ describe("at the end the log says, in true words, what was left out", () => {
   });
 });
 
-describe("a job that writes without end", () => {
-  it("is read no further than 2 MiB a look, and thinned to a bounded event", async () => {
+describe("a job that writes endlessly", () => {
+  it("is read at most 2 MiB a poll, and thinned to a bounded event", async () => {
     const lines = Buffer.from("loss=0.25 acc=0.5\n".repeat(400_000));
     fs.writeFileSync(path, lines);
-    await follower.look();
+    await follower.poll();
     expect(events).toHaveLength(1);
     expect(events[0]?.metrics.length).toBeLessThanOrEqual(MOST_VALUES);
     let looks = 1;
     for (; ; looks++) {
       clock.advance(1000);
-      await follower.look();
+      await follower.poll();
       if (events.length === looks) break;
     }
     expect(looks).toBe(Math.ceil(lines.length / (2 * MiB)));
@@ -170,15 +170,15 @@ describe("a job that writes without end", () => {
     expect(notices).toEqual([expect.stringMatching(new RegExp(`^${800_000 - kept} values`))]);
   });
 
-  it("faster than it can be read has its oldest lines left out, and none cut in two", async () => {
+  it("faster than the agent reads loses its oldest lines, and no line is split", async () => {
     const before = "a=1\n";
     const hole = 20 * MiB;
     say(before);
-    await follower.look();
+    await follower.poll();
     fs.truncateSync(path, before.length + hole);
     say("\nb=2\n");
     await follower.end();
     expect(valuesOf()).toEqual([1, 2]);
-    expect(notices[0]).toMatch(/^4\.0 MiB of \$BELAY_METRICS were not read/);
+    expect(notices[0]).toMatch(/^4\.0 MiB of \$BELAY_METRICS were skipped/);
   });
 });

@@ -55,16 +55,16 @@ describe("a line of $BELAY_METRICS", () => {
     ["loss=1,5", 'expected a number for "loss", found "1,5"'],
     ["acc=93%", 'expected a number for "acc", found "93%"'],
     ['loss="0.3"', 'expected a number for "loss", found text in quotes'],
-    ["loss=1 loss=2", '"loss" is there twice'],
+    ["loss=1 loss=2", '"loss" occurs twice'],
     ["loss=1 # comment", 'expected name=value, found "#"'],
-    ["step=10", '"step" is there without a value that it is the step of'],
+    ["step=10", '"step" needs a value on the same line'],
     ["step=inf loss=1", 'expected a finite number for "step", found "inf"'],
     ["progress=1.1", 'expected 0 to 1 or 0% to 100% for "progress", found "1.1"'],
     ["progress=-0.1", 'expected 0 to 1 or 0% to 100% for "progress", found "-0.1"'],
     ["progress=nan", 'expected 0 to 1 or 0% to 100% for "progress", found "nan"'],
     ['note="open', 'expected a closing quote for "note", found the end of the line'],
     ['note="a"b', 'expected a space after the closing quote of "note", found "b"'],
-    ['note=a"b', 'expected quotes around all of "note" or none, found "a\\"b"'],
+    ['note=a"b', 'expected quotes around the whole "note" or none, found "a\\"b"'],
     ['note="\\x"', 'expected \\" \\\\ \\n or \\t in "note", found "\\\\x"'],
     ["\0\0loss=1", 'expected a name of letters, digits and _ . / -, found "\\u0000\\u0000loss"'],
   ])("%j breaks it: %s", (line, why) => {
@@ -85,7 +85,7 @@ const written = (value: number): number => value + 0;
 const finite = fc.double({ noNaN: true, noDefaultInfinity: true }).map(written);
 
 describe("the grammar", () => {
-  it("gives back what was written", () => {
+  it("parses what was written", () => {
     const lines = fc.record({
       values: fc.dictionary(name, fc.double().map(written), { minKeys: 1, maxKeys: 8, noNullPrototype: true }),
       step: fc.option(finite, { nil: undefined }),
@@ -108,7 +108,7 @@ describe("the grammar", () => {
     );
   });
 
-  it("throws at nothing", () => {
+  it("never throws", () => {
     const anything = fc.oneof(
       fc.string({ unit: "binary", maxLength: 200 }),
       fc.string({ unit: fc.constantFrom(...'a="\\ \t#1.e-+%progressnotestep'.split("")), maxLength: 80 }),

@@ -9,7 +9,7 @@ function taken(values: readonly (readonly [string, number])[]): {
 } {
   const interval = new Interval();
   for (const [name, value] of values) interval.add({ name, value, step: undefined });
-  const { values: kept, left } = interval.take();
+  const { values: kept, left } = interval.drain();
   expect(interval.isEmpty).toBe(true);
   const { droppedNames, ...counts } = left;
   const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
@@ -26,7 +26,7 @@ describe("the values of one interval", () => {
     expect(taken(values)).toMatchObject({ values, left: 0 });
   });
 
-  it("beyond it, are of each name the first, the last, the least and the greatest", () => {
+  it("beyond the bound, are the first, last, least and greatest of each name", () => {
     const rise = Array.from({ length: 1000 }, (_, i) => ["x", i % 500] as const);
     const values = [["nan", Number.NaN], ["x", 7], ...rise, ["x", 3], ["nan", Number.NaN], ["nan", 5]] as const;
     expect(taken(values)).toMatchObject({
@@ -52,11 +52,11 @@ describe("the values of one interval", () => {
     ["300 names, 1 value each", times(300, 1), { thinned: 0, lastOnly: 0, dropped: 44, names: 44 }],
     ["300 names, 10 values each", times(300, 10), { thinned: 0, lastOnly: 256 * 9, dropped: 440, names: 44 }],
     ["100,000 names", times(100_000, 1), { thinned: 0, lastOnly: 0, dropped: 99_744, names: MOST_DROPPED_NAMES }],
-  ])("that are left out are counted by what is kept of their names: %s", (_, values, loss) => {
+  ])("that are left out are counted by what is kept of their name: %s", (_, values, loss) => {
     expect(taken(values).loss).toEqual(loss);
   });
 
-  it("are never more than the bound, whatever is written", () => {
+  it("never exceed the bound, whatever is written", () => {
     const written = fc.array(
       fc.tuple(
         fc.nat(400).map((n) => `n${n}`),

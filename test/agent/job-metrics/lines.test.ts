@@ -15,7 +15,7 @@ function linesOf(pieces: readonly Buffer[]): (string | null)[] {
 }
 
 describe("Lines", () => {
-  it("finds the same lines however the bytes are cut", () => {
+  it("finds the same lines wherever chunks end", () => {
     const text = fc.array(fc.string({ unit: fc.constantFrom("a", "ü", "€", "\r", "\0") }), { maxLength: 10 });
     fc.assert(
       fc.property(text, fc.array(fc.nat(40)), (written, cuts) => {
@@ -32,7 +32,7 @@ describe("Lines", () => {
     );
   });
 
-  it("leaves out a line that is too long, once, and goes on after it", () => {
+  it("skips a line that is too long, reports it once, and goes on after it", () => {
     const long = "x".repeat(MOST_LINE_BYTES + 1);
     const bytes = Buffer.from(`a=1\n${long}${long}\nb=2\n`);
     expect(linesOf([bytes])).toEqual(["a=1", null, "b=2", ""]);
@@ -41,7 +41,7 @@ describe("Lines", () => {
     expect(linesOf([Buffer.from(longest.slice(9)), Buffer.from(`${longest.slice(0, 9)}\n`)])).toEqual([longest, ""]);
   });
 
-  it("leaves out the rest of a line whose start is missing", () => {
+  it("skips the rest of a line whose start is missing", () => {
     const found: string[] = [];
     const lines = new Lines(
       (text) => found.push(text),

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { eventInterval } from "../../../src/agent/job-metrics/pace.ts";
 
-it("while the tracker is away for a week, some thousand events wait, not some hundred thousand", () => {
+it("while the tracker is away for a week, a few thousand events wait, not hundreds of thousands", () => {
   expect(eventInterval(0)).toBe(1000);
   expect(eventInterval(256)).toBe(1000);
   let waiting = 0;
