@@ -1,3 +1,5 @@
+import { elide } from "./elide.ts";
+
 /**
  * What went wrong, in a word that programs can test. Each is explained in docs/errors.md.
  *
@@ -34,13 +36,16 @@ export type BelayErrorCode =
   | "CALLBACK_FAILED"
   | "INTERNAL";
 
+/** Characters of a message: what a user has given may be part of it, and may be of any length. */
+const MOST_MESSAGE = 2000;
+
 /** The one error class of Belay. Its message says what was wanted and what was found; `cause` keeps the original. */
 export class BelayError extends Error {
   override readonly name = "BelayError";
   readonly code: BelayErrorCode;
 
   constructor(code: BelayErrorCode, message: string, options?: { cause?: unknown }) {
-    super(message, options);
+    super(elide(message, MOST_MESSAGE), options);
     this.code = code;
   }
 }
@@ -48,7 +53,7 @@ export class BelayError extends Error {
 /** The message of whatever was thrown, on one line. */
 export function messageOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
-  return text.replaceAll(/\s*\n\s*/g, " ");
+  return elide(text, MOST_MESSAGE).replaceAll(/\s*\n\s*/g, " ");
 }
 
 /** The system's name of an error, such as "ENOENT", or undefined if it carries none. */

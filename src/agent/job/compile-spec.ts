@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { durationMs } from "@bufbuild/protobuf/wkt";
+import { elide } from "../../base/elide.ts";
 import { BelayError } from "../../base/errors.ts";
 import type { Signal } from "../../base/signals.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
@@ -11,6 +12,9 @@ export const DEFAULT_GRACE_MS = 10_000;
 
 /** Time between two samples of what a job uses, where nobody says another. */
 export const DEFAULT_METRICS_INTERVAL_MS: number = 5000;
+
+/** Characters of a step's name that is taken from what it runs. */
+const MOST_NAME = 100;
 
 /** One program to be run. */
 export interface Step {
@@ -70,7 +74,7 @@ export function compileSpec(spec: JobSpec): CompiledSpec {
   noNull("workingDirectory", spec.workingDirectory);
   const main: Step = {
     number: setup.length + 1,
-    name: spec.name === "" ? (spec.command[0] ?? "") : spec.name,
+    name: spec.name === "" ? elide(spec.command[0] ?? "", MOST_NAME) : spec.name,
     argv: spec.command,
     main: true,
   };
@@ -89,7 +93,7 @@ export function compileSpec(spec: JobSpec): CompiledSpec {
 }
 
 function firstLine(text: string): string {
-  return text.trim().split("\n", 1)[0] ?? "";
+  return elide(text.trim().split("\n", 1)[0] ?? "", MOST_NAME);
 }
 
 function span(field: string, value: Duration | undefined, absent: number): number {

@@ -13,6 +13,7 @@ import {
   type ResourceUsage,
 } from "../../gen/belay/v1/job_pb.ts";
 import { StepEndedSchema, StepStartedSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
+import { argumentsProblem } from "./start/argument-limits.ts";
 import { Closing } from "./end/closing.ts";
 import { type CompiledSpec, compileSpec, type Step } from "./compile-spec.ts";
 import { sendToGroup } from "./tree/deliver.ts";
@@ -215,6 +216,10 @@ class JobRun implements Job {
   }
 
   private async runSteps(): Promise<Verdict> {
+    for (const step of this.spec.steps) {
+      const problem = argumentsProblem(step.argv, this.spec.environment);
+      if (problem !== undefined) return spawnVerdict(step, problem);
+    }
     let last: { step: Step; exit: ExitStatus | undefined } | undefined;
     for (const step of this.spec.steps) {
       const started = this.ordered === undefined ? await this.startStep(step) : undefined;

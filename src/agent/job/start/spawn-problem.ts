@@ -1,20 +1,26 @@
 import { create } from "@bufbuild/protobuf";
+import { elide } from "../../../base/elide.ts";
 import { errnoOf } from "../../../base/errors.ts";
 import { type SpawnFailure, SpawnFailureKind, SpawnFailureSchema } from "../../../gen/belay/v1/job_pb.ts";
+
+/** Characters of a path that are kept: as many as the kernel takes. */
+const MOST_PATH = 4096;
+/** Characters of a message for people. */
+const MOST_MESSAGE = 1000;
 
 /** Why a step could not be started. */
 export class SpawnProblem {
   readonly kind: SpawnFailureKind;
   readonly path: string;
   readonly errno: string;
-  /** One sentence that names the path. */
+  /** One sentence that names the path; of a very long one its middle is left out. */
   readonly message: string;
 
   constructor(kind: SpawnFailureKind, path: string, errno: string, message: string) {
     this.kind = kind;
-    this.path = path;
+    this.path = elide(path, MOST_PATH);
     this.errno = errno;
-    this.message = message;
+    this.message = elide(message, MOST_MESSAGE);
   }
 
   toFailure(): SpawnFailure {

@@ -3,6 +3,7 @@ import fs from "node:fs";
 import { systemClock } from "../../../base/clock.ts";
 import { realTimeSignal, type Signal } from "../../../base/signals.ts";
 import { raiseOomScore } from "../tree/oom-score.ts";
+import { argumentsProblem } from "./argument-limits.ts";
 import { checkWorkingDirectory, findExecutable } from "./executable.ts";
 import { hasProc, readProcess, waitStatus } from "../tree/proc.ts";
 import { problemOf, SpawnProblem } from "./spawn-problem.ts";
@@ -53,6 +54,8 @@ export async function spawnStep(options: SpawnOptions): Promise<SpawnedProcess |
   if (badDirectory !== undefined) return badDirectory;
   const file = findExecutable(name, cwd, environment["PATH"]);
   if (file instanceof SpawnProblem) return file;
+  const tooLong = argumentsProblem(argv, environment);
+  if (tooLong !== undefined) return tooLong;
   let child: ReturnType<typeof spawn>;
   try {
     child = tree.start(() =>
