@@ -119,9 +119,14 @@ function refusal(directory: string, what: string, repair: string): BelayError {
 
 /** What keeps a directory from being made, in words. Undefined: nothing that is known. */
 function whatIsThere(path: string): string | undefined {
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found?.isSymbolicLink() === true && !existsSync(path)) {
-    return `it is a symbolic link to "${readlinkSync(path)}", which does not exist`;
+  try {
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    if (found?.isSymbolicLink() === true && !existsSync(path)) {
+      return `it is a symbolic link to "${readlinkSync(path)}", which does not exist`;
+    }
+    return found === undefined || statSync(path).isDirectory() ? undefined : "it is not a directory";
+  } catch {
+    // Nothing that can be looked at: the error of making it says why.
+    return undefined;
   }
-  return found === undefined || statSync(path).isDirectory() ? undefined : "it is not a directory";
 }
