@@ -8,8 +8,9 @@ import {
 } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { chunksOf } from "./chunks.ts";
 import { FrameWriter, SlabPool } from "./frame.ts";
-import { type LogSums, STREAMS, sumsOf } from "./log-sums.ts";
+import { type LogSums, sumsOf } from "./log-sums.ts";
 import type { LaneName } from "./spool.ts";
+import { STREAMS } from "../../contract/log-sums.ts";
 
 /** Consecutive bytes of one stream that one step printed. */
 export interface Span {

@@ -1,22 +1,7 @@
-import { create } from "@bufbuild/protobuf";
 import { combine, crc32, withoutFirst } from "../../base/crc32.ts";
 import { countNewlines } from "../../base/newlines.ts";
-import { LogStream, type StreamTotals, StreamTotalsSchema } from "../../gen/belay/v1/job_pb.ts";
-
-/** The streams that there are. */
-export const STREAMS: readonly LogStream[] = [LogStream.STDOUT, LogStream.STDERR, LogStream.AGENT];
-
-/** What a stretch of one log stream holds. */
-export interface StreamSums {
-  /** Gaps included. */
-  bytes: number;
-  /** Of them, in gaps. */
-  dropped: number;
-  /** Newlines among the bytes that are kept. */
-  lines: number;
-  /** CRC-32 of the bytes that are kept, in order. */
-  crc: number;
-}
+import { LogStream, type StreamTotals } from "../../gen/belay/v1/job_pb.ts";
+import { STREAMS, type StreamSums, totalsOf } from "../../contract/log-sums.ts";
 
 /** Sums of the same stretch of all streams, in the order of STREAMS. */
 export type LogSums = readonly [StreamSums, StreamSums, StreamSums];
@@ -79,16 +64,9 @@ export function allDropped(sums: LogSums): LogSums {
 
 /** As the contract has them. The agent's own stream is left out if it has no byte. */
 export function streamTotals(sums: LogSums): StreamTotals[] {
-  return STREAMS.filter((stream) => stream !== LogStream.AGENT || sumsOf(sums, stream).bytes > 0).map((stream) => {
-    const { bytes, dropped, lines, crc } = sumsOf(sums, stream);
-    return create(StreamTotalsSchema, {
-      stream,
-      bytes: BigInt(bytes),
-      lines: BigInt(lines),
-      crc32: crc,
-      droppedBytes: BigInt(dropped),
-    });
-  });
+  return STREAMS.filter((stream) => stream !== LogStream.AGENT || sumsOf(sums, stream).bytes > 0).map((stream) =>
+    totalsOf(stream, sumsOf(sums, stream)),
+  );
 }
 
 function zip(a: LogSums, b: LogSums, each: (a: StreamSums, b: StreamSums) => StreamSums): LogSums {

@@ -1,7 +1,8 @@
 import { GapReason } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { PlacedChunk } from "../store/log/format.ts";
 import type { LogTotals } from "../store/log/totals.ts";
-import { STREAMS, sumsOf } from "../store/log/totals.ts";
+import { sumsOf } from "../store/log/totals.ts";
+import { STREAMS } from "../../contract/log-sums.ts";
 
 /**
  * Finds what damage has taken out of a log that is read in order.

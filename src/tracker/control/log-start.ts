@@ -9,8 +9,9 @@ import type { PlacedChunk } from "../store/log/format.ts";
 import { FILE_HEADER_BYTES } from "../store/log/format.ts";
 import { afterNewline } from "../store/log/nth-line.ts";
 import type { LogTotals } from "../store/log/totals.ts";
-import { STREAMS, emptyTotals, sumsOf } from "../store/log/totals.ts";
+import { emptyTotals, sumsOf } from "../store/log/totals.ts";
 import { check, invalid } from "./context.ts";
+import { STREAMS } from "../../contract/log-sums.ts";
 
 /** As much of a log's end is read to see whether its lines are all there. */
 const CHECKED_TAIL_BYTES: number = 4 * MiB;

@@ -11,7 +11,8 @@ import { readRecords } from "../log/records.ts";
 import type { Damage } from "../log/recover.ts";
 import { lastVouched } from "../log/recover.ts";
 import type { LogTotals } from "../log/totals.ts";
-import { STREAMS, addChunk, emptyTotals, streamTotals, sumsOf } from "../log/totals.ts";
+import { addChunk, emptyTotals, streamTotals, sumsOf } from "../log/totals.ts";
+import { STREAMS } from "../../../contract/log-sums.ts";
 
 /** What the file of a log was found to hold. */
 export interface CheckedLog {

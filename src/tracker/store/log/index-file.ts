@@ -16,7 +16,7 @@
 import type { FileHandle } from "node:fs/promises";
 import { crc32 } from "../../../base/crc32.ts";
 import type { LogOwner } from "./owner.ts";
-import type { LogTotals, StreamSums } from "./totals.ts";
+import type { LogTotals, StoredSums } from "./totals.ts";
 import { emptyTotals } from "./totals.ts";
 
 const STREAM_BYTES = 48;
@@ -62,7 +62,7 @@ export function decodeEntry(entry: Buffer, owner: LogOwner): LogTotals | undefin
   return totals;
 }
 
-function decodeSums(entry: Buffer, at: number, sums: StreamSums): void {
+function decodeSums(entry: Buffer, at: number, sums: StoredSums): void {
   sums.bytes = Number(entry.readBigUInt64LE(at));
   sums.lines = Number(entry.readBigUInt64LE(at + 8));
   sums.dropped = Number(entry.readBigUInt64LE(at + 16));

@@ -4,8 +4,9 @@ import type { LogBatch, LogChunk } from "../../../gen/belay/v1/tracker_service_p
 import { GapReason } from "../../../gen/belay/v1/tracker_service_pb.ts";
 import type { StoredChunk } from "./format.ts";
 import type { LogTotals } from "./totals.ts";
-import { STREAMS, sumsOf } from "./totals.ts";
+import { sumsOf } from "./totals.ts";
 import { streamName } from "../../../contract/names.ts";
+import { STREAMS } from "../../../contract/log-sums.ts";
 
 /** Most chunks in a batch: each costs 40 bytes on disk, however small it is. */
 const MAX_CHUNKS = 65_536;

@@ -1,19 +1,11 @@
 import { combine } from "../../../base/crc32.ts";
 import type { StreamTotals } from "../../../gen/belay/v1/job_pb.ts";
-import { LogStream, StreamTotalsSchema } from "../../../gen/belay/v1/job_pb.ts";
-import { create } from "@bufbuild/protobuf";
+import type { LogStream } from "../../../gen/belay/v1/job_pb.ts";
 import type { StoredChunk } from "./format.ts";
-
-/** The streams that are stored. Chunks of others are left out: they come from a newer agent. */
-export const STREAMS: readonly LogStream[] = [LogStream.STDOUT, LogStream.STDERR, LogStream.AGENT];
+import { STREAMS, type StreamSums, totalsOf } from "../../../contract/log-sums.ts";
 
 /** Sums over one stream up to some position. */
-export interface StreamSums {
-  /** Gaps included. */
-  bytes: number;
-  lines: number;
-  dropped: number;
-  crc: number;
+export interface StoredSums extends StreamSums {
   /** Where its last chunk of data begins. 0: there was none. */
   lastPosition: number;
   /** Whether its last byte was a newline. */
@@ -29,7 +21,7 @@ export interface LogTotals {
   /** Latest time of a read. */
   maxTime: bigint;
   /** In the order of STREAMS. */
-  readonly streams: readonly [StreamSums, StreamSums, StreamSums];
+  readonly streams: readonly [StoredSums, StoredSums, StoredSums];
 }
 
 /** The totals of a log without records. */
@@ -37,7 +29,7 @@ export function emptyTotals(position: number): LogTotals {
   return { sequence: 0, position, maxTime: 0n, streams: [emptySums(), emptySums(), emptySums()] };
 }
 
-function emptySums(): StreamSums {
+function emptySums(): StoredSums {
   return { bytes: 0, lines: 0, dropped: 0, crc: 0, lastPosition: 0, endsWithNewline: true };
 }
 
@@ -48,7 +40,7 @@ export function copyTotals(totals: LogTotals): LogTotals {
 }
 
 /** The sums of one stream. Undefined: a stream we do not know. */
-export function sumsOf(totals: LogTotals, stream: LogStream): StreamSums | undefined {
+export function sumsOf(totals: LogTotals, stream: LogStream): StoredSums | undefined {
   return totals.streams[stream - 1];
 }
 
@@ -88,13 +80,6 @@ export function addHole(sums: StreamSums, offset: number): number {
 export function streamTotals(totals: LogTotals): StreamTotals[] {
   return STREAMS.flatMap((stream) => {
     const sums = sumsOf(totals, stream);
-    if (sums === undefined || sums.bytes === 0) return [];
-    return create(StreamTotalsSchema, {
-      stream,
-      bytes: BigInt(sums.bytes),
-      lines: BigInt(sums.lines),
-      crc32: sums.crc,
-      droppedBytes: BigInt(sums.dropped),
-    });
+    return sums === undefined || sums.bytes === 0 ? [] : [totalsOf(stream, sums)];
   });
 }
