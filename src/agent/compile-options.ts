@@ -69,6 +69,7 @@ export const AGENT_RULES: Rules<AgentOptions> = {
   environment: texts("an object whose values are texts or undefined", true),
   stop: abortSignal,
   stopNow: abortSignal,
+  signals: callback,
 };
 
 /** Options of an agent, checked, with a spec that is a message. */

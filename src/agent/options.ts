@@ -79,6 +79,11 @@ export interface AgentOptions {
   readonly stop?: AbortSignal;
   /** Aborting it, after `stop`, skips the grace period. */
   readonly stopNow?: AbortSignal;
+  /**
+   * Signals that this program receives and the job must have. Called once, with a function that sends a signal to the job's
+   * processes and notes it in the job's log; returns a function that ends that. @default there are none
+   */
+  readonly signals?: (pass: (signal: NodeJS.Signals) => void) => () => void;
 }
 
 /** What became of a job under an agent. */

@@ -29,6 +29,7 @@ import { OutputPath } from "./report/output-path.ts";
 import { Mask } from "./report/redact/mask.ts";
 import { Report } from "./report/report.ts";
 import { MetricsFile } from "./job-metrics/metrics-file.ts";
+import { passSignal } from "./pass-signal.ts";
 import { CommandDesk } from "./session/command-desk.ts";
 import { Session } from "./session/session.ts";
 import { statusReport } from "./status.ts";
@@ -129,6 +130,7 @@ class Agent {
     if (warning !== undefined) this.options.logger?.warn(warning);
     const admin = await this.serveAdmin();
     const unlisten = this.obeyStop();
+    const endSignals = this.options.signals?.((signal) => void this.passOn(signal));
     const ended = this.leftBehind.deliverOwnPast().then(() => this.session.run());
     // Nothing is acknowledged any more: a spool that is full would hold the job, and then us, for ever.
     void ended.then(() => this.discard());
@@ -157,6 +159,7 @@ class Agent {
       return outcome;
     } finally {
       unlisten();
+      endSignals?.();
       this.over.abort();
       this.disconnect?.cancel();
       this.session.close("The agent ends");
@@ -339,6 +342,17 @@ class Agent {
       stop?.removeEventListener("abort", onStop);
       stopNow?.removeEventListener("abort", onStopNow);
     };
+  }
+
+  private async passOn(signal: NodeJS.Signals): Promise<void> {
+    const { job } = this;
+    const text =
+      job === undefined
+        ? `The agent received ${signal}, which was not passed on: no job has started`
+        : await passSignal(signal, job);
+    this.options.logger?.info(text);
+    // The log is closed when the job is over.
+    if (job !== undefined && !this.over.signal.aborted) this.report.notice(0, text);
   }
 
   private stopJob(job: Job): void {

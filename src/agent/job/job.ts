@@ -31,7 +31,7 @@ import { parseSignal } from "./tree/signals.ts";
 import type { ExitStatus } from "./start/spawn.ts";
 import { SpawnProblem } from "./start/spawn-problem.ts";
 import { StepTimeouts } from "./end/step-timeouts.ts";
-import type { EndOrder, Job, JobHandlers, JobOptions, JobStatus } from "./types.ts";
+import type { EndOrder, Job, JobHandlers, JobOptions, JobStatus, SignalSource } from "./types.ts";
 import { describeStep, naturalVerdict, orderedVerdict, spawnVerdict, type Verdict } from "./end/verdict.ts";
 import { stateName } from "../../contract/names.ts";
 import { endState } from "../../contract/states.ts";
@@ -81,7 +81,7 @@ class JobRun implements Job {
   private readonly sampler: Sampler;
   private readonly timeouts: StepTimeouts;
   private readonly groups = new Set<number>();
-  private readonly signalsSent = new Set<string>();
+  private readonly signalsSent = new Map<string, SignalSource>();
   private readonly oomKillsAround = countOomKillsAround();
   private startTime: number | undefined;
   private pausedSince: number | undefined;
@@ -147,10 +147,10 @@ class JobRun implements Job {
     this.setState(JobState.CANCELING, order.message);
   }
 
-  async signal(name: string): Promise<number> {
+  async signal(name: string, source: SignalSource = "command"): Promise<number> {
     const signal = parseSignal(name, "signal");
     this.mustRun("signal", [JobState.SETTING_UP, JobState.RUNNING, JobState.PAUSED, JobState.CANCELING]);
-    this.signalsSent.add(signal);
+    this.signalsSent.set(signal, source);
     return this.prepared.tree.signal(signal);
   }
 

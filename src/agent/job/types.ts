@@ -63,6 +63,9 @@ export interface EndOrder {
   readonly grace?: number;
 }
 
+/** Who asked for a signal: a command from the tracker, or the agent, which received that signal itself. */
+export type SignalSource = "command" | "agent";
+
 /** How a job stands. */
 export interface JobStatus {
   readonly state: JobState;
@@ -95,10 +98,11 @@ export interface Job {
   /**
    * Sends a signal to every process of the job.
    *
+   * @param source who asked for it; default: a command
    * @returns how many it was sent to
    * @throws BelayError whose message names the job's state, when nothing runs or the signal's name is unknown
    */
-  signal(name: string): Promise<number>;
+  signal(name: string, source?: SignalSource): Promise<number>;
   /** Stops every process. @throws BelayError whose message names the job's state, when it is not RUNNING */
   pause(): Promise<void>;
   /** Undoes `pause`. @throws BelayError whose message names the job's state, when it is not PAUSED */

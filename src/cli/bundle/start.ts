@@ -4,6 +4,7 @@ import type { CodeCache as Cache } from "./code-cache.ts";
 import { CodeCache } from "./code-cache.ts";
 import { nodeTookEnvFile, takeLaunch } from "./launch.ts";
 import { keepHeapSmall } from "../heap.ts";
+import { keepDebuggerShut } from "./no-debugger.ts";
 import type * as Program from "../main.ts";
 
 /** Put in by the bundler: the name of the program's first file, and a text that changes with every byte of it. */
@@ -14,6 +15,8 @@ declare const BELAY_PROGRAM: string;
 const SMALL: ReadonlySet<string> = new Set(["run", "top"]);
 
 const OLDEST = [22, 18] as const;
+
+keepDebuggerShut();
 
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
 if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) {

@@ -13,6 +13,7 @@ import { Stage } from "../demo/stage.ts";
 import { playStubborn } from "../demo/stubborn.ts";
 import { stillAlive } from "../demo/verify.ts";
 import { EXIT_BELAY, EXIT_OK } from "../exit-codes.ts";
+import { ignoredSignals } from "../ignored-signals.ts";
 import { takeStopSignals } from "../stop-signals.ts";
 
 /** Longest time the demo may take; it takes about 8 s. */
@@ -28,7 +29,7 @@ export const demo: Command = command({
   flags: {},
   examples: [["belay demo", "see it work"]],
   run: async ({ io }) => {
-    const signals = takeStopSignals(() => undefined);
+    const signals = takeStopSignals({ isIgnored: ignoredSignals(io) });
     const stage = new Stage(io);
     const cast: Cast = { agents: [], pids: new Set() };
     const directory = await mkdtemp(path.join(tmpdir(), "belay-demo-"));

@@ -6,6 +6,7 @@ import { connectionFlags, flushTimeout, securityOf } from "../connection-flags.t
 import { EXIT_BELAY, EXIT_OK } from "../exit-codes.ts";
 import { logFlags, loggerOf } from "../log-flags.ts";
 import { clean } from "../render/clean.ts";
+import { ignoredSignals } from "../ignored-signals.ts";
 import { takeStopSignals } from "../stop-signals.ts";
 
 /** `belay flush` */
@@ -24,7 +25,7 @@ export const flush: Command = command({
   run: async ({ flags, args, io }) => {
     const [directory] = args;
     if (directory === undefined) throw new BelayError("BAD_USAGE", "Missing directory: what --spool-dir was");
-    const signals = takeStopSignals(() => undefined);
+    const signals = takeStopSignals({ isIgnored: ignoredSignals(io) });
     const logger = loggerOf(flags, "warn", io);
     try {
       const { delivered, sessions } = await flushSpool({

@@ -2,6 +2,7 @@ import { BelayError } from "../../base/errors.ts";
 import { shortId } from "../../base/ids.ts";
 import type { AgentOptions, AgentOutcome, OnDisconnect } from "../../agent/options.ts";
 import { runAgent } from "../../agent/run.ts";
+import { aborted } from "../aborted.ts";
 import type { Command } from "../command.ts";
 import { command } from "../command.ts";
 import { connectionFlags, flushTimeout, securityOf } from "../connection-flags.ts";
@@ -9,6 +10,7 @@ import { EXIT_BELAY, EXIT_CODES_HELP, exitCodeOfResult } from "../exit-codes.ts"
 import type { Flag, Values } from "../flags.ts";
 import { choice, duration, grouped, pairs, size, text, toggle, wanted } from "../flags.ts";
 import { parseDuration } from "../../base/durations.ts";
+import { ignoredSignals } from "../ignored-signals.ts";
 import type { Io } from "../io.ts";
 import { checkJobId } from "../job-argument.ts";
 import { logFlags, loggerOf } from "../log-flags.ts";
@@ -18,6 +20,7 @@ import { clean } from "../render/clean.ts";
 import { jobFlags } from "../spec/job-flags.ts";
 import { specOf } from "../spec/job-spec.ts";
 import { takeStopSignals } from "../stop-signals.ts";
+import { takeWarningSignals } from "../warning-signals.ts";
 import { outcomeName } from "../../contract/names.ts";
 
 const onDisconnect: Flag<OnDisconnect> = {
@@ -66,13 +69,21 @@ const flagTable = {
   ...logFlags,
 };
 
+/** What the first, second and third signal to stop do. */
+const STOP_REMARKS = {
+  1: ": ending the job; once more skips the grace period",
+  2: " again: killing the job; once more leaves at once",
+  3: " again: leaving",
+} as const;
+
 /** `belay run` */
 export const run: Command = command({
   name: "run",
   args: [{ name: "[command...]", help: "program and arguments, run without a shell; none: the tracker's spec is run" }],
   about:
     "Runs one job under an agent: setup steps, then the command. Everything it prints and uses goes to the tracker; " +
-    "its output is also passed through. SIGTERM and SIGINT end the job, a second one skips the grace period.",
+    "its output is also passed through. SIGTERM, SIGINT, SIGHUP and SIGQUIT end the job; a second one " +
+    "skips the grace period, a third leaves at once. Warnings of batch systems, such as SIGUSR1 and SIGXCPU, go to the job.",
   flags: flagTable,
   takesCommandLine: true,
   examples: [
@@ -99,18 +110,17 @@ ${EXIT_CODES_HELP}`,
     const remark = (line: string): void => {
       if (io.stderr.isTerminal) void io.stderr.write(`belay: ${line}\n`);
     };
-    const signals = takeStopSignals((signal, insisting) => {
-      remark(
-        insisting ? `${signal} again: killing the job` : `${signal}: ending the job; once more skips the grace period`,
-      );
-    });
+    const isIgnored = ignoredSignals(io);
+    const signals = takeStopSignals({ isIgnored, remark: (signal, step) => remark(`${signal}${STOP_REMARKS[step]}`) });
+    // Until there is a job to pass them on to, and when there is none any more.
+    const endWarnings = takeWarningSignals(() => undefined);
     const logger = loggerOf(flags, io.stderr.isTerminal ? "error" : "warn", io);
     const output = flags.quiet ? undefined : passThrough(io);
     if (flags.job === undefined) remark(`Job ${jobId}`);
     const begin = performance.now();
     const proof = await securityOf(flags);
     try {
-      const outcome = await runAgent({
+      const running = runAgent({
         ...agentOptions(flags),
         jobId,
         environment: io.env,
@@ -121,7 +131,10 @@ ${EXIT_CODES_HELP}`,
         ...(output === undefined ? {} : { onOutput: (stream, data) => output.take(stream, data) }),
         stop: signals.stop,
         stopNow: signals.stopNow,
+        signals: (pass) => takeWarningSignals(pass, isIgnored),
       });
+      const outcome = await Promise.race([running, aborted(signals.leave)]);
+      if (outcome === undefined) return await left(flags.spoolDir, io);
       await output?.end();
       return await report(jobId, outcome, flags.spoolDir, io);
     } catch (error) {
@@ -130,6 +143,7 @@ ${EXIT_CODES_HELP}`,
       throw await explainUnreachable(error, flags.tracker, proof, performance.now() - begin);
     } finally {
       signals.release();
+      endWarnings();
       await logger.flush();
     }
   },
@@ -150,6 +164,18 @@ function agentOptions(flags: Values<typeof flagTable>): Omit<AgentOptions, "jobI
   };
 }
 
+/** Says what becomes of the rest when the agent has been told to leave at once. What is left of the job, its watcher ends. */
+async function left(spoolDir: string | undefined, io: Io): Promise<number> {
+  await io.stderr.write(`belay: Left at once; what had not reached the tracker ${keptOrLost(spoolDir)}\n`);
+  return EXIT_BELAY;
+}
+
+function keptOrLost(spoolDir: string | undefined): string {
+  return spoolDir === undefined
+    ? "is lost; --spool-dir would have kept it"
+    : `is kept; deliver it later with: belay flush ${spoolDir}`;
+}
+
 /** Says how it ended, as far as the exit code does not. */
 async function report(jobId: string, outcome: AgentOutcome, spoolDir: string | undefined, io: Io): Promise<number> {
   const { result, delivered, undelivered } = outcome;
@@ -161,10 +187,7 @@ async function report(jobId: string, outcome: AgentOutcome, spoolDir: string | u
     if (undelivered !== "") await io.stderr.write(`belay: The log is not complete: ${undelivered}\n`);
     return exitCodeOfResult(result);
   }
-  const next =
-    spoolDir === undefined
-      ? "it is lost; --spool-dir would have kept it"
-      : `it is kept; deliver it later with: belay flush ${spoolDir}`;
-  await io.stderr.write(`belay: Not everything reached the tracker (${clean(undelivered)}); ${next}\n`);
+  const next = keptOrLost(spoolDir);
+  await io.stderr.write(`belay: Not everything reached the tracker (${clean(undelivered)}); it ${next}\n`);
   return EXIT_BELAY;
 }

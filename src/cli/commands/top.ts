@@ -11,6 +11,7 @@ import type { Io } from "../io.ts";
 import { jobFilterFlags, jobFilterOf } from "../job-filter.ts";
 import { asciiOnly } from "../render/charset.ts";
 import { jsonLine } from "../render/json.ts";
+import { ignoredSignals } from "../ignored-signals.ts";
 import { takeStopSignals } from "../stop-signals.ts";
 import { TopApp } from "../top/app.ts";
 import { ENDED_PAGE, ENDED_STATES, LIVE_STATES } from "../top/feed.ts";
@@ -57,7 +58,7 @@ export const top: Command = command({
     if (flags.once || flags.json || !io.stdout.isTerminal || dumb || !stdin.isTTY) return once(flags, io);
     // What is wrong with the line is told on the screen, not written across it.
     using client = await openClient(flags);
-    const signals = takeStopSignals(() => undefined);
+    const signals = takeStopSignals({ isIgnored: ignoredSignals(io) });
     try {
       const app = new TopApp({
         client,

@@ -4,6 +4,7 @@ import { collectGarbageEarly } from "../../base/garbage.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { Tracker, TrackerOptions, TrackerTls } from "../../tracker/options.ts";
 import { startTracker } from "../../tracker/server.ts";
+import { aborted } from "../aborted.ts";
 import { checkCommand } from "./tracker-check.ts";
 import type { Command } from "../command.ts";
 import { command } from "../command.ts";
@@ -15,6 +16,8 @@ import { choice, count, duration, many, size, text, toggle, wanted } from "../fl
 import { logFlags, loggerOf } from "../log-flags.ts";
 import { linesOf } from "../token-file.ts";
 import { takeStopSignals } from "../stop-signals.ts";
+import { ignoredSignals } from "../ignored-signals.ts";
+import { takeWarningSignals } from "../warning-signals.ts";
 import { watchTerminal } from "../terminal-gone.ts";
 
 const flagTable = {
@@ -108,7 +111,7 @@ export const tracker: Command = command({
   ],
   about:
     "Records jobs, their output and what they use, and passes orders to their agents. One process, one port, one " +
-    "directory. SIGTERM and SIGINT stop it in order; agents keep their jobs running and come back.",
+    "directory. SIGTERM, SIGINT and SIGQUIT stop it in order; agents keep their jobs running and come back.",
   flags: flagTable,
   examples: [
     ["belay tracker", "on this machine only, data in ./belay-data"],
@@ -137,22 +140,27 @@ it runs in is closed, it stops in order, as with SIGTERM; under nohup it goes on
       throw new BelayError("BAD_USAGE", "Cannot use --repair without check: belay tracker check --repair");
     const logger = loggerOf(flags, "info", io);
     const options = await trackerOptions(flags);
-    const signals = takeStopSignals(
-      (signal, insisting) => {
-        void io.stderr.write(
-          `belay: ${signal}: ${insisting ? "stopping at once" : "stopping; once more stops at once"}\n`,
-        );
+    const isIgnored = ignoredSignals(io);
+    const signals = takeStopSignals({
+      isIgnored,
+      signals: ["SIGTERM", "SIGINT", "SIGQUIT"],
+      remark: (signal, step) => {
+        const what = step === 1 ? "stopping; once more stops at once" : "stopping at once";
+        void io.stderr.write(`belay: ${signal}: ${what}\n`);
       },
-      ["SIGTERM", "SIGINT"],
-    );
+    });
+    takeWarningSignals((signal) => logger.info(`Ignored ${signal}: a tracker has no job to pass it on to`), isIgnored);
     collectGarbageEarly();
     const terminalGone = watchTerminal();
     const starting = startTracker({ ...options, logger });
     process.on("SIGHUP", () => {
       // The kernel sends it when a terminal goes, and people when files have changed: only the terminal tells which.
-      if (terminalGone()) signals.take("SIGHUP");
-      // A start that fails is told below.
-      else void starting.then((started) => reload(started, flags, logger)).catch(() => undefined);
+      if (terminalGone()) {
+        if (!isIgnored("SIGHUP")) signals.take("SIGHUP");
+        return;
+      }
+      // A start that fails is reported below.
+      void starting.then((started) => reload(started, flags, logger)).catch(() => undefined);
     });
     const server = await starting;
     await io.stderr.write(`listening on ${server.address}, data in ${flags.data}\n${nextSteps(server.address, flags)}`);
@@ -243,12 +251,4 @@ function reachable(address: string): string {
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
   const anywhere = isIP(host) !== 0 && /^(0\.0\.0\.0|::)$/.test(host);
   return anywhere ? address.replace(url.hostname, "HOST") : address;
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    // Nothing else may keep the process alive while it waits; the server's socket does.
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }

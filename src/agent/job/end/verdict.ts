@@ -2,7 +2,7 @@ import { EndReason, Outcome } from "../../../gen/belay/v1/job_pb.ts";
 import type { Step } from "../compile-spec.ts";
 import type { ExitStatus } from "../start/spawn.ts";
 import type { SpawnProblem } from "../start/spawn-problem.ts";
-import type { EndOrder } from "../types.ts";
+import type { EndOrder, SignalSource } from "../types.ts";
 import { counted } from "../../../base/count.ts";
 
 /** How a job ended: the part of its result that is decided once. */
@@ -22,8 +22,8 @@ export interface Circumstances {
   readonly oomKills: number | undefined;
   /** The same in the cgroup that the job shares with the agent. Undefined: that is not counted, either. */
   readonly oomKillsAround: number | undefined;
-  /** Signals that signal commands have sent. */
-  readonly signalsSent: ReadonlySet<string>;
+  /** Signals that were sent to the job without an order to end it, and who asked for each. */
+  readonly signalsSent: ReadonlyMap<string, SignalSource>;
 }
 
 /** The verdict on a step that ended with nobody having ordered it. */
@@ -77,7 +77,9 @@ export function describeStep(step: Step): string {
 }
 
 function sender(signal: string, { oomKills, oomKillsAround, signalsSent }: Circumstances): string {
-  if (signalsSent.has(signal)) return ", which a signal command had sent";
+  const source = signalsSent.get(signal);
+  if (source === "command") return ", which a signal command had sent";
+  if (source === "agent") return ", which the agent had received and passed on";
   if (signal !== "SIGKILL") return "";
   const cause =
     oomKills === undefined && oomKillsAround === undefined
