@@ -2,20 +2,20 @@ import { create } from "@bufbuild/protobuf";
 import type { GpuSample, MetricSample } from "../gen/belay/v1/job_pb.ts";
 import { GpuSampleSchema, MergedSamplesSchema, MetricSampleSchema } from "../gen/belay/v1/job_pb.ts";
 
-/** Graphics processors in one merged sample: more than any machine has. */
+/** Most graphics processors in one merged sample: more than any machine has. */
 const MAX_GPUS = 64;
 
-/** What the average of the processor's use needs of the sample before. */
+/** The fields of the sample before the first that the average processor use needs. */
 export type SampleBefore = Pick<MetricSample, "sampleUnixNano" | "cpuSeconds">;
 
 /**
- * One sample for neighbours, oldest first.
+ * Merges neighbouring samples, oldest first, into one.
  *
- * Law: whatever is merged with whatever, in whatever order of groups, the greatest memory, the last counters, the
- * number of samples and the times of the first and the last stay what they were.
+ * Law: the greatest memory, the last counters, the number of samples and the times of the first and the last do not
+ * depend on how samples are grouped for merging.
  *
- * @param group at least one
- * @param before the sample before the first; undefined: there is none, or it is not known
+ * @param group at least one sample
+ * @param before the sample before the first; undefined: the first begins the series, or the sample is not known
  */
 export function mergeSamples(group: readonly MetricSample[], before?: SampleBefore): MetricSample {
   const first = group[0];
@@ -56,13 +56,13 @@ function meanMemory(sample: MetricSample): number {
   return sample.merged?.meanMemoryBytes ?? Number(sample.memoryBytes);
 }
 
-/** From the counter of seconds, so that it is the truth over the whole span. */
+/** Computed from the counter of processor seconds, so that it is exact over the whole span. */
 function averageCores(group: readonly MetricSample[], before: SampleBefore | undefined): number | undefined {
   const last = group.at(-1);
   const from = before ?? group[0];
   if (last === undefined || from === undefined) return undefined;
   const seconds = Number(last.sampleUnixNano - from.sampleUnixNano) / 1e9;
-  // A clock that was set back: no span to divide by.
+  // The clock was set back: there is no span to divide by.
   if (seconds <= 0) return last.cpuCores;
   return Math.max(0, (last.cpuSeconds - from.cpuSeconds) / seconds);
 }
@@ -88,14 +88,14 @@ function mergeGpu(seen: readonly GpuSample[]): GpuSample {
   return merged;
 }
 
-/** The greatest of those that are known. */
+/** The greatest of the known values. */
 function greatest<T extends number | bigint>(values: readonly (T | undefined)[]): T | undefined {
   let most: T | undefined;
   for (const value of values) if (value !== undefined && (most === undefined || value > most)) most = value;
   return most;
 }
 
-/** An optional field of a message is absent, never undefined. */
+/** Sets an optional field of a message, or deletes it: it may be absent, but never undefined. */
 function assign<M, K extends keyof M>(message: M, field: K, value: M[K] | undefined): void {
   if (value === undefined) delete message[field];
   else message[field] = value;

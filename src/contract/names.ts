@@ -1,26 +1,26 @@
 import { Containment, EndReason, JobState, LogStream, Outcome } from "../gen/belay/v1/job_pb.ts";
 
-/** `JOB_STATE_RUNNING` as people write it: `RUNNING`. A value from a newer contract: `UNKNOWN_17`. */
+/** The name of a state without its prefix: `RUNNING`. A value from a newer contract: `UNKNOWN_17`. */
 export function stateName(state: JobState): string {
   return nameOf(JobState, state);
 }
 
-/** `EXITED`. */
+/** The name of a reason: `EXITED`. */
 export function reasonName(reason: EndReason): string {
   return nameOf(EndReason, reason);
 }
 
-/** `FAILED`. */
+/** The name of an outcome: `FAILED`. */
 export function outcomeName(outcome: Outcome): string {
   return nameOf(Outcome, outcome);
 }
 
-/** `stdout`. */
+/** The name of a stream: `stdout`. */
 export function streamName(stream: LogStream): string {
   return nameOf(LogStream, stream).toLowerCase();
 }
 
-/** `cgroup`, `process group`. */
+/** The name of a containment: `cgroup`, `process group`. */
 export function containmentName(containment: Containment): string {
   return nameOf(Containment, containment).toLowerCase().replaceAll("_", " ");
 }

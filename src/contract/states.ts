@@ -1,11 +1,11 @@
 import { JobState, Outcome } from "../gen/belay/v1/job_pb.ts";
 
-/** Whether a job in this state has ended: it never changes again. */
+/** Whether a job in this state has ended. The state of such a job never changes again. */
 export function isEnded(state: JobState): boolean {
   return state === JobState.SUCCEEDED || state === JobState.FAILED || state === JobState.CANCELED;
 }
 
-/** Whether an agent has the job, as far as is known. An agent announces these states. */
+/** Whether an agent has the job, as far as known. These are the states that an agent reports. */
 export function isRunning(state: JobState): boolean {
   return (
     state === JobState.SETTING_UP ||
@@ -15,7 +15,7 @@ export function isRunning(state: JobState): boolean {
   );
 }
 
-/** The state in which a result leaves a job. An outcome from a newer contract counts as a failure. */
+/** The state of a job with this outcome. An outcome from a newer contract counts as a failure. */
 export function endState(outcome: Outcome): JobState {
   if (outcome === Outcome.SUCCEEDED) return JobState.SUCCEEDED;
   return outcome === Outcome.CANCELED ? JobState.CANCELED : JobState.FAILED;

@@ -1,5 +1,6 @@
-// Tags of the fields that the agent writes and reads by hand, since a log batch is encoded where its output was read.
-// As literals: asking the descriptors costs milliseconds of an agent's start. test/contract/wire.test.ts holds them equal.
+// Tags of the fields that the agent encodes and decodes by hand: a log batch is encoded in the buffer into which output
+// was read. Literals, since reading the descriptors would add milliseconds to an agent's start;
+// test/contract/wire.test.ts checks them.
 // A tag is the field's number and its wire type (https://protobuf.dev/programming-guides/encoding/#structure).
 
 /** `OpenSessionRequest.log_batch` */

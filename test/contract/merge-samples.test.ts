@@ -7,8 +7,8 @@ import { mergeSamples } from "../../src/contract/merge-samples.ts";
 
 const SECOND = 1_000_000_000n;
 
-describe("Samples that are merged", () => {
-  test("keep peaks and last counters; the processor's use is that of the whole span", () => {
+describe("Merged samples", () => {
+  test("keep peaks and last counters; the processor use is that of the whole span", () => {
     const [before, a, b] = [
       create(MetricSampleSchema, { sampleUnixNano: 0n, cpuSeconds: 10 }),
       create(MetricSampleSchema, {
@@ -79,7 +79,7 @@ describe("Samples that are merged", () => {
     );
   });
 
-  test("without the one before, and with a clock that went back, say what can be known", () => {
+  test("have what can be known when the sample before is missing or the clock was set back", () => {
     const at = (seconds: bigint, cpuSeconds: number, cpuCores?: number): MetricSample =>
       create(MetricSampleSchema, {
         sampleUnixNano: seconds * SECOND,
@@ -91,7 +91,7 @@ describe("Samples that are merged", () => {
     expect(mergeSamples([at(3n, 1)])).toEqual(at(3n, 1));
   });
 
-  test("keep peaks, totals and times, however often and in whatever groups they are merged", () => {
+  test("keep the same peaks, totals and times, however often and in whatever groups they are merged", () => {
     const sample = fc.record({
       memory: fc.nat(1e9),
       cpu: fc.nat(1000),

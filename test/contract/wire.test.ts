@@ -44,6 +44,6 @@ const EXPECTED: Readonly<Record<keyof typeof wire, DescField>> = {
   GAP_REASON: GapSchema.field.reason,
 };
 
-it.each(Object.entries(wire))("%s is the tag that the contract gives the field", (name, tag) => {
+it.each(Object.entries(wire))("%s is the tag of its field in the contract", (name, tag) => {
   expect(tag).toBe(tagOf(EXPECTED[name as keyof typeof wire]));
 });

@@ -70,9 +70,9 @@ export async function* readMetrics(
 /** One answer a page; one may be empty. @param wanted most points of each kind. 0: all */
 function* answers(points: Points, wanted: number, first: boolean): Generator<ReadMetricsResponse, void> {
   const usage = new Thinner(points.usage.length, wanted, endsOf(points.usage));
-  const said = new Thinner(points.said.length, wanted, endsOf(points.said));
+  const own = new Thinner(points.own.length, wanted, endsOf(points.own));
   let unkeptValues = first ? BigInt(points.unkeptValues) : 0n;
-  const longest = Math.max(points.usage.length, points.said.length);
+  const longest = Math.max(points.usage.length, points.own.length);
   for (let at = 0; at < longest; at += PAGE) {
     const isLast = at + PAGE >= longest;
     const take = (bodies: readonly Uint8Array[], thinner: Thinner): Event[] => [
@@ -81,7 +81,7 @@ function* answers(points: Points, wanted: number, first: boolean): Generator<Rea
     ];
     const answer = {
       samples: take(points.usage, usage).flatMap(({ kind }) => (kind.case === "metricSample" ? [kind.value] : [])),
-      jobMetrics: take(points.said, said).flatMap(({ kind }) => (kind.case === "jobMetrics" ? [kind.value] : [])),
+      jobMetrics: take(points.own, own).flatMap(({ kind }) => (kind.case === "jobMetrics" ? [kind.value] : [])),
       unkeptValues,
     } satisfies MessageInitShape<typeof ReadMetricsResponseSchema>;
     if (answer.samples.length + answer.jobMetrics.length > 0) unkeptValues = 0n;

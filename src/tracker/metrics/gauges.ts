@@ -6,10 +6,10 @@ import type { MetricsRegistry } from "../../base/prometheus.ts";
 import { stateName } from "../../contract/names.ts";
 import { isEnded } from "../../contract/states.ts";
 
-/** Seconds between two looks of Node at its own loop. */
+/** Time between two measurements of the event loop by Node. Milliseconds. */
 const RESOLUTION_MS = 20;
 
-/** How late the event loop is. */
+/** The delay of the event loop. */
 export class LoopDelay {
   private readonly histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   private since: number = performance.now();
@@ -19,7 +19,7 @@ export class LoopDelay {
     this.histogram.enable();
   }
 
-  /** Longest delay of about the last ten to twenty seconds, in milliseconds. */
+  /** Longest delay in about the last 10 to 20 seconds, in milliseconds. */
   get worst(): number {
     const now = this.histogram.max / 1e6;
     if (performance.now() - this.since > 10_000) {
@@ -36,7 +36,7 @@ export class LoopDelay {
   }
 }
 
-/** What is asked for when somebody looks, and costs nothing else. */
+/** Adds the metrics that are read only when the page is requested. */
 export function addGauges(
   metrics: MetricsRegistry,
   facts: { jobs: JobRegistry; loop: LoopDelay; connections: () => number },
@@ -57,6 +57,10 @@ export function addGauges(
     return [...states].map(([state, count]) => [{ state }, count] as const);
   });
   metrics.gauge("belay_connections", "Connections that are open.", facts.connections);
-  metrics.gauge("belay_loop_delay_seconds", "Longest delay of the event loop lately.", () => facts.loop.worst / 1000);
+  metrics.gauge(
+    "belay_loop_delay_seconds",
+    "Longest delay of the event loop in the last 10 to 20 s.",
+    () => facts.loop.worst / 1000,
+  );
   addProcessGauges(metrics);
 }

@@ -7,10 +7,10 @@ import type { Counter, Histogram } from "../../base/prometheus.ts";
 import { MetricsRegistry } from "../../base/prometheus.ts";
 import type { StoreObserver } from "../store/observer.ts";
 
-/** Seconds: from what memory takes to what nobody waits for. */
+/** Buckets in seconds: from the time of a memory access to longer than any client waits. */
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
-/** What the tracker counts. The names are part of the contract: they do not change. */
+/** The tracker's counters. Their names are part of the contract: they do not change. */
 export class TrackerMetrics implements StoreObserver {
   readonly registry: MetricsRegistry = new MetricsRegistry();
   private readonly logBytes: Counter;
@@ -43,7 +43,7 @@ export class TrackerMetrics implements StoreObserver {
     );
     this.commandReceived = registry.histogram(
       "belay_command_received_seconds",
-      "From a command's issue until its agent has it.",
+      "From a command's issue until its agent has received it.",
       SECONDS,
     );
     this.commandDone = registry.histogram(
@@ -52,7 +52,10 @@ export class TrackerMetrics implements StoreObserver {
       SECONDS,
     );
     this.calls = registry.counter("belay_calls_total", "Calls that have ended, by method and status code.");
-    this.dropped = registry.counter("belay_connections_refused_total", "Connections closed since too many were open.");
+    this.dropped = registry.counter(
+      "belay_connections_refused_total",
+      "Connections closed because too many were open.",
+    );
   }
 
   logWritten(bytes: number, took: number, lag: number): void {
@@ -85,12 +88,12 @@ export class TrackerMetrics implements StoreObserver {
     this.dropped.add();
   }
 
-  /** A call has ended. */
+  /** Counts a call that has ended. */
   called(method: string, code: string): void {
     this.calls.add(1, { method, code });
   }
 
-  /** Counts calls by how they end. */
+  /** Counts calls by method and status code. */
   get interceptor(): Interceptor {
     return (next) => async (request) => {
       const { name } = request.method;
@@ -120,7 +123,7 @@ export class TrackerMetrics implements StoreObserver {
   }
 }
 
-/** As Connect writes codes: `resource_exhausted`. */
+/** The code of an error in Connect's spelling: `resource_exhausted`. */
 export function codeOf(error: unknown): string {
   return (Code[ConnectError.from(error).code] ?? "unknown").replaceAll(/(?<!^)[A-Z]/g, (c) => `_${c}`).toLowerCase();
 }

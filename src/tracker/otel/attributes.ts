@@ -5,20 +5,20 @@ import type { OpenStep } from "./notes.ts";
 import type { Attributes } from "./span-record.ts";
 import { stateName } from "../../contract/names.ts";
 
-// Names follow OpenTelemetry's semantic conventions where those have one (cicd, error, host, os, process); the others
-// begin with "belay.". What a job's environment holds is never among them; secrets are taken out of all of them where
-// spans are recorded and points are made.
+// Names follow OpenTelemetry's semantic conventions where there is one (cicd, error, host, os, process); the others
+// begin with "belay.". A job's environment is never exported. Secrets are removed from all attributes where spans are
+// recorded and points are made.
 
-/** Characters of a text. */
+/** Most characters of a text. */
 const MAX_TEXT = 1024;
-/** Arguments of a command, and characters of all of them together. */
+/** Most arguments of a command, and most characters of all of them together. */
 const MAX_ARGUMENTS = 64;
 const MAX_ARGUMENT_CHARACTERS = 4096;
 
-/** As Node calls processors, and as the conventions do. */
+/** Node's names of processors, and those of the conventions. */
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "x86", arm: "arm32" };
 
-/** Ends that are not of the job's own making. */
+/** Reasons for an end that the job itself did not cause. */
 const ERRORS: ReadonlySet<EndReason> = new Set([
   EndReason.SPAWN_FAILED,
   EndReason.AGENT_LOST,
@@ -28,25 +28,25 @@ const ERRORS: ReadonlySet<EndReason> = new Set([
   EndReason.SUPERSEDED,
 ]);
 
-/** What a job is called. */
+/** The name of a job. */
 export function jobName(job: Job): string {
   const { name = "", command = [] } = job.spec ?? {};
   return name === "" ? basename(command[0] ?? "") : name;
 }
 
-/** Which job it is: on everything that is exported of it. */
+/** Identifies the job, on everything that is exported about it. */
 export function jobIdentity(job: Job): Attributes {
   return { "belay.job.id": job.jobId, "belay.job.name": jobName(job) };
 }
 
-/** The labels that a job was given. */
+/** The labels of a job. */
 export function jobLabels(job: Job): Attributes {
   return Object.fromEntries(
     Object.entries(job.spec?.labels ?? {}).map(([key, value]) => [`belay.job.label.${key}`, value]),
   );
 }
 
-/** Of the span of a job that has ended. */
+/** Attributes of the span of a job that has ended. */
 export function jobAttributes(job: Job): Attributes {
   return {
     ...jobIdentity(job),
@@ -61,7 +61,7 @@ export function jobAttributes(job: Job): Attributes {
   };
 }
 
-/** Of the span of an attempt. */
+/** Attributes of the span of an attempt. */
 export function attemptAttributes(job: Job, attempt: Attempt): Attributes {
   const { agent, result } = attempt;
   return {
@@ -88,7 +88,7 @@ export function attemptAttributes(job: Job, attempt: Attempt): Attributes {
   };
 }
 
-/** Of the span of a step. */
+/** Attributes of the span of a step. */
 export function stepAttributes(job: Job, attempt: number, step: OpenStep): Attributes {
   return {
     ...jobIdentity(job),
@@ -112,7 +112,7 @@ export function stepEndAttributes(exitCode: number | undefined, signal: string):
   };
 }
 
-/** Of a command that was given or has come a step further. */
+/** Attributes of a command that was given or whose state has changed. */
 export function commandAttributes(record: CommandRecord): Attributes {
   return {
     "belay.command.id": record.commandId,
@@ -136,13 +136,13 @@ function endAttributes(result: JobResult): Attributes {
   };
 }
 
-/** What went wrong, for people. */
+/** What went wrong, in words. */
 export function errorOf(result: JobResult): string {
   const reason = nameOf(EndReason, result.reason);
   return result.message === "" ? reason : short(`${reason}: ${result.message}`);
 }
 
-/** Arguments, as many as are worth keeping. */
+/** The first arguments, up to a bound. */
 export function shortArguments(argv: readonly string[]): string[] {
   let left = MAX_ARGUMENT_CHARACTERS;
   const kept: string[] = [];
@@ -154,12 +154,12 @@ export function shortArguments(argv: readonly string[]): string[] {
   return kept;
 }
 
-/** A text for people, not too long. */
+/** The text, truncated if it is too long. */
 export function short(text: string): string {
   return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;
 }
 
-/** The words of `cicd.pipeline.result`. */
+/** A value of `cicd.pipeline.result`. */
 function resultWord({ outcome, reason }: JobResult): string {
   if (outcome === Outcome.SUCCEEDED) return "success";
   if (outcome === Outcome.CANCELED) return "cancellation";

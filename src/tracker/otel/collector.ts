@@ -4,25 +4,25 @@ import { Agent as SecureAgent } from "node:https";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import type { OtlpOptions } from "../options.ts";
 
-/** Longest time for an export where nobody says another. */
+/** Default of the longest time for an export. */
 const TIMEOUT_MS = 10_000;
-/** When the connections of an export that has not ended by then are cut: one byte a second would keep it up for ever. */
+/** After how many time-outs an export's connections are cut: an answer of one byte a second would never end. */
 const CUT_AFTER_TIMEOUTS = 1.5;
 
-/** What the SDK's exporters say of one export. */
+/** The result of one export, as the SDK's exporters report it. */
 interface ExportResult {
-  /** 0: it was taken. */
+  /** 0: accepted. */
   readonly code: number;
   readonly error?: Error;
 }
 
-/** Where spans and metrics go: one OTLP endpoint over HTTP, and our connections to it. */
+/** The destination of spans and metrics: one OTLP endpoint over HTTP, and our connections to it. */
 export class Collector {
-  /** What it may be called in a log: no path, no credentials. */
+  /** Its name in a log, without path and credentials. */
   readonly origin: string;
   private readonly endpoint: string;
   private readonly headers: Readonly<Record<string, string>> | undefined;
-  /** Longest time for an export, its repetitions included. */
+  /** Longest time for an export, including its retries. */
   readonly timeout: number;
   private readonly agent: Agent;
 
@@ -45,7 +45,7 @@ export class Collector {
           });
   }
 
-  /** Options of an exporter of the SDK. Headers that we do not set are the environment's. */
+  /** Options for an exporter of the SDK. Without headers of ours, the exporter reads those of the environment. */
   exporterOptions(signal: "traces" | "metrics"): {
     url: string;
     headers?: Record<string, string>;
@@ -63,7 +63,7 @@ export class Collector {
   /**
    * Waits for an export.
    *
-   * @returns what went wrong; undefined: it was taken
+   * @returns what went wrong; undefined: it was accepted
    */
   async outcome(start: (done: (result: ExportResult) => void) => void): Promise<Error | undefined> {
     const { promise, resolve } = Promise.withResolvers<Error | undefined>();
@@ -72,7 +72,7 @@ export class Collector {
       this.cut();
       resolve(new Error(`No answer within ${patience} ms`));
     }, patience);
-    start(({ code, error }) => resolve(code === 0 ? undefined : (error ?? new Error("It was refused"))));
+    start(({ code, error }) => resolve(code === 0 ? undefined : (error ?? new Error("The collector refused it"))));
     try {
       return await promise;
     } finally {
@@ -80,13 +80,13 @@ export class Collector {
     }
   }
 
-  /** Ends every connection, at once. New requests make new ones. */
+  /** Closes every connection at once. New requests open new ones. */
   cut(): void {
     this.agent.destroy();
   }
 }
 
-/** A file that the environment names, as OpenTelemetry has it. */
+/** Reads a file that an OpenTelemetry variable of the environment names. */
 function pem(key: string, name: string): Record<string, Buffer> {
   const variable = `OTEL_EXPORTER_OTLP_${name}`;
   const path = process.env[variable] ?? "";

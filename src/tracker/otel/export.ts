@@ -18,14 +18,14 @@ import { SpanPump } from "./span-pump.ts";
 import { SpanRecorder } from "./span-recorder.ts";
 import { UsageProducer } from "./usage-producer.ts";
 
-// The only file that loads OpenTelemetry's SDK; itself loaded only when there is an endpoint.
+// The only file that loads OpenTelemetry's SDK. It is loaded only when there is an endpoint.
 
-/** Time between two exports of metrics where nobody says another. */
+/** Default time between two exports of metrics. */
 const METRICS_INTERVAL_MS = 10_000;
-/** Longest time that the tracker's end waits for exports. What has not gone by then waits for its next start. */
+/** Longest time that the tracker's stop waits for exports. Spans that are left wait for the next start. */
 const FLUSH_TIMEOUT_MS = 3_000;
 
-/** What is exported, and to where. */
+/** What is exported, and where to. */
 export interface ExportContext {
   readonly options: OtlpOptions;
   readonly registry: JobRegistry;
@@ -33,15 +33,15 @@ export interface ExportContext {
   readonly logger: Logger;
 }
 
-/** Exports that are under way. */
+/** A running export. */
 export interface Export {
-  /** Looks at the jobs that were found at the tracker's start. */
+  /** Registers the jobs that the tracker found when it started. */
   adopt(jobs: readonly LiveJob[]): void;
-  /** Sends what there is, for some milliseconds at most, then stops. */
+  /** Sends what is waiting, for at most this many milliseconds, then stops. */
   close(ms: number): Promise<void>;
 }
 
-/** Starts the export of jobs as spans and of what they use as metrics. To be called before the registry is opened. */
+/** Starts to export jobs as spans, and what they use as metrics. Must be called before the registry is opened. */
 export function startExport({ options, registry, metrics, logger }: ExportContext): Export {
   const { store, clock } = registry;
   const collector = new Collector(options);
@@ -60,7 +60,7 @@ export function startExport({ options, registry, metrics, logger }: ExportContex
   const values = new JobValues();
   const interval = options.metricsInterval ?? METRICS_INTERVAL_MS;
   registry.recorder = (live, touched) => {
-    if (interval > 0) values.take(live, touched);
+    if (interval > 0) values.record(live, touched);
     const trace = recorder.record(live, touched);
     if (trace !== undefined && trace.ended.length > 0) pump.wake();
     return trace;
@@ -70,7 +70,7 @@ export function startExport({ options, registry, metrics, logger }: ExportContex
   reader?.setMetricProducer(new UsageProducer(values, () => registry.inMemory(), resource));
   metrics.gauge(
     "belay_otlp_spans_total",
-    "Spans that are over, by what became of them.",
+    "Spans that have ended, by the result of their export.",
     () => [
       [{ result: "exported" }, pump.exported],
       [{ result: "refused" }, pump.refused],
@@ -78,9 +78,17 @@ export function startExport({ options, registry, metrics, logger }: ExportContex
     ],
     "counter",
   );
-  metrics.gauge("belay_otlp_spans_waiting", "Spans that wait for their export.", () => store.spans.count);
-  metrics.gauge("belay_otlp_spans_waiting_bytes", "What they take in the store.", () => store.spans.bytes);
-  metrics.gauge("belay_otlp_jobs_left_out", "Running jobs beyond those whose usage is exported.", () => values.leftOut);
+  metrics.gauge("belay_otlp_spans_waiting", "Spans that wait to be exported.", () => store.spans.count);
+  metrics.gauge(
+    "belay_otlp_spans_waiting_bytes",
+    "Bytes in the store of the spans that wait.",
+    () => store.spans.bytes,
+  );
+  metrics.gauge(
+    "belay_otlp_jobs_left_out",
+    "Running jobs whose usage is not exported: too many.",
+    () => values.leftOut,
+  );
   logger.info("Spans and metrics are exported", { to: collector.origin });
   return {
     adopt: (jobs) => {
@@ -89,7 +97,7 @@ export function startExport({ options, registry, metrics, logger }: ExportContex
     },
     close: async (ms) => {
       const bound = Math.min(ms, FLUSH_TIMEOUT_MS);
-      // A failure is counted where it happens.
+      // A failure has been counted where it happened.
       await Promise.all([pump.close(bound), reader?.shutdown({ timeoutMillis: bound }).catch(() => undefined)]);
       collector.cut();
     },
@@ -114,12 +122,12 @@ function readerOf(collector: Collector, interval: number, failed: () => void): P
   return new PeriodicExportingMetricReader({
     exporter: watched,
     exportIntervalMillis: interval,
-    // After it, the next export may begin.
+    // The next export may begin after this.
     exportTimeoutMillis: Math.min(interval, collector.timeout),
   });
 }
 
-/** Who exports. `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` win. */
+/** Describes this tracker. `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` take precedence. */
 function resourceOf(): Resource {
   const own = resourceFromAttributes({
     "service.name": "belay",

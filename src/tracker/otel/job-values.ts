@@ -4,38 +4,38 @@ import type { Touched } from "../jobs/registry.ts";
 import { isEnded } from "../../contract/states.ts";
 import { isRunning } from "../../contract/states.ts";
 
-/** Jobs whose usage is in one export. */
+/** Most jobs whose usage is in one export. */
 export const MAX_JOBS = 1000;
-/** Names of its own that are exported of one job: those that it used first. */
+/** Most names of one job's own metrics that are exported: those that it used first. */
 const MAX_NAMES = 100;
 
-/** The latest value that a job gave under a name of its own. */
+/** The latest value of one of a job's own metrics. */
 export interface OwnValue {
   readonly value: number;
   readonly unixNano: bigint;
 }
 
-/** What an export of usage is about: jobs that run, with the latest values that they gave under names of their own. */
+/** The jobs whose usage is exported: those that run, with the latest values of their own metrics. */
 export class JobValues {
-  /** Running jobs that were not in the last export, since there were too many. */
+  /** How many running jobs were not in the last export, because there were too many. */
   leftOut = 0;
   private readonly own = new Map<LiveJob, Map<string, OwnValue>>();
   /** Jobs that have ended since the last export: their last values are in the next one. */
   private readonly ended = new Set<LiveJob>();
 
-  /** Takes in what a change brings. */
-  take(live: LiveJob, { event }: Touched): void {
+  /** Records the values in a change. */
+  record(live: LiveJob, { event }: Touched): void {
     const kind = event?.event.kind;
-    if (kind?.case === "jobMetrics") this.takeOwn(live, kind.value);
+    if (kind?.case === "jobMetrics") this.recordOwn(live, kind.value);
     else if (kind?.case === "result" && isEnded(live.job.state) && this.ended.size < MAX_JOBS) this.ended.add(live);
   }
 
-  /** Values of a job's own. */
+  /** The latest values of a job's own metrics, by name. */
   ownOf(live: LiveJob): ReadonlyMap<string, OwnValue> {
     return this.own.get(live) ?? new Map<string, OwnValue>();
   }
 
-  /** The jobs of the next export. Those that have ended are in it for the last time. */
+  /** The jobs of the next export. Jobs that have ended are in it for the last time. */
   next(inMemory: Iterable<LiveJob>): LiveJob[] {
     const jobs = [...this.ended];
     this.ended.clear();
@@ -48,14 +48,14 @@ export class JobValues {
     return jobs;
   }
 
-  /** Lets go of what jobs said that have ended. To be called after an export. */
+  /** Discards the values of jobs that have ended. Must be called after an export. */
   forget(): void {
     for (const live of this.own.keys()) {
       if ((isEnded(live.job.state) && !this.ended.has(live)) || live.abandoned) this.own.delete(live);
     }
   }
 
-  private takeOwn(live: LiveJob, { metrics, readUnixNano }: JobMetrics): void {
+  private recordOwn(live: LiveJob, { metrics, readUnixNano }: JobMetrics): void {
     let values = this.own.get(live);
     if (isEnded(live.job.state) || (values === undefined && this.own.size >= MAX_JOBS)) return;
     if (values === undefined) this.own.set(live, (values = new Map<string, OwnValue>()));

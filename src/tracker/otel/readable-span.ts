@@ -6,10 +6,10 @@ import type { TraceParent } from "../../base/trace-context.ts";
 import { VERSION } from "../../base/version.ts";
 import type { SpanRecord, Time } from "./span-record.ts";
 
-/** Who says all this. */
+/** The instrumentation scope of all spans and metrics. */
 export const SCOPE: { readonly name: string; readonly version: string } = { name: "belay", version: VERSION };
 
-/** A span that was stored, as the SDK's exporter takes it. */
+/** Converts a stored span to the type that the SDK's exporter accepts. */
 export function readableSpan(record: SpanRecord, resource: Resource): ReadableSpan {
   const { span, parentId, start, end, moments } = record;
   const context = contextOf(span, record.traceState);

@@ -6,18 +6,18 @@ import { MiB } from "../../base/sizes.ts";
 import type { SpanQueue } from "../store/span-queue.ts";
 import type { SpanRecord } from "./span-record.ts";
 
-/** Spans that are exported together. */
+/** Most spans and bytes of one export. */
 const BATCH = { count: 256, bytes: 1 * MiB };
-/** Time for which spans are gathered before they are exported. */
+/** How long spans are gathered before they are exported. */
 const GATHER_MS = 500;
 const RETRY = { base: 1_000, cap: 60_000 };
-/** Statuses of HTTP by which a batch is refused for what it holds: to send it again would be refused again. */
+/** HTTP statuses that refuse a batch for its content. A retry would be refused again. */
 const BAD_DATA: ReadonlySet<unknown> = new Set([400, 413, 422]);
 
-/** Sends spans. @returns what went wrong; undefined: they were taken */
+/** Sends spans. @returns what went wrong; undefined: they were accepted */
 export type SendSpans = (spans: readonly SpanRecord[]) => Promise<Error | undefined>;
 
-/** What a pump needs. */
+/** Options of a pump. */
 export interface SpanPumpOptions {
   readonly queue: SpanQueue;
   readonly send: SendSpans;
@@ -26,21 +26,22 @@ export interface SpanPumpOptions {
 }
 
 /**
- * Brings spans that are over to the collector, batch by batch, oldest first.
+ * Sends spans that have ended to the collector, batch by batch, oldest first.
  *
- * Law: a span stays in the queue until the collector has taken it, or has refused it for what it is. While the collector
- * is away, spans wait; they are sent again with back-off, after a restart of the tracker, too. Nobody waits for this.
+ * Law: a span stays in the queue until the collector has accepted it, or has refused it for its content. While the
+ * collector is away, spans wait; they are sent again with back-off, also after a restart of the tracker. No job and no
+ * caller waits for the pump.
  */
 export class SpanPump {
-  /** Spans that the collector has taken. */
+  /** How many spans the collector has accepted. */
   exported = 0;
-  /** Spans that it has refused. */
+  /** How many spans the collector has refused. */
   refused = 0;
   private readonly options: SpanPumpOptions;
   private readonly over = new AbortController();
   private failures = 0;
   private running: Promise<void> = Promise.resolve();
-  private rouse: () => void = () => undefined;
+  private interrupt: () => void = () => undefined;
   private hasMore = true;
   private stopped = false;
 
@@ -52,16 +53,16 @@ export class SpanPump {
     this.running = this.run();
   }
 
-  /** There are new spans, or will be as soon as the store has them. */
+  /** Must be called when there are new spans, or will be as soon as the store has them. */
   wake(): void {
     this.hasMore = true;
-    if (this.failures === 0) this.rouse();
+    if (this.failures === 0) this.interrupt();
   }
 
-  /** Sends what waits if that can be done within some milliseconds, then stops. What is left waits for the next start. */
+  /** Sends what is waiting, for at most `ms` milliseconds, then stops. What is left waits for the next start. */
   async close(ms: number): Promise<void> {
     this.over.abort();
-    this.rouse();
+    this.interrupt();
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, ms);
     await Promise.race([this.running.then(() => this.empty()), promise]);
@@ -80,7 +81,7 @@ export class SpanPump {
     }
   }
 
-  /** Sends all that waits, until something goes wrong. Never throws. */
+  /** Sends everything that waits, until an export fails. Never throws. */
   private async empty(): Promise<void> {
     try {
       do this.hasMore = false;
@@ -93,7 +94,10 @@ export class SpanPump {
       this.hasMore = true;
       if (this.stopped) return;
       if (this.failures++ === 0) {
-        logger.warn("Cannot export spans: they wait", { error: messageOf(error), waiting: queue.count });
+        logger.warn("Cannot export spans; they wait and are sent again", {
+          error: messageOf(error),
+          waiting: queue.count,
+        });
       }
     }
   }
@@ -105,7 +109,7 @@ export class SpanPump {
     const { last, bodies } = queue.oldest(BATCH);
     if (bodies.length === 0) return false;
     const problem = await send(bodies.map((body) => JSON.parse(body) as SpanRecord));
-    // The store is closed: they will be sent again, as the same spans.
+    // The store is closed. These spans will be sent again, with the same ids.
     if (this.stopped) return false;
     if (problem === undefined) {
       this.exported += bodies.length;
@@ -123,13 +127,13 @@ export class SpanPump {
   private pause(ms: number | undefined): Promise<void> {
     return new Promise((resolve) => {
       const timer = ms === undefined ? undefined : this.options.clock.after(ms, resolve);
-      this.rouse = () => {
-        // New spans do not end the time in which they are gathered; the end does.
+      this.interrupt = () => {
+        // New spans do not shorten a timed pause; only `close` does.
         if (ms !== undefined && !this.over.signal.aborted) return;
         timer?.cancel();
         resolve();
       };
-      if (this.over.signal.aborted) this.rouse();
+      if (this.over.signal.aborted) this.interrupt();
     });
   }
 }

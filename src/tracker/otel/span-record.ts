@@ -1,25 +1,25 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { TraceParent } from "../../base/trace-context.ts";
 
-/** What is said of a span or of something that happened in it. */
+/** Attributes of a span or of a moment in it. */
 export type Attributes = Record<string, string | number | boolean | string[]>;
 
-/** Seconds and nanoseconds since the Unix epoch, as OpenTelemetry's SDK has it. */
+/** Seconds and nanoseconds since the Unix epoch, as in OpenTelemetry's SDK. */
 export type Time = [seconds: number, nanoseconds: number];
 
-/** Something that happened at one moment of a span. */
+/** An event at one moment of a span. */
 export interface Moment {
   readonly name: string;
   readonly time: Time;
   readonly attributes: Attributes;
 }
 
-/** A span that is over, as it waits for its export: plain data, to be stored as JSON. */
+/** A span that has ended and waits for its export: plain data, stored as JSON. */
 export interface SpanRecord {
   readonly span: TraceParent;
-  /** Its parent's id. Absent: it begins a trace. */
+  /** Id of its parent. Absent: the span begins a trace. */
   readonly parentId?: string;
-  /** Whether the parent is somebody else's, not the tracker's. */
+  /** Whether the parent span was made by another program, not the tracker. */
   readonly remoteParent: boolean;
   /** The submitter's `tracestate`. */
   readonly traceState: string;
@@ -29,15 +29,15 @@ export interface SpanRecord {
   readonly end: Time;
   readonly attributes: Attributes;
   readonly moments: readonly Moment[];
-  /** Moments beyond those. */
+  /** How many further moments were not kept. */
   readonly leftOut: number;
   readonly links: readonly TraceParent[];
-  /** What went wrong. Absent and not ok: nothing to complain of, but no success either. */
+  /** What went wrong. Absent and not ok: no error, but no success either. */
   readonly error?: string;
   readonly ok: boolean;
 }
 
-/** A time of the contract. */
+/** Converts a time of the contract. */
 export function timeOf(timestamp: Timestamp): Time {
   return [Number(timestamp.seconds), timestamp.nanos];
 }
@@ -47,7 +47,7 @@ export function timeOfNano(unixNano: bigint): Time {
   return [Number(unixNano / 1_000_000_000n), Number(unixNano % 1_000_000_000n)];
 }
 
-/** The later one: clocks of two machines may disagree, and no span ends before it starts. */
+/** The later of two times: the clocks of two machines may disagree, but no span may end before it starts. */
 export function later(a: Time, b: Time): Time {
   return a[0] > b[0] || (a[0] === b[0] && a[1] >= b[1]) ? a : b;
 }

@@ -26,21 +26,21 @@ const IDENTITIES: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Makes spans of what happens to jobs: one for the job, in it one for each attempt, in that one for each step.
+ * Records jobs as spans: one for the job, in it one for each attempt, and in that one for each step.
  *
- * Law: each span is made once, in the change that ends it, and is stored with that change. Ids follow from the job's own
- * span (`jobs/trace.ts`), so that whoever was started under one finds it again.
+ * Law: each span is made once, in the change that ends it, and is stored with that change. Ids are derived from the
+ * job's own span (`jobs/trace.ts`), so that a process that was given such a span as its parent finds it in the trace.
  */
 export class SpanRecorder {
   private readonly clock: Clock;
-  /** "over": all spans of the job are made. */
+  /** "over": all spans of the job have been made. */
   private readonly notes = new WeakMap<LiveJob, Notes | "over">();
 
   constructor(clock: Clock) {
     this.clock = clock;
   }
 
-  /** Looks at a job as it was found at the tracker's start. */
+  /** Registers a job that the tracker found when it started. */
   adopt(live: LiveJob): void {
     if (!isEnded(live.job.state)) this.notesOf(live);
   }
@@ -48,7 +48,7 @@ export class SpanRecorder {
   /** See `Recorder`. */
   record(live: LiveJob, touched: Touched): TraceChange | undefined {
     const span = touched.quiet === true ? undefined : parseTraceParent(live.job.traceParent);
-    // Whoever began the trace does not have it recorded.
+    // The trace is not recorded: its first span has the flag "not sampled".
     if (span?.sampled !== true) return undefined;
     const notes = this.notesOf(live);
     if (notes === "over") return undefined;
@@ -90,28 +90,28 @@ class Change {
     this.now = now;
   }
 
-  /** @returns the spans that are over with it, inner ones first */
+  /** @returns the spans that this change ends, inner ones first */
   apply({ event, commands }: Touched): SpanRecord[] {
     const { job, notes, now } = this;
-    this.takeAttempts();
-    if (event !== undefined) this.takeEvent(event.event);
+    this.applyAttempts();
+    if (event !== undefined) this.applyEvent(event.event);
     for (const { record } of commands ?? []) {
       const time = record.updateTime === undefined ? now : timeOf(record.updateTime);
       addMoment(this.innermost, { name: "belay.command", time, attributes: commandAttributes(record) });
     }
     const latest = job.attempts.at(-1);
     if (latest?.result !== undefined && notes.closed < notes.begun) this.closeAttempt(latest);
-    this.takeState();
+    this.applyState();
     if (isEnded(job.state)) this.ended.push(jobSpan(job, this.span, notes.job, now));
     return this.ended;
   }
 
-  /** Where a moment belongs: to the attempt that runs, else to the job. */
+  /** The moments of the attempt that runs, if there is one, else those of the job. */
   private get innermost(): Moments {
     return this.notes.closed < this.notes.begun ? this.notes.attempt : this.notes.job;
   }
 
-  private takeAttempts(): void {
+  private applyAttempts(): void {
     const { job, notes, now } = this;
     for (const attempt of job.attempts.slice(notes.begun)) {
       const before = job.attempts.find(({ attempt: number }) => number === notes.begun);
@@ -126,7 +126,7 @@ class Change {
     }
   }
 
-  private takeEvent({ kind, eventTime }: Event): void {
+  private applyEvent({ kind, eventTime }: Event): void {
     const time = eventTime === undefined ? this.now : timeOf(eventTime);
     if (kind.case === "stepStarted") {
       const { step, name, argv, pid, main } = kind.value;
@@ -137,17 +137,17 @@ class Change {
     }
   }
 
-  private takeState(): void {
+  private applyState(): void {
     const { job, notes, now } = this;
     const { state } = notes;
     notes.state = job.state;
     if (job.state === state || isEnded(job.state)) return;
-    const tell = (name: string): void => addMoment(this.innermost, { name, time: now, attributes: {} });
-    if (job.state === JobState.LOST) return tell("belay.lost");
-    if (state === JobState.LOST) tell("belay.back");
-    if (job.state === JobState.PAUSED) tell("belay.paused");
-    else if (state === JobState.PAUSED && job.state === JobState.RUNNING) tell("belay.resumed");
-    else if (job.state === JobState.CANCELING) tell("belay.canceling");
+    const add = (name: string): void => addMoment(this.innermost, { name, time: now, attributes: {} });
+    if (job.state === JobState.LOST) return add("belay.lost");
+    if (state === JobState.LOST) add("belay.back");
+    if (job.state === JobState.PAUSED) add("belay.paused");
+    else if (state === JobState.PAUSED && job.state === JobState.RUNNING) add("belay.resumed");
+    else if (job.state === JobState.CANCELING) add("belay.canceling");
   }
 
   private closeStep(end: StepEnd): void {

@@ -7,21 +7,21 @@ import type { Moments, OpenStep } from "./notes.ts";
 import type { SpanRecord, Time } from "./span-record.ts";
 import { later, timeOf } from "./span-record.ts";
 
-// What each kind of span says. `span` is always the job's own, `now` the tracker's time.
+// The content of each kind of span. `span` is always the job's own, `now` the tracker's time.
 
 /** How a step ended. */
 export interface StepEnd {
   readonly exitCode?: number | undefined;
-  /** Empty: none ended it. */
+  /** The signal that ended the step. Empty: no signal did. */
   readonly signal: string;
   readonly time: Time;
-  /** Given: nobody knows how it ended, and this is why. */
+  /** Present: it is not known how the step ended, and this says why. */
   readonly lost?: string;
 }
 
 const SUPERSEDED = "Another attempt has taken over";
 
-/** The span of a step that is over. */
+/** The span of a step that has ended. */
 export function stepSpan(job: Job, span: TraceParent, attempt: number, step: OpenStep, end: StepEnd): SpanRecord {
   const { exitCode, signal, lost } = end;
   const how = signal === "" ? `Exited with code ${exitCode ?? "unknown"}` : `Ended by ${signal}`;
@@ -47,16 +47,16 @@ export function stepSpan(job: Job, span: TraceParent, attempt: number, step: Ope
   };
 }
 
-/** How the step ended that was under way when its attempt did. */
+/** How a step ended that was running when its attempt ended. */
 export function lastStepEnd(step: OpenStep, result: JobResult | undefined, now: Time): StepEnd {
   const time = result?.endTime === undefined ? now : timeOf(result.endTime);
   if (result === undefined) return { signal: "", time, lost: SUPERSEDED };
-  // The result tells it, where the event that does was lost.
+  // The event of the step's end was lost, but the result has the same values.
   const { exitCode, signal } = result;
   return result.step === step.step ? { exitCode, signal, time } : { signal: "", time, lost: errorOf(result) };
 }
 
-/** The span of an attempt that is over: by its result, or since another one has taken over. */
+/** The span of an attempt that has ended, by its result or because another attempt has taken over. */
 export function attemptSpan(job: Job, span: TraceParent, attempt: Attempt, moments: Moments, now: Time): SpanRecord {
   const { attempt: number, result } = attempt;
   const start = attempt.createTime === undefined ? now : timeOf(attempt.createTime);
@@ -80,7 +80,7 @@ export function attemptSpan(job: Job, span: TraceParent, attempt: Attempt, momen
 /** The span of a job that has ended. */
 export function jobSpan(job: Job, span: TraceParent, moments: Moments, now: Time): SpanRecord {
   const submitter = submitterOf(job.spec);
-  // An agent's own spec may name another trace than the one with which the job was recorded.
+  // The spec of an agent may name another trace than the one in which the job is recorded.
   const parent = submitter?.traceId === span.traceId ? submitter : undefined;
   const start = job.createTime === undefined ? now : timeOf(job.createTime);
   return {
@@ -96,16 +96,16 @@ export function jobSpan(job: Job, span: TraceParent, moments: Moments, now: Time
     moments: moments.kept,
     leftOut: moments.leftOut,
     links: submitter === undefined || parent !== undefined ? [] : [submitter],
-    ...statusOf(job.result, "Nobody knows how it ended"),
+    ...statusOf(job.result, "It is not known how the job ended"),
   };
 }
 
-/** The submitter's state belongs to the submitter's trace. */
+/** The submitter's `tracestate`, if the job is in the submitter's trace. */
 function stateOf(job: Job, span: TraceParent): string {
   return submitterOf(job.spec)?.traceId === span.traceId ? (job.spec?.traceState ?? "") : "";
 }
 
-/** A job that was ended on someone's order has neither failed nor succeeded. */
+/** A job that a command ended has neither failed nor succeeded. */
 function statusOf(result: JobResult | undefined, unknown: string): { ok: boolean; error?: string } {
   if (result === undefined) return { ok: false, error: unknown };
   if (result.outcome === Outcome.SUCCEEDED) return { ok: true };

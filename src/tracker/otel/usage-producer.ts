@@ -16,8 +16,8 @@ type Point = DataPoint<number>;
 /**
  * Gives the SDK's reader what running jobs use.
  *
- * Not through observable instruments: those go on reporting each set of attributes that they ever saw, so that a tracker
- * would report every job that it ever had.
+ * Observable instruments do not work here: they report each set of attributes for ever, so that a tracker would report
+ * every job that it ever had.
  */
 export class UsageProducer implements MetricProducer {
   private readonly values: JobValues;
@@ -75,13 +75,13 @@ type Description = Pick<UsageMetric, "name" | "unit" | "description" | "counts">
 const OWN: Description = {
   name: "belay.job.metric",
   unit: "",
-  description: "Latest value that the job gave under a name of its own.",
+  description: "Latest value of a metric that the job itself reports.",
   counts: false,
 };
 const PROGRESS: Description = {
   name: "belay.job.progress",
   unit: "1",
-  description: "How far the job says it has come, 0 to 1.",
+  description: "Progress that the job reports, 0 to 1.",
   counts: false,
 };
 

@@ -1,7 +1,7 @@
 import type { MetricSample } from "../../gen/belay/v1/job_pb.ts";
 import type { Attributes } from "./span-record.ts";
 
-/** A value of one metric, with what it is about. */
+/** A value of one metric, with its attributes. */
 type Value = readonly [value: number | bigint | undefined, attributes?: Attributes];
 
 /** One metric of what a job uses. */
@@ -9,9 +9,9 @@ export interface UsageMetric {
   readonly name: string;
   readonly unit: string;
   readonly description: string;
-  /** Whether it only rises from the attempt's start on. */
+  /** Whether the metric is a counter that only rises from the start of the attempt. */
   readonly counts: boolean;
-  /** Values that a sample has; undefined ones are not known. */
+  /** The metric's values in a sample; undefined: not known. */
   read(sample: MetricSample): readonly Value[];
 }
 
@@ -23,14 +23,14 @@ function counter(name: string, unit: string, description: string, read: UsageMet
   return { name: `belay.job.${name}`, unit, description, counts: true, read };
 }
 
-/** A limit that is 0 is none. */
+/** A limit of 0 means that there is no limit. */
 function limit(value: number | bigint): number | bigint | undefined {
   return Number(value) === 0 ? undefined : value;
 }
 
-/** All of them. The names are part of the contract: they do not change. */
+/** All metrics of usage. Their names are part of the contract: they do not change. */
 export const USAGE_METRICS: readonly UsageMetric[] = [
-  counter("cpu.time", "s", "Processor time used since the attempt's start.", (s) => [[s.cpuSeconds]]),
+  counter("cpu.time", "s", "Processor time used since the start of the attempt.", (s) => [[s.cpuSeconds]]),
   gauge("cpu.usage", "{cpu}", "Processors kept busy.", (s) => [[s.cpuCores]]),
   gauge("cpu.limit", "{cpu}", "Processors that the job may use.", (s) => [[limit(s.cpuLimitCores)]]),
   gauge("memory.usage", "By", "Resident memory of all processes.", (s) => [[s.memoryBytes]]),
@@ -51,7 +51,7 @@ export const USAGE_METRICS: readonly UsageMetric[] = [
     [s.memoryPressure, { "belay.resource": "memory" }],
     [s.ioPressure, { "belay.resource": "io" }],
   ]),
-  gauge("gpu.utilization", "1", "Share of time a device was busy, whoever used it.", (s) =>
+  gauge("gpu.utilization", "1", "Share of time that a device was busy, with any process.", (s) =>
     s.gpus.map((gpu) => [gpu.utilization, device(gpu)]),
   ),
   gauge("gpu.memory.usage", "By", "Memory of a device in use.", (s) =>

@@ -27,7 +27,7 @@ async function exported(spec: MessageInitShape<typeof JobSpecSchema>, environmen
 }
 
 describe("A job that has run", () => {
-  it("is one trace: the job, in it its attempt, in that its steps", async () => {
+  it("is one trace: a span for the job, in it one for its attempt, and in that one for each step", async () => {
     const { collector, jobs, job, output } = await exported({
       name: "train",
       labels: { team: "ml" },
@@ -65,7 +65,7 @@ describe("A job that has run", () => {
     });
   });
 
-  it("and failed says so on each span that has part in it", async () => {
+  it("and failed has the failure on each span concerned", async () => {
     const { collector, job } = await exported({
       name: "broken",
       setup: [{ name: "prepare", run: "exit 3" }],
@@ -85,7 +85,7 @@ describe("A job that has run", () => {
     expect(collector.spans).toHaveLength(3);
   });
 
-  it("goes on with the trace of whoever submitted it", async () => {
+  it("continues the submitter's trace", async () => {
     const { job, output } = await exported({
       name: "child",
       command: ["sh", "-c", 'echo "$TRACEPARENT $TRACESTATE"'],
@@ -118,7 +118,7 @@ describe("A job that has run", () => {
 });
 
 describe("A trace that is not recorded", () => {
-  it("has no spans, and its job is told so", async () => {
+  it("has no spans, and its job's environment says so", async () => {
     const collector = await OtlpCollector.start();
     const { address } = await testTracker({ otlp: { endpoint: collector.endpoint } });
     const run = async (jobId: string, traceParent: string) => {
@@ -139,8 +139,8 @@ describe("A trace that is not recorded", () => {
   });
 });
 
-describe("A job that is ended on an order", () => {
-  it("shows the order, and has neither failed nor succeeded", async () => {
+describe("A job that a command ends", () => {
+  it("shows the command, and has neither failed nor succeeded", async () => {
     const collector = await OtlpCollector.start();
     const { address, jobs } = await testTracker({ otlp: { endpoint: collector.endpoint } });
     const spec = create(JobSpecSchema, { name: "long", command: ["sleep", "600"] });

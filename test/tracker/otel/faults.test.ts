@@ -41,7 +41,7 @@ const moods: [string, Mood | "refuse"][] = [
 ];
 
 describe("A collector that", () => {
-  it.each(moods)("%s holds up no job, and has every span once it is well", { timeout: 90_000 }, async (_, mood) => {
+  it.each(moods)("%s delays no job, and has every span once it works again", { timeout: 90_000 }, async (_, mood) => {
     const collector = await OtlpCollector.start();
     if (mood === "refuse") await collector.close();
     else collector.mood = mood;
@@ -58,7 +58,7 @@ describe("A collector that", () => {
     expect(new Set(collector.spans.map(({ spanId }) => spanId)).size).toBe(8);
   });
 
-  it("refuses spans for what they are does not get them again, and they are counted", async () => {
+  it("refuses spans for their content does not get them again, and they are counted", async () => {
     const collector = await OtlpCollector.start();
     collector.mood = 400;
     const tracker = await testTracker({ otlp: { endpoint: collector.endpoint, metricsInterval: 0 } });
@@ -71,7 +71,7 @@ describe("A collector that", () => {
     expect(await metric(tracker, 'belay_otlp_spans_total{result="refused"}')).toBe(2);
   });
 
-  it("hangs does not hold up the tracker's end, and has the spans after its next start", async () => {
+  it("hangs does not delay the tracker's stop, and gets the spans after the tracker's next start", async () => {
     const collector = await OtlpCollector.start();
     collector.mood = "hang";
     const options = { otlp: { endpoint: collector.endpoint, metricsInterval: 100 }, drainTimeout: 200 };
@@ -88,7 +88,7 @@ describe("A collector that", () => {
     expect(collector.spans).toHaveLength(2);
   });
 
-  it("is well has what waits before the tracker has ended", async () => {
+  it("works gets what is waiting before the tracker has stopped", async () => {
     const collector = await OtlpCollector.start();
     const tracker = await testTracker({ otlp: { endpoint: collector.endpoint } });
     await runJob(tracker, "a");
@@ -98,7 +98,7 @@ describe("A collector that", () => {
 });
 
 describe("Headers", () => {
-  it("go with each request", async () => {
+  it("are sent with each request", async () => {
     const collector = await OtlpCollector.start();
     const otlp = { endpoint: `${collector.endpoint}/`, headers: { "x-key": "k1" } };
     const tracker = await testTracker({ otlp });

@@ -12,16 +12,16 @@ function aJob(state: JobState, key = 1): LiveJob {
 
 function says(values: JobValues, live: LiveJob, name: string, value: number): void {
   const event = create(EventSchema, { kind: { case: "jobMetrics", value: { metrics: [{ name, value }] } } });
-  values.take(live, { event: { attempt: 1, event }, quiet: true });
+  values.record(live, { event: { attempt: 1, event }, quiet: true });
 }
 
 function ends(values: JobValues, live: LiveJob): void {
   live.job.state = JobState.SUCCEEDED;
-  values.take(live, { event: { attempt: 1, event: create(EventSchema, { kind: { case: "result", value: {} } }) } });
+  values.record(live, { event: { attempt: 1, event: create(EventSchema, { kind: { case: "result", value: {} } }) } });
 }
 
 describe("An export of usage", () => {
-  it("is about jobs that run, and about no more than a thousand of them", () => {
+  it("has only jobs that run, and at most a thousand of them", () => {
     const values = new JobValues();
     const running = Array.from({ length: MAX_JOBS + 7 }, (_, key) => aJob(JobState.RUNNING, key));
     const others = [JobState.PENDING, JobState.LOST, JobState.SUCCEEDED].map((state) => aJob(state));
@@ -31,7 +31,7 @@ describe("An export of usage", () => {
     expect(values.leftOut).toBe(0);
   });
 
-  it("has a job that has ended once more, with what it said, and then forgets it", () => {
+  it("has a job that has ended once more, with its own metrics, and then no longer", () => {
     const values = new JobValues();
     const live = aJob(JobState.RUNNING);
     says(values, live, "loss", 0.5);
@@ -44,7 +44,7 @@ describe("An export of usage", () => {
     expect(values.next([])).toEqual([]);
   });
 
-  it("has the names that a job used first, with the latest values", () => {
+  it("has the names that a job used first, with their latest values", () => {
     const values = new JobValues();
     const live = aJob(JobState.RUNNING);
     for (let i = 0; i < 300; i++) says(values, live, `n${i}`, i);
@@ -53,7 +53,7 @@ describe("An export of usage", () => {
     expect(values.ownOf(live).get("n7")?.value).toBe(-7);
   });
 
-  it("forgets what jobs said whose changes could not be stored", () => {
+  it("discards the values of jobs whose changes could not be stored", () => {
     const values = new JobValues();
     const live = aJob(JobState.RUNNING);
     says(values, live, "loss", 0.5);

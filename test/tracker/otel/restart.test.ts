@@ -11,7 +11,7 @@ import { jobClient, testDirectory, untilJob } from "../../helpers/tracker.ts";
 
 const program = join(import.meta.dirname, "../../helpers/tracker-process.ts");
 
-test("A tracker that is killed while a job runs, with and without a collector, exports each span of it once", {
+test("A tracker that is killed while a job runs, with and without a collector, exports each of the job's spans once", {
   timeout: 60_000,
 }, async () => {
   const collector = await OtlpCollector.start();

@@ -74,7 +74,7 @@ describe("A job whose agent is lost", () => {
     expect(new Set(collector.spans.map(({ spanId }) => spanId)).size).toBe(5);
   });
 
-  it("for good has an attempt that says what the next agent found in its spool", async () => {
+  it("for ever has an attempt with the result that the next agent found in its spool", async () => {
     const { collector, address } = await exporting();
     const dead = new ScriptedAgent(address, "a");
     await dead.hello({ spec: someSpec });
@@ -96,7 +96,7 @@ describe("A job whose agent is lost", () => {
 });
 
 describe("A span", () => {
-  it("shows when the job was paused and resumed, and the last of too many such moments are counted only", async () => {
+  it("shows when the job was paused and resumed; beyond a bound, such moments are only counted", async () => {
     const { collector, address } = await exporting();
     const agent = new ScriptedAgent(address, "a");
     await agent.hello({ spec: someSpec });
@@ -120,7 +120,7 @@ describe("A span", () => {
     expect(job.end).toBe(job.start);
   });
 
-  it("is made once, also when the result is sent again", async () => {
+  it("is made once, even when the result is sent again", async () => {
     const { collector, address } = await exporting();
     const agent = new ScriptedAgent(address, "a");
     await agent.hello({ spec: someSpec });
@@ -135,7 +135,7 @@ describe("A span", () => {
     expect(collector.spans.filter(({ attributes }) => attributes["belay.job.id"] === "a")).toHaveLength(2);
   });
 
-  it("is the same one if the change that ended it could not be stored and comes again", () => {
+  it("is the same when the change that ended it could not be stored and is sent again", () => {
     const traceParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     const stored = (traceNotes: string, state: JobState): LiveJob => {
       const job = create(JobSchema, { jobId: "a", spec: someSpec, state, traceParent, attempts: [{ attempt: 1 }] });
@@ -162,7 +162,7 @@ describe("A span", () => {
     expect(ids()).toEqual(first);
   });
 
-  it("of a job that ran before there was an endpoint begins where the job did", async () => {
+  it("of a job that ran before there was an endpoint starts when the job did", async () => {
     const collector = await OtlpCollector.start();
     const before = await testTracker();
     const agent = new ScriptedAgent(before.address, "a");

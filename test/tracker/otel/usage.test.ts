@@ -63,7 +63,7 @@ describe("What a running job uses", () => {
     });
   });
 
-  it("is exported in all that is known of it, and in no more", async () => {
+  it("is exported with every known value, and with no others", async () => {
     const { collector, address } = await exporting();
     const agent = new ScriptedAgent(address, "a");
     await agent.hello({ spec: someSpec });
@@ -107,7 +107,7 @@ describe("What a running job uses", () => {
     ]);
   });
 
-  it("is exported a last time after its end, and then no more", async () => {
+  it("is exported one last time after the job's end", async () => {
     const { collector, address } = await exporting();
     const agent = new ScriptedAgent(address, "a");
     await agent.hello({ spec: someSpec });
@@ -126,8 +126,8 @@ describe("What a running job uses", () => {
   });
 });
 
-describe("What a job says about itself", () => {
-  it("is exported by its name, with how far it has come", async () => {
+describe("What a job reports about itself", () => {
+  it("is exported by name, with its progress", async () => {
     const { collector, address } = await exporting();
     const agent = new ScriptedAgent(address, "a");
     await agent.hello({ spec: someSpec });

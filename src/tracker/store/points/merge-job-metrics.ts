@@ -3,12 +3,12 @@ import type { JobMetric, JobMetrics } from "../../../gen/belay/v1/job_pb.ts";
 import { JobMetricsSchema, MergedJobMetricsSchema } from "../../../gen/belay/v1/job_pb.ts";
 
 /**
- * One record of a job's own metrics for neighbours, oldest first.
+ * Merges neighbouring records of a job's own metrics, oldest first, into one.
  *
- * Law: of each name it holds at most five values: the first, the least, the greatest, the last, and the first that is
- * no number; in the order in which they were written. Those stay what they were, whatever is merged with whatever.
+ * Law: the result has at most five values of each name: the first, the least, the greatest, the last and the first NaN,
+ * in the order in which they were written. These five do not depend on how records are grouped for merging.
  *
- * @param group at least one
+ * @param group at least one record
  */
 export function mergeJobMetrics(group: readonly JobMetrics[]): JobMetrics {
   const first = group[0];
@@ -18,7 +18,7 @@ export function mergeJobMetrics(group: readonly JobMetrics[]): JobMetrics {
   const progress = group.findLast((record) => record.progress !== undefined)?.progress;
   return create(JobMetricsSchema, {
     ...last,
-    metrics: telling(group.flatMap(({ metrics }) => metrics)),
+    metrics: significant(group.flatMap(({ metrics }) => metrics)),
     ...(progress === undefined ? {} : { progress }),
     merged: create(MergedJobMetricsSchema, {
       records: group.reduce((sum, { merged }) => sum + (merged?.records ?? 1n), 0n),
@@ -36,8 +36,8 @@ interface Seen {
   last: number;
 }
 
-/** The values that tell most: see the law of `mergeJobMetrics`. */
-export function telling(metrics: readonly JobMetric[]): JobMetric[] {
+/** The values to keep of each name: see the law of `mergeJobMetrics`. */
+export function significant(metrics: readonly JobMetric[]): JobMetric[] {
   const byName = new Map<string, Seen>();
   for (const [at, { name, value }] of metrics.entries()) {
     let seen = byName.get(name);

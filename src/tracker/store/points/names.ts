@@ -1,17 +1,17 @@
 import { create } from "@bufbuild/protobuf";
 import type { JobMetrics } from "../../../gen/belay/v1/job_pb.ts";
 import { JobMetricsSchema } from "../../../gen/belay/v1/job_pb.ts";
-import { telling } from "./merge-job-metrics.ts";
+import { significant } from "./merge-job-metrics.ts";
 
-/** Names of its own metrics that an attempt may have. Values of further ones are not kept, but counted. */
+/** Most names of own metrics of one attempt. Values of further names are counted and not kept. */
 export const MAX_NAMES = 256;
-/** Values of one record that are kept as they are; of more, only those that tell most. */
+/** Most values of one record that are all kept. Of more, only the significant ones are. */
 const MAX_VALUES = 1024;
 
-/** The names that an attempt has used, the first `MAX_NAMES` of them, and what was not kept. */
+/** The first `MAX_NAMES` names that an attempt has used, and how many values were not kept. */
 export class Names {
   readonly known: Set<string>;
-  /** Values that were not kept since their name was one too many. */
+  /** How many values were not kept because there were too many names. */
   unkept: number;
 
   constructor(known: Iterable<string> = [], unkept = 0) {
@@ -19,12 +19,12 @@ export class Names {
     this.unkept = unkept;
   }
 
-  /** A record without what is too much: itself, if nothing is. */
+  /** Returns the record without what exceeds the bounds; the record itself, if nothing does. */
   bound(record: JobMetrics): JobMetrics {
     const kept = record.metrics.filter(({ name }) => this.takes(name));
     this.unkept += record.metrics.length - kept.length;
     if (kept.length === record.metrics.length && kept.length <= MAX_VALUES) return record;
-    return create(JobMetricsSchema, { ...record, metrics: kept.length > MAX_VALUES ? telling(kept) : kept });
+    return create(JobMetricsSchema, { ...record, metrics: kept.length > MAX_VALUES ? significant(kept) : kept });
   }
 
   private takes(name: string): boolean {

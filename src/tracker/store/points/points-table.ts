@@ -8,11 +8,11 @@ import { Names } from "./names.ts";
 import type { Tally } from "./tiers.ts";
 import { BATCH, FAN, isFull, surplus } from "./tiers.ts";
 
-/** Attempts whose tallies are kept in memory: those that run, and some that have ended. */
+/** Most attempts whose tallies are kept in memory: those that run, and some that have ended. */
 const KEPT_ATTEMPTS = 20_000;
 const MAX_INT64 = 2n ** 63n - 1n;
 
-/** The points of this table's rows; entry 3 of the migrations makes them. */
+/** The tables of this file; entry 3 of the migrations makes them. */
 export const POINTS_SCHEMA = `
   CREATE TABLE points (
     job_key INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,
@@ -33,7 +33,7 @@ export const POINTS_SCHEMA = `
   ) STRICT, WITHOUT ROWID;
 `;
 
-/** Which points. */
+/** Selects points. */
 export interface PointsQuery {
   readonly key: number;
   readonly attempt: number;
@@ -43,13 +43,13 @@ export interface PointsQuery {
   readonly afterSequence: number;
 }
 
-/** What is stored of an attempt's metrics, at one moment. Bodies are for `unpackEvent`, the oldest first. */
+/** The stored metrics of an attempt, at one moment. `unpackEvent` decodes the bodies, which are oldest first. */
 export interface Points {
   readonly usage: readonly Uint8Array[];
-  readonly said: readonly Uint8Array[];
-  /** Sequence of the newest point there is, of whatever time. */
+  readonly own: readonly Uint8Array[];
+  /** Sequence of the newest stored point, also if its time is not selected. */
   readonly lastSequence: number;
-  /** Values that were not kept, since the attempt used too many names. */
+  /** How many values were not kept because the attempt used too many names. */
   readonly unkeptValues: number;
 }
 
@@ -63,31 +63,31 @@ interface Series {
 
 interface AttemptState {
   readonly usage: Series;
-  readonly said: Series;
+  readonly own: Series;
   names: Names | undefined;
 }
 
 /**
- * The metrics of all attempts, in tiers (see `tiers.ts`), so that each attempt's are bounded. All of it runs inside the
- * store's transactions: what is merged is merged with the event that made it necessary, or not at all.
+ * The metrics of all attempts, in tiers (see `tiers.ts`), so that each attempt's metrics are bounded. Everything runs
+ * inside the store's transactions: points are merged in the transaction of the event that made it necessary.
  */
 export class PointsTable {
   private readonly sql: Statements;
   private readonly tooManyNames: (key: number, attempt: number) => void;
   private readonly attempts = new Map<string, AttemptState>();
 
-  /** @param tooManyNames told once of an attempt that uses more names than are kept */
+  /** @param tooManyNames called once for an attempt that uses more names than are kept */
   constructor(sql: Statements, tooManyNames: (key: number, attempt: number) => void = () => undefined) {
     this.sql = sql;
     this.tooManyNames = tooManyNames;
   }
 
-  /** Stores an event, and makes one tier smaller if that is due. Events of other kinds are none of its business. */
+  /** Stores an event, and makes room in one tier if one is full. Events that belong to no series are ignored. */
   put(key: number, attempt: number, event: Event): void {
     const state = this.stateOf(key, attempt);
     const kind = seriesOf(event);
     if (kind === undefined) return;
-    const series = kind === SeriesKind.USAGE ? state.usage : state.said;
+    const series = kind === SeriesKind.USAGE ? state.usage : state.own;
     this.insert(series, 0, this.boundNames(state, event));
     const full = series.tiers.findIndex(isFull);
     if (full >= 0) this.makeRoom(series, full);
@@ -99,7 +99,7 @@ export class PointsTable {
       const tiers: Uint8Array[][] = [];
       for (let tier = 0; ; tier++) {
         const newest = this.newest(key, attempt, kind, tier);
-        // The coarser tiers are older still.
+        // The coarser tiers are even older.
         if (newest <= afterSequence) return tiers.toReversed().flat();
         lastSequence = Math.max(lastSequence, newest);
         const rows = this.sql.all(
@@ -117,16 +117,16 @@ export class PointsTable {
       }
     };
     const usage = ofKind(SeriesKind.USAGE);
-    const said = ofKind(SeriesKind.SAID);
-    return { usage, said, lastSequence, unkeptValues: this.readNames(key, attempt).unkept };
+    const own = ofKind(SeriesKind.OWN);
+    return { usage, own, lastSequence, unkeptValues: this.readNames(key, attempt).unkept };
   }
 
-  /** Forgets what it has in memory of an attempt that ends. */
+  /** Frees the memory of an attempt that has ended. */
   ended(key: number, attempt: number): void {
     this.attempts.delete(`${key}/${attempt}`);
   }
 
-  /** A transaction has failed: what is in memory may be ahead of the disk. */
+  /** Must be called when a transaction has failed: the state in memory may be ahead of the disk. */
   forget(): void {
     this.attempts.clear();
   }
@@ -148,7 +148,7 @@ export class PointsTable {
     tally.bytes += body.length;
   }
 
-  /** Merges a full tier's oldest points into the next tier. */
+  /** Merges the oldest points of a full tier into the next tier. */
   private makeRoom(series: Series, tier: number): void {
     const { key, attempt, kind } = series;
     const tally = series.tiers[tier];
@@ -191,7 +191,7 @@ export class PointsTable {
 
   private boundNames(state: AttemptState, event: Event): Event {
     if (event.kind.case !== "jobMetrics") return event;
-    const { key, attempt } = state.said;
+    const { key, attempt } = state.own;
     state.names ??= this.readNames(key, attempt);
     const { names } = state;
     const { unkept, known } = names;
@@ -218,7 +218,7 @@ export class PointsTable {
       : new Names(JSON.parse(String(row["names"])) as string[], Number(row["unkept"]));
   }
 
-  /** Sequence of a tier's newest point. 0: it is empty. */
+  /** Sequence of a tier's newest point. 0: the tier is empty. */
   private newest(key: number, attempt: number, kind: SeriesKind, tier: number): number {
     const row = this.sql.get(
       "SELECT max(sequence) AS newest FROM points WHERE job_key = ? AND attempt = ? AND kind = ? AND tier = ?",
@@ -258,7 +258,7 @@ export class PointsTable {
 
   private readState(key: number, attempt: number): AttemptState {
     const series = (kind: SeriesKind): Series => ({ key, attempt, kind, tiers: [] });
-    const state = { usage: series(SeriesKind.USAGE), said: series(SeriesKind.SAID), names: undefined };
+    const state = { usage: series(SeriesKind.USAGE), own: series(SeriesKind.OWN), names: undefined };
     const rows = this.sql.all(
       `SELECT kind, tier, count(*) AS points, sum(length(body)) AS bytes FROM points
        WHERE job_key = ? AND attempt = ? GROUP BY kind, tier ORDER BY kind, tier`,
@@ -266,7 +266,7 @@ export class PointsTable {
       attempt,
     );
     for (const row of rows) {
-      const { tiers } = row["kind"] === SeriesKind.USAGE ? state.usage : state.said;
+      const { tiers } = row["kind"] === SeriesKind.USAGE ? state.usage : state.own;
       tiers[Number(row["tier"])] = { points: Number(row["points"]), bytes: Number(row["bytes"]) };
     }
     return state;

@@ -2,8 +2,8 @@ import type { Event } from "../../../gen/belay/v1/tracker_service_pb.ts";
 import { mergeEvents, timeOf } from "./merge.ts";
 
 /**
- * Makes at most `wanted` points of `stored` ones: those of each of `wanted` equal stretches of time are merged into
- * one. If there are no more than that, they come as they are.
+ * Reduces `stored` points to at most `wanted`: time is divided into `wanted` equal stretches, and the points of each
+ * stretch are merged into one. If there are no more than `wanted`, the points are passed through.
  */
 export class Thinner {
   private readonly wanted: number;
@@ -15,7 +15,7 @@ export class Thinner {
 
   /**
    * @param wanted 0: all
-   * @param ends the first and the last of them
+   * @param ends the first and the last of the stored points
    */
   constructor(stored: number, wanted: number, ends: readonly Event[]) {
     const [first, last] = [ends[0], ends.at(-1)];
@@ -24,7 +24,7 @@ export class Thinner {
     this.span = last === undefined ? 1n : timeOf(last) - this.from + 1n;
   }
 
-  /** @returns what is complete by now */
+  /** @returns the points that are complete now */
   push(event: Event): Event[] {
     if (this.wanted === 0) return [event];
     const stretch = this.stretchOf(event);
@@ -34,7 +34,7 @@ export class Thinner {
     return complete;
   }
 
-  /** @returns what is left */
+  /** @returns the remaining points */
   end(): Event[] {
     if (this.group.length === 0) return [];
     const merged = mergeEvents(this.group, this.before);
@@ -43,7 +43,7 @@ export class Thinner {
     return [merged];
   }
 
-  /** It never goes back, whatever the clock did. */
+  /** The number of an event's stretch. It never decreases, whatever the clock did. */
   private stretchOf(event: Event): number {
     if (this.span <= 0n) return this.stretch;
     const at = Number(((timeOf(event) - this.from) * BigInt(this.wanted)) / this.span);

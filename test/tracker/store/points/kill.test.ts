@@ -30,7 +30,7 @@ async function send(address: string, target: number): Promise<number> {
   return confirmed;
 }
 
-test("A tracker that is killed while it merges has each acknowledged sample in one point", {
+test("A tracker that is killed while it merges has each acknowledged sample in exactly one point", {
   timeout: 60_000,
 }, async () => {
   const directory = await testDirectory();

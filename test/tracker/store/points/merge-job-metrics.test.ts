@@ -5,43 +5,43 @@ import type { JobMetrics } from "../../../../src/gen/belay/v1/job_pb.ts";
 import { JobMetricsSchema } from "../../../../src/gen/belay/v1/job_pb.ts";
 import { mergeJobMetrics } from "../../../../src/tracker/store/points/merge-job-metrics.ts";
 
-function said(at: number, ...metrics: [string, number, number?][]): JobMetrics {
+function record(at: number, ...metrics: [string, number, number?][]): JobMetrics {
   return create(JobMetricsSchema, {
     readUnixNano: BigInt(at),
     metrics: metrics.map(([name, value, step]) => ({ name, value, ...(step === undefined ? {} : { step }) })),
   });
 }
 
-describe("Records of a job's own metrics that are merged", () => {
-  test("keep of each name the first, the least, the greatest and the last value, with their steps, in order", () => {
+describe("Merged records of a job's own metrics", () => {
+  test("keep the first, least, greatest and last value of each name, with their steps, in order", () => {
     const merged = mergeJobMetrics([
-      said(1, ["loss", 5, 1], ["acc", 0.1], ["loss", 9, 2]),
-      said(2, ["loss", 7, 3], ["loss", 1, 4]),
-      said(3, ["loss", 8, 5], ["loss", 4, 6]),
+      record(1, ["loss", 5, 1], ["acc", 0.1], ["loss", 9, 2]),
+      record(2, ["loss", 7, 3], ["loss", 1, 4]),
+      record(3, ["loss", 8, 5], ["loss", 4, 6]),
     ]);
-    const kept = said(3, ["loss", 5, 1], ["acc", 0.1], ["loss", 9, 2], ["loss", 1, 4], ["loss", 4, 6]);
+    const kept = record(3, ["loss", 5, 1], ["acc", 0.1], ["loss", 9, 2], ["loss", 1, 4], ["loss", 4, 6]);
     expect(merged).toMatchObject({ ...kept, merged: { records: 3n, firstUnixNano: 1n, values: 7n } });
   });
 
-  test("keep the first value that is no number, and the last progress", () => {
-    const one = said(1, ["loss", 1], ["loss", Number.NaN], ["loss", Number.NaN], ["loss", 2]);
+  test("keep the first NaN, and the last progress", () => {
+    const one = record(1, ["loss", 1], ["loss", Number.NaN], ["loss", Number.NaN], ["loss", 2]);
     one.progress = { $typeName: "belay.v1.Progress", fraction: 0.3, note: "epoch 1", readUnixNano: 1n };
-    const merged = mergeJobMetrics([one, said(2)]);
+    const merged = mergeJobMetrics([one, record(2)]);
     expect(merged.metrics.map(({ value }) => value)).toEqual([1, Number.NaN, 2]);
     expect(merged.progress?.note).toBe("epoch 1");
   });
 
-  test("keep all that, however often and in whatever groups they are merged, and are bounded", () => {
+  test("keep the same values, however often and in whatever groups they are merged, and are bounded", () => {
     const value = fc.tuple(fc.constantFrom("a", "b", "c"), fc.integer({ min: -50, max: 50 }));
     const records = fc.array(fc.array(value, { maxLength: 6 }), { minLength: 1, maxLength: 30 });
     fc.assert(
       fc.property(records, fc.array(fc.nat(7)), (raw, cuts) => {
-        let series = raw.map((values, i) => said(i, ...values));
+        let series = raw.map((values, i) => record(i, ...values));
         for (const cut of cuts) {
           const at = cut % series.length;
           series = [...series.slice(0, at), mergeJobMetrics(series.slice(at, at + 3)), ...series.slice(at + 3)];
         }
-        const merged = mergeJobMetrics([...series, said(raw.length)]);
+        const merged = mergeJobMetrics([...series, record(raw.length)]);
         for (const name of ["a", "b", "c"]) {
           const all = raw.flat().flatMap(([of, number]) => (of === name ? [number] : []));
           const kept = merged.metrics.flatMap((metric) => (metric.name === name ? [metric.value] : []));

@@ -23,17 +23,17 @@ const QUERY = { key: 1, attempt: 1, fromNano: 0n, toNano: 2n ** 63n - 1n, afterS
 
 interface Opened {
   readonly store: Store;
-  readonly said: string[];
+  readonly logged: string[];
 }
 
 /** A store with one job, key 1. */
 async function opened(directory: string): Promise<Opened> {
-  const said: string[] = [];
-  const logger = createLogger({ level: "warn", format: "text", write: (line) => said.push(line) });
+  const logged: string[] = [];
+  const logger = createLogger({ level: "warn", format: "text", write: (line) => logged.push(line) });
   const store = openStore(directory, logger, { durability: "process", logLimit: 0 });
   const job = create(JobSchema, { jobId: "j", spec: someSpec, state: JobState.RUNNING });
   await store.commit({ key: 1, job: { job, resumeState: JobState.RUNNING, open: true, spec: true } });
-  return { store, said };
+  return { store, logged };
 }
 
 function usage(sequence: number, memory = sequence): Event {
@@ -46,7 +46,7 @@ function usage(sequence: number, memory = sequence): Event {
   return create(EventSchema, { sequence: BigInt(sequence), kind: { case: "metricSample", value } });
 }
 
-function said(sequence: number, ...metrics: { name: string; value: number }[]): Event {
+function record(sequence: number, ...metrics: { name: string; value: number }[]): Event {
   const value = { readUnixNano: BigInt(sequence) * SECOND, metrics };
   return create(EventSchema, { sequence: BigInt(sequence), kind: { case: "jobMetrics", value } });
 }
@@ -61,7 +61,7 @@ async function samplesOf(store: Store, afterSequence = 0): Promise<MetricSample[
 }
 
 async function recordsOf(store: Store): Promise<JobMetrics[]> {
-  const { said: bodies } = await store.metrics(QUERY);
+  const { own: bodies } = await store.metrics(QUERY);
   return bodies.map(unpackEvent).flatMap(({ kind }) => (kind.case === "jobMetrics" ? [kind.value] : []));
 }
 
@@ -70,7 +70,7 @@ function numbers(from: number, to: number): number[] {
 }
 
 describe("An attempt's samples", () => {
-  test("are kept in tiers: the newest as they were, the older the coarser, none missing, none twice", async () => {
+  test("are kept in tiers: the newest unchanged, older ones merged more and more, none missing, none twice", async () => {
     const { store } = await opened(await testDirectory());
     const count = 12_000;
     await put(
@@ -95,7 +95,7 @@ describe("An attempt's samples", () => {
     await store.close();
   });
 
-  test("keep peak, last counter, order and bound through any arrivals, reopenings and failures", {
+  test("keep their peak, last counter, order and bound, whatever arrives, restarts or fails", {
     timeout: 60_000,
   }, async () => {
     await fc.assert(
@@ -146,7 +146,7 @@ describe("An attempt's samples", () => {
     );
   });
 
-  test("are read on from a sequence, whether or not what comes after has been merged", async () => {
+  test("can be read from a sequence on, whether or not later ones have been merged", async () => {
     const { store } = await opened(await testDirectory());
     await put(
       store,
@@ -169,12 +169,12 @@ describe("An attempt's samples", () => {
 });
 
 describe("A job's own metrics", () => {
-  test("are bounded in bytes where records are large, and keep first, least, greatest and last", async () => {
+  test("are bounded in bytes when records are large, and keep first, least, greatest and last values", async () => {
     const { store } = await opened(await testDirectory());
     const names = numbers(0, 50).map((i) => `metric_${i}`);
-    const records = numbers(1, 2001).map((i) => said(i, ...names.map((name) => ({ name, value: Math.sin(i) * i }))));
+    const records = numbers(1, 2001).map((i) => record(i, ...names.map((name) => ({ name, value: Math.sin(i) * i }))));
     await put(store, records);
-    const { said: bodies } = await store.metrics(QUERY);
+    const { own: bodies } = await store.metrics(QUERY);
     const bytes = bodies.reduce((sum, { length }) => sum + length, 0);
     expect(bytes).toBeLessThan(4 * 1024 * 1024);
     const values = (await recordsOf(store)).flatMap(({ metrics }) => metrics.filter(({ name }) => name === "metric_7"));
@@ -185,31 +185,31 @@ describe("A job's own metrics", () => {
     await store.close();
   });
 
-  test("of 100,000 names are kept for the first 256; the rest is counted, and said once, across a restart", async () => {
+  test("of 100,000 names are kept for the first 256; the rest are counted, and reported once, also across a restart", async () => {
     const directory = await testDirectory();
     const first = await opened(directory);
     const flood = (from: number): Event[] =>
       numbers(0, 500).map((i) =>
-        said(from + i, ...numbers(0, 100).map((j) => ({ name: `n${(from + i - 1) * 100 + j}`, value: 1 }))),
+        record(from + i, ...numbers(0, 100).map((j) => ({ name: `n${(from + i - 1) * 100 + j}`, value: 1 }))),
       );
     await put(first.store, flood(1));
     await first.store.close();
-    const { store, said: later } = await opened(directory);
+    const { store, logged: later } = await opened(directory);
     await put(store, flood(501));
-    await put(store, [said(1001, { name: "n5", value: 2 }, { name: "another", value: 3 })]);
+    await put(store, [record(1001, { name: "n5", value: 2 }, { name: "another", value: 3 })]);
     const points = await store.metrics(QUERY);
     expect(points.unkeptValues).toBe(100_000 - 256 + 1);
     const names = new Set((await recordsOf(store)).flatMap(({ metrics }) => metrics.map(({ name }) => name)));
     expect(names.size).toBe(256);
     expect((await recordsOf(store)).at(-1)?.metrics).toMatchObject([{ name: "n5", value: 2 }]);
-    expect(first.said.filter((line) => line.includes("too many names"))).toHaveLength(1);
-    expect(first.said[0]).toMatch(/job=j/);
+    expect(first.logged.filter((line) => line.includes("too many names"))).toHaveLength(1);
+    expect(first.logged[0]).toMatch(/job=j/);
     expect(later).toEqual([]);
     await store.close();
   });
 });
 
-test("A check finds points that are newer than those of a finer tier", async () => {
+test("A check of the store finds points that are newer than those of a finer tier", async () => {
   const directory = await testDirectory();
   const { store } = await opened(directory);
   await put(
@@ -225,18 +225,18 @@ test("A check finds points that are newer than those of a finer tier", async () 
   ]);
 });
 
-test("What is kept of a job's metrics counts for retention once the job has ended, and goes with it", async () => {
+test("The stored metrics of a job count for retention once the job has ended, and are deleted with the job", async () => {
   const directory = await testDirectory();
   const { store } = await opened(directory);
-  await put(store, [...numbers(1, 101).map((i) => usage(i)), said(101, { name: "loss", value: 1 })]);
+  await put(store, [...numbers(1, 101).map((i) => usage(i)), record(101, { name: "loss", value: 1 })]);
   expect(await store.endedBytes()).toBe(0);
   const job = create(JobSchema, { jobId: "j", state: JobState.SUCCEEDED, endTime: timestampFromMs(1) });
   await store.commit({ key: 1, job: { job, resumeState: JobState.RUNNING, open: false, spec: false } });
   const points = await store.metrics(QUERY);
-  const bytes = [...points.usage, ...points.said].reduce((sum, { length }) => sum + length, 0);
+  const bytes = [...points.usage, ...points.own].reduce((sum, { length }) => sum + length, 0);
   expect(await store.endedBytes()).toBe(bytes);
   expect(await store.endedJobs(1)).toEqual([{ key: 1, jobId: "j", endTime: 1, bytes }]);
   await store.remove(1, "j", 5);
-  expect(await store.metrics(QUERY)).toEqual({ usage: [], said: [], lastSequence: 0, unkeptValues: 0 });
+  expect(await store.metrics(QUERY)).toEqual({ usage: [], own: [], lastSequence: 0, unkeptValues: 0 });
   await store.close();
 });
