@@ -1,3 +1,5 @@
+import type { Keepalive } from "./keepalive.ts";
+
 /** Lets a loop sleep until something happened, and never miss what happened while it was awake. */
 export class Wakeup {
   private happened = false;
@@ -10,9 +12,17 @@ export class Wakeup {
     this.wake = undefined;
   }
 
-  /** Returns at once if something happened since the last time. */
-  async wait(): Promise<void> {
-    if (!this.happened) await new Promise<void>((resolve) => (this.wake = resolve));
+  /** Returns at once if something happened since the last time, and no later than a sign of life is due. */
+  async wait(keepalive?: Keepalive): Promise<void> {
+    if (!this.happened) {
+      await new Promise<void>((resolve) => {
+        const timer = keepalive?.whenDue(resolve);
+        this.wake = () => {
+          timer?.cancel();
+          resolve();
+        };
+      });
+    }
     this.happened = false;
   }
 }

@@ -43,6 +43,7 @@ export interface TrackerConfig {
   readonly dataDirectory: string;
   readonly heartbeatInterval: number;
   readonly lease: number;
+  readonly keepaliveInterval: number;
   readonly tls: TrackerTls | undefined;
   readonly tokens: TrackerTokens | undefined;
   readonly limits: TrackerLimits;
@@ -84,6 +85,7 @@ export function compileOptions(given: TrackerOptions): TrackerConfig {
     dataDirectory: options.dataDirectory,
     heartbeatInterval,
     lease,
+    keepaliveInterval: options.keepaliveInterval ?? 15_000,
     tls: options.tls,
     tokens: options.tokens,
     limits: { ...DEFAULT_LIMITS, ...options.limits },

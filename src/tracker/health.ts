@@ -2,6 +2,8 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { HealthCheckResponse_ServingStatus as Status } from "../gen/grpc/health/v1/health_pb.ts";
+import type { Clock } from "../base/clock.ts";
+import { Keepalive } from "../base/keepalive.ts";
 import { CallScope, Wakeup } from "../base/wakeup.ts";
 
 const SERVICES: readonly string[] = ["", "belay.v1.TrackerService", "belay.v1.JobService"];
@@ -10,6 +12,14 @@ const SERVICES: readonly string[] = ["", "belay.v1.TrackerService", "belay.v1.Jo
 export class HealthState {
   private serving = true;
   private readonly watchers = new Set<Wakeup>();
+  private readonly clock: Clock;
+  private readonly keepaliveInterval: number;
+
+  /** @param keepaliveInterval milliseconds after which a status that stays is sent again. 0: never */
+  constructor(clock: Clock, keepaliveInterval: number) {
+    this.clock = clock;
+    this.keepaliveInterval = keepaliveInterval;
+  }
 
   get isServing(): boolean {
     return this.serving;
@@ -39,15 +49,17 @@ export class HealthState {
       this.watchers.delete(watcher);
       watcher.notify();
     });
+    const keepalive = new Keepalive(this.clock, this.keepaliveInterval);
     for (let sent: Status | undefined; ; ) {
       scope.check();
       const status = this.statusOf(service);
-      if (status === sent) {
-        await watcher.wait();
+      if (status === sent && !keepalive.isDue) {
+        await watcher.wait(keepalive);
         continue;
       }
       sent = status;
       yield { status };
+      keepalive.sent();
     }
   }
 

@@ -52,6 +52,7 @@ export const TRACKER_RULES: Rules<TrackerOptions> = {
   dataDirectory: required(text("the path of a directory")),
   heartbeatInterval: milliseconds(),
   lease: milliseconds(),
+  keepaliveInterval: milliseconds(),
   tls,
   tokens,
   limits,

@@ -74,6 +74,11 @@ export interface TrackerOptions {
   readonly dataDirectory: string;
   /** Time between two heartbeats of an agent. @default 10_000 */
   readonly heartbeatInterval?: number;
+  /**
+   * Time of silence after which a watch or followed log is sent an answer without content, so that proxies do not take
+   * it for dead. 0: none is sent. @default 15_000
+   */
+  readonly keepaliveInterval?: number;
   /** Time of silence after which a job is LOST. At least two heartbeat intervals. @default 30_000 */
   readonly lease?: number;
   readonly tls?: TrackerTls;

@@ -55,7 +55,7 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
     specBytes: config.limits.specBytes,
     callerOf,
   });
-  const health = new HealthState();
+  const health = new HealthState(clock, config.keepaliveInterval);
   const shutdown = new AbortController();
   const handle = createHandler(
     {
@@ -70,7 +70,15 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
     },
     (router) => {
       router.service(TrackerService, sessions.implementation);
-      router.service(JobService, jobService({ registry, callerOf, specBytes: config.limits.specBytes }));
+      router.service(
+        JobService,
+        jobService({
+          registry,
+          callerOf,
+          specBytes: config.limits.specBytes,
+          keepaliveInterval: config.keepaliveInterval,
+        }),
+      );
       router.service(Health, health.implementation);
     },
     pages({ health, store, loop, gate, metricsText: () => metrics.registry.text() }),

@@ -1,4 +1,4 @@
-import type { Client, Interceptor } from "@connectrpc/connect";
+import type { CallOptions, Client, Interceptor } from "@connectrpc/connect";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { backoffDelay } from "../../base/backoff.ts";
@@ -15,6 +15,8 @@ import { ORIGIN, TrackerSession } from "./session.ts";
 
 /** Waits between two tries: short, a person looks on. */
 const BACKOFF = { base: 200, cap: 2_000 };
+/** A stream that has been open for so long, silent or not, shows that the tracker is there. */
+const STEADY_MS = 1_000;
 /** A remark about a tracker that is away comes after this much waiting, not for every blip. */
 const REMARK_AFTER_MS = 1_000;
 /** Largest answer taken; a tracker sends no message above 4 MiB, a page of jobs with long specs may be larger. */
@@ -46,7 +48,7 @@ export interface Outage {
 
 /** See JobClient.follow. */
 export interface FollowOptions {
-  /** Ends it, without an error. Give it to the call as well. */
+  /** Ends it, without an error. */
   readonly signal?: AbortSignal;
   /** Told with each failed try, and with nothing when messages come again. */
   readonly onOutage?: (outage: Outage | undefined) => void;
@@ -62,13 +64,13 @@ export interface JobClient {
    */
   call<T>(make: (jobs: Client<typeof JobService>) => Promise<T>): Promise<T>;
   /**
-   * Reads a stream to its end, opening it again when it breaks; `open` must go on where it was. Once it has been
-   * open, a tracker that is away is waited for without limit: whoever follows a job wants to see its end.
+   * Reads a stream to its end, opening it again when it breaks; `open` must go on where it was, and give the options to
+   * its call. Once it has been open, a tracker that is away is waited for without limit: whoever follows a job wants to see its end.
    *
    * @throws BelayError
    */
   follow<T>(
-    open: (jobs: Client<typeof JobService>) => AsyncIterable<T>,
+    open: (jobs: Client<typeof JobService>, options: CallOptions) => AsyncIterable<T>,
     options?: FollowOptions,
   ): AsyncGenerator<T, void, undefined>;
   /** Makes a call a single time, for those who will ask again anyway. @throws BelayError */
@@ -133,19 +135,32 @@ export async function openClient(options: ClientOptions): Promise<JobClient> {
     async *follow(open, watcher = {}) {
       const isOver = (): boolean => watcher.signal?.aborted === true;
       let outage = newTrial(options.connectTimeout);
+      const back = (): void => {
+        if (outage.said) options.remark?.(`Back at the tracker at ${options.tracker}`);
+        if (outage.tries > 0) watcher.onOutage?.(undefined);
+        outage = newTrial(0);
+      };
       for (;;) {
+        let steady: NodeJS.Timeout | undefined;
+        // A job that prints nothing says nothing, either: the headers show that there is a stream.
+        const onHeader = (): void => {
+          outage = { ...outage, limit: 0 };
+          steady = setTimeout(back, STEADY_MS).unref();
+        };
         try {
-          for await (const message of open(jobs)) {
-            if (outage.said) options.remark?.(`Back at the tracker at ${options.tracker}`);
-            if (outage.tries > 0) watcher.onOutage?.(undefined);
-            outage = newTrial(0);
+          const call = { onHeader, ...(watcher.signal !== undefined && { signal: watcher.signal }) };
+          for await (const message of open(jobs, call)) {
+            back();
             yield message;
           }
           return;
         } catch (error) {
           if (isOver()) return;
+          clearTimeout(steady);
           await again(error, outage, watcher);
           if (isOver()) return;
+        } finally {
+          clearTimeout(steady);
         }
       }
     },

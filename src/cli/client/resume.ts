@@ -20,9 +20,8 @@ export async function* watchJob(
 ): AsyncGenerator<Job, void, undefined> {
   let afterVersion = 0n;
   let ended = false;
-  const { signal } = options;
-  yield* client.follow(async function* (jobs) {
-    for await (const { job } of jobs.watchJob({ jobId, afterVersion }, signal === undefined ? {} : { signal })) {
+  yield* client.follow(async function* (jobs, call) {
+    for await (const { job } of jobs.watchJob({ jobId, afterVersion }, call)) {
       if (job === undefined) continue;
       afterVersion = job.version;
       ended = isEnded(job.state);
@@ -47,15 +46,16 @@ export async function* watchJobs(
   options: FollowOptions = {},
 ): AsyncGenerator<JobsChange, void, undefined> {
   let afterVersion = 0n;
-  const { signal } = options;
-  yield* client.follow(async function* (jobs): AsyncGenerator<JobsChange, void> {
+  yield* client.follow(async function* (jobs, call): AsyncGenerator<JobsChange, void> {
     // Said with the first answer: until one comes, nothing begins.
     let anew = afterVersion === 0n;
     try {
-      for await (const answer of jobs.watchJobs({ filter, afterVersion }, signal === undefined ? {} : { signal })) {
+      for await (const answer of jobs.watchJobs({ filter, afterVersion }, call)) {
+        if (answer.version > 0n) afterVersion = answer.version;
+        // A sign of life only.
+        if (answer.change.case === undefined) continue;
         if (anew) yield "snapshot";
         anew = false;
-        if (answer.version > 0n) afterVersion = answer.version;
         yield answer;
       }
     } catch (error) {
@@ -82,9 +82,10 @@ export function readLogs(
   options: FollowOptions = {},
 ): AsyncGenerator<ReadLogsResponse, void, undefined> {
   let next = request;
-  const { signal } = options;
-  return client.follow(async function* (jobs) {
-    for await (const answer of jobs.readLogs(next, signal === undefined ? {} : { signal })) {
+  return client.follow(async function* (jobs, call) {
+    for await (const answer of jobs.readLogs(next, call)) {
+      // A sign of life while there is no attempt.
+      if (answer.attempt === 0) continue;
       yield answer;
       // A follower stays with the attempt it began with.
       const start = { case: "fromPosition", value: answer.nextPosition } as const;
@@ -100,9 +101,11 @@ export function readMetrics(
 ): AsyncGenerator<ReadMetricsResponse, void, undefined> {
   const seen = { sample: -1n, record: -1n };
   let next = request;
-  return client.follow(async function* (jobs) {
+  return client.follow(async function* (jobs, call) {
     const had = { ...seen };
-    for await (const answer of jobs.readMetrics(next)) {
+    for await (const answer of jobs.readMetrics(next, call)) {
+      // A sign of life only.
+      if (answer.samples.length + answer.jobMetrics.length === 0) continue;
       answer.samples = answer.samples.filter(({ sampleUnixNano }) => sampleUnixNano > had.sample);
       answer.jobMetrics = answer.jobMetrics.filter(({ readUnixNano }) => readUnixNano > had.record);
       for (const { sampleUnixNano } of answer.samples) seen.sample = larger(seen.sample, sampleUnixNano);

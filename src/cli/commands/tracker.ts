@@ -34,6 +34,10 @@ const flagTable = {
   data: text({ value: "DIR", default: "./belay-data", help: "directory that holds everything; made if missing" }),
   heartbeatInterval: duration({ default: "10s", help: "time between two heartbeats of an agent" }),
   lease: duration({ default: "30s", help: "time of silence after which a job is LOST; at least two heartbeats" }),
+  keepaliveInterval: duration({
+    default: "15s",
+    help: "silence after which watches and followed logs show proxies that they live; 0: never",
+  }),
   tlsCert: text({ value: "FILE", help: "PEM file of the tracker's certificate; with --tls-key, it speaks TLS" }),
   tlsKey: text({ value: "FILE", help: "PEM file of the certificate's private key" }),
   clientCa: text({ value: "FILE", help: "PEM file of authorities; clients must show a certificate of theirs" }),
@@ -192,6 +196,7 @@ async function trackerOptions(flags: Values<typeof flagTable>): Promise<TrackerO
     dataDirectory: flags.data,
     heartbeatInterval: flags.heartbeatInterval,
     lease: flags.lease,
+    keepaliveInterval: flags.keepaliveInterval,
     drainTimeout: flags.drainTimeout,
     durability: flags.durability,
     retention: { age: flags.retainAge, bytes: flags.retainSize },

@@ -11,6 +11,8 @@ export interface ControlContext {
   readonly registry: JobRegistry;
   /** Largest job spec. */
   readonly specBytes: number;
+  /** Milliseconds of silence after which a stream of answers shows that it lives. 0: never. */
+  readonly keepaliveInterval: number;
   callerOf(context: HandlerContext): CallerFacts;
 }
 

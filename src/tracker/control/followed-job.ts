@@ -2,6 +2,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { LiveJob } from "../jobs/live-job.ts";
 import type { JobChange, JobRegistry } from "../jobs/registry.ts";
 import { currentOf, jobOf } from "./context.ts";
+import type { Keepalive } from "../../base/keepalive.ts";
 import type { CallScope } from "../../base/wakeup.ts";
 import { Wakeup } from "../../base/wakeup.ts";
 
@@ -50,12 +51,12 @@ export class FollowedJob {
   }
 
   /**
-   * Sleeps until something has happened since it last returned.
+   * Sleeps until something has happened since it last returned, and no longer than until a sign of life is due.
    *
    * @throws ConnectError NOT_FOUND if the job was deleted; the call's own reason if it is over
    */
-  async next(): Promise<void> {
-    await this.wakeup.wait();
+  async next(keepalive?: Keepalive): Promise<void> {
+    await this.wakeup.wait(keepalive);
     this.scope.check();
     if (this.deleted) throw new ConnectError(`Job "${this.job.id}" was deleted`, Code.NotFound);
     this.job = await currentOf(this.registry, this.job);

@@ -1,6 +1,7 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { BelayError, messageOf } from "../../base/errors.ts";
+import { Keepalive } from "../../base/keepalive.ts";
 import { KiB } from "../../base/sizes.ts";
 import type { Attempt } from "../../gen/belay/v1/job_pb.ts";
 import { LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
@@ -39,7 +40,16 @@ export async function* readLogs(
   using scope = new CallScope(signal);
   const filter = filterOf(request);
   const job = await FollowedJob.of(registry, request.jobId, scope);
-  const attempt = await pickAttempt(job, request);
+  const keepalive = new Keepalive(registry.clock, context.keepaliveInterval);
+  let attempt = pickAttempt(job, request);
+  while (attempt === 0) {
+    await job.next(keepalive);
+    if (keepalive.isDue) {
+      yield messageOfLogs({ chunks: [], next: 0, attempt });
+      keepalive.sent();
+    }
+    attempt = pickAttempt(job, request);
+  }
   if (attempt === undefined) return;
   const handle = await openLog(registry, job.live, attempt);
   scope.defer(() => void handle.release());
@@ -55,16 +65,17 @@ export async function* readLogs(
   for (;;) {
     // Asked before reading: what is decided by then is all there is.
     const last = !request.follow || isOver(job.live, attempt);
-    for await (const answer of cursor.answers()) {
+    for await (const answer of cursor.answers(keepalive)) {
       if (writer === undefined) yield messageOfLogs(answer);
       else if (!writer.writeParts(encodeLogs(answer))) await writer.drained();
       // connect-node has sent the headers now.
       writer = values.get(rawCallKey)?.writer;
+      keepalive.sent();
       scope.check();
     }
     if (cursor.isDamaged) await noteDamage(registry, job.live, attempt, DAMAGED);
     if (last || cursor.isFull) return;
-    await job.next();
+    await job.next(keepalive);
   }
 }
 
@@ -82,16 +93,12 @@ async function openLog(registry: JobRegistry, live: LiveJob, attempt: number): P
   }
 }
 
-/** The attempt to read. Undefined: there is none, and none will come while we are asked to wait. */
-async function pickAttempt(job: FollowedJob, request: ReadLogsRequest): Promise<number | undefined> {
-  for (;;) {
-    const { live } = job;
-    const latest = live.attempt?.attempt ?? 0;
-    if (request.attempt > latest) throw noSuchAttempt(live, request.attempt);
-    if (latest > 0) return request.attempt === 0 ? latest : request.attempt;
-    if (!request.follow || isEnded(live.job.state)) return undefined;
-    await job.next();
-  }
+/** The attempt to read. 0: it is still to come. Undefined: there is none, and none is waited for. */
+function pickAttempt({ live }: FollowedJob, request: ReadLogsRequest): number | undefined {
+  const latest = live.attempt?.attempt ?? 0;
+  if (request.attempt > latest) throw noSuchAttempt(live, request.attempt);
+  if (latest > 0) return request.attempt === 0 ? latest : request.attempt;
+  return !request.follow || isEnded(live.job.state) ? undefined : 0;
 }
 
 /** Whether nothing more will come of an attempt's log. */
@@ -130,8 +137,8 @@ class LogCursor {
     return this.gaps.found;
   }
 
-  /** All that is stored by now and not read yet. */
-  async *answers(): AsyncGenerator<LogAnswer, void> {
+  /** All that is stored by now and not read yet; an answer without chunks where that is nothing for too long. */
+  async *answers(keepalive: Keepalive): AsyncGenerator<LogAnswer, void> {
     const end = this.log.committed;
     const until = end.position;
     const { attempt } = this;
@@ -158,7 +165,7 @@ class LogCursor {
     }
     this.position = until;
     for (const gap of this.gaps.atEnd(end)) chunks.push(...this.pieces(gap));
-    if (chunks.length > 0) yield { chunks, next: until, attempt };
+    if (chunks.length > 0 || keepalive.isDue) yield { chunks, next: until, attempt };
   }
 
   /** What is wanted of a chunk, in parts that fit into an answer. */

@@ -13,6 +13,7 @@ import { Thinner } from "../store/points/thinner.ts";
 import type { ControlContext } from "./context.ts";
 import { noSuchAttempt } from "./context.ts";
 import { FollowedJob } from "./followed-job.ts";
+import { Keepalive } from "../../base/keepalive.ts";
 import { CallScope } from "../../base/wakeup.ts";
 
 /** Points of each kind that are decoded for one answer. */
@@ -46,6 +47,7 @@ export async function* readMetrics(
   const attemptOf = (): number => (request.attempt === 0 ? (job.live.attempt?.attempt ?? 0) : request.attempt);
   let attempt = attemptOf();
   let wanted = request.maxSamples;
+  const keepalive = new Keepalive(registry.clock, context.keepaliveInterval);
   for (;;) {
     const last =
       !request.follow || (attempt > 0 && (attempt < (job.live.attempt?.attempt ?? 0) || !isOpen(job.live.job)));
@@ -55,6 +57,7 @@ export async function* readMetrics(
     for (const answer of answers(points, wanted, first)) {
       if (answer.samples.length + answer.jobMetrics.length > 0) {
         yield job.live.shown.message(ReadMetricsResponseSchema, answer);
+        keepalive.sent();
       }
       // A long job's chart takes a second of decoding: others have their turn meanwhile.
       await turn();
@@ -63,7 +66,10 @@ export async function* readMetrics(
     if (points.lastSequence > 0) wanted = 0;
     query.afterSequence = points.lastSequence;
     if (last || (attempt === 0 && !isOpen(job.live.job))) return;
-    await job.next();
+    await job.next(keepalive);
+    if (!keepalive.isDue) continue;
+    yield create(ReadMetricsResponseSchema);
+    keepalive.sent();
   }
 }
 

@@ -8,6 +8,7 @@ import type {
   WatchJobsResponse,
 } from "../../gen/belay/v1/job_service_pb.ts";
 import { WatchJobResponseSchema, WatchJobsResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
+import { Keepalive } from "../../base/keepalive.ts";
 import { isOpen } from "../jobs/states.ts";
 import type { ControlContext } from "./context.ts";
 import { FollowedJob } from "./followed-job.ts";
@@ -27,17 +28,23 @@ export async function* watchJob(
   const { registry } = context;
   using scope = new CallScope(signal);
   const followed = await FollowedJob.of(registry, request.jobId, scope);
+  const keepalive = new Keepalive(registry.clock, context.keepaliveInterval);
   let seen = request.afterVersion;
   for (;;) {
     const job = followed.live.snapshot();
     if (job.version > seen) {
       seen = job.version;
       yield create(WatchJobResponseSchema, { job });
+      keepalive.sent();
       scope.check();
       continue;
     }
     if (!isOpen(followed.live.job)) return;
-    await followed.next();
+    await followed.next(keepalive);
+    if (keepalive.isDue) {
+      yield create(WatchJobResponseSchema);
+      keepalive.sent();
+    }
   }
 }
 
@@ -69,6 +76,7 @@ export async function* watchJobs(
       wakeup.notify();
     }),
   );
+  const keepalive = new Keepalive(registry.clock, context.keepaliveInterval);
   const reached = registry.version;
   const shown = new Set<string>();
   const changeOf = async (jobId: string, deleted: boolean, resumed: boolean): Promise<Change | undefined> => {
@@ -90,18 +98,28 @@ export async function* watchJobs(
     scope.check();
   }
   yield answer(reached, { case: "synced", value: true });
+  keepalive.sent();
+  let seen = reached;
   for (;;) {
     scope.check();
+    // Changes of jobs that do not match keep the loop awake, but send nothing.
+    if (keepalive.isDue) {
+      yield create(WatchJobsResponseSchema, { version: BigInt(seen) });
+      keepalive.sent();
+    }
     const next = pending.entries().next();
     if (next.done === true) {
-      await wakeup.wait();
+      await wakeup.wait(keepalive);
       continue;
     }
     const [jobId, { version, deleted }] = next.value;
     pending.delete(jobId);
+    seen = Math.max(seen, version);
     // A watcher that resumed may know jobs that this call has not sent.
     const change = await changeOf(jobId, deleted, after > 0);
-    if (change !== undefined) yield answer(version, change);
+    if (change === undefined) continue;
+    yield answer(version, change);
+    keepalive.sent();
   }
 }
 

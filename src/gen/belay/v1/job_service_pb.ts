@@ -620,7 +620,8 @@ export const WatchJobsRequestSchema: GenMessage<WatchJobsRequest> =
   messageDesc(file_belay_v1_job_service, 17);
 
 /**
- * See WatchJobs. Exactly one of the fields `job`, `left_job_id`, `deleted_job_id` and `synced` is set.
+ * See WatchJobs. One of the fields `job`, `left_job_id`, `deleted_job_id` and `synced` is set; none in a sign of life,
+ * whose `version` counts.
  *
  * @generated from message belay.v1.WatchJobsResponse
  */
@@ -721,7 +722,7 @@ export const WatchJobRequestSchema: GenMessage<WatchJobRequest> =
  */
 export type WatchJobResponse = Message<"belay.v1.WatchJobResponse"> & {
   /**
-   * The job.
+   * The job. Absent: a sign of life only.
    *
    * @generated from field: belay.v1.Job job = 1;
    */
@@ -853,7 +854,7 @@ export const ReadLogsRequestSchema: GenMessage<ReadLogsRequest> =
  */
 export type ReadLogsResponse = Message<"belay.v1.ReadLogsResponse"> & {
   /**
-   * Pieces of the log, in order of reading.
+   * Pieces of the log, in order of reading. Empty: a sign of life, whose `next_position` counts.
    *
    * @generated from field: repeated belay.v1.LogChunk chunks = 1;
    */
@@ -867,7 +868,7 @@ export type ReadLogsResponse = Message<"belay.v1.ReadLogsResponse"> & {
   nextPosition: bigint;
 
   /**
-   * Attempt that is read.
+   * Attempt that is read. 0: there is none yet; this is a sign of life, and an interrupted call begins again as it did.
    *
    * @generated from field: uint32 attempt = 3;
    */
@@ -947,7 +948,7 @@ export const ReadMetricsRequestSchema: GenMessage<ReadMetricsRequest> =
  */
 export type ReadMetricsResponse = Message<"belay.v1.ReadMetricsResponse"> & {
   /**
-   * What the job used, in order of time.
+   * What the job used, in order of time. Neither samples nor job metrics: a sign of life only.
    *
    * @generated from field: repeated belay.v1.MetricSample samples = 1;
    */
@@ -1022,6 +1023,12 @@ export const DeleteJobResponseSchema: GenMessage<DeleteJobResponse> =
  * rule that its comment states; the message names field and rule: mend the call), RESOURCE_EXHAUSTED (a limit of the
  * tracker, such as calls a second or under way of one client, or its disk is full; the message says which: try again
  * later). Calls that name a job end with NOT_FOUND when the tracker does not know it.
+ *
+ * A stream of answers that has been silent for a while (15 s, or what the tracker's --keepalive-interval says) is sent
+ * an answer without content, so that proxies on the way do not take it for dead: a caller ignores it. Each such call
+ * says which fields that leaves unset. Headers come at once, even where the first answer is hours away. A proxy that is
+ * less patient ends the stream with UNAVAILABLE, INTERNAL or CANCELLED, or answers the call with HTTP 502, 503 or 504:
+ * call again, and go on after what has come.
  *
  * @generated from service belay.v1.JobService
  */

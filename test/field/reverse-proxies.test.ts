@@ -1,0 +1,130 @@
+import { createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import net from "node:net";
+import { describe, expect, it } from "vitest";
+import { LogStream } from "../../src/gen/belay/v1/job_pb.ts";
+import { JobService } from "../../src/gen/belay/v1/job_service_pb.ts";
+import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
+import { belay, belayEnds, type Cli, TrackerProcess } from "../helpers/cli.ts";
+import { REVERSE_PROXIES, startReverseProxy } from "../helpers/reverse-proxy.ts";
+
+/** Seconds without a byte after which the proxies cut. */
+const CUT_AFTER = 1;
+/** What a job does that is silent for longer, begun and ended by a line. */
+const SILENT = `echo begin; sleep ${3 * CUT_AFTER}; echo end`;
+
+describe.each(REVERSE_PROXIES)("Behind $name", (proxy) => {
+  it.skipIf(proxy.missing)("every idle stream lives on, since the tracker shows that it does", async () => {
+    const tracker = await TrackerProcess.start({ args: ["--keepalive-interval", "300ms"] });
+    const front = await startReverseProxy(proxy, tracker.url, CUT_AFTER);
+    const follow = (command: string, ...args: string[]): Cli => belay([command, "--tracker", front, ...args]);
+    // Recorded and without an agent for as long: what follows it has nothing to be sent, not even an attempt.
+    await belayEnds(["submit", "--tracker", front, "--job", "later", "--", "sh", "-c", "echo late"]);
+    const waiting = [
+      follow("logs", "-f", "later"),
+      follow("wait", "later"),
+      follow("metrics", "-f", "--json", "later"),
+    ];
+    const idle = rawStreams(front);
+    const run = follow("run", "--job", "j1", "--", "sh", "-c", SILENT);
+    await run.says(/begin/);
+    const streams = [follow("logs", "-f", "j1"), follow("wait", "j1"), follow("metrics", "-f", "--json", "j1")];
+    expect(await run.ended).toBe(0);
+    for (const stream of streams)
+      expect({ code: await stream.ended, stderr: stream.stderr }).toEqual({ code: 0, stderr: "" });
+    expect(streams[0]?.stdout).toBe("begin\nend\n");
+    const late = await belayEnds(["run", "--tracker", front, "--job", "later"]);
+    expect(late).toMatchObject({ code: 0, stderr: "" });
+    for (const stream of waiting)
+      expect({ code: await stream.ended, stderr: stream.stderr }).toEqual({ code: 0, stderr: "" });
+    expect(waiting[0]?.stdout).toBe("late\n");
+    for (const stream of idle) expect(await stream.end()).toBeGreaterThan(3);
+    // Lived on, and was not opened again and again: each call ended once, as it should.
+    expect(await endedCalls(tracker)).toEqual({ OpenSession: 2, ReadLogs: 3, ReadMetrics: 2 });
+  });
+
+  it.skipIf(proxy.missing)("a proxy that cuts is met with patience, whatever command follows", async () => {
+    const tracker = await TrackerProcess.start({ args: ["--keepalive-interval", "0"] });
+    const front = await startReverseProxy(proxy, tracker.url, CUT_AFTER);
+    const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", SILENT);
+    await run.says(/begin/);
+    const follow = (command: string, ...args: string[]): Cli =>
+      belay([command, "--tracker", front, "--connect-timeout", "1s", ...args]);
+    const streams = [follow("logs", "-f", "j1"), follow("wait", "j1"), follow("metrics", "-f", "--json", "j1")];
+    for (const stream of streams) expect({ code: await stream.ended, stream }).toMatchObject({ code: 0 });
+    expect(streams[0]?.stdout).toBe("begin\nend\n");
+    expect((await endedCalls(tracker))["ReadLogs"]).toBeGreaterThan(1);
+  });
+
+  it.skipIf(proxy.missing)("a tracker that is away for a while is waited for by every command", async () => {
+    const tracker = await TrackerProcess.start();
+    const front = await startReverseProxy(proxy, tracker.url, 10);
+    const start = (command: string, ...args: string[]): Cli => belay([command, "--tracker", front, ...args]);
+    const run = start("run", "--job", "j1", "--", "sh", "-c", "echo begin; exec sleep 60");
+    await run.says(/begin/);
+    const watch = start("jobs", "--watch");
+    await watch.says(/j1/);
+    const follow = [start("logs", "-f", "j1"), start("wait", "j1"), start("metrics", "-f", "j1"), watch];
+    await follow[0]?.says(/begin/);
+    await tracker.cli.kill("SIGKILL");
+    const calls = [
+      start("jobs"),
+      start("show", "j1"),
+      start("logs", "j1"),
+      start("submit", "--job", "j2", "--", "true"),
+      start("status", "j1"),
+      start("top", "--once"),
+      start("run", "--job", "j3", "--", "true"),
+    ];
+    const away = calls.slice(0, -1);
+    for (const call of away) await call.says(/does not reach its tracker now \(HTTP 50[234]\); trying for /);
+    await tracker.killAndRestart();
+    for (const call of calls) expect({ code: await call.ended, said: call.stderr }).toMatchObject({ code: 0 });
+    expect((await belayEnds(["cancel", "--wait", "--tracker", front, "j1"])).code).toBe(0);
+    expect(await run.ended).toBe(143);
+    expect(await Promise.all(follow.slice(0, 3).map(({ ended }) => ended))).toEqual([0, 143, 0]);
+    await watch.says(/j1 {2}CANCELED/);
+  });
+});
+
+/** The streams that nothing is to be said on, as a client of the contract has them. `end` gives the number of answers. */
+function rawStreams(front: string): { end(): Promise<number> }[] {
+  const createConnection = (): net.Socket => net.connect(front.slice("unix:".length));
+  const transport = createGrpcTransport({ baseUrl: "http://localhost", nodeOptions: { createConnection } });
+  const jobs = createClient(JobService, transport);
+  return [
+    counted((options) => createClient(Health, transport).watch({ service: "" }, options)),
+    counted((options) => jobs.watchJob({ jobId: "later" }, options)),
+    counted((options) => jobs.watchJobs({ filter: { name: "no such job" } }, options)),
+    counted((options) => jobs.readLogs({ jobId: "later", streams: [LogStream.AGENT], follow: true }, options)),
+  ];
+}
+
+function counted(open: (options: { signal: AbortSignal }) => AsyncIterable<unknown>): { end(): Promise<number> } {
+  const stop = new AbortController();
+  let answers = 0;
+  const done = (async () => {
+    for await (const _ of open(stop)) answers++;
+  })();
+  done.catch(() => undefined);
+  return {
+    end: async () => {
+      // One that was cut throws here.
+      await Promise.race([done, Promise.resolve()]);
+      stop.abort();
+      await done.catch(() => undefined);
+      return answers;
+    },
+  };
+}
+
+/** How often a call of each method has ended, whatever its code. */
+async function endedCalls(tracker: TrackerProcess): Promise<Record<string, number>> {
+  const text = await (await fetch(`${tracker.url}/metrics`)).text();
+  const counts: Record<string, number> = {};
+  for (const [, method = "", count] of text.matchAll(/^belay_calls_total\{.*method="(\w+)".*\} (\d+)$/gm)) {
+    if (!["OpenSession", "ReadLogs", "ReadMetrics"].includes(method)) continue;
+    counts[method] = (counts[method] ?? 0) + Number(count);
+  }
+  return counts;
+}
