@@ -18,7 +18,7 @@ export const connectionFlags: ConnectionFlags = grouped("The tracker:", {
   tracker: text({
     value: "URL",
     default: "http://127.0.0.1:7070",
-    help: "where the tracker is: http://host:port, https://host:port or unix:/path; several with commas are tried in turn",
+    help: "where the tracker is: http://host:port, https://host:port or unix:/path; several with commas are tried in turn; http_proxy, https_proxy and no_proxy count (docs/proxies.md)",
   }),
   tokenFile: text({ value: "FILE", help: "file with the token to show to the tracker" }),
   ca: text({ value: "FILE", help: "PEM file of the authorities that may vouch for the tracker" }),

@@ -3,7 +3,8 @@ import { Client, type ClientDuplexStream, credentials, type ChannelCredentials, 
 import { BelayError, messageOf } from "../../base/errors.ts";
 import { grpcMethod, type Sendable } from "../../base/grpc-service.ts";
 import { MiB } from "../../base/sizes.ts";
-import { hostAndPort, type TrackerAddress } from "../../base/tracker-address.ts";
+import { proxyTo } from "../../base/proxy.ts";
+import { authorityOf, hostAndPort, type TrackerAddress } from "../../base/tracker-address.ts";
 import {
   type OpenSessionRequest,
   type OpenSessionResponse,
@@ -20,6 +21,8 @@ export type Call = ClientDuplexStream<Sendable<OpenSessionRequest>, OpenSessionR
 /** One call on a channel of its own. */
 export interface Dialed {
   readonly call: Call;
+  /** The proxy that it goes through, for people. */
+  readonly proxy: string | undefined;
   /** Resolves when the transport is up; rejects when it is not after some milliseconds. */
   connected(ms: number): Promise<void>;
   /** Ends the call, if it has not ended, and closes the channel. */
@@ -32,7 +35,7 @@ const METHOD = grpcMethod(TrackerService.method.openSession);
  * Makes a call to a tracker. A channel of its own for each, so that its name is resolved afresh and no back-off of an
  * earlier one is inherited.
  *
- * @throws BelayError `BAD_USAGE` when the token may not be sent or read
+ * @throws BelayError `BAD_USAGE` when the token may not be sent or read, or a proxy cannot be used
  */
 export async function dial(address: TrackerAddress, security: TransportSecurity, version: string): Promise<Dialed> {
   const metadata = new Metadata();
@@ -45,7 +48,18 @@ export async function dial(address: TrackerAddress, security: TransportSecurity,
     }
     metadata.set("authorization", `Bearer ${await readToken(security.tokenFile)}`);
   }
-  const client = new Client(targetOf(address), channelCredentials(address, security), {
+  const proxy = await proxyTo(address);
+  let target = targetOf(address);
+  let proof = channelCredentials(address, security);
+  if (proxy !== undefined && address.kind === "tcp") {
+    const { TunnelCredentials } = await import("./tunnel-credentials.ts");
+    target = `dns:${hostAndPort(proxy)}`;
+    proof = new TunnelCredentials(proof, proxy, address);
+  }
+  const client = new Client(target, proof, {
+    // Its rules are others than those of the commands: see proxyTo.
+    "grpc.enable_http_proxy": 0,
+    "grpc.default_authority": authorityOf(address),
     "grpc.enable_retries": 0,
     // Its default confirms writes a mebibyte early.
     "grpc.per_rpc_retry_buffer_size": 0,
@@ -61,6 +75,7 @@ export async function dial(address: TrackerAddress, security: TransportSecurity,
   call.on("error", () => undefined);
   return {
     call,
+    proxy: proxy?.text,
     connected: (ms) =>
       new Promise((resolve, reject) => {
         client.waitForReady(Date.now() + ms, (error) => (error === undefined ? resolve() : reject(error)));

@@ -1,21 +1,20 @@
 import { connect } from "node:net";
 import { lookup } from "node:dns/promises";
 import type { Clock, Timer } from "../../base/clock.ts";
-import type { TrackerAddress } from "../../base/tracker-address.ts";
+import { type Proxy, proxyTo } from "../../base/proxy.ts";
+import type { TcpAddress, TrackerAddress } from "../../base/tracker-address.ts";
 
 /** Longest time between two looks at an address, in milliseconds. Each waits for half of it at least. */
 const LOOK_EVERY = 1000;
 /** A connection that is not made within this time will not be made, in milliseconds: one round trip, with room. */
 const PATIENCE = 1000;
 
-type Environment = Readonly<Record<string, string | undefined>>;
-
 /**
  * Looks, while there is no way to a tracker, for the moment when there is one again.
  *
  * Back-off is there to spare a tracker that is in trouble. A network that is away, or a tracker that does not run,
  * needs no sparing, but back-off and the kernel's own (a SYN is repeated after 1, 3, 7, 15 s) would keep the agent away
- * for up to half a minute longer. So each address is tried with a plain TCP connection about once a second. Its law: it
+ * for up to half a minute longer. So each address is tried with a plain TCP connection about once a second, by way of the proxy where there is one. Its law: it
  * tells only of an address that was shut and then open, once for each time; an address that was open all along has
  * another trouble, and back-off is the answer to that.
  *
@@ -30,14 +29,8 @@ export class Scout {
   private readonly timers = new Set<Timer>();
   private looking: AbortController | undefined;
 
-  constructor(
-    addresses: readonly TrackerAddress[],
-    clock: Clock,
-    onOpen: (address: TrackerAddress) => void,
-    environment: Environment = process.env,
-  ) {
-    // Behind a proxy, a look of our own would say nothing.
-    this.addresses = addresses.filter((address) => !isProxied(address, environment));
+  constructor(addresses: readonly TrackerAddress[], clock: Clock, onOpen: (address: TrackerAddress) => void) {
+    this.addresses = addresses;
     this.clock = clock;
     this.onOpen = onOpen;
   }
@@ -82,6 +75,12 @@ export class Scout {
 
 /** Whether a connection can be made. */
 async function isOpen(address: TrackerAddress, clock: Clock, signal: AbortSignal): Promise<boolean> {
+  try {
+    const proxy = await proxyTo(address);
+    if (proxy !== undefined && address.kind === "tcp") return await isOpenThrough(proxy, address, signal);
+  } catch {
+    return false;
+  }
   let where: { path: string } | { host: string; port: number };
   try {
     where = await socketAddress(address);
@@ -107,15 +106,15 @@ async function isOpen(address: TrackerAddress, clock: Clock, signal: AbortSignal
   });
 }
 
+/** The same through a proxy, which tells when the tracker is away. @throws ProxyError */
+async function isOpenThrough(proxy: Proxy, address: TcpAddress, signal: AbortSignal): Promise<boolean> {
+  const { connectThrough } = await import("../../base/proxy/tunnel.ts");
+  const socket = await connectThrough(proxy, address, AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]));
+  socket.destroy();
+  return true;
+}
+
 async function socketAddress(address: TrackerAddress): Promise<{ path: string } | { host: string; port: number }> {
   if (address.kind === "unix") return { path: address.path };
   return { host: (await lookup(address.host)).address, port: address.port };
-}
-
-/** Whether grpc-js goes through a proxy to an address. */
-function isProxied(address: TrackerAddress, environment: Environment): boolean {
-  const proxy = environment["grpc_proxy"] || environment["https_proxy"] || environment["http_proxy"];
-  if (!proxy || address.kind === "unix") return false;
-  const direct = (environment["no_grpc_proxy"] || environment["no_proxy"] || "").split(",").map((name) => name.trim());
-  return !direct.some((name) => name !== "" && address.host.endsWith(name));
 }

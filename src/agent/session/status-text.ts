@@ -37,7 +37,7 @@ function webServer(status: string | undefined, contentType: string | undefined):
  */
 function unwrapped(details: string): { problem: string; remark: string } {
   const [, problem = details, remark = ""] =
-    /Last error: (?:Error: )?(.*?)\.? ?Resolution note: ?(.*)$/s.exec(details) ?? [];
+    /Last error: (?:\w*Error: )?(.*?)\.? ?Resolution note: ?(.*)$/s.exec(details) ?? [];
   return { problem: withoutTime(problem), remark: withoutTime(remark) };
 }
 

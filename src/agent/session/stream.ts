@@ -227,9 +227,18 @@ export class Stream {
     this.timer?.cancel();
     this.sendLoop?.stop();
     this.dialed.close();
+    const { proxy } = this.dialed;
+    const through = proxy === undefined || this.connected || message.includes(proxy) ? "" : `, through ${proxy}`;
     const openFor = this.openedAt === undefined ? 0 : this.clock.monotonic() - this.openedAt;
     const { connected, goodbye } = this;
-    this.end({ code, message, connected, welcomed: this.openedAt !== undefined, openFor, goodbye });
+    this.end({
+      code,
+      message: `${message}${through}`,
+      connected,
+      welcomed: this.openedAt !== undefined,
+      openFor,
+      goodbye,
+    });
   }
 }
 

@@ -1,6 +1,7 @@
 import net from "node:net";
 import tls from "node:tls";
 import { errnoOf, messageOf } from "../../base/errors.ts";
+import { ProxyError, proxyTo } from "../../base/proxy.ts";
 import { authorityOf, type TrackerAddress } from "../../base/tracker-address.ts";
 import { isPassing } from "./http-status.ts";
 import { HUNG_UP } from "./session.ts";
@@ -19,10 +20,16 @@ export interface Diagnosis {
  * message only.
  */
 export async function diagnose(address: TrackerAddress, error: unknown): Promise<Diagnosis> {
+  if (error instanceof ProxyError) {
+    return { message: error.message, retry: error.status === undefined || isPassing(error.status) };
+  }
   const errno = errnoOf(error);
   const waiting = errno === undefined ? undefined : WAITING[errno];
   if (waiting !== undefined) return { message: waiting, retry: true };
   if (address.tls) return diagnoseTls(error, errno);
+  const proxy = await proxyTo(address);
+  // Asking in other ways would go past the proxy.
+  if (proxy !== undefined) return { message: `${messageOf(error)}, through ${proxy.text}`, retry: true };
   return diagnosePlain(address, error);
 }
 

@@ -21,6 +21,7 @@ export async function translate(thrown: unknown, tracker: string): Promise<Failu
   if (thrown instanceof BelayError) return { error: thrown, retry: false };
   const dial = causeOf(thrown, DialError);
   if (dial !== undefined) {
+    if (dial.cause instanceof BelayError) return { error: dial.cause, retry: false };
     const { message, retry } = await diagnose(dial.address, dial.cause);
     const text = `Cannot reach the tracker at ${dial.address.text}: ${message}`;
     return { error: new BelayError("TRACKER_UNREACHABLE", text, { cause: thrown }), retry };

@@ -3,6 +3,7 @@ import http2 from "node:http2";
 import net from "node:net";
 import tls from "node:tls";
 import { MiB } from "../../base/sizes.ts";
+import { proxyTo } from "../../base/proxy.ts";
 import { authorityOf, type TrackerAddress } from "../../base/tracker-address.ts";
 
 /** Origin that requests are made to, whichever address they go to in the end. */
@@ -124,14 +125,18 @@ export class TrackerSession {
   }
 }
 
-/** A connection that is being made. */
-function socketTo(address: TrackerAddress, proof: ClientTls): net.Socket {
+/** A connection that is being made. @throws ProxyError, or BelayError `BAD_USAGE` for a proxy that cannot be used */
+async function socketTo(address: TrackerAddress, proof: ClientTls): Promise<net.Socket> {
   if (address.kind === "unix") return net.connect({ path: address.path });
   const { host, port } = address;
-  if (!address.tls) return net.connect({ host, port });
+  const proxy = await proxyTo(address);
+  const tunnel =
+    proxy === undefined ? undefined : await (await import("../../base/proxy/tunnel.ts")).connectThrough(proxy, address);
+  if (!address.tls) return tunnel ?? net.connect({ host, port });
   // Said, since else NODE_TLS_REJECT_UNAUTHORIZED could turn checking off.
   const check = { rejectUnauthorized: true };
   return tls.connect({
+    ...(tunnel !== undefined && { socket: tunnel }),
     host,
     port,
     servername: net.isIP(host) === 0 ? host : "",
@@ -141,9 +146,9 @@ function socketTo(address: TrackerAddress, proof: ClientTls): net.Socket {
   });
 }
 
-function dial(address: TrackerAddress, proof: ClientTls): Promise<ClientHttp2Session> {
+async function dial(address: TrackerAddress, proof: ClientTls): Promise<ClientHttp2Session> {
+  const socket = await socketTo(address, proof);
   return new Promise((resolve, reject) => {
-    const socket = socketTo(address, proof);
     const session = http2.connect(`${address.tls ? "https" : "http"}://tracker`, {
       settings: { initialWindowSize: STREAM_WINDOW, enablePush: false },
       createConnection: () => socket,

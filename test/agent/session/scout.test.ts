@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer } from "node:net";
 import type { AddressInfo, Server } from "node:net";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { Scout } from "../../../src/agent/session/scout.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import { parseTrackerAddresses } from "../../../src/base/tracker-address.ts";
@@ -25,7 +25,7 @@ test("A scout tells of an address that was shut and opens, and of no other", asy
   late.close();
   const found = new Queue<string>();
   const addresses = parseTrackerAddresses(`http://127.0.0.1:${portOf(always)},http://127.0.0.1:${port}`);
-  const scout = new Scout(addresses, systemClock, ({ text }) => found.push(text), {});
+  const scout = new Scout(addresses, systemClock, ({ text }) => found.push(text));
   onTestFinished(() => scout.stop());
   scout.start();
   // Looks go on at the open address while the other one is shut.
@@ -44,21 +44,11 @@ test("A scout that is stopped looks no more", async () => {
   const server = await listen();
   let looks = 0;
   server.on("connection", () => looks++);
-  const scout = new Scout(
-    parseTrackerAddresses(`http://127.0.0.1:${portOf(server)}`),
-    systemClock,
-    () => undefined,
-    {},
-  );
+  const scout = new Scout(parseTrackerAddresses(`http://127.0.0.1:${portOf(server)}`), systemClock, () => undefined);
   scout.start();
   await once(server, "connection");
   scout.stop();
-  const other = new Scout(
-    parseTrackerAddresses(`http://127.0.0.1:${portOf(server)}`),
-    systemClock,
-    () => undefined,
-    {},
-  );
+  const other = new Scout(parseTrackerAddresses(`http://127.0.0.1:${portOf(server)}`), systemClock, () => undefined);
   onTestFinished(() => other.stop());
   other.start();
   await once(server, "connection");
@@ -66,21 +56,31 @@ test("A scout that is stopped looks no more", async () => {
   expect(looks).toBe(3);
 });
 
-test.each([
-  [{ https_proxy: "http://proxy:3128" }, 0],
-  [{ https_proxy: "http://proxy:3128", no_proxy: "example.com,127.0.0.1" }, 1],
-  [{ no_proxy: "*" }, 1],
-])("With the environment %j, it looks at %i addresses", async (environment, count) => {
-  const server = await listen();
-  const address = `http://127.0.0.1:${portOf(server)}`;
-  let looks = 0;
-  server.on("connection", () => looks++);
-  const scout = new Scout(parseTrackerAddresses(address), systemClock, () => undefined, environment);
-  const witness = new Scout(parseTrackerAddresses(address), systemClock, () => undefined, {});
-  onTestFinished(() => [scout, witness].forEach((one) => one.stop()));
+test("Behind a proxy, a scout asks the proxy for the way, and tells when it is open again", async () => {
+  const asked = new Queue<string>();
+  let open = false;
+  const proxy = createServer((socket) => {
+    socket
+      .on("error", () => undefined)
+      .once("data", (head: Buffer) => {
+        asked.push(head.toString("latin1").split("\r\n", 1)[0] ?? "");
+        socket.end(`HTTP/1.1 ${open ? "200 OK" : "502 Bad Gateway"}\r\n\r\n`);
+      });
+  }).listen(0, "127.0.0.1");
+  await once(proxy, "listening");
+  vi.stubEnv("http_proxy", `127.0.0.1:${portOf(proxy)}`);
+  const found = new Queue<string>();
+  const scout = new Scout(parseTrackerAddresses("http://tracker.test:7070"), systemClock, ({ text }) =>
+    found.push(text),
+  );
+  onTestFinished(() => {
+    scout.stop();
+    proxy.close();
+    vi.unstubAllEnvs();
+  });
   scout.start();
-  witness.start();
-  for (let i = 0; i < 3; i++) await once(server, "connection");
-  expect(looks > 0).toBe(true);
-  expect((scout as unknown as { addresses: unknown[] }).addresses).toHaveLength(count);
+  expect(await asked.next()).toBe("CONNECT tracker.test:7070 HTTP/1.1");
+  expect(found.size).toBe(0);
+  open = true;
+  expect(await found.next()).toBe("http://tracker.test:7070");
 });

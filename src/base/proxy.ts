@@ -1,0 +1,48 @@
+import type { TrackerAddress } from "./tracker-address.ts";
+
+/** Variables of the environment, in lower case, that may name a proxy. */
+const VARIABLES = ["grpc_proxy", "https_proxy", "http_proxy", "all_proxy"];
+
+/** Variables of the environment. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** An HTTP proxy that is asked for a tunnel to the tracker (CONNECT). */
+export interface Proxy {
+  /** Whether the proxy itself is spoken to by TLS. */
+  readonly tls: boolean;
+  /** A name, or an IP address without brackets. */
+  readonly host: string;
+  readonly port: number;
+  /** Value of Proxy-Authorization. */
+  readonly authorization: string | undefined;
+  /** For people: where the proxy is, without credentials, and which variable names it. */
+  readonly text: string;
+}
+
+/**
+ * The proxy on the way to a tracker, if the environment names one: the one rule for agent and commands, which
+ * docs/proxies.md explains. Loads what decides only where a variable is set.
+ *
+ * @throws BelayError `BAD_USAGE` for a proxy that cannot be used
+ */
+export async function proxyTo(
+  address: TrackerAddress,
+  environment: Environment = process.env,
+): Promise<Proxy | undefined> {
+  if (address.local) return undefined;
+  if (!VARIABLES.some((name) => environment[name] || environment[name.toUpperCase()])) return undefined;
+  const { findProxy } = await import("./proxy/find-proxy.ts");
+  return findProxy(address, environment);
+}
+
+/** No way through a proxy. The message begins with the proxy and its variable. */
+export class ProxyError extends Error {
+  override readonly name = "ProxyError";
+  /** HTTP status of the proxy's refusal. Undefined: it sent none. */
+  readonly status: number | undefined;
+
+  constructor(message: string, options: { status?: number; cause?: unknown } = {}) {
+    super(message, options);
+    this.status = options.status;
+  }
+}

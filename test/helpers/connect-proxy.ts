@@ -1,0 +1,61 @@
+import { once } from "node:events";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
+import { onTestFinished } from "vitest";
+import type { Certificate } from "./certificate.ts";
+
+/** What a proxy for a test does. */
+export interface ConnectProxyOptions {
+  /** Where every tunnel leads, whatever was asked for: names need not exist. */
+  readonly to?: string;
+  /** Answers with this instead of a tunnel. */
+  readonly answer?: string;
+  /** Speaks TLS with its clients. */
+  readonly tls?: Certificate;
+}
+
+/** An HTTP proxy that knows CONNECT alone, until the test is over. */
+export interface ConnectProxy {
+  /** `host:port` where it listens. */
+  readonly host: string;
+  /** What it was asked for, one by one: `host:port`, and credentials where they came. */
+  readonly asked: string[];
+}
+
+export async function connectProxy(options: ConnectProxyOptions): Promise<ConnectProxy> {
+  const sockets = new Set<Socket>();
+  const asked: string[] = [];
+  const serve = (socket: Socket): void => {
+    sockets.add(socket.on("error", () => undefined));
+    socket.once("close", () => sockets.delete(socket));
+    socket.once("data", (head: Buffer) => {
+      const text = head.toString("latin1");
+      const target = /^CONNECT (\S+) HTTP\/1.1\r\n/.exec(text)?.[1] ?? `not a CONNECT: ${text.slice(0, 40)}`;
+      const [, basic] = /^Proxy-Authorization: Basic (\S+)\r$/im.exec(text) ?? [];
+      asked.push(basic === undefined ? target : `${target} by ${Buffer.from(basic, "base64").toString()}`);
+      if (options.answer !== undefined) socket.end(options.answer);
+      else tunnel(socket, options.to ?? "");
+    });
+  };
+  const server = options.tls === undefined ? createServer(serve) : createTlsServer(options.tls, serve);
+  server.on("tlsClientError", () => undefined);
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, asked };
+}
+
+function tunnel(socket: Socket, to: string): void {
+  const { hostname, port } = new URL(to);
+  const onward = connect(Number(port), hostname);
+  onward.once("connect", () => {
+    socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
+    socket.pipe(onward).pipe(socket);
+  });
+  onward.on("error", () => socket.end("HTTP/1.1 502 Bad Gateway\r\n\r\n"));
+  onward.once("close", () => socket.destroy());
+  socket.once("close", () => onward.destroy());
+}
