@@ -263,7 +263,11 @@ class Agent {
           this.discarded += data.length;
           return true;
         },
-        stepOver: () => this.metricsFile.settle(),
+        // Both make their files again if the step has removed them.
+        stepOver: () => {
+          output.flush();
+          return this.metricsFile.settle();
+        },
         outputEnded: async () => {
           await this.metricsFile.end();
           output.end();

@@ -16,6 +16,16 @@ const TEXTS: Readonly<Record<string, string>> = {
   ENFILE: "the machine cannot open more files",
 };
 
+/**
+ * What the machine has refused, if an error is of that kind: nobody's mistake in the program. Undefined: it is not.
+ */
+export function systemProblem(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("syscall" in error)) return undefined;
+  if (error.syscall === "uv_cwd") return "the working directory was deleted; change to another one";
+  const where = "path" in error ? ` "${String(error.path)}"` : "";
+  return `${fileProblem(error)} (${errnoOf(error)}, ${String(error.syscall)}${where})`;
+}
+
 /** Why a file could not be read or written, as a clause: what the system reports, in words instead of a name of libuv's. */
 export function fileProblem(error: unknown): string {
   return TEXTS[errnoOf(error) ?? ""] ?? messageOf(error);

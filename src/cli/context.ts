@@ -1,7 +1,9 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import path from "node:path";
+import { makeDirectories } from "../base/directories.ts";
 import { BelayError, errnoOf, messageOf } from "../base/errors.ts";
+import { fileProblem } from "../base/file-problem.ts";
 
 /** What need not be repeated: flags of every command that talks to a tracker, by their name in the flag tables. */
 export type Context = Readonly<Record<string, string>>;
@@ -35,10 +37,10 @@ export function readContext(env: Env): Context {
 export function writeContext(env: Env, context: Context): void {
   const file = contextPath(env);
   try {
-    mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
+    makeDirectories(path.dirname(file), 0o700);
     writeFileSync(`${file}.new`, `${JSON.stringify(context, undefined, 2)}\n`, { mode: 0o600 });
     renameSync(`${file}.new`, file);
   } catch (error) {
-    throw new BelayError("BAD_USAGE", `Cannot write "${file}": ${messageOf(error)}`, { cause: error });
+    throw new BelayError("BAD_USAGE", `Cannot write "${file}": ${fileProblem(error)}`, { cause: error });
   }
 }

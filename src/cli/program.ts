@@ -1,4 +1,5 @@
 import { BelayError, errnoOf, messageOf } from "../base/errors.ts";
+import { systemProblem } from "../base/file-problem.ts";
 import { COMMANDS } from "./commands.ts";
 import { readContext } from "./context.ts";
 import { didYouMean } from "./did-you-mean.ts";
@@ -18,8 +19,9 @@ export async function main(argv: readonly string[], io: Io, done?: (code: number
     code = await dispatch(argv, io);
     done?.(code);
   } catch (error) {
-    await io.stderr.write(`belay: ${messageOf(error)}\n`);
-    if (!(error instanceof BelayError) && error instanceof Error) {
+    const system = error instanceof BelayError ? undefined : systemProblem(error);
+    await io.stderr.write(`belay: ${system === undefined ? messageOf(error) : `Cannot go on: ${system}`}\n`);
+    if (system === undefined && !(error instanceof BelayError) && error instanceof Error) {
       await io.stderr.write(`belay: This is a mistake in Belay; please report it with these lines\n${error.stack}\n`);
     }
     // Loaded late: it knows the contract, which `belay --version` need not.

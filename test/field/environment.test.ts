@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { readdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { text } from "node:stream/consumers";
@@ -33,11 +33,10 @@ function run(
   return belayEnds(["run", "--tracker", tracker.address, ...flags, "--", ...command], { env });
 }
 
-/** Runs a shell script in which `"$@"` is the command line of a job that a shell runs. */
-async function under(script: string, job: string, env: Record<string, string> = {}, flags: readonly string[] = []) {
-  const args = [MAIN, "run", "--tracker", tracker.address, ...flags, "--", "sh", "-c", job];
-  const child = spawn("bash", ["-c", script, "bash", ...args], {
-    env: { ...process.env, PATH: NODE_PATH, ...env },
+/** Runs a bash script in which `"$@"` is a command line of belay's. */
+async function shell(script: string, args: readonly string[], env: Record<string, string> = {}) {
+  const child = spawn("bash", ["-c", script, "bash", MAIN, ...args], {
+    env: { ...process.env, PATH: NODE_PATH, BELAY_TRACKER: tracker.address, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const [[code], stdout, stderr] = await Promise.all([once(child, "close"), text(child.stdout), text(child.stderr)]);
@@ -53,7 +52,7 @@ describe("--env-file is read by belay, never by Node", () => {
   ])("from %s", async (_, script, file) => {
     const directory = await tempDirectory();
     const flags = ["--env-file", file.replace("$DIR", directory)];
-    const done = await under(script, 'echo "[$A]"', { DIR: directory }, flags);
+    const done = await shell(script, ["run", ...flags, "--", "sh", "-c", 'echo "[$A]"'], { DIR: directory });
     expect(done).toEqual({ code: 0, stdout: "[1]\n", stderr: "" });
   });
 
@@ -108,8 +107,8 @@ describe("a variable for the job reaches it unchanged, and acts on nothing of Be
     LOG_TOKENS: "1",
     LOG_STREAM: "1",
     FORCE_COLOR: "3",
-    "my.key": "with a dot",
-    "my-key": "two\nlines",
+    "my.name": "with a dot",
+    "my-name": "two\nlines",
     "BASH_FUNC_greet%%": "() { echo hello; }",
     "1st": "ü",
   };
@@ -139,5 +138,90 @@ describe("a variable for the job reaches it unchanged, and acts on nothing of Be
     const help = await belayEnds(["tracker", "--help"], { env: { ...env, FORCE_COLOR: "1", CLICOLOR_FORCE: "1" } });
     expect(help).toMatchObject({ code: 0, stderr: "" });
     expect(help.stdout).not.toContain("\x1b");
+  });
+});
+
+/** Without the line that dash or bash prints by itself when it starts where there is no directory. */
+function withoutShells(stderr: string): string {
+  return stderr.replace(/^.*getcwd.*\n/gm, "");
+}
+
+describe("from a directory that was deleted", () => {
+  const gone = 'mkdir "$DIR/gone"; cd "$DIR/gone"; rmdir "$DIR/gone"; ';
+
+  it.each([
+    ["belay run runs the job there, as a shell would", ["run", "--", "sh", "-c", "echo here"], 0, /^here\n$/, /^$/],
+    ["belay run --cwd runs it elsewhere", ["run", "--cwd", "/", "--", "pwd"], 0, /^\/\n$/, /^$/],
+    [
+      "a relative --cwd is the job's failure",
+      ["run", "--cwd", "sub", "--", "true"],
+      126,
+      /^$/,
+      /^belay: Job \S+ FAILED \(SPAWN_FAILED\): Cannot use the working directory "sub": it does not exist \(ENOENT\)\n$/,
+    ],
+    [
+      "a relative --spool-dir is warned of",
+      ["run", "--spool-dir", "spool", "--", "echo", "here"],
+      0,
+      /^here\n$/,
+      /^\S+ warn {2}Cannot write to the spool directory "spool\/[-0-9a-f]+": the working directory was deleted\. [^\n]*\n$/,
+    ],
+    ["belay submit records a job", ["submit", "--", "true"], 0, /^\w+\n$/, /^$/],
+    ["belay jobs lists", ["jobs"], 0, /^JOB /, /^$/],
+    ["belay completion prints", ["completion", "bash"], 0, /^_belay/, /^$/],
+    [
+      "belay tracker says what is missing, and ends",
+      ["tracker", "--listen", "127.0.0.1:0"],
+      125,
+      /^$/,
+      /^belay: Cannot make the data directory "\.\/belay-data": the working directory was deleted\n$/,
+    ],
+    [
+      "belay config says what is missing",
+      ["config", "set", "ca", "relative.pem"],
+      125,
+      /^$/,
+      /^belay: Cannot go on: the working directory was deleted; change to another one\n$/,
+    ],
+  ])("%s", async (_, args, code, stdout, stderr) => {
+    const directory = await tempDirectory();
+    const env = { DIR: directory, BELAY_CONTEXT: path.join(directory, "context.json") };
+    const done = await shell(`${gone}"$@"`, args, env);
+    expect(done.code).toBe(code);
+    expect(done.stdout).toMatch(stdout);
+    expect(withoutShells(done.stderr)).toMatch(stderr);
+  });
+});
+
+describe("a temporary directory that a step empties", () => {
+  it.each([
+    ["the directory's content", 'rm -rf "$TMPDIR"/*'],
+    ["the directory itself", 'rm -rf "$TMPDIR"'],
+  ])("%s: every later step runs", async (_, setup) => {
+    const temp = path.join(await tempDirectory(), "temp");
+    await mkdir(temp);
+    const flags = ["--setup", setup, "--setup", "echo two"];
+    const done = await run(flags, ["sh", "-c", "echo main; echo error >&2"], { TMPDIR: temp });
+    expect(done).toMatchObject({ code: 0, stdout: "two\nmain\n" });
+    // Where there is no place for $BELAY_REDACT any more, the agent warns of it.
+    expect(done.stderr.replace(/^.* warn .*\$BELAY_REDACT.*\n/gm, "")).toBe("error\n");
+  });
+
+  it("what the job knows files for works again, and nothing is left behind", async () => {
+    const temp = await tempDirectory();
+    const job = 'echo loss=1 >> "$BELAY_METRICS" && echo dont-show-this >> "$BELAY_REDACT" && echo dont-show-this';
+    const env = { TMPDIR: temp, NODE_DISABLE_COMPILE_CACHE: "1" };
+    const done = await run(["--setup", 'rm -rf "$TMPDIR"/*'], ["sh", "-c", job], env);
+    expect(done).toMatchObject({ code: 0, stdout: "***\n", stderr: "" });
+    expect(await readdir(temp)).toEqual([]);
+  });
+
+  it("a relative one is meant from where belay was started, by the job and its watcher, too", async () => {
+    const directory = await tempDirectory();
+    await mkdir(path.join(directory, "t"));
+    const args = ["run", "--tracker", tracker.address, "--cwd", "/", "--", "sh", "-c", 'echo "$BELAY_METRICS"'];
+    const done = await belayEnds(args, { cwd: directory, env: { TMPDIR: "t", NODE_DISABLE_COMPILE_CACHE: "1" } });
+    expect(done.stdout).toContain(path.join(directory, "t"));
+    expect(await readdir(path.join(directory, "t"))).toEqual([]);
   });
 });

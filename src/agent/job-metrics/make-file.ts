@@ -1,13 +1,18 @@
 import fs from "node:fs";
+import { dirname } from "node:path";
+import { restoreDirectory } from "../../base/directories.ts";
 
 /**
  * Any user may append, and only the owner may read: a job may give up root. A process that does not know the file's
  * name cannot find it.
  */
 const MODE = 0o622;
+/** Of the job's directory: any user may pass through, and only the owner may list it. */
+const DIRECTORY_MODE = 0o711;
 
-/** Makes the file. @throws the file system's error, also if the path exists */
+/** Makes the file, and its directory if that was removed. @throws the file system's error, also if the path exists */
 export function createMetricsFile(path: string): number {
+  restoreDirectory(dirname(path), DIRECTORY_MODE);
   const { O_RDONLY, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
   const fd = fs.openSync(path, O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK, MODE);
   // The umask may have removed permissions.

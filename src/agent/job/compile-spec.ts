@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { workingDirectory } from "../../base/directories.ts";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { elide } from "../../base/elide.ts";
@@ -30,8 +31,8 @@ export interface Step {
 export interface CompiledSpec {
   /** Setup steps in order, then the main command. Never empty. */
   readonly steps: readonly Step[];
-  /** Absolute. */
-  readonly cwd: string;
+  /** Undefined: where the agent is, which need not have a path any more. */
+  readonly cwd: string | undefined;
   readonly environment: Readonly<Record<string, string>>;
   /** 0: no limit. */
   readonly timeout: number;
@@ -80,7 +81,7 @@ export function compileSpec(spec: JobSpec): CompiledSpec {
   };
   return Object.freeze({
     steps: [...setup, main],
-    cwd: resolve(spec.workingDirectory),
+    cwd: directoryOf(spec.workingDirectory),
     environment: spec.environment,
     timeout: span("timeout", spec.timeout, 0),
     setupTimeout: span("setupTimeout", spec.setupTimeout, 0),
@@ -109,4 +110,10 @@ function noNull(field: string, text: string): void {
 
 function bad(field: string, problem: string): BelayError {
   return new BelayError("BAD_SPEC", `Cannot use the job's spec: "${field}" ${problem}`);
+}
+
+/** Absolute, unless it is relative to a directory that was deleted: then the start of the first step reports it. */
+function directoryOf(given: string): string | undefined {
+  if (given === "") return undefined;
+  return given.startsWith("/") || workingDirectory() !== undefined ? resolve(given) : given;
 }

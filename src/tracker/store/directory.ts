@@ -11,7 +11,9 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
-import { BelayError, messageOf } from "../../base/errors.ts";
+import { makeDirectories } from "../../base/directories.ts";
+import { BelayError } from "../../base/errors.ts";
+import { fileProblem } from "../../base/file-problem.ts";
 import type { Logger } from "../../base/logger.ts";
 import { makePrivate } from "../../base/private-file.ts";
 
@@ -25,7 +27,7 @@ const OTHERS = 0o077;
  */
 export function makeDataDirectory(directory: string, logger: Logger): void {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectories(directory, 0o700);
     const mode = statSync(directory).mode & 0o777;
     if ((mode & OTHERS) === 0) return;
     logger.warn("The data directory is open to other users: what is in it is not, but chmod 700 is safer", {
@@ -33,7 +35,7 @@ export function makeDataDirectory(directory: string, logger: Logger): void {
       mode: mode.toString(8).padStart(4, "0"),
     });
   } catch (error) {
-    const why = whatIsThere(directory) ?? messageOf(error);
+    const why = whatIsThere(directory) ?? fileProblem(error);
     throw new BelayError("STORE", `Cannot make the data directory "${directory}": ${why}`, { cause: error });
   }
 }

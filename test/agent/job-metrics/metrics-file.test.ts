@@ -260,7 +260,7 @@ describe("what a job reports while the tracker is away", () => {
 
 describe("where the file cannot be made", () => {
   it("the job runs without it, and its log says why", async () => {
-    const said = new MetricsFile(join(directory, "none"));
+    const said = new MetricsFile(join(directory, "none", "deeper"));
     expect(said.environment).toEqual({});
     const notices: string[] = [];
     said.begin({

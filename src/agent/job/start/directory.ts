@@ -1,13 +1,14 @@
 import fs from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { BelayError, messageOf } from "../../../base/errors.ts";
+import { join, resolve } from "node:path";
+import { BelayError } from "../../../base/errors.ts";
+import { fileProblem } from "../../../base/file-problem.ts";
 
 /**
  * Everybody may pass through, since a job that gives up root still writes into a file in it; nobody else may list it.
  * What is not for everybody is in a directory of its own, or has a name that cannot be guessed.
  */
-const MODE = 0o711;
+export const JOB_DIRECTORY_MODE = 0o711;
 
 /**
  * Makes a directory for what is there only while a job runs.
@@ -19,15 +20,16 @@ export function makeJobDirectory(): string {
   const problems: string[] = [];
   for (const place of places) {
     try {
-      const directory = fs.mkdtempSync(join(place, "belay-"));
-      fs.chmodSync(directory, MODE);
+      // Absolute, whatever TMPDIR says: the job and the watcher use it from other directories.
+      const directory = fs.mkdtempSync(join(resolve(place), "belay-"));
+      fs.chmodSync(directory, JOB_DIRECTORY_MODE);
       return directory;
     } catch (error) {
-      problems.push(messageOf(error));
+      problems.push(`"${place}": ${fileProblem(error)}`);
     }
   }
   throw new BelayError(
     "BAD_USAGE",
-    `Cannot make a temporary directory: expected one of ${places.map((place) => `"${place}"`).join(", ")} to be writable: ${problems.join("; ")}`,
+    `Cannot make a temporary directory: expected a place for one, found ${problems.join("; ")}`,
   );
 }

@@ -9,7 +9,8 @@ export interface StepEnvironment {
   readonly spec: Readonly<Record<string, string>>;
   /** What the agent adds. */
   readonly own: Readonly<Record<string, string>>;
-  readonly cwd: string;
+  /** Undefined: it was deleted. */
+  readonly cwd: string | undefined;
   readonly jobId: string;
   readonly attempt: number;
   readonly step: number;
@@ -30,7 +31,8 @@ export function stepEnvironment(options: StepEnvironment): Record<string, string
   }
   // Most runtimes hold output back when it is no terminal; Python is the one that can be told not to.
   result["PYTHONUNBUFFERED"] ??= "1";
-  result["PWD"] = options.cwd;
+  if (options.cwd === undefined) delete result["PWD"];
+  else result["PWD"] = options.cwd;
   putTrace(result, options);
   Object.assign(result, options.spec, options.own);
   result["BELAY_JOB_ID"] = options.jobId;

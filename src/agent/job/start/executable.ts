@@ -35,7 +35,7 @@ export function checkWorkingDirectory(cwd: string): SpawnProblem | undefined {
  *
  * @returns the path to execute, as execvp would pass it on
  */
-export function findExecutable(name: string, cwd: string, path: string | undefined): string | SpawnProblem {
+export function findExecutable(name: string, cwd: string | undefined, path: string | undefined): string | SpawnProblem {
   if (name.includes("/")) return check(name, cwd) ?? name;
   const searched = path ?? DEFAULT_PATH;
   let denied: SpawnProblem | undefined;
@@ -46,7 +46,7 @@ export function findExecutable(name: string, cwd: string, path: string | undefin
     if (problem.kind === SpawnFailureKind.BAD_FORMAT) return problem;
     // As execvp does: a file that may not be run is remembered, and the search goes on. A directory that may not be
     // entered is none of that: the program is simply not found there.
-    if (problem.kind === SpawnFailureKind.NOT_EXECUTABLE && fs.existsSync(resolve(cwd, candidate))) denied ??= problem;
+    if (problem.kind === SpawnFailureKind.NOT_EXECUTABLE && fs.existsSync(from(cwd, candidate))) denied ??= problem;
   }
   return (
     denied ??
@@ -59,10 +59,10 @@ export function findExecutable(name: string, cwd: string, path: string | undefin
   );
 }
 
-function check(path: string, cwd: string): SpawnProblem | undefined {
-  const absolute = isAbsolute(path) ? path : resolve(cwd, path);
+function check(path: string, cwd: string | undefined): SpawnProblem | undefined {
+  const file = from(cwd, path);
   try {
-    const stat = fs.statSync(absolute);
+    const stat = fs.statSync(file);
     if (stat.isDirectory()) {
       return new SpawnProblem(
         SpawnFailureKind.NOT_EXECUTABLE,
@@ -71,10 +71,10 @@ function check(path: string, cwd: string): SpawnProblem | undefined {
         `Cannot start "${path}": it is a directory (EACCES)`,
       );
     }
-    fs.accessSync(absolute, fs.constants.X_OK);
-    return checkFormat(absolute, path);
+    fs.accessSync(file, fs.constants.X_OK);
+    return checkFormat(file, path);
   } catch (error) {
-    if (errnoOf(error) === "EACCES" && fs.existsSync(absolute)) {
+    if (errnoOf(error) === "EACCES" && fs.existsSync(file)) {
       return new SpawnProblem(
         SpawnFailureKind.NOT_EXECUTABLE,
         path,
@@ -84,4 +84,9 @@ function check(path: string, cwd: string): SpawnProblem | undefined {
     }
     return problemOf(error, path);
   }
+}
+
+/** A path that is meant from a directory; from the agent's own, which may be deleted, it is used as it is. */
+function from(cwd: string | undefined, path: string): string {
+  return cwd === undefined || isAbsolute(path) ? path : resolve(cwd, path);
 }

@@ -1,4 +1,5 @@
 import fs from "node:fs";
+import { workingDirectory } from "../../../base/directories.ts";
 import type { CompiledSpec, Step } from "../compile-spec.ts";
 import { stepEnvironment } from "./environment.ts";
 import type { PreparedJob } from "./prepare.ts";
@@ -42,7 +43,7 @@ export async function launchStep(
     ...(options.traceEnvironment === undefined ? {} : { trace: options.traceEnvironment }),
     spec: spec.environment,
     own: options.ownEnvironment ?? {},
-    cwd: spec.cwd,
+    cwd: spec.cwd ?? workingDirectory(),
     jobId: options.jobId,
     attempt: options.attempt,
     step: step.number,

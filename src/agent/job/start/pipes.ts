@@ -1,9 +1,11 @@
 import { spawn } from "node:child_process";
 import fs from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { sleep } from "../../../base/clock.ts";
 import { BelayError, messageOf } from "../../../base/errors.ts";
+import { restoreDirectory } from "../../../base/directories.ts";
 import { removeAll } from "../../../base/remove.ts";
+import { JOB_DIRECTORY_MODE, makeJobDirectory } from "./directory.ts";
 
 /**
  * Mode of a pipe. For everyone to write, as far as the directory lets them: the job may have changed its user when it
@@ -25,6 +27,8 @@ export class Pipes {
   private taken = 0;
   private making: Promise<void> = Promise.resolve();
   private delegated: readonly string[] = [];
+  /** Where pipes are made once the first directory cannot be made again. */
+  private elsewhere: string | undefined;
   private readonly environment: Record<string, string>;
 
   /** @param parent where the directory is made */
@@ -64,8 +68,9 @@ export class Pipes {
     this.provide(this.taken + 1);
     await this.making;
     await this.delivered();
-    const name = this.name(this.taken);
+    const made = this.name(this.taken);
     this.taken += 1;
+    const name = fs.existsSync(made) ? made : await this.remake(made);
     const readEnd = fs.openSync(name, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
     try {
       const writeEnd = fs.openSync(name, fs.constants.O_WRONLY);
@@ -77,11 +82,28 @@ export class Pipes {
     }
   }
 
+  /** Makes a pipe that an earlier step, or a cleaner of temporary files, has removed. @returns its path */
+  private async remake(name: string): Promise<string> {
+    try {
+      restoreDirectory(dirname(this.directory), JOB_DIRECTORY_MODE);
+      restoreDirectory(this.directory, 0o700);
+      await makeFifos([name], this.environment);
+      return name;
+    } catch {
+      // The place itself is gone.
+      this.elsewhere ??= makeJobDirectory();
+      const other = join(this.elsewhere, basename(name));
+      await makeFifos([other], this.environment);
+      return other;
+    }
+  }
+
   /** Removes directory and unused pipes. */
   async close(): Promise<void> {
     await this.making.catch(() => undefined);
     await this.arrived();
     removeAll(this.directory);
+    if (this.elsewhere !== undefined) removeAll(this.elsewhere);
   }
 
   /** Waits for the pipes that were left to another process, and makes them if that does not. */

@@ -35,7 +35,8 @@ export interface SpawnedProcess {
 /** What is to be started. */
 export interface SpawnOptions {
   readonly argv: readonly string[];
-  readonly cwd: string;
+  /** Undefined: the agent's. */
+  readonly cwd: string | undefined;
   readonly environment: Record<string, string>;
   /** Write ends of pipes. They stay the caller's. */
   readonly stdout: number;
@@ -50,7 +51,7 @@ export interface SpawnOptions {
 export async function spawnStep(options: SpawnOptions): Promise<SpawnedProcess | SpawnProblem> {
   const { argv, cwd, environment, tree } = options;
   const name = argv[0] ?? "";
-  const badDirectory = checkWorkingDirectory(cwd);
+  const badDirectory = cwd === undefined ? undefined : checkWorkingDirectory(cwd);
   if (badDirectory !== undefined) return badDirectory;
   const file = findExecutable(name, cwd, environment["PATH"]);
   if (file instanceof SpawnProblem) return file;

@@ -1,5 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { makeDirectories } from "../../../base/directories.ts";
 import type { AgentInfo } from "../../../gen/belay/v1/job_pb.ts";
 import type { SlabPool } from "../frame.ts";
 import { type FullPolicy, LaneSpool } from "../lane-spool.ts";
@@ -33,8 +34,7 @@ export function openSpool(options: OpenSpoolOptions): LaneSpool {
 function makeDirectory({ directory, identity, onTrouble }: OpenSpoolOptions): SpoolDirectory | undefined {
   const path = join(directory, identity.sessionId);
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    // By itself: Node's recursive mkdir says ENOENT where the file system is read-only.
+    makeDirectories(directory, 0o700);
     mkdirSync(path, { mode: 0o700 });
     const unlock = lockSpool(path);
     if (unlock === undefined) throw new Error("another process is using it");

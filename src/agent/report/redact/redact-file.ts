@@ -1,6 +1,7 @@
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { restoreDirectory } from "../../../base/directories.ts";
 import { removeAll } from "../../../base/remove.ts";
 import { KiB } from "../../../base/sizes.ts";
 import { linesOf } from "./text.ts";
@@ -84,6 +85,8 @@ export class RedactFile {
   private reopen(): boolean {
     if (performance.now() < this.retryAt) return false;
     try {
+      restoreDirectory(path.dirname(this.directory), 0o711);
+      restoreDirectory(this.directory, 0o700);
       this.fd = this.open();
       return true;
     } catch {

@@ -1,0 +1,44 @@
+import fs from "node:fs";
+import { dirname, isAbsolute } from "node:path";
+import { errnoOf } from "./errors.ts";
+
+/** The working directory, or undefined when it was deleted. */
+export function workingDirectory(): string | undefined {
+  try {
+    return process.cwd();
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Makes a directory and those above it, as far as they are missing. Node's own recursive mkdir never returns when the
+ * path is relative and the working directory was deleted, and reports ENOENT on a file system that is read-only.
+ *
+ * @throws what the system reports
+ */
+export function makeDirectories(path: string, mode = 0o777): void {
+  if (!isAbsolute(path) && workingDirectory() === undefined) throw new Error("the working directory was deleted");
+  try {
+    fs.mkdirSync(path, { mode });
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === "EEXIST" && fs.statSync(path).isDirectory()) return;
+    const parent = dirname(path);
+    if (errno !== "ENOENT" || parent === path) throw error;
+    makeDirectories(parent, mode);
+    fs.mkdirSync(path, { mode });
+  }
+}
+
+/**
+ * Makes a private directory again, at the same path, if a job or a cleaner of temporary files has removed it.
+ *
+ * @throws what the system reports, as when another user has taken the name
+ */
+export function restoreDirectory(path: string, mode: number): void {
+  const there = fs.lstatSync(path, { throwIfNoEntry: false });
+  if (there?.isDirectory() === true && there.uid === process.getuid?.()) return;
+  fs.mkdirSync(path, { mode });
+  fs.chmodSync(path, mode);
+}
