@@ -3,6 +3,7 @@ import type { HealthState } from "./health.ts";
 import type { LoopDelay } from "./metrics/gauges.ts";
 import type { TokenGate } from "./net/caller.ts";
 import type { AnyRequest, AnyResponse } from "./net/http.ts";
+import type { PageGuard } from "./net/page-guard.ts";
 import { sendText } from "./net/http.ts";
 import type { Store } from "./store/types.ts";
 
@@ -17,6 +18,7 @@ export interface PageContext {
   readonly store: Store;
   readonly loop: LoopDelay;
   readonly gate: TokenGate | undefined;
+  readonly guard: PageGuard | undefined;
   metricsText(): string;
 }
 
@@ -43,7 +45,9 @@ export function pages(context: PageContext): (request: AnyRequest, response: Any
     } else if (context.gate?.isOperator(request.headers.authorization) === false) {
       sendText(response, 401, 'An operator\'s token is needed: expected the header "authorization: Bearer …"');
     } else {
-      sendText(response, 200, context.metricsText().trimEnd(), "text/plain; version=0.0.4; charset=utf-8");
+      const foreign = context.guard?.problem(request);
+      if (foreign !== undefined) sendText(response, 403, foreign);
+      else sendText(response, 200, context.metricsText().trimEnd(), "text/plain; version=0.0.4; charset=utf-8");
     }
   };
 }

@@ -18,6 +18,7 @@ import { addGauges, LoopDelay } from "./metrics/gauges.ts";
 import { TrackerMetrics, codeOf } from "./metrics/metrics.ts";
 import { pages } from "./pages.ts";
 import { listen } from "./net/listener.ts";
+import { PageGuard } from "./net/page-guard.ts";
 import { RELOAD_RULES } from "./option-rules.ts";
 import type { OtlpOptions, Tracker, TrackerOptions } from "./options.ts";
 import { MAX_MESSAGE_BYTES, SessionService } from "./sessions/session-service.ts";
@@ -37,6 +38,8 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
   const config = compileOptions(options);
   const { logger } = config;
   const gate = config.tokens === undefined ? undefined : new TokenGate(config.tokens);
+  const anyoneMayCall = config.tokens === undefined && config.tls?.clientCa === undefined;
+  const guard = anyoneMayCall ? new PageGuard(config.cors, config.listen) : undefined;
   const clock = systemClock;
   const metrics = new TrackerMetrics();
   const loop = new LoopDelay();
@@ -66,7 +69,9 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
       compressMinBytes: NEVER_COMPRESS,
       shutdownSignal: shutdown.signal,
       interceptors: [metrics.interceptor],
-      requestGate: callGate(gate, config.limits, clock, (method, error) => metrics.called(method, codeOf(error))),
+      requestGate: callGate(gate, guard, config.limits, clock, (method, error) =>
+        metrics.called(method, codeOf(error)),
+      ),
     },
     (router) => {
       router.service(TrackerService, sessions.implementation);
@@ -81,7 +86,7 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
       );
       router.service(Health, health.implementation);
     },
-    pages({ health, store, loop, gate, metricsText: () => metrics.registry.text() }),
+    pages({ health, store, loop, gate, guard, metricsText: () => metrics.registry.text() }),
     { logger, clock, cors: config.cors, requestTimeout: config.limits.requestTimeout },
   );
 

@@ -58,7 +58,7 @@ const flagTable = {
       variable: "BELAY_TRACKER_CORS",
       value: "ORIGIN",
       separator: ",",
-      help: "let pages of this origin call from a browser; * is any",
+      help: "let pages of this origin call from a browser, where no token is asked for, too; * is any",
     },
     (given) => given,
   ),

@@ -6,7 +6,8 @@ import { TrackerService } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { TrackerLimits } from "../options.ts";
 import { CallLimit } from "./call-limit.ts";
 import type { TokenGate } from "./caller.ts";
-import { whenOverKey, callerOf, clientOf } from "./caller.ts";
+import { whenOverKey, callerOf, clientOf, nodeRequestKey } from "./caller.ts";
+import type { PageGuard } from "./page-guard.ts";
 import { RateLimit } from "./rate-limit.ts";
 
 /**
@@ -20,10 +21,12 @@ const MAX_STREAMS_OF_JOB_TOKEN = 64;
  * the client has under way. How often agents' streams come is not counted: after an outage all of them come at once,
  * and that is well.
  *
+ * @param guard keeps web pages out. Undefined: something else proves who calls
  * @param refused is told why a call was refused
  */
 export function callGate(
   tokens: TokenGate | undefined,
+  guard: PageGuard | undefined,
   limits: TrackerLimits,
   clock: Clock,
   refused: (method: string, error: unknown) => void,
@@ -34,6 +37,9 @@ export function callGate(
 
   async function check(context: HandlerContext): Promise<void> {
     await tokens?.check(context);
+    const request = context.values.get(nodeRequestKey);
+    const foreign = request === undefined ? undefined : guard?.problem(request);
+    if (foreign !== undefined) throw new ConnectError(foreign, Code.PermissionDenied);
     const client = clientOf(context);
     if (context.service.typeName === TrackerService.typeName) {
       takeAgent(context, client);
