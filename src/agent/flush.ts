@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { systemClock as clock } from "../base/clock.ts";
@@ -24,7 +25,7 @@ import { securityRule, trackerRule } from "./compile-options.ts";
 import { DEFAULTS } from "./defaults.ts";
 import { deliveryOf } from "./delivery.ts";
 import type { TransportSecurity } from "./options.ts";
-import { sessionsIn } from "./report/disk/left-behind.ts";
+import { removeUnused, sessionsIn } from "./report/disk/left-behind.ts";
 import { type RecoveredSpool, recoverSpool } from "./report/disk/recover.ts";
 import { Session } from "./session/session.ts";
 import type { SessionEnd } from "./session/session-end.ts";
@@ -96,7 +97,7 @@ export interface FlushOutcome {
  * Delivers what dead agents left in a spool directory, one session after the other, and reports AGENT_LOST for those
  * that came to no result. What is confirmed is removed. Sessions whose agent still runs are left alone.
  *
- * @throws BelayError `BAD_USAGE` for an option that cannot be used as given
+ * @throws BelayError `BAD_USAGE` for an option that cannot be used as given, or a directory that cannot be read
  * @throws CallbackError when all is over, with the outcome: a function of the options has failed, and was not called again
  */
 export async function flushSpool(given: FlushOptions): Promise<FlushOutcome> {
@@ -107,6 +108,7 @@ export async function flushSpool(given: FlushOptions): Promise<FlushOutcome> {
   const sessions: FlushedSession[] = [];
   for (const path of sessionsIn(options.directory, options.except)) {
     if (options.signal?.aborted === true) break;
+    if (removeUnused(path)) continue;
     const flushed = await flushOne(path, options);
     if (flushed !== undefined) sessions.push(flushed);
   }
@@ -218,6 +220,8 @@ async function deliver(
  * @param options `except` is the session of the new job
  */
 export async function deliverLeftBehind(options: FlushOptions & { readonly except: string }): Promise<void> {
+  // No agent has been here before.
+  if (!existsSync(options.directory)) return;
   try {
     for (const { delivered, inUse, path, message } of (await flushSpool(options)).sessions) {
       if (!delivered && !inUse)

@@ -94,4 +94,9 @@ export interface AgentOutcome {
   readonly delivered: boolean;
   /** What was not delivered and why, for people. Empty if everything was. */
   readonly undelivered: string;
+  /**
+   * Bytes of what was not delivered that no spool directory keeps, so that they are lost: there is none, or its disk
+   * failed. 0 if everything was delivered.
+   */
+  readonly lostBytes: number;
 }

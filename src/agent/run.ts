@@ -154,7 +154,13 @@ class Agent {
       if (end.kind === "delivered") await others;
       if (end.kind === "fenced") throw end.error;
       const { delivered, undelivered } = deliveryOf(end);
-      const outcome = { attempt: welcome.attempt, result, delivered, undelivered: this.mask.text(undelivered) };
+      const outcome = {
+        attempt: welcome.attempt,
+        result,
+        delivered,
+        undelivered: this.mask.text(undelivered),
+        lostBytes: this.report.spool.unkeptBytes,
+      };
       if (this.failure !== undefined) throw new CallbackError(this.failure, outcome);
       return outcome;
     } finally {

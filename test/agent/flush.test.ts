@@ -162,13 +162,12 @@ describe("what was left behind", () => {
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  test("in a directory that is empty or missing is delivered already", async () => {
+  test("in a directory that is empty is delivered already; one that is missing is refused", async () => {
     const directory = temporaryDirectory();
     const tracker = "http://127.0.0.1:1";
     expect(await flushSpool({ directory, tracker })).toEqual({ delivered: true, sessions: [] });
-    expect(await flushSpool({ directory: join(directory, "none"), tracker })).toEqual({
-      delivered: true,
-      sessions: [],
+    await expect(flushSpool({ directory: join(directory, "none"), tracker })).rejects.toMatchObject({
+      code: "BAD_USAGE",
     });
   });
 });

@@ -77,6 +77,10 @@ export class LaneSpool implements Spool {
     return this.options.directory?.bytes ?? 0;
   }
 
+  get unkeptBytes(): number {
+    return this.lanes.events.memoryOnly + this.lanes.logs.memoryOnly;
+  }
+
   nextSequence(lane: LaneName): number {
     return this.lanes[lane].next;
   }
@@ -152,7 +156,7 @@ export class LaneSpool implements Spool {
   }
 
   private get memoryIsFull(): boolean {
-    const bytes = this.lanes.events.memoryOnly + this.lanes.logs.memoryOnly;
+    const bytes = this.unkeptBytes;
     return bytes > 0 && bytes >= this.memoryLimit;
   }
 

@@ -53,6 +53,8 @@ export interface Spool {
   readonly full: boolean;
   readonly memoryBytes: number;
   readonly diskBytes: number;
+  /** The part of `memoryBytes` that is not on disk as well: it goes with this process. */
+  readonly unkeptBytes: number;
   /** Told when a record is there to be sent. */
   onPush: () => void;
   /** Told when `full` has become false, and with every ack. */

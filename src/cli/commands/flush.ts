@@ -24,7 +24,9 @@ export const flush: Command = command({
   examples: [["belay flush /var/spool/belay", "after the machine has crashed"]],
   run: async ({ flags, args, io }) => {
     const [directory] = args;
-    if (directory === undefined) throw new BelayError("BAD_USAGE", "Missing directory: what --spool-dir was");
+    if (directory === undefined || directory === "") {
+      throw new BelayError("BAD_USAGE", "Missing directory: what --spool-dir was");
+    }
     const signals = takeStopSignals({ isIgnored: ignoredSignals(io) });
     const logger = loggerOf(flags, "warn", io);
     try {

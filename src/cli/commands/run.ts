@@ -1,5 +1,6 @@
 import { BelayError } from "../../base/errors.ts";
 import { shortId } from "../../base/ids.ts";
+import { formatSize } from "../../base/sizes.ts";
 import type { AgentOptions, AgentOutcome, OnDisconnect } from "../../agent/options.ts";
 import { runAgent } from "../../agent/run.ts";
 import { aborted } from "../aborted.ts";
@@ -170,10 +171,11 @@ async function left(spoolDir: string | undefined, io: Io): Promise<number> {
   return EXIT_BELAY;
 }
 
-function keptOrLost(spoolDir: string | undefined): string {
-  return spoolDir === undefined
-    ? "is lost; --spool-dir would have kept it"
-    : `is kept; deliver it later with: belay flush ${spoolDir}`;
+function keptOrLost(spoolDir: string | undefined, lostBytes = 0): string {
+  if (spoolDir === undefined) return "is lost; --spool-dir would have kept it";
+  if (lostBytes === 0) return `is kept; deliver it later with: belay flush ${spoolDir}`;
+  const size = formatSize(lostBytes);
+  return `is lost (${size}), as far as the spool directory could not be written; deliver the rest with: belay flush ${spoolDir}`;
 }
 
 /** Says how it ended, as far as the exit code does not. */
@@ -187,7 +189,7 @@ async function report(jobId: string, outcome: AgentOutcome, spoolDir: string | u
     if (undelivered !== "") await io.stderr.write(`belay: The log is not complete: ${undelivered}\n`);
     return exitCodeOfResult(result);
   }
-  const next = keptOrLost(spoolDir);
+  const next = keptOrLost(spoolDir, outcome.lostBytes);
   await io.stderr.write(`belay: Not everything reached the tracker (${clean(undelivered)}); it ${next}\n`);
   return EXIT_BELAY;
 }

@@ -2,6 +2,9 @@ import { join } from "node:path";
 import { BelayError, messageOf } from "../../../base/errors.ts";
 import { lockFile } from "../../../base/lock-file.ts";
 
+/** Name of the file that is locked. */
+export const LOCK_NAME = "lock";
+
 /**
  * Takes a spool's directory for this process: see lockFile.
  *
@@ -10,7 +13,7 @@ import { lockFile } from "../../../base/lock-file.ts";
  */
 export function lockSpool(directory: string): (() => void) | undefined {
   try {
-    return lockFile(join(directory, "lock"));
+    return lockFile(join(directory, LOCK_NAME));
   } catch (error) {
     throw new BelayError("SPOOL", `Cannot lock the spool "${directory}": ${messageOf(error)}`, { cause: error });
   }

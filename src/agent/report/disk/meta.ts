@@ -35,8 +35,13 @@ export function writeMeta(directory: string, { sessionId, jobId, attempt, agent,
     agent: toJson(AgentInfoSchema, agent),
   };
   const path = join(directory, NAME);
-  fs.writeFileSync(`${path}.new`, `${JSON.stringify(meta, undefined, 2)}\n`, { mode: 0o600 });
-  fs.renameSync(`${path}.new`, path);
+  try {
+    fs.writeFileSync(`${path}.new`, `${JSON.stringify(meta, undefined, 2)}\n`, { mode: 0o600 });
+    fs.renameSync(`${path}.new`, path);
+  } catch (error) {
+    fs.rmSync(`${path}.new`, { force: true });
+    throw error;
+  }
 }
 
 /** @throws BelayError `SPOOL` if it is missing, damaged, or of a newer program */

@@ -1,6 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { makeDirectories } from "../../../base/directories.ts";
+import { removeAll } from "../../../base/remove.ts";
 import type { AgentInfo } from "../../../gen/belay/v1/job_pb.ts";
 import type { SlabPool } from "../frame.ts";
 import { type FullPolicy, LaneSpool } from "../lane-spool.ts";
@@ -33,10 +34,13 @@ export function openSpool(options: OpenSpoolOptions): LaneSpool {
 
 function makeDirectory({ directory, identity, onTrouble }: OpenSpoolOptions): SpoolDirectory | undefined {
   const path = join(directory, identity.sessionId);
+  let unlock: (() => void) | undefined;
+  let taken = false;
   try {
     makeDirectories(directory, 0o700);
     mkdirSync(path, { mode: 0o700 });
-    const unlock = lockSpool(path);
+    unlock = lockSpool(path);
+    taken = unlock === undefined;
     if (unlock === undefined) throw new Error("another process is using it");
     const full = { ...identity, attempt: 0, created: Date.now() };
     writeMeta(path, full);
@@ -48,6 +52,9 @@ function makeDirectory({ directory, identity, onTrouble }: OpenSpoolOptions): Sp
       monotonic: () => performance.now(),
     });
   } catch (error) {
+    // There is nothing in it yet.
+    if (!taken) removeAll(path);
+    unlock?.();
     onTrouble(`${troubleWith(path, error)}. The job goes on; output is kept in memory`);
     return undefined;
   }

@@ -34,6 +34,8 @@ export class SpoolDirectory implements SegmentFileHost {
   private readonly position: PositionFile;
   private readonly removals = new Set<Promise<void>>();
   private identity: SpoolIdentity;
+  /** The file of the identity is not up to date. */
+  private isMetaOld = false;
   private failedAt: number | undefined;
   private closed = false;
 
@@ -67,6 +69,7 @@ export class SpoolDirectory implements SegmentFileHost {
   written(): void {
     if (this.failedAt === undefined) return;
     this.failedAt = undefined;
+    if (this.isMetaOld) this.saveMeta();
     this.options.onTrouble(`The spool directory "${this.path}" can be written again`);
   }
 
@@ -77,8 +80,14 @@ export class SpoolDirectory implements SegmentFileHost {
 
   admitted(attempt: number): void {
     this.identity = { ...this.identity, attempt };
+    this.saveMeta();
+  }
+
+  private saveMeta(): void {
+    this.isMetaOld = true;
     try {
       writeMeta(this.path, this.identity);
+      this.isMetaOld = false;
     } catch (error) {
       this.failed(error);
     }
@@ -120,16 +129,20 @@ export class SpoolDirectory implements SegmentFileHost {
 
 /** What is wrong with a spool directory, for people. */
 export function troubleWith(path: string, error: unknown): string {
+  return `Cannot write to the spool directory "${path}": ${reasonOf(error)}`;
+}
+
+/** What the system says of a directory, for people. */
+export function reasonOf(error: unknown): string {
   const reasons: Record<string, string> = {
     ENOSPC: "the disk is full",
     EDQUOT: "the disk quota is used up",
     EROFS: "the file system is read-only",
     EACCES: "access is denied",
     ENOENT: "it does not exist",
-    ENOTDIR: "it is no directory",
-    EEXIST: "it is no directory",
+    ENOTDIR: "it is not a directory",
+    EEXIST: "it is not a directory",
   };
   const reason = reasons[errnoOf(error) ?? ""];
-  const why = reason === undefined ? messageOf(error) : `${reason} (${errnoOf(error)})`;
-  return `Cannot write to the spool directory "${path}": ${why}`;
+  return reason === undefined ? messageOf(error) : `${reason} (${errnoOf(error)})`;
 }

@@ -110,7 +110,7 @@ describe("a spool directory that cannot be used", () => {
         writeFileSync(file, "");
         return file;
       },
-      "it is no directory",
+      "it is not a directory",
     ],
   ];
   test.for(cases)("%s is said once, and the job goes on in memory", async ([, make, why], context) => {
