@@ -89,7 +89,7 @@ describe("a spool directory on a full disk", () => {
     writeFileSync(path.join(cwd, "fifo"), "go\n");
     expect(await run.ended).toBe(125);
     expect(run.stderr).toMatch(
-      /it is lost \(\d+ KiB\), as far as the spool directory could not be written; deliver the rest with: belay flush /,
+      /it is lost \([\d.]+ KiB\), as far as the spool directory could not be written; deliver the rest with: belay flush /,
     );
     // What the full disk has taken is delivered from it, and it is empty then.
     const again = await TrackerProcess.start({ data: tracker.data, listen: new URL(tracker.url).host });
