@@ -1,41 +1,43 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import { Code, ConnectError } from "@connectrpc/connect";
+import type { Clock, Timer } from "../base/clock.ts";
 import type { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { HealthCheckResponse_ServingStatus as Status } from "../gen/grpc/health/v1/health_pb.ts";
-import type { Clock } from "../base/clock.ts";
 import { Keepalive } from "../base/keepalive.ts";
 import { CallScope, Wakeup } from "../base/wakeup.ts";
+import type { Readiness } from "./readiness.ts";
 
 const SERVICES: readonly string[] = ["", "belay.v1.TrackerService", "belay.v1.JobService"];
+/** Time between two looks while a client watches. Milliseconds. */
+const LOOK_EVERY_MS = 1000;
 
-/** Whether the tracker takes calls, for probes: grpc.health.v1 and `/healthz`. */
-export class HealthState {
-  private serving = true;
-  private readonly watchers = new Set<Wakeup>();
+/** Readiness as grpc.health.v1 says it. */
+export class HealthService {
+  private readonly readiness: Readiness;
   private readonly clock: Clock;
+  private readonly watchers = new Set<Wakeup>();
   private readonly keepaliveInterval: number;
+  private timer: Timer | undefined;
 
   /** @param keepaliveInterval milliseconds after which a status that stays is sent again. 0: never */
-  constructor(clock: Clock, keepaliveInterval: number) {
+  constructor(readiness: Readiness, clock: Clock, keepaliveInterval: number) {
+    this.readiness = readiness;
     this.clock = clock;
     this.keepaliveInterval = keepaliveInterval;
   }
 
-  get isServing(): boolean {
-    return this.serving;
-  }
-
-  /** The tracker stops. */
+  /** The tracker stops: those who watch are told at once. */
   stop(): void {
-    this.serving = false;
+    this.readiness.stop();
+    this.timer?.cancel();
     for (const watcher of this.watchers) watcher.notify();
   }
 
   get implementation(): ServiceImpl<typeof Health> {
     return {
-      check: ({ service }) => {
+      check: async ({ service }) => {
         if (!SERVICES.includes(service)) throw new ConnectError(`No service "${service}" here`, Code.NotFound);
-        return { status: this.statusOf(service) };
+        return { status: await this.statusOf(service) };
       },
       watch: (request, { signal }) => this.watch(request.service, signal),
     };
@@ -45,14 +47,15 @@ export class HealthState {
     using scope = new CallScope(signal);
     const watcher = new Wakeup();
     this.watchers.add(watcher);
+    this.look();
     scope.defer(() => {
       this.watchers.delete(watcher);
       watcher.notify();
     });
     const keepalive = new Keepalive(this.clock, this.keepaliveInterval);
     for (let sent: Status | undefined; ; ) {
+      const status = await this.statusOf(service);
       scope.check();
-      const status = this.statusOf(service);
       if (status === sent && !keepalive.isDue) {
         await watcher.wait(keepalive);
         continue;
@@ -63,8 +66,17 @@ export class HealthState {
     }
   }
 
-  private statusOf(service: string): Status {
+  /** Has those who watch look again from time to time, while there are any. */
+  private look(): void {
+    this.timer ??= this.clock.after(LOOK_EVERY_MS, () => {
+      this.timer = undefined;
+      for (const watcher of this.watchers) watcher.notify();
+      if (this.watchers.size > 0 && this.readiness.isServing) this.look();
+    });
+  }
+
+  private async statusOf(service: string): Promise<Status> {
     if (!SERVICES.includes(service)) return Status.SERVICE_UNKNOWN;
-    return this.serving ? Status.SERVING : Status.NOT_SERVING;
+    return (await this.readiness.why()) === undefined ? Status.SERVING : Status.NOT_SERVING;
   }
 }

@@ -1,22 +1,12 @@
-import { messageOf } from "../base/errors.ts";
-import type { HealthState } from "./health.ts";
-import type { LoopDelay } from "./metrics/gauges.ts";
 import type { TokenGate } from "./net/caller.ts";
 import type { AnyRequest, AnyResponse } from "./net/http.ts";
 import type { PageGuard } from "./net/page-guard.ts";
 import { sendText } from "./net/http.ts";
-import type { Store } from "./store/types.ts";
-
-/** A loop that stood still this long lately does not serve in time. */
-const STALL_MS = 2_000;
-/** Longest wait for the store. */
-const PROBE_TIMEOUT_MS = 5_000;
+import type { Readiness } from "./readiness.ts";
 
 /** What the pages that are no calls show. */
 export interface PageContext {
-  readonly health: HealthState;
-  readonly store: Store;
-  readonly loop: LoopDelay;
+  readonly readiness: Readiness;
   readonly gate: TokenGate | undefined;
   readonly guard: PageGuard | undefined;
   metricsText(): string;
@@ -35,11 +25,13 @@ export function pages(context: PageContext): (request: AnyRequest, response: Any
   return (request, response) => {
     const path = request.url?.split("?", 1)[0] ?? "";
     if (path === "/healthz") {
-      const { isServing } = context.health;
+      const { isServing } = context.readiness;
       sendText(response, isServing ? 200 : 503, isServing ? "ok" : "stopping");
     } else if (path === "/readyz") {
       // `why` never rejects.
-      void why(context).then((problem) => sendText(response, problem === undefined ? 200 : 503, problem ?? "ok"));
+      void context.readiness
+        .why()
+        .then((problem) => sendText(response, problem === undefined ? 200 : 503, problem ?? "ok"));
     } else if (path !== "/metrics") {
       sendText(response, 404, `Nothing at ${path.slice(0, 100)}: this is a Belay tracker`);
     } else if (context.gate?.isOperator(request.headers.authorization) === false) {
@@ -50,21 +42,4 @@ export function pages(context: PageContext): (request: AnyRequest, response: Any
       else sendText(response, 200, context.metricsText().trimEnd(), "text/plain; version=0.0.4; charset=utf-8");
     }
   };
-}
-
-/** Why no work should be given to this tracker now. Undefined: it may be. */
-async function why({ health, store, loop }: PageContext): Promise<string | undefined> {
-  if (!health.isServing) return "stopping";
-  const { worst } = loop;
-  if (worst > STALL_MS) return `the event loop stood still for ${Math.round(worst)} ms`;
-  const late = Promise.withResolvers<string>();
-  const timer = setTimeout(
-    () => late.resolve(`the store did not answer within ${PROBE_TIMEOUT_MS} ms`),
-    PROBE_TIMEOUT_MS,
-  );
-  const probed = store.probe().then(
-    () => undefined,
-    (error: unknown) => `the store cannot be written: ${messageOf(error)}`,
-  );
-  return Promise.race([probed, late.promise]).finally(() => clearTimeout(timer));
 }

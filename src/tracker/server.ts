@@ -8,7 +8,7 @@ import { TrackerService } from "../gen/belay/v1/tracker_service_pb.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { checkTokens, compileOptions } from "./config.ts";
 import { jobService } from "./control/job-service.ts";
-import { HealthState } from "./health.ts";
+import { HealthService } from "./health.ts";
 import { Leases } from "./jobs/leases.ts";
 import { JobRegistry } from "./jobs/registry.ts";
 import { TokenGate, callerOf } from "./net/caller.ts";
@@ -22,6 +22,7 @@ import { PageGuard } from "./net/page-guard.ts";
 import { RELOAD_RULES } from "./option-rules.ts";
 import type { OtlpOptions, Tracker, TrackerOptions } from "./options.ts";
 import { MAX_MESSAGE_BYTES, SessionService } from "./sessions/session-service.ts";
+import { Readiness } from "./readiness.ts";
 import { Retention } from "./retention.ts";
 import { openStore } from "./store/sqlite-store.ts";
 import type { Export, ExportContext } from "./otel/export.ts";
@@ -58,7 +59,8 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
     specBytes: config.limits.specBytes,
     callerOf,
   });
-  const health = new HealthState(clock, config.keepaliveInterval);
+  const readiness = new Readiness(store, loop);
+  const health = new HealthService(readiness, clock, config.keepaliveInterval);
   const shutdown = new AbortController();
   const handle = createHandler(
     {
@@ -86,7 +88,7 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
       );
       router.service(Health, health.implementation);
     },
-    pages({ health, store, loop, gate, guard, metricsText: () => metrics.registry.text() }),
+    pages({ readiness, gate, guard, metricsText: () => metrics.registry.text() }),
     { logger, clock, cors: config.cors, requestTimeout: config.limits.requestTimeout },
   );
 

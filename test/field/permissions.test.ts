@@ -44,7 +44,14 @@ describe("With a umask of 0, in directories that others made and opened to every
     // While all of it is there: the database with its -wal and -shm, the log, and the spool.
     await expect.poll(() => readdir(join(data, "logs"))).toContain("1");
     for (const directory of [data, spool]) expect(await openToOthers(directory)).toEqual([]);
-    expect((await readdir(data)).toSorted()).toEqual(["belay.db", "belay.db-shm", "belay.db-wal", "lock", "logs"]);
+    expect((await readdir(data)).toSorted()).toEqual([
+      "belay.db",
+      "belay.db-shm",
+      "belay.db-wal",
+      "lock",
+      "logs",
+      "reserve",
+    ]);
     expect(await readdir(spool)).toHaveLength(1);
     await writeFile(gate, "");
     expect(await run.ended).toBe(0);

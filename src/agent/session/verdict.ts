@@ -52,7 +52,10 @@ export const RULINGS: Readonly<Record<keyof typeof status, Ruling>> = {
       "a tracker or proxy that is overloaded, whose disk is full, or that has as many agents of this client as it takes (the message names the limit)",
   },
   FAILED_PRECONDITION: { first: "refused", later: "fenced", because: "the job has ended or was taken over" },
-  ABORTED: { ...again, because: "a conflict of the moment" },
+  ABORTED: {
+    ...again,
+    because: "a conflict of the moment, or a tracker whose disk has room again and wants what it could not store",
+  },
   OUT_OF_RANGE: { ...again, because: "a sequence was skipped; the next Welcome says where to go on" },
   UNIMPLEMENTED: {
     ...atFirst,

@@ -11,6 +11,7 @@ import { EXIT_BELAY, EXIT_OK } from "../exit-codes.ts";
 import { duration, text, toggle } from "../flags.ts";
 import { jobArgument, onlyJob, presentJob } from "../job-argument.ts";
 import { jsonLine } from "../render/json.ts";
+import { warnIfNotStored } from "../render/order.ts";
 import { evidenceLines, resultDetail } from "../render/result.ts";
 import type { Style } from "../render/style.ts";
 import { styleOf } from "../render/style.ts";
@@ -53,6 +54,7 @@ export const cancel: Command = command({
       ...(flags.grace === undefined ? {} : { gracePeriod: durationFromMs(flags.grace) }),
     };
     const answer = await client.call((jobs) => jobs.cancelJob(request));
+    await warnIfNotStored(answer.command, io);
     const job = presentJob(answer);
     const style = styleOf(io.stdout);
     if (!flags.wait || isEnded(job.state)) {

@@ -17,7 +17,7 @@ import { duration, toggle } from "../flags.ts";
 import { jobArgument, onlyJob, presentJob } from "../job-argument.ts";
 import { clean } from "../render/clean.ts";
 import { jsonLine } from "../render/json.ts";
-import { orderText } from "../render/order.ts";
+import { orderText, warnIfNotStored } from "../render/order.ts";
 import { stateName } from "../../contract/names.ts";
 
 const flags = {
@@ -78,6 +78,7 @@ export function orderCommand<D extends DescMessage>(definition: OrderCommand<D>)
       const order = definition.order(args.slice(1));
       using client = await clientOf(flags, io);
       const answer = await client.call((jobs) => order(jobs, request));
+      await warnIfNotStored(answer.command, io);
       if (!flags.noWait) {
         if (!answer.agentConnected)
           await io.stderr.write("belay: The agent is not connected; the order waits for it\n");

@@ -129,8 +129,11 @@ export const tracker: Command = command({
   ],
   notes: `OpenTelemetry: OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES count; see docs/metrics.md.
 
-Pages: /healthz (it runs), /readyz (it can take work: the store takes a write, the event loop turns), /metrics
-(for Prometheus; with tokens, an operator's is needed). grpc.health.v1 answers, too.
+Pages: /healthz (it runs), /readyz (it can take work: the data directory is there and takes a write, the disk is not
+full, the event loop turns), /metrics (for Prometheus; with tokens, an operator's is needed). grpc.health.v1 says the
+same as /readyz.
+
+Damage to the data directory, a full disk, and what check --repair does: docs/storage.md.
 
 SIGHUP has it read certificates and tokens again, in a terminal as well as under a supervisor. When the terminal that
 it runs in is closed, it stops in order, as with SIGTERM; under nohup it goes on.`,

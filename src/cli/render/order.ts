@@ -1,5 +1,6 @@
 import type { CommandRecord } from "../../gen/belay/v1/job_pb.ts";
 import { CommandState } from "../../gen/belay/v1/job_pb.ts";
+import type { Io } from "../io.ts";
 import { clean } from "./clean.ts";
 
 /** What became of an order, as far as is known when it has been given. */
@@ -12,4 +13,10 @@ export function orderText(
   if (record?.state === CommandState.REJECTED) return `${order} was rejected for ${jobId}: ${clean(record.message)}\n`;
   if (!agentConnected) return `${order} waits for the agent of ${jobId}, which is not connected\n`;
   return `${order} is on its way to ${jobId}\n`;
+}
+
+/** Passes on what the tracker remarks on an order that is on its way: that it could not store it. */
+export async function warnIfNotStored(record: CommandRecord | undefined, io: Io): Promise<void> {
+  if (record?.state !== CommandState.QUEUED || record.message === "") return;
+  await io.stderr.write(`belay: ${clean(record.message)}\n`);
 }

@@ -45,7 +45,7 @@ export async function cancelJob(
   const live = await jobOf(registry, request.jobId);
   if (live.job.state === JobState.PENDING) {
     cancelPending(live, reason, registry.clock.now());
-    await registry.commit(live, {});
+    await registry.commit(live, { urgent: true });
     return { job: live.snapshot(), agentConnected: false };
   }
   if (isEnded(live.job.state)) return { job: live.snapshot(), agentConnected: live.stream !== undefined };
@@ -119,7 +119,17 @@ async function order(
   const { principal } = context.callerOf(facts.call);
   const id = facts.id === "" ? shortId() : facts.id;
   const command = addCommand(live, wanted, { id, reason: facts.reason, principal, now: registry.clock.now() });
-  await registry.commit(live, { commands: [command] });
+  try {
+    await registry.commit(live, { commands: [command], urgent: true, lasting: true });
+  } catch (error) {
+    if (live.stream === undefined || live.abandoned) {
+      live.commands.delete(id);
+      throw error;
+    }
+    // It must not wait for the disk: the agent is there. The answer to it is stored with it, once there is room.
+    const { rawMessage } = ConnectError.from(error);
+    command.record.message = `Sent to the agent, but ${rawMessage.charAt(0).toLowerCase()}${rawMessage.slice(1)}`;
+  }
   const agentConnected = deliver(live, command);
   // What was written goes out with the next turn of the event loop; to make the answer first would delay the order.
   await new Promise((resolve) => setImmediate(resolve));

@@ -104,7 +104,7 @@ function resume(live: LiveJob, attempt: Attempt, { hello, principal }: Caller): 
   if (job.state === JobState.LOST && attempt.result === undefined) {
     job.state = isRunning(hello.state) ? hello.state : live.resumeState;
   }
-  return { attempt };
+  return { attempt, urgent: true };
 }
 
 function refuse(message: string): ConnectError {

@@ -12,8 +12,13 @@ import { isRunning } from "../../contract/states.ts";
  * Changes a job as an event of its latest attempt says. What we do not know changes nothing.
  *
  * @param nextAttemptFollows as in Hello: a result ends the attempt only
+ * @returns what is stored: also when the disk is full, except for the start of a step, whose arguments may be long
  */
 export function applyEvent(live: LiveJob, event: Event, now: number, nextAttemptFollows: boolean): Touched {
+  return { ...apply(live, event, now, nextAttemptFollows), urgent: event.kind.case !== "stepStarted" };
+}
+
+function apply(live: LiveJob, event: Event, now: number, nextAttemptFollows: boolean): Touched {
   const { job, attempt } = live;
   if (attempt === undefined) return { quiet: true };
   const touched = { attempt, event: { attempt: attempt.attempt, event } };

@@ -71,7 +71,7 @@ export async function decideLog(registry: JobRegistry, live: LiveJob, last: bool
   live.keepTotals();
   // A job that goes on as its next attempt keeps its orders.
   const commands = isEnded(live.job.state) ? closeCommands(live, registry.clock.now()) : [];
-  await registry.commit(live, { attempt, commands });
+  await registry.commit(live, { attempt, commands, urgent: true });
   return receipt;
 }
 

@@ -39,7 +39,7 @@ export class Leases {
     // With a result in, only the rest of the log comes: the job is free for its next attempt.
     if (live.job.state !== JobState.LOST || live.attempt?.result !== undefined) return;
     live.job.state = live.resumeState;
-    await this.registry.commit(live, {});
+    await this.registry.commit(live, { urgent: true });
   }
 
   /** Gives a full lease without a sign of life, as after a restart of the tracker, when no agent could be heard. */
@@ -95,7 +95,7 @@ export class Leases {
       live.resumeState = job.state;
       job.state = JobState.LOST;
       this.logger.warn("A job is lost: its agent was silent for a whole lease", { job: live.id });
-      await this.registry.commit(live, {});
+      await this.registry.commit(live, { urgent: true });
     } else if (isLogUndecided(live)) {
       await decideLog(this.registry, live, true);
       await this.registry.settle(live);

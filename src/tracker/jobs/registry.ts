@@ -8,6 +8,7 @@ import type { Attempt, JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { JobSchema, JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { TraceChange } from "../store/trace-change.ts";
+import { isNoSpace } from "../store/condition.ts";
 import type { Store, StoredCommand } from "../store/types.ts";
 import { LiveJob } from "./live-job.ts";
 import { isOpen } from "./states.ts";
@@ -26,6 +27,13 @@ export interface Touched {
   readonly event?: { readonly attempt: number; readonly event: Event };
   /** True: only samples; not a change that watchers are told of. */
   readonly quiet?: boolean;
+  /** True: it is small, and is stored even when the disk is full. */
+  readonly urgent?: boolean;
+  /**
+   * True: the job in memory stays as it is although the change could not be stored, since what changed is stored with
+   * a later change as well.
+   */
+  readonly lasting?: boolean;
 }
 
 /** A change to a job. `sampled`: it only has new metrics; its version is the one before. */
@@ -160,13 +168,14 @@ export class JobRegistry {
       ...(touched.commands === undefined ? {} : { commands: touched.commands }),
       ...(touched.event === undefined ? {} : { event: touched.event }),
       ...(trace === undefined ? {} : { trace }),
-      failed: () => void (live.abandoned = true),
+      urgent: touched.urgent === true,
+      failed: () => void (live.abandoned ||= touched.lasting !== true),
     };
     try {
       await this.store.commit(change);
     } catch (error) {
-      this.giveUp(live, error);
-      throw cannotStore(messageOf(error));
+      if (live.abandoned) this.giveUp(live, error);
+      throw cannotStore(whyNot(error));
     }
     this.announce({ jobId: job.jobId, version, kind: quiet ? "sampled" : "changed" });
   }
@@ -180,7 +189,7 @@ export class JobRegistry {
     try {
       await this.store.remove(live.key, live.id, version);
     } catch (error) {
-      throw cannotStore(messageOf(error));
+      throw cannotStore(whyNot(error));
     }
     this.announce({ jobId: live.id, version, kind: "deleted" });
   }
@@ -232,6 +241,10 @@ export class JobRegistry {
       spare--;
     }
   }
+}
+
+function whyNot(error: unknown): string {
+  return isNoSpace(error) ? "its disk is full" : messageOf(error);
 }
 
 function cannotStore(why: string): ConnectError {

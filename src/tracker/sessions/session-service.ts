@@ -25,7 +25,7 @@ import type { Messages } from "./messages.ts";
 import { incoming } from "./messages.ts";
 import { asRefusal } from "./refusal.ts";
 import type { StreamContext } from "./session-stream.ts";
-import { SessionStream } from "./session-stream.ts";
+import { SAME, SessionStream } from "./session-stream.ts";
 import { stateName } from "../../contract/names.ts";
 
 /** Largest message that is accepted from an agent. */
@@ -58,6 +58,9 @@ export class SessionService {
 
   constructor(context: SessionContext) {
     this.context = context;
+    context.registry.store.condition.onChange(() => {
+      for (const stream of this.streams) stream.storeChanged();
+    });
   }
 
   get implementation(): Partial<ServiceImpl<typeof TrackerService>> {
@@ -139,6 +142,10 @@ export class SessionService {
   /** Makes a stream the job's current one, and waits until what was taken before is stored. */
   private async attach(live: LiveJob, hello: Hello, touched: ReturnType<typeof admit>): Promise<SessionStream> {
     const { registry, leases } = this.context;
+    const { gone } = registry.store.condition;
+    if (gone !== undefined) {
+      throw new ConnectError(`The tracker cannot store what it receives: ${gone}`, Code.ResourceExhausted);
+    }
     leases.grant(live);
     replace(live);
     const attempt = live.attempt?.attempt ?? 0;
@@ -156,14 +163,14 @@ export class SessionService {
     this.streams.add(stream);
     await leases.renew(live);
     // Watchers were told of a return above, while there was no stream; a failure is told and handled there.
-    if (hello.attempt > 0) registry.commit(live, {}).catch(() => undefined);
+    if (hello.attempt > 0) registry.commit(live, SAME).catch(() => undefined);
     return stream;
   }
 
   private welcome(stream: SessionStream, live: LiveJob, hello: Hello): OpenSessionResponse {
     const { registry, leases, heartbeatInterval, trackerVersion } = this.context;
     const { commands, rejected } = pendingFor(live, stream, registry.clock.now());
-    if (rejected.length > 0) registry.commit(live, { commands: rejected }).catch(() => undefined);
+    if (rejected.length > 0) registry.commit(live, { commands: rejected, urgent: true }).catch(() => undefined);
     const spec: JobSpec | undefined = hello.spec === undefined ? live.job.spec : undefined;
     const value = create(WelcomeSchema, {
       attempt: live.attempt?.attempt ?? 0,

@@ -1,6 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { create } from "@bufbuild/protobuf";
-import { messageOf, errnoOf } from "../../base/errors.ts";
+import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
 import { KiB } from "../../base/sizes.ts";
 import type { CommandKind, Heartbeat } from "../../gen/belay/v1/job_pb.ts";
@@ -18,7 +18,7 @@ import { applyEvent } from "../jobs/apply-event.ts";
 import { decideLog, isLogUndecided } from "../jobs/ending.ts";
 import type { Leases } from "../jobs/leases.ts";
 import type { AgentStream, EventLane, LiveJob } from "../jobs/live-job.ts";
-import type { JobRegistry } from "../jobs/registry.ts";
+import type { JobRegistry, Touched } from "../jobs/registry.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
 import type { Incoming, Messages } from "./messages.ts";
 import { Outbox } from "./outbox.ts";
@@ -51,6 +51,8 @@ export class SessionStream implements AgentStream {
   /** When the agent was last heard, on the monotonic clock. */
   heardAt: number;
   holding = false;
+  /** The disk is full: batches are dropped unconfirmed, while events and commands go on, until the agent sends them again. */
+  private waitsForRoom = false;
   private readonly context: StreamContext;
   private readonly live: LiveJob;
   private readonly hello: Hello;
@@ -93,6 +95,16 @@ export class SessionStream implements AgentStream {
     this.outbox.end(error);
   }
 
+  /** Ends the stream when nothing can be stored any more, and when what was dropped for want of room is wanted again. */
+  storeChanged(): void {
+    const { gone, isFull } = this.context.registry.store.condition;
+    if (gone !== undefined) {
+      this.fail(new ConnectError(`The tracker cannot store what it receives: ${gone}`, Code.ResourceExhausted));
+    } else if (this.waitsForRoom && !isFull) {
+      this.fail(new ConnectError("The tracker has room again: send what is not confirmed", Code.Aborted));
+    }
+  }
+
   /** What is stored of both lanes. */
   committed(): Ack {
     return create(AckSchema, { events: BigInt(this.lane.committed), logs: BigInt(this.log.committed.sequence) });
@@ -131,7 +143,7 @@ export class SessionStream implements AgentStream {
     if (!this.isCurrent) return;
     this.live.stream = undefined;
     // A failure to store it is told and handled there.
-    if (tell) await this.context.registry.commit(this.live, {}).catch(() => undefined);
+    if (tell) await this.context.registry.commit(this.live, SAME).catch(() => undefined);
     await this.context.registry.settle(this.live);
   }
 
@@ -170,7 +182,8 @@ export class SessionStream implements AgentStream {
     const { registry } = this.context;
     const touched = applyEvent(live, event, registry.clock.now(), this.hello.nextAttemptFollows);
     lane.taken = sequence;
-    const stored = registry.commit(live, touched).then(async () => {
+    const kept = registry.store.condition.isFull && isSample(event) ? withoutEvent(touched) : touched;
+    const stored = registry.commit(live, kept).then(async () => {
       lane.committed = sequence;
       this.sendAck();
       this.waitingEvents--;
@@ -183,6 +196,10 @@ export class SessionStream implements AgentStream {
   }
 
   private async takeBatch(batch: LogBatch, release: (() => void) | undefined): Promise<void> {
+    if (this.waitsForRoom) {
+      release?.();
+      return;
+    }
     const outcome = this.log.append(batch, release);
     switch (outcome.kind) {
       case "accepted":
@@ -228,8 +245,10 @@ export class SessionStream implements AgentStream {
   private onWrite(problem: unknown): void {
     if (problem !== undefined) {
       this.context.logger.error("Cannot write a log", { job: this.live.id, error: messageOf(problem) });
-      const why = errnoOf(problem) === "ENOSPC" ? "its disk is full" : messageOf(problem);
-      this.fail(new ConnectError(`The tracker cannot store the log: ${why}`, Code.ResourceExhausted));
+      if (this.context.registry.store.condition.isFull) this.waitsForRoom = true;
+      else {
+        this.fail(new ConnectError(`The tracker cannot store the log: ${messageOf(problem)}`, Code.ResourceExhausted));
+      }
       return;
     }
     const { idle, committed } = this.log;
@@ -243,6 +262,19 @@ export class SessionStream implements AgentStream {
     this.confirmed = this.log.committed.position;
     this.outbox.acknowledge(() => ({ case: "ack", value: this.committed() }));
   }
+}
+
+/** Nothing has changed but whether the agent is connected, which only watchers need. */
+export const SAME: Touched = { urgent: true, lasting: true };
+
+/** Whether an event is one of many, and a later one says more. */
+function isSample({ kind }: Event): boolean {
+  return kind.case === "metricSample" || kind.case === "jobMetrics";
+}
+
+function withoutEvent(touched: Touched): Touched {
+  const { event: _, ...rest } = touched;
+  return rest;
 }
 
 function skipped(lane: string, expected: number, found: number): ConnectError {

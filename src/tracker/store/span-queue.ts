@@ -90,7 +90,7 @@ export class SpanQueue {
           size.bytes -= Number(row["bytes"]);
         }
       },
-      () => this.recount(),
+      { failed: () => this.recount() },
     );
   }
 

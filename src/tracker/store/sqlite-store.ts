@@ -16,6 +16,8 @@ import type { Points, PointsQuery } from "./points/points-table.ts";
 import { PointsTable } from "./points/points-table.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { checkDatabaseIsThere, claimLogs, closeToOthers, jobsWithLogs, makeDataDirectory } from "./directory.ts";
+import { StoreCondition } from "./condition.ts";
+import type { LogOptions } from "./log/attempt-log.ts";
 import { lockDirectory } from "./lock.ts";
 import type { KnownLog } from "./log-files.ts";
 import { LogFiles } from "./log-files.ts";
@@ -52,6 +54,7 @@ export function openStore(directory: string, logger: Logger, options: StoreOptio
   const unlock = lockDirectory(directory);
   const path = join(directory, "belay.db");
   let database: DatabaseSync | undefined;
+  let condition: StoreCondition | undefined;
   try {
     checkDatabaseIsThere(directory);
     closeToOthers(directory);
@@ -64,25 +67,24 @@ export function openStore(directory: string, logger: Logger, options: StoreOptio
     const version = migrate(database, path);
     claimLogs(directory, database, version >= MARKS_LOGS);
     const { observer } = options;
+    condition = new StoreCondition(directory, logger);
+    const { failed, refusal } = hooksOf(condition, observer);
     const logs = new LogFiles(join(directory, "logs"), logger, {
       durable,
       limit: options.logLimit,
+      failed,
+      refusal,
       ...(observer === undefined
         ? {}
         : {
             written: (bytes, took, lag) => observer.logWritten(bytes, took, lag),
-            failed: () => observer.failed(),
             damaged: () => observer.logDamaged(),
           }),
     });
-    return new SqliteStore(
-      database,
-      { logs, highestLog: Math.max(0, ...jobsWithLogs(directory)) },
-      unlock,
-      logger,
-      observer,
-    );
+    const highestLog = Math.max(0, ...jobsWithLogs(directory));
+    return new SqliteStore(database, { logs, highestLog, condition, unlock, logger, observer });
   } catch (error) {
+    condition?.close();
     database?.close();
     unlock();
     if (error instanceof BelayError) throw error;
@@ -95,9 +97,35 @@ export function openStore(directory: string, logger: Logger, options: StoreOptio
   }
 }
 
+/** What logs ask of the store's condition, and tell it. */
+function hooksOf(
+  condition: StoreCondition,
+  observer: StoreObserver | undefined,
+): Required<Pick<LogOptions, "failed" | "refusal">> {
+  return {
+    failed: (error) => {
+      condition.failed(error);
+      observer?.failed();
+    },
+    refusal: () => condition.refusal(),
+  };
+}
+
+/** What a store is made of, beside its database. */
+interface StoreParts {
+  readonly logs: LogFiles;
+  /** Highest key of a job that has a log. 0: none has. */
+  readonly highestLog: number;
+  readonly condition: StoreCondition;
+  readonly unlock: () => void;
+  readonly logger: Logger;
+  readonly observer: StoreObserver | undefined;
+}
+
 class SqliteStore implements Store {
   readonly highest: { readonly key: number; readonly version: number };
   readonly spans: SpanQueue;
+  readonly condition: StoreCondition;
   private readonly database: DatabaseSync;
   private readonly logs: LogFiles;
   private readonly unlock: () => void;
@@ -107,18 +135,13 @@ class SqliteStore implements Store {
   private readonly points: PointsTable;
   private closed = false;
 
-  constructor(
-    database: DatabaseSync,
-    { logs, highestLog }: { logs: LogFiles; highestLog: number },
-    unlock: () => void,
-    logger: Logger,
-    observer: StoreObserver | undefined,
-  ) {
+  constructor(database: DatabaseSync, { logs, highestLog, condition, unlock, logger, observer }: StoreParts) {
     this.database = database;
     this.logs = logs;
     this.unlock = unlock;
     this.observer = observer;
-    this.group = new GroupCommit(database, observer);
+    this.condition = condition;
+    this.group = new GroupCommit(database, condition, observer);
     this.sql = new Statements(database);
     this.points = new PointsTable(this.sql, (key, attempt) => {
       const job = String(this.sql.get("SELECT job_id FROM jobs WHERE key = ?", key)?.["job_id"]);
@@ -155,14 +178,15 @@ class SqliteStore implements Store {
   }
 
   commit(change: Change): Promise<void> {
-    return this.group.add(
-      () => this.apply(change),
-      () => {
+    return this.group.add(() => this.apply(change), {
+      key: change.key,
+      urgent: change.urgent === true,
+      failed: () => {
         this.points.forget();
         this.spans.recount();
         change.failed?.();
       },
-    );
+    });
   }
 
   async list(page: JobPage): Promise<{ jobId: string; key: number }[]> {
@@ -209,14 +233,15 @@ class SqliteStore implements Store {
   }
 
   async remove(key: number, jobId: string, version: number): Promise<void> {
-    await this.group.add(() => {
+    const apply = (): void => {
       this.sql.run("DELETE FROM jobs WHERE key = ?", key);
       this.sql.run("INSERT INTO deletions (version, job_id) VALUES (?, ?)", version, jobId);
       this.sql.run(
         "DELETE FROM deletions WHERE version <= (SELECT version FROM deletions ORDER BY version DESC LIMIT 1 OFFSET ?)",
         KEPT_DELETIONS,
       );
-    });
+    };
+    await this.group.add(apply, { key, urgent: true });
     await this.logs.remove(key);
   }
 
@@ -245,8 +270,10 @@ class SqliteStore implements Store {
     );
   }
 
-  probe(): Promise<void> {
-    return this.group.add(() => {
+  async probe(): Promise<void> {
+    this.condition.check();
+    if (this.condition.problem !== undefined) throw new Error(this.condition.problem);
+    await this.group.add(() => {
       this.sql.run("INSERT INTO probe (id, value) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET value = value + 1");
     });
   }
@@ -254,6 +281,7 @@ class SqliteStore implements Store {
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
+    this.condition.close();
     this.group.commit();
     await this.logs.close();
     this.database.close();

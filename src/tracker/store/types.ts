@@ -42,6 +42,8 @@ export interface Change {
   readonly commands?: readonly StoredCommand[];
   readonly event?: { readonly attempt: number; readonly event: Event };
   readonly trace?: TraceChange;
+  /** Whether it may use the reserve when the disk is full: it is small, and makes room or must not wait. */
+  readonly urgent?: boolean;
   /** Called if it cannot be stored, before anything else can run: no later change may build on this one. */
   readonly failed?: () => void;
 }
@@ -71,12 +73,23 @@ export interface LogHandle {
   release(): Promise<void>;
 }
 
+/** Whether a store can take what comes. */
+export interface Condition {
+  /** Why nothing can be stored that would still be there tomorrow. Undefined: it can. */
+  readonly gone: string | undefined;
+  /** Whether the disk is full: only what is urgent is stored. */
+  readonly isFull: boolean;
+  /** Has a function called after each change. @returns ends it */
+  onChange(listener: () => void): () => void;
+}
+
 /**
  * Where the tracker keeps everything. One tracker at a time. What a promise of it confirms survives `kill -9`.
  */
 export interface Store {
   /** Highest key and version given out before it was opened. */
   readonly highest: { readonly key: number; readonly version: number };
+  readonly condition: Condition;
   /** Spans that wait for their export. */
   readonly spans: SpanQueue;
   /** Jobs that have not ended or whose log is not decided. */

@@ -103,10 +103,9 @@ describe("DeleteJob", () => {
     });
     agent.result();
     await agent.next("receipt");
-    const [directory = ""] = await readdir(join(dataDirectory, "logs"));
-    expect(existsSync(join(dataDirectory, "logs", directory, "1.log"))).toBe(true);
+    expect(existsSync(join(dataDirectory, "logs", "1", "1.log"))).toBe(true);
     await jobs.deleteJob({ jobId: "j" });
-    expect(await readdir(join(dataDirectory, "logs"))).toEqual([]);
+    expect(await readdir(join(dataDirectory, "logs"))).toEqual(["store-id"]);
     await expect(jobs.getJob({ jobId: "j" })).rejects.toMatchObject({ code: Code.NotFound });
     expect(await agent.ended).toMatchObject({ code: Code.NotFound });
     const { job } = await jobs.createJob({ jobId: "j", spec: someSpec });

@@ -1,49 +1,22 @@
-import { execFileSync, spawnSync } from "node:child_process";
-import { rmSync, statfsSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { JobState, LogCompleteness } from "../../../src/gen/belay/v1/job_pb.ts";
 import { checkDirectory } from "../../../src/tracker/store/check/check.ts";
 import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
-import { readLog, someSpec, testDirectory, testTracker } from "../../helpers/tracker.ts";
+import { fill, NO_MOUNT, smallDisk } from "../../helpers/small-disk.ts";
+import { readLog, someSpec, testTracker } from "../../helpers/tracker.ts";
 
 const RESOURCE_EXHAUSTED = 8;
+const ABORTED = 10;
 /** As connect has it. */
 const EXHAUSTED = { code: RESOURCE_EXHAUSTED };
 
-/** A file system of 4 MiB of its own. Undefined: this user or machine cannot mount one. */
-async function smallDisk(): Promise<string | undefined> {
-  const directory = await testDirectory();
-  const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=4m", "tmpfs", directory]);
-  if (mounted.status !== 0) return undefined;
-  onTestFinished(() => void execFileSync("umount", ["-l", directory]));
-  return directory;
-}
-
-/** Leaves not one block free. @returns frees them again */
-function fill(directory: string): () => void {
-  const path = join(directory, "ballast");
-  writeFileSync(path, "");
-  for (let size = 1024 * 1024; size >= 1; size = Math.floor(size / 2)) {
-    try {
-      for (;;) writeFileSync(path, Buffer.alloc(size, 1), { flag: "a" });
-    } catch {
-      // No room for so much: try less.
-    }
-  }
-  expect(statfsSync(directory).bfree).toBe(0);
-  return () => {
-    truncateSync(path, 0);
-    rmSync(path);
-  };
-}
-
 describe("On a full disk", () => {
   test("nothing is acked that is not stored, reads go on, and all goes on when there is room again", async (context) => {
-    const directory = await smallDisk();
-    if (directory === undefined) return context.skip("a tmpfs can be mounted by root only");
+    const directory = await smallDisk(4);
+    if (directory === undefined) return context.skip(NO_MOUNT);
     const dataDirectory = join(directory, "data");
-    const { address, jobs, tracker } = await testTracker({ dataDirectory, heartbeatInterval: 1000, lease: 10_000 });
+    const { address, jobs, tracker } = await testTracker({ dataDirectory, heartbeatInterval: 10_000 });
     const agent = new ScriptedAgent(address, "j");
     await agent.hello({ spec: someSpec });
     agent.state(JobState.RUNNING);
@@ -53,9 +26,7 @@ describe("On a full disk", () => {
 
     // A log that is too long for what is left.
     for (let i = 0; i < 8; i++) agent.print(Buffer.alloc(64 * 1024, 0x61 + i));
-    const ended = await agent.ended;
-    expect(ended.code).toBe(RESOURCE_EXHAUSTED);
-    expect(ended.details).toMatch(/its disk is full|cannot store/);
+    await expect.poll(async () => (await fetch(`${address}/readyz`)).text()).toMatch(/the disk is full/);
     // A change of the database.
     const pad = Array.from({ length: 40 }, (_, i) => `${"x".repeat(4000)}${i}`);
     await expect(jobs.createJob({ jobId: "big", spec: { command: pad } })).rejects.toMatchObject(EXHAUSTED);
@@ -65,8 +36,12 @@ describe("On a full disk", () => {
     expect((await jobs.listJobs({})).jobs.map(({ jobId }) => jobId)).toEqual(["j"]);
     expect(await readLog(jobs, { jobId: "j" })).toMatch(/^before\na*b*c*d*e*f*g*h*$/);
 
-    // The agent tries again, and is told where to go on: at what is stored.
+    // The stream has stayed, for orders. Now the agent is asked to try again, and where to go on: at what is stored.
     free();
+    expect(await agent.ended).toMatchObject({
+      code: ABORTED,
+      details: expect.stringMatching(/has room again/) as unknown,
+    });
     const back = new ScriptedAgent(address, "j", { sessionId: agent.sessionId });
     const committed = Number((await back.hello()).committed?.logs);
     const acks = agent.received.flatMap((answer) => (answer.case === "ack" ? [Number(answer.value.logs)] : []));
@@ -86,8 +61,8 @@ describe("On a full disk", () => {
   });
 
   test("a job that nobody comes back for is still taken for lost, and no other job is harmed", async (context) => {
-    const directory = await smallDisk();
-    if (directory === undefined) return context.skip("a tmpfs can be mounted by root only");
+    const directory = await smallDisk(4);
+    if (directory === undefined) return context.skip(NO_MOUNT);
     const dataDirectory = join(directory, "data");
     const { address, jobs } = await testTracker({ dataDirectory, heartbeatInterval: 100, lease: 500 });
     const agent = new ScriptedAgent(address, "j");
@@ -109,8 +84,8 @@ describe("On a full disk", () => {
   });
 
   test("a tracker that starts there says so", async (context) => {
-    const directory = await smallDisk();
-    if (directory === undefined) return context.skip("a tmpfs can be mounted by root only");
+    const directory = await smallDisk(4);
+    if (directory === undefined) return context.skip(NO_MOUNT);
     fill(directory);
     await expect(testTracker({ dataDirectory: join(directory, "data") })).rejects.toMatchObject({
       code: "STORE",

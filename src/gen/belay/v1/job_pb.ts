@@ -1502,7 +1502,7 @@ export type CommandRecord = Message<"belay.v1.CommandRecord"> & {
   state: CommandState;
 
   /**
-   * Why it was rejected, or what it did. May be empty.
+   * Why it was rejected, or what it did; while it is QUEUED, that it was sent but could not be stored. May be empty.
    *
    * @generated from field: string message = 4;
    */

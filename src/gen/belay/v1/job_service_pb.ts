@@ -1140,6 +1140,7 @@ export const JobService: GenService<{
   };
   /**
    * Sends the log of a job's attempt. Without `follow`, ends with OK at the end of what is stored.
+   * DATA_LOSS: nothing that was stored can be read; trying again does not help. What is damaged in part comes as a gap.
    *
    * @generated from rpc belay.v1.JobService.ReadLogs
    */

@@ -42,7 +42,9 @@ export interface LogOptions {
   /** Told of each write: its bytes, how long it took, and since when its first byte waited, in milliseconds. */
   readonly written?: (bytes: number, took: number, lag: number) => void;
   /** Told of each write that failed. */
-  readonly failed?: () => void;
+  readonly failed?: (error: unknown) => void;
+  /** Why nothing may be written now; asked before each write. Undefined: it may. */
+  readonly refusal?: () => Error | undefined;
   /** Told of each stretch of the file that cannot be read, whenever a reader comes upon it. */
   readonly damaged?: (damage: Damage) => void;
 }
@@ -271,6 +273,8 @@ export class AttemptLog {
         this.pending = [];
         this.pendingEntries = [];
         this.pendingReleases = [];
+        const refusal = this.options.refusal?.();
+        if (refusal !== undefined) throw refusal;
         this.file ??= await this.create();
         await writeFully(this.file, pieces, this.done.position);
         for (const release of releases) release();
@@ -325,7 +329,7 @@ export class AttemptLog {
     this.pendingReleases = [];
     this.tail = copyTotals(this.done);
     this.indexed = Math.min(this.indexed, this.done.position);
-    this.options.failed?.();
+    this.options.failed?.(problem);
     this.tell(problem);
   }
 

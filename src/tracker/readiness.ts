@@ -1,0 +1,47 @@
+import { messageOf } from "../base/errors.ts";
+import type { LoopDelay } from "./metrics/gauges.ts";
+import type { Store } from "./store/types.ts";
+
+/** A loop that stood still this long lately does not serve in time. */
+const STALL_MS = 2_000;
+/** Longest wait for the store. */
+const PROBE_TIMEOUT_MS = 5_000;
+
+/** Whether work can be given to this tracker: the one answer of `/readyz` and of grpc.health.v1. */
+export class Readiness {
+  private readonly store: Store;
+  private readonly loop: LoopDelay;
+  private stopping = false;
+
+  constructor(store: Store, loop: LoopDelay) {
+    this.store = store;
+    this.loop = loop;
+  }
+
+  /** The tracker stops. */
+  stop(): void {
+    this.stopping = true;
+  }
+
+  /** Whether calls are accepted, well or not. */
+  get isServing(): boolean {
+    return !this.stopping;
+  }
+
+  /** Why no work should be given to it now. Undefined: it can be. Never rejects. */
+  async why(): Promise<string | undefined> {
+    if (this.stopping) return "stopping";
+    const { worst } = this.loop;
+    if (worst > STALL_MS) return `the event loop stood still for ${Math.round(worst)} ms`;
+    const late = Promise.withResolvers<string>();
+    const timer = setTimeout(
+      () => late.resolve(`the store did not answer within ${PROBE_TIMEOUT_MS} ms`),
+      PROBE_TIMEOUT_MS,
+    );
+    const probed = this.store.probe().then(
+      () => undefined,
+      (error: unknown) => `the store cannot be written: ${messageOf(error)}`,
+    );
+    return Promise.race([probed, late.promise]).finally(() => clearTimeout(timer));
+  }
+}
