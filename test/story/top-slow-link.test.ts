@@ -69,7 +69,7 @@ async function busyTracker(): Promise<string> {
 describe.skipIf(noPython !== undefined)(
   `belay top over a slow link${noPython === undefined ? "" : ` (${noPython})`}`,
   () => {
-    test("of 2 kB/s skips frames instead of queueing them, and heeds keys", { timeout: 120_000 }, async () => {
+    test("of 2 kB/s skips frames instead of queueing them, and reacts to keys", { timeout: 120_000 }, async () => {
       const address = await busyTracker();
       const terminal = new SlowTerminal(2_000, "answers", ["top", "--tracker", address, "--interval", "250ms"]);
       await terminal.draws(/connected/);
@@ -90,7 +90,7 @@ describe.skipIf(noPython !== undefined)(
       await terminal.draws(/\[\?1049l/);
     });
 
-    test("works on a terminal that answers no questions", async () => {
+    test("works on a terminal that does not answer probes", async () => {
       const address = await busyTracker();
       const terminal = new SlowTerminal(200_000, "mute", ["top", "--tracker", address, "--interval", "250ms"]);
       await terminal.draws(/connected/);

@@ -55,7 +55,7 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     await terminal.until(/\d+% +\d+[ms].*(step=\d+|compil|INFO|loss|警告)/);
   });
 
-  test("draws anew for every size the terminal is given, while it runs", async () => {
+  test("redraws when the terminal's size changes while it runs", async () => {
     const { address } = await busyTracker(50);
     const terminal = await TmuxTerminal.belay(80, 24, top(address));
     await terminal.until(/1-20 of 50/);
@@ -70,7 +70,7 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     await terminal.until(/1-20 of 50/);
   });
 
-  test("says that the tracker is away, keeps the rows as stale, and goes on when it is back", async () => {
+  test("says that the tracker is away, marks the rows as stale, and goes on when it is back", async () => {
     let tracker = await TrackerProcess.start();
     await tracker.ends("submit", "--job", "waits", "--", "true");
     const terminal = await TmuxTerminal.belay(100, 12, top(tracker.url));
@@ -84,7 +84,7 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     await terminal.until(/connected.*\n2 jobs: 2 pending +cpu[^]*\nlater +PENDING[^]*\nwaits +PENDING/);
   });
 
-  test("says that the tracker is there and does not answer", async () => {
+  test("says that a connected tracker does not answer", async () => {
     const tracker = await TrackerProcess.start();
     await tracker.ends("submit", "--job", "waits", "--", "true");
     const terminal = await TmuxTerminal.belay(100, 12, top(tracker.url));
@@ -95,7 +95,7 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     await terminal.until(/connected.*\n1 job: 1 pending +cpu/);
   });
 
-  test("shows ended jobs when they are asked for, with how they ended", async () => {
+  test("shows ended jobs on request, with how they ended", async () => {
     const tracker = await TrackerProcess.start();
     await tracker.ends("run", "--job", "bad", "--", "sh", "-c", "exit 3");
     await tracker.ends("submit", "--job", "waits", "--", "true");
@@ -110,7 +110,7 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     expect((await failed.until(/\nbad +/)).join("\n")).not.toContain("waits");
   });
 
-  test("says what is wrong on the screen that was there before, and leaves no answer of the terminal behind", async () => {
+  test("prints an error on the restored screen, and leaves no answer of the terminal behind", async () => {
     const terminal = await TmuxTerminal.open(100, 12);
     const flags = "--tracker http://127.0.0.1:1 --connect-timeout 300ms";
     await terminal.shell(`${process.execPath} dist/cli/main.js top ${flags}; echo code $?`);
@@ -120,7 +120,7 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     expect((await terminal.until(/42$/m)).join("\n")).not.toContain("0n");
   });
 
-  test("has colours, unless NO_COLOR says no, and is all ASCII where the locale is", async () => {
+  test("has colours unless NO_COLOR is set, and only ASCII in an ASCII locale", async () => {
     const { address } = await busyTracker(8);
     const command = `${process.execPath} dist/cli/main.js ${top(address).join(" ")}`;
     const seen = /8 jobs[^]*RUNNING[^]*q quit/;
@@ -136,7 +136,7 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     expect(lines[2]).toContain("CPUv");
   });
 
-  test("cancels the job that it named, with a reason, and no other", async () => {
+  test("cancels the job that the question named, with a reason, and no other", async () => {
     const { address, jobs } = await testTracker();
     const agents = await Promise.all(
       ["one", "two"].map(async (id) => {
@@ -151,7 +151,7 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     await terminal.type("Down", "c");
     await terminal.until(/^Cancel two, all its processes\? {2}y yes {2}r yes, with a reason {2}n no$/m);
     await terminal.type("n");
-    await terminal.until(/^two goes on/m);
+    await terminal.until(/^two was not canceled/m);
     await terminal.type("c", "r");
     await terminal.until(/^Reason to cancel two: _/m);
     await terminal.type("wrong data", "Enter");
@@ -166,7 +166,7 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     expect((await jobs.getJob({ jobId: "one" })).job?.state).toBe(JobState.RUNNING);
   });
 
-  test("opens the log of the selected job, follows it, scrolls back, and comes back", async () => {
+  test("opens the log of the selected job, follows it, scrolls back, and returns to the table", async () => {
     const { address } = await testTracker();
     const agent = new ScriptedAgent(address, "talks");
     await agent.hello({ spec: someSpec });
@@ -191,7 +191,7 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     await terminal.until(/talks +RUNNING[^]*line 200$/m);
   });
 
-  test("filters as it is typed; a paste is none of the keys", async () => {
+  test("filters while text is typed; pasted text is not keys", async () => {
     const { address } = await busyTracker(8);
     const terminal = await TmuxTerminal.belay(100, 16, top(address));
     await terminal.until(/8 jobs/);
@@ -207,7 +207,7 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     await terminal.until(/^Sort by {2}cpu/m);
   });
 
-  test.each(["q", "C-c"])("gives the terminal back as it was: %s", async (key) => {
+  test.each(["q", "C-c"])("restores the terminal: %s", async (key) => {
     const { address } = await testTracker();
     const terminal = await TmuxTerminal.open(100, 12);
     const before = await terminal.settings();
@@ -219,7 +219,7 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     expect(await terminal.settings()).toBe(before);
   });
 
-  test("stops with Ctrl-Z, and is there again with fg; SIGTERM leaves no trace either", async () => {
+  test("stops with Ctrl-Z and continues with fg; SIGTERM restores the terminal, too", async () => {
     const { address } = await testTracker();
     const terminal = await TmuxTerminal.open(100, 12);
     const before = await terminal.settings();
@@ -246,8 +246,8 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
   });
 });
 
-describe.skipIf(noTmux !== undefined)("belay top that fails in itself", () => {
-  test("gives the terminal back, and says what happened", async () => {
+describe.skipIf(noTmux !== undefined)("belay top that fails with a bug", () => {
+  test("restores the terminal, and says what happened", async () => {
     const { address } = await testTracker();
     const terminal = await TmuxTerminal.open(100, 30);
     const before = await terminal.settings();
@@ -304,7 +304,7 @@ describe("belay top without a terminal", () => {
     ).toEqual(["simulate-02", "train-00"]);
   });
 
-  test("says what cannot be used", async () => {
+  test("rejects what it cannot use", async () => {
     expect((await belayEnds(["top", "--interval", "1ms"])).stderr).toMatch(
       /Cannot use --interval "1ms": expected 250ms or more/,
     );

@@ -67,7 +67,7 @@ export const top: Command = command({
         sort: flags.sort,
         showEnded: wantsEnded(flags),
         intervalMs: flags.interval,
-        look: { color: io.stdout.color, ascii: asciiOnly(io.env) },
+        capabilities: { color: io.stdout.color, ascii: asciiOnly(io.env) },
         stdin,
         stdout,
       });

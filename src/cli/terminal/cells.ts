@@ -3,22 +3,22 @@ import type { Ink, Line } from "./line.ts";
 
 /** One column of one line of the screen. */
 export interface Cell {
-  /** What is shown. `""`: the second column of the character before. */
+  /** The character. `""`: the second column of the character before. */
   readonly text: string;
   /** Parameters of SGR, such as `1;31`. `""`: none. */
   readonly style: string;
-  /** The terminal may take it for wider or narrower than we do. */
+  /** Whether the terminal may draw the character wider or narrower than we assume. */
   readonly unsure: boolean;
 }
 
-/** What the terminal can show. */
-export interface Look {
+/** How the terminal can draw. */
+export interface Capabilities {
   readonly color: boolean;
-  /** Nothing but ASCII. */
+  /** Only ASCII. */
   readonly ascii: boolean;
 }
 
-/** A column with nothing in it. */
+/** An empty column. */
 export const BLANK: Cell = { text: " ", style: "", unsure: false };
 
 const SGR: Readonly<Record<Ink, string>> = {
@@ -31,7 +31,7 @@ const SGR: Readonly<Record<Ink, string>> = {
   cyan: "36",
   alarm: "1;31",
 };
-/** Without colours, https://no-color.org: what is no colour stays. */
+/** Styles without colours (https://no-color.org): bold, dim and reversed stay. */
 const SGR_PLAIN: Readonly<Record<Ink, string>> = {
   ...SGR,
   red: "",
@@ -44,17 +44,17 @@ const SGR_PLAIN: Readonly<Record<Ink, string>> = {
 export const REVERSED = "7";
 const REVERSED_BLANK: Cell = { text: " ", style: REVERSED, unsure: false };
 
-/** The columns of a line, at most so many, blanks at the end left out. */
-export function cellsOf(line: Line, columns: number, look: Look): Cell[] {
+/** The columns of a line, at most `columns`, without blanks at the end. */
+export function cellsOf(line: Line, columns: number, capabilities: Capabilities): Cell[] {
   const cells: Cell[] = [];
-  const styles = look.color ? SGR : SGR_PLAIN;
+  const styles = capabilities.color ? SGR : SGR_PLAIN;
   for (const { text, ink } of line.spans) {
     const style = line.reversed === true ? REVERSED : styles[ink];
     for (const glyph of glyphs(text)) {
-      // A mark with nothing before it to stand on is not shown.
+      // A combining mark without a character before it is not shown.
       if (glyph.width === 0) continue;
       if (cells.length + glyph.width > columns) break;
-      if (look.ascii) pushAscii(cells, glyph.text, glyph.width, style);
+      if (capabilities.ascii) pushAscii(cells, glyph.text, glyph.width, style);
       // A blank has no colour, unless it is reversed.
       else if (glyph.text === " ") cells.push(line.reversed === true ? REVERSED_BLANK : BLANK);
       else {
@@ -85,5 +85,5 @@ function pushAscii(cells: Cell[], text: string, width: number, style: string): v
   for (let i = 0; i < width; i++) cells.push({ text: shown, style, unsure: false });
 }
 
-/** Our own signs, for terminals that have only ASCII. */
+/** Replacements of our own signs on terminals that have only ASCII. */
 const ASCII: Readonly<Record<string, string>> = { "…": "~", "↑": "^", "↓": "v", "·": "-" };

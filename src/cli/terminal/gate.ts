@@ -1,23 +1,23 @@
-/** Asks the terminal to answer when it has come this far: DSR, `CSI 5 n`, answered with `CSI 0 n`. */
+/** The terminal answers this with `CSI 0 n` when it has drawn everything before it: DSR, `CSI 5 n`. */
 export const PROBE = "\u001b[5n";
 
-/** A terminal that has not answered its first probe by then never will: a link of 2 kB/s carries it in milliseconds. */
+/** A terminal that has not answered its first probe by then never will: a link of 2 kB/s takes milliseconds for it. */
 const FIRST_ANSWER_MS = 1_000;
-/** An answer that is this late is not waited for any more; it may have been lost. */
+/** After this time an answer counts as lost. */
 const LATE_MS = 10_000;
 
-/** How long the terminal should need for a frame: so long a key waits for what was sent before it. */
+/** How long the terminal should take to draw a frame: the effect of a key waits for the frame before it. */
 const FRAME_MS = 250;
-/** Bounds of what is sent at one time, in characters. */
+/** Bounds of a frame's size, in characters. */
 const LEAST_FRAME = 512;
 const MOST_FRAME = 65_536;
 const FIRST_FRAME = 4_096;
 
 /**
- * Says when the next frame may be sent: when the terminal has drawn the one before. Kernel and network take much more
- * than that without a word, and what they hold is drawn first, however old it is by then. A terminal that does not
- * answer probes is trusted to draw what is written. Frames are made as large as the terminal draws in a quarter of a
- * second.
+ * Decides when the next frame may be sent: when the terminal has drawn the one before. The kernel and the network would
+ * buffer much more than a frame, and the terminal draws everything buffered first, however old it is. A terminal that
+ * does not answer probes is assumed to draw what is written. A frame is as large as the terminal draws in a quarter of
+ * a second.
  */
 export class Gate {
   private answers = 0;
@@ -26,19 +26,19 @@ export class Gate {
   private sentMs = -Infinity;
   private size = FIRST_FRAME;
 
-  /** Characters that a frame may have. */
+  /** Most characters of a frame. */
   get frameSize(): number {
     return this.size;
   }
 
-  /** A probe goes out. */
+  /** Must be called when a probe is sent. */
   sent(nowMs: number): void {
     if (this.probes === 0) this.startMs = nowMs;
     this.probes++;
     this.sentMs = nowMs;
   }
 
-  /** The terminal has answered one. */
+  /** Must be called when the terminal has answered a probe. */
   answered(nowMs: number): void {
     this.answers = Math.min(this.answers + 1, this.probes);
     if (this.answers < this.probes) return;
@@ -47,8 +47,8 @@ export class Gate {
     else if (tookMs < FRAME_MS / 2) this.size = Math.min(MOST_FRAME, this.size * 2);
   }
 
-  /** Whether an answer is still to come, from a terminal that gives them, or is new to us. */
-  waits(nowMs: number): boolean {
+  /** Whether an answer is expected: the terminal has answered before, or its first answer is not late yet. */
+  awaitsAnswer(nowMs: number): boolean {
     return this.answers < this.probes && (this.answers > 0 || nowMs < this.startMs + FIRST_ANSWER_MS);
   }
 
@@ -57,7 +57,7 @@ export class Gate {
     if (this.answers >= this.probes) return 0;
     const untilMs = this.answers === 0 ? this.startMs + FIRST_ANSWER_MS : this.sentMs + LATE_MS;
     if (nowMs < untilMs) return untilMs - nowMs;
-    // From now on it counts as answered, so that one lost answer does not delay every frame to come.
+    // The lost answer counts as received, so that it does not delay every later frame.
     if (this.answers > 0) this.answers = this.probes;
     return 0;
   }

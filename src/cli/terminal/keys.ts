@@ -1,23 +1,23 @@
 import { StringDecoder } from "node:string_decoder";
 
-/** What came from the terminal: a key by its name (`up`, `ctrl-c`, `a`), or its answer to a question (`CSI 5 n`). */
+/** Input from the terminal: a key by its name (`up`, `ctrl-c`, `a`), or the answer to a probe (`CSI 5 n`). */
 export type Input = { readonly kind: "key"; readonly name: string } | { readonly kind: "answer" };
 
-/** No sequence that we know is longer. */
+/** No known sequence is longer. */
 const MAX_SEQUENCE = 64;
 const PASTE_END = "\u001b[201~";
 
 /**
- * Turns a terminal's bytes into keys, however they were cut into reads. Sequences that mean nothing to us disappear, as
- * does what is pasted: it was not typed, and might contain any command.
+ * Decodes a terminal's bytes into keys, wherever reads end. Unknown sequences are ignored. Pasted text is ignored, too:
+ * it was not typed, and might contain any command.
  */
 export class KeyDecoder {
   private readonly decoder = new StringDecoder("utf8");
   private held = "";
   private pasting = false;
 
-  /** Whether an Escape waits to be told from the start of a sequence: see `flush`. */
-  get waits(): boolean {
+  /** Whether an Escape is held back that may be the key or the start of a sequence: see `flush`. */
+  get holdsEscape(): boolean {
     return this.held !== "" && !this.pasting;
   }
 
@@ -26,14 +26,14 @@ export class KeyDecoder {
     const found: Input[] = [];
     while (this.held !== "") {
       if (this.pasting && !this.skipPaste()) break;
-      const taken = this.take(found);
+      const taken = this.decodeOne(found);
       if (taken === 0) break;
       this.held = this.held.slice(taken);
     }
     return found;
   }
 
-  /** Nothing came for a while: an Escape that was held back was the key. */
+  /** Must be called when no byte came for a while: an Escape that was held back was the key. */
   flush(): Input[] {
     const was = this.held;
     if (this.pasting) return [];
@@ -41,8 +41,8 @@ export class KeyDecoder {
     return was === "\u001b" ? [{ kind: "key", name: "escape" }] : [];
   }
 
-  /** Reads one key from the start of what is held. Returns how long it was; 0: it is not all there yet. */
-  private take(found: Input[]): number {
+  /** Decodes one key from the start of the held bytes. Returns its length; 0: it is not complete yet. */
+  private decodeOne(found: Input[]): number {
     const { held } = this;
     if (held[0] !== "\u001b") {
       const character = String.fromCodePoint(held.codePointAt(0) ?? 0);
@@ -52,7 +52,7 @@ export class KeyDecoder {
     const second = held[1];
     if (second === undefined) return 0;
     if (second !== "[" && second !== "O") {
-      // On a slow link, Escape and the key after it may come in one read.
+      // On a slow link, one read may return Escape and the key after it.
       found.push({ kind: "key", name: "escape" });
       return 1;
     }
@@ -66,7 +66,7 @@ export class KeyDecoder {
     return sequence.length;
   }
 
-  /** Returns whether the paste is over; of what is pasted, no more is kept than the end might begin with. */
+  /** Returns whether the paste has ended. Keeps only bytes that may be the start of the end marker. */
   private skipPaste(): boolean {
     const end = this.held.indexOf(PASTE_END);
     if (end < 0) {
@@ -79,7 +79,7 @@ export class KeyDecoder {
   }
 }
 
-/** What follows Escape, as xterm, VT220, rxvt and the Linux console have it. */
+/** Sequences after Escape, as xterm, VT220, rxvt and the Linux console send them. */
 const SEQUENCES: Readonly<Record<string, string>> = {
   "[A": "up",
   OA: "up",

@@ -1,15 +1,15 @@
 import { textWidth } from "./text-width.ts";
 
-/** How a piece of text stands out. A screen without colours shows some of them as plain. */
+/** How a piece of text is highlighted. A screen without colours shows some of these as plain text. */
 export type Ink = "plain" | "bold" | "dim" | "red" | "green" | "yellow" | "cyan" | "alarm";
 
-/** A piece of a line. Its text is free of control characters. */
+/** A piece of a line. Its text has no control characters. */
 export interface Span {
   readonly text: string;
   readonly ink: Ink;
 }
 
-/** A line of the screen. What it does not fill is blank. */
+/** A line of the screen. Columns after its text are blank. */
 export interface Line {
   readonly spans: readonly Span[];
   /** Shown reversed, over the whole width. */
@@ -21,12 +21,12 @@ export function span(text: string, ink: Ink = "plain"): Span {
   return { text, ink };
 }
 
-/** A line of pieces; texts are plain. */
+/** A line of pieces; strings are plain. */
 export function line(...pieces: readonly (Span | string)[]): Line {
   return { spans: pieces.map((piece) => (typeof piece === "string" ? span(piece) : piece)) };
 }
 
-/** A line with one part at each edge; of the left one as much as there is room for. */
+/** A line with one part at each edge; the left part is cut to the room that is left. */
 export function edges(left: readonly Span[], right: readonly Span[], columns: number): Line {
   const rightWidth = widthOfSpans(right);
   const room = columns - rightWidth - (rightWidth > 0 ? 1 : 0);
@@ -42,12 +42,12 @@ export function edges(left: readonly Span[], right: readonly Span[], columns: nu
   return { spans: [...spans, span(" ".repeat(columns - used - rightWidth)), ...right] };
 }
 
-/** Columns that pieces take together. */
+/** Width of pieces together, in columns. */
 export function widthOfSpans(spans: readonly Span[]): number {
   return spans.reduce((width, { text }) => width + textWidth(text), 0);
 }
 
-/** A line as text, blanks at its end left out. */
+/** A line as text, without blanks at its end. */
 export function lineText({ spans }: Line): string {
   return spans
     .map(({ text }) => text)

@@ -1,36 +1,36 @@
-import type { Cell, Look } from "./cells.ts";
+import type { Cell, Capabilities } from "./cells.ts";
 import { BLANK, cellsOf, REVERSED, sameCell } from "./cells.ts";
 import type { Line } from "./line.ts";
 
-/** Fewer unchanged columns than this between two changes are sent again: cheaper than moving the cursor. */
+/** Up to this many unchanged columns between two changes are sent again: cheaper than moving the cursor. */
 const BRIDGE = 6;
 
 const CLEAR = "\u001b[m\u001b[H\u001b[2J";
 
 /**
- * Remembers what the terminal shows, and says what to send so that it shows something else.
+ * Remembers what the terminal shows, and computes what to send so that it shows something else.
  *
- * Law: when all that `paint` returned has been sent, the terminal shows the lines of the last call, except for those
- * that its limit left out; calling again with the same lines sends these.
+ * Law: when everything that `paint` returned has been sent, the terminal shows the lines of the last call, except those
+ * that its limit left out; another call with the same lines returns these.
  */
 export class Screen {
-  private readonly look: Look;
+  private readonly capabilities: Capabilities;
   private columns: number;
   private rows: number;
-  /** What is shown; lines that are not in it are blank. */
+  /** The lines that the terminal shows; further lines are blank. */
   private shown: (readonly Cell[])[] = [];
-  /** What is shown is not known. */
+  /** Whether it is unknown what the terminal shows. */
   private unknown = true;
   /** The line that has waited longest to be drawn. */
   private next = 0;
 
-  constructor(columns: number, rows: number, look: Look) {
-    this.look = look;
+  constructor(columns: number, rows: number, capabilities: Capabilities) {
+    this.capabilities = capabilities;
     this.columns = columns;
     this.rows = rows;
   }
 
-  /** The terminal has another size, or shows we do not know what: everything is drawn again. */
+  /** Must be called when the terminal's size has changed or it is unknown what it shows: everything is drawn again. */
   reset(columns: number = this.columns, rows: number = this.rows): void {
     this.columns = columns;
     this.rows = rows;
@@ -38,10 +38,10 @@ export class Screen {
   }
 
   /**
-   * Control sequences and text that change what is shown into these lines.
+   * Returns control sequences and text that change the screen into these lines.
    *
-   * @param first numbers of lines that come first, if not all can be sent at once: what a person waits for
-   * @param limit characters after which no further line is begun; the rest comes with the next call, the line that has
+   * @param first numbers of the lines that are sent first if there is not room for all: those that the user waits for
+   * @param limit characters after which no further line is begun; the next call returns the rest, the line that has
    * waited longest first
    */
   paint(
@@ -58,7 +58,7 @@ export class Screen {
     }
     const turn = Array.from({ length: this.rows }, (_, i) => (this.next + i) % this.rows);
     for (const row of new Set([...first.filter((row) => row >= 0 && row < this.rows), ...turn])) {
-      const cells = cellsOf(lines[row] ?? { spans: [] }, this.columns, this.look);
+      const cells = cellsOf(lines[row] ?? { spans: [] }, this.columns, this.capabilities);
       const change = lineChange(this.shown[row] ?? [], cells, row);
       if (change === "") continue;
       if (out.length >= limit) {
@@ -73,7 +73,7 @@ export class Screen {
   }
 }
 
-/** What changes a line from what is shown to what is wanted. */
+/** Control sequences and text that change one line into the wanted one. */
 function lineChange(before: readonly Cell[], wanted: readonly Cell[], row: number): string {
   let out = "";
   let at = 0;
@@ -84,7 +84,7 @@ function lineChange(before: readonly Cell[], wanted: readonly Cell[], row: numbe
     }
     const from = wanted[at]?.text === "" ? at - 1 : at;
     let to = at + 1;
-    // On over short stretches that are the same.
+    // Goes on over short unchanged stretches.
     for (let ahead = to; ahead < wanted.length && ahead - to < BRIDGE; ahead++) {
       if (!sameAt(before, wanted, ahead)) to = ahead + 1;
     }
@@ -100,7 +100,7 @@ function sameAt(before: readonly Cell[], wanted: readonly Cell[], at: number): b
   return sameCell(before[at] ?? BLANK, wanted[at] ?? BLANK);
 }
 
-/** Some columns of a line, the cursor being at the first; colours are off before and after. */
+/** Draws some columns of a line. The cursor must be at the first; colours are off before and after. */
 function run(cells: readonly Cell[], from: number, to: number): string {
   let out = "";
   let style = "";
@@ -108,7 +108,7 @@ function run(cells: readonly Cell[], from: number, to: number): string {
   for (let at = from; at < to; at++) {
     const cell = cells[at] ?? BLANK;
     if (cell.text === "") continue;
-    // Terminals differ in how wide they take some characters for; the rest of the line must not suffer.
+    // Terminals disagree about the width of some characters; the rest of the line must not shift.
     if (unsure && !cell.unsure) out += `\u001b[${at + 1}G`;
     unsure = cell.unsure;
     // A blank looks the same in any colour.

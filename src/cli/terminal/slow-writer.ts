@@ -2,14 +2,14 @@ import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { systemClock } from "../../base/clock.ts";
 import { errnoOf } from "../../base/errors.ts";
 
-/** Time between two tries to write to a terminal that takes nothing. */
+/** Time between two attempts to write to a terminal that accepts nothing. */
 const RETRY_MS = 15;
-/** Longest time for which leaving waits for a terminal that takes nothing. */
-const INSIST_MS = 3_000;
+/** Longest time that the last write waits for a terminal that accepts nothing. */
+const LAST_WRITE_MS = 3_000;
 
 /**
- * Writes to the terminal without ever standing still: Node's own stream blocks the program on a slow one, keys and all.
- * Takes the next text only when the one before has gone.
+ * Writes to the terminal without blocking: on a slow terminal, Node's own stream blocks the whole program, its keys
+ * included. Accepts the next text only when the one before has been written.
  */
 export class SlowWriter {
   private readonly fd: number;
@@ -18,12 +18,12 @@ export class SlowWriter {
   private readonly onDrain: () => void;
   private readonly onGone: () => void;
 
-  /** @param onGone the terminal was closed */
+  /** @param onGone called when the terminal was closed */
   constructor(onDrain: () => void, onGone: () => void) {
     this.onDrain = onDrain;
     this.onGone = onGone;
     try {
-      // An open file of our own: O_NONBLOCK on standard output would be the shell's, too.
+      // Opened separately: O_NONBLOCK on standard output would also apply to the shell.
       this.fd = openSync("/dev/tty", constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
       this.owned = true;
     } catch {
@@ -32,7 +32,7 @@ export class SlowWriter {
     }
   }
 
-  /** Whether something has not gone yet. */
+  /** Whether part of a text has not been written yet. */
   get busy(): boolean {
     return this.rest.length > 0;
   }
@@ -42,11 +42,11 @@ export class SlowWriter {
     this.push();
   }
 
-  /** Writes at once, in place of what has not gone yet, and waits for it: the last word to the terminal. */
-  insist(text: string): void {
-    // CAN ends a control sequence that was written in part.
+  /** Writes the last text: discards what has not been written yet, and waits until this is. */
+  writeLast(text: string): void {
+    // CAN ends a control sequence of which only a part was written.
     this.rest = Buffer.from(this.busy ? `\u0018${text}` : text);
-    const late = performance.now() + INSIST_MS;
+    const late = performance.now() + LAST_WRITE_MS;
     while (this.busy && performance.now() < late) {
       if (!this.attempt()) return;
       if (this.busy) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
@@ -70,7 +70,7 @@ export class SlowWriter {
     }
   }
 
-  /** Writes what can be written. Returns false if there is no terminal any more. */
+  /** Writes what the terminal accepts. Returns false if the terminal is gone. */
   private attempt(): boolean {
     try {
       this.rest = this.rest.subarray(writeSync(this.fd, this.rest));

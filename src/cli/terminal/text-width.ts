@@ -1,9 +1,9 @@
 const PLAIN = /^[\u0020-\u007e]*$/;
-/** Takes no column of its own: combining marks, joiners, variation selectors, the later jamo of a Hangul syllable. */
+/** Characters without a column: combining marks, joiners, variation selectors, later jamo of a Hangul syllable. */
 const ZERO = /^[\p{Mark}\p{Default_Ignorable_Code_Point}\p{Control}\u1160-\u11ff\u2028\u2029]$/u;
 const EMOJI = /^\p{RGI_Emoji}$/v;
 
-/** What East Asian Width calls W or F (Unicode 16), as first and last code points, in order. */
+/** Characters whose East Asian Width is W or F (Unicode 16): first and last code points of ranges, in order. */
 const WIDE: readonly number[] = [
   0x1100, 0x115f, 0x231a, 0x231b, 0x2329, 0x232a, 0x23e9, 0x23ec, 0x23f0, 0x23f0, 0x23f3, 0x23f3, 0x25fd, 0x25fe,
   0x2614, 0x2615, 0x2630, 0x2637, 0x2648, 0x2653, 0x267f, 0x267f, 0x268a, 0x268f, 0x2693, 0x2693, 0x26a1, 0x26a1,
@@ -22,13 +22,13 @@ const WIDE: readonly number[] = [
 
 let segmenter: Intl.Segmenter | undefined;
 
-/** What a terminal shows as one character, and the columns it takes: 0, 1 or 2. */
+/** Text that a terminal shows as one character, and its columns: 0, 1 or 2. */
 export interface Glyph {
   readonly text: string;
   readonly width: number;
 }
 
-/** A text as a terminal shows it, character by character. It must be free of control sequences: see `clean`. */
+/** A text as a terminal shows it, character by character. It must not have control sequences: see `clean`. */
 export function* glyphs(text: string): Generator<Glyph, void> {
   if (PLAIN.test(text)) {
     for (const character of text) yield { text: character, width: 1 };
@@ -38,7 +38,7 @@ export function* glyphs(text: string): Generator<Glyph, void> {
   for (const { segment } of segmenter.segment(text)) yield { text: segment, width: widthOfGlyph(segment) };
 }
 
-/** Columns that a text takes on a terminal. */
+/** Width of a text on a terminal, in columns. */
 export function textWidth(text: string): number {
   if (PLAIN.test(text)) return text.length;
   let width = 0;
@@ -46,10 +46,10 @@ export function textWidth(text: string): number {
   return width;
 }
 
-/** A text cut to so many columns, with `…` in the last if something is missing. */
+/** A text cut to `width` columns, with `…` in the last column if something is missing. */
 export function cutText(text: string, width: number): string {
   if (width <= 0) return "";
-  // Bounds the work: 16 characters for a column are more than any script needs.
+  // Bounds the work: no script needs more than 16 characters for a column.
   const near = text.length > width * 16 ? text.slice(0, width * 16) : text;
   if (near.length === text.length && textWidth(text) <= width) return text;
   if (PLAIN.test(near)) return `${near.slice(0, width - 1)}…`;
@@ -63,7 +63,7 @@ export function cutText(text: string, width: number): string {
   return `${kept}…`;
 }
 
-/** A text of exactly so many columns: cut, or filled with spaces at its end (or start). */
+/** A text of exactly `width` columns: cut, or padded with spaces at its end (or start). */
 export function fitText(text: string, width: number, side: "left" | "right" = "left"): string {
   const cut = cutText(text, width);
   const fill = " ".repeat(Math.max(0, width - textWidth(cut)));
@@ -81,7 +81,7 @@ function widthOfGlyph(text: string): number {
   return Math.min(2, width);
 }
 
-/** By halving: whether a code point is in one of the ranges. */
+/** Whether a code point is in one of the ranges, by binary search. */
 function isWide(point: number): boolean {
   if (point < 0x1100) return false;
   let low = 0;
@@ -95,7 +95,7 @@ function isWide(point: number): boolean {
   return false;
 }
 
-/** Width of a text on a terminal, colour sequences not counted. */
+/** Width of a text on a terminal, without its colour sequences. */
 export function widthOf(text: string): number {
   // eslint-disable-next-line no-control-regex
   return text.replaceAll(/\u001b\[\d*m/g, "").length;

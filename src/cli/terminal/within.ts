@@ -1,8 +1,8 @@
 import { systemClock } from "../../base/clock.ts";
 
 /**
- * Does something that is to be given up when the signal aborts or the time is over. Leaves nothing behind on the
- * signal, which may live long: AbortSignal.any does, until the garbage is collected.
+ * Runs work that is aborted when the signal aborts or the time is over. Leaves no listener on the signal, which may
+ * live long: AbortSignal.any leaves one until it is garbage-collected.
  */
 export async function within<T>(ms: number, outer: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const inner = new AbortController();

@@ -6,7 +6,7 @@ import { messageOf } from "../../base/errors.ts";
 import type { JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { JobClient } from "../client/client.ts";
 import { orderText } from "../render/order.ts";
-import type { Look } from "../terminal/cells.ts";
+import type { Capabilities } from "../terminal/cells.ts";
 import type { FeedOptions } from "./feed.ts";
 import { Feed } from "./feed.ts";
 import { footerLine } from "./footer.ts";
@@ -27,10 +27,10 @@ import type { Picture } from "./view.ts";
 import { pageOf, pagerPage, pagerPicture, pagerTop, tablePicture, topFor } from "./view.ts";
 import { stateName } from "../../contract/names.ts";
 
-/** What changes by itself is drawn no oftener than this; a key's effect at once. */
+/** Shortest time between two frames for changes that come by themselves; the effect of a key is drawn at once. */
 const DRAW_MS = 100;
 
-/** Ages and clock go on, whatever the tracker says. */
+/** Ages and the clock advance at this interval, also without news from the tracker. */
 const TICK_MS = 1_000;
 
 /** See TopApp. */
@@ -40,12 +40,12 @@ export interface TopOptions extends Pick<FeedOptions, "filter" | "intervalMs"> {
   readonly states: ReadonlySet<JobState>;
   readonly sort: Sort;
   readonly showEnded: boolean;
-  readonly look: Look;
+  readonly capabilities: Capabilities;
   readonly stdin: ReadStream;
   readonly stdout: WriteStream;
 }
 
-/** `belay top` on a terminal: what comes from keys, tracker and clock goes into one state, and that onto the screen. */
+/** `belay top` on a terminal: keys, tracker and clock change one state, which is drawn on the screen. */
 export class TopApp {
   private readonly options: TopOptions;
   private readonly jobs = new JobSet();
@@ -70,7 +70,7 @@ export class TopApp {
       ...options,
       jobs: this.jobs,
       visible: () => this.onScreen,
-      onChange: () => this.soon(),
+      onChange: () => this.drawSoon(),
     });
     this.terminal = new Terminal(options.stdin, options.stdout, {
       onKey: (name) => this.key(name),
@@ -78,17 +78,17 @@ export class TopApp {
       onOpen: () => this.draw(),
       onGone: () => this.over.abort(),
     });
-    this.screen = new Screen(this.terminal.size.columns, this.terminal.size.rows, options.look);
+    this.screen = new Screen(this.terminal.size.columns, this.terminal.size.rows, options.capabilities);
   }
 
-  /** Works until it is quit or the signal aborts; the terminal is as it was then. @throws BelayError */
+  /** Runs until the user quits or the signal aborts, then restores the terminal. @throws BelayError */
   async run(signal: AbortSignal): Promise<void> {
     const stop = (): void => this.over.abort();
     signal.addEventListener("abort", stop, { once: true });
     if (signal.aborted) stop();
     try {
       this.tick();
-      if (this.ui.showEnded) this.feed.wantEnded();
+      if (this.ui.showEnded) this.feed.requestEnded();
       await this.feed.run(this.over.signal);
     } finally {
       stop();
@@ -109,8 +109,8 @@ export class TopApp {
     const { ui, effect } = press(this.ui, name, { ids, page, text });
     this.ui = ui;
     if (effect !== undefined) this.carryOut(effect);
-    this.feed.poke();
-    this.changed();
+    this.feed.refresh();
+    this.drawNow();
   }
 
   private carryOut(effect: Effect): void {
@@ -125,24 +125,24 @@ export class TopApp {
         this.redraw();
         return;
       case "cancel":
-        this.owned(this.cancel(effect.jobId, effect.reason));
+        this.track(this.cancel(effect.jobId, effect.reason));
         return;
       case "open":
         this.closePager();
         this.pager = new Pager(this.options.client, effect.what, effect.jobId, this.options.intervalMs, () =>
-          this.soon(),
+          this.drawSoon(),
         );
         return;
       case "close":
         this.closePager();
         return;
       case "load-ended":
-        this.feed.wantEnded();
+        this.feed.requestEnded();
     }
   }
 
   private closePager(): void {
-    if (this.pager !== undefined) this.owned(this.pager.close());
+    if (this.pager !== undefined) this.track(this.pager.close());
     this.pager = undefined;
   }
 
@@ -157,16 +157,16 @@ export class TopApp {
         ? `${jobId} is ${state}`
         : orderText(jobId, "cancel", answer.command, answer.agentConnected).trimEnd(),
     );
-    this.feed.poke();
+    this.feed.refresh();
   }
 
   private say(message: string): void {
     this.ui = { ...this.ui, message };
-    this.changed();
+    this.drawNow();
   }
 
-  /** Keeps what goes on in the background until it is done; what goes wrong is said. */
-  private owned(work: Promise<void>): void {
+  /** Tracks background work until it is done, and shows its errors. */
+  private track(work: Promise<void>): void {
     const guarded = work
       .catch((error: unknown) => {
         if (!this.over.signal.aborted) this.say(messageOf(error));
@@ -177,22 +177,22 @@ export class TopApp {
 
   private redraw(): void {
     this.screen.reset(this.terminal.size.columns, this.terminal.size.rows);
-    this.changed();
+    this.drawNow();
   }
 
   private tick(): void {
-    this.changed();
+    this.drawNow();
     this.ticking = systemClock.after(TICK_MS, () => this.tick());
   }
 
-  /** Something is to be seen, now. */
-  private changed(): void {
+  /** Draws at once: something visible has changed. */
+  private drawNow(): void {
     this.dirty = true;
     this.draw();
   }
 
-  /** Something is to be seen, soon: much may come at once. */
-  private soon(): void {
+  /** Draws soon: many changes may come together. */
+  private drawSoon(): void {
     this.dirty = true;
     this.timer ??= systemClock.after(DRAW_MS, () => {
       this.timer = undefined;
@@ -200,7 +200,7 @@ export class TopApp {
     });
   }
 
-  /** Draws what is the case now, if the terminal is ready; if not, frames are not queued but skipped. */
+  /** Draws the current state if the terminal is ready. If not, the frame is skipped, not queued. */
   private draw(): void {
     if (!this.dirty || !this.terminal.isOpen || this.over.signal.aborted) return;
     const picture = this.picture(this.terminal.size, Date.now());
@@ -224,7 +224,7 @@ export class TopApp {
     this.ui = { ...this.ui, at };
     this.top = topFor(this.top, at, rows.length, page);
     this.show(ids.slice(this.top, this.top + page));
-    const { client, intervalMs, look } = this.options;
+    const { client, intervalMs, capabilities } = this.options;
     const link = this.feed.state;
     return tablePicture(
       {
@@ -238,18 +238,18 @@ export class TopApp {
         stale: isStale(link, nowMs, intervalMs),
         intervalMs,
         nowMs,
-        ascii: look.ascii,
+        ascii: capabilities.ascii,
         lastLine: ({ jobId }) => this.jobs.lastLine(jobId),
       },
       size,
     );
   }
 
-  /** Asks soon for what is on the screen now and was not before. */
+  /** Requests soon what has just become visible. */
   private show(ids: readonly string[]): void {
     const before = new Set(this.onScreen);
     this.onScreen = ids;
-    if (ids.some((jobId) => !before.has(jobId))) this.feed.poke();
+    if (ids.some((jobId) => !before.has(jobId))) this.feed.refresh();
   }
 
   private pagerPicture(mode: Extract<Mode, { kind: "pager" }>, pager: Pager, size: Size): Picture {

@@ -10,11 +10,11 @@ import type { Row } from "./row.ts";
 import { stateName } from "../../contract/names.ts";
 import { isEnded } from "../../contract/states.ts";
 
-/** What a cell is made from, besides its row. */
+/** What a cell depends on besides its row. */
 export interface CellContext {
   readonly nowMs: number;
   readonly ascii: boolean;
-  /** The last line that a job printed. Empty: not known, or none. */
+  /** The last line that a job printed. Empty: not known, or nothing was printed. */
   lastLine(row: Row): string;
 }
 
@@ -23,21 +23,21 @@ export interface Column {
   readonly title: string;
   readonly width: number;
   readonly side: "left" | "right";
-  /** Sorted by this when it is the column to sort by. */
+  /** The order of the rows when they are sorted by this column. */
   readonly sort?: Sort;
   cell(row: Row, context: CellContext): Span;
 }
 
-/** Least width that the column of log lines is of use with. */
+/** Below this width the column of log lines is useless. */
 const LEAST_LOG = 8;
-/** From this share of a limit on, a number is shown as a warning. */
+/** A number is shown as a warning from this share of its limit on. */
 const NEARLY_ALL = 0.9;
 
 /**
- * The columns for a screen of so many columns, most needed first: what there is no room for, and what no job has, is
- * left out. The last takes the rest.
+ * The table's columns for a screen of a given width, the most important first. Columns without room, and columns that
+ * no job has a value for, are left out. The last column gets the remaining width.
  *
- * @param rows all that could be shown, not those on the screen alone: scrolling must not move the columns
+ * @param rows all rows of the table, not only those on the screen: scrolling must not move the columns
  */
 export function columnsFor(columns: number, rows: readonly Row[]): readonly Column[] {
   const wide = columns >= 140;
@@ -180,7 +180,7 @@ const timeColumn: Column = {
       : span(compactDuration((endMs ?? nowMs) - startMs)),
 };
 
-/** How long ago the agent was heard; `away` if it has no stream. */
+/** Time since the last message of the agent; `away` if it has no stream. */
 function heardColumn(roomy: boolean): Column {
   return {
     title: "HEARD",

@@ -22,7 +22,7 @@ export function compactDuration(ms: number): string {
   return `${Math.floor(s / 86_400)}d`;
 }
 
-/** The same in at most five columns, of two units only while that is short: `3m20s`, `2h`, `12d`. */
+/** Milliseconds in at most five columns, with a second unit only if it fits: `3m20s`, `2h`, `12d`. */
 export function compactAge(ms: number): string {
   const text = compactDuration(ms);
   return text.length <= 5 ? text : text.replace(/(?<=[hd]).*/, "");
@@ -33,7 +33,7 @@ export function compactCores(cores: number): string {
   return cores < 9.995 ? cores.toFixed(2) : cores < 99.95 ? cores.toFixed(1) : cores.toFixed(0);
 }
 
-/** A share from 0 to 1: `42%`. 100% is said of the whole only, 0% of nothing only. */
+/** A share from 0 to 1: `42%`. Only 1 is shown as 100%, and only 0 as 0%. */
 export function compactShare(share: number): string {
   const percent = Math.round(share * 100);
   if (share > 0 && percent === 0) return "1%";

@@ -15,7 +15,7 @@ import type { LinkState } from "./link-state.ts";
 import type { Output, Row } from "./row.ts";
 import { isEnded } from "../../contract/states.ts";
 
-/** States of jobs that the set is kept of. */
+/** States of the jobs that the stream keeps up to date. */
 export const LIVE_STATES: readonly JobState[] = [
   JobState.PENDING,
   JobState.SETTING_UP,
@@ -24,50 +24,50 @@ export const LIVE_STATES: readonly JobState[] = [
   JobState.CANCELING,
   JobState.LOST,
 ];
-/** States of jobs that never change again. */
+/** States that never change again. */
 export const ENDED_STATES: readonly JobState[] = [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED];
 
-/** Jobs that are asked for beyond those on the screen, each interval, in turn: for the sums, and to sort by use. */
+/** How many jobs beyond those on the screen are requested each interval, in turn: for the sums, and to sort by use. */
 const SWEEP = 100;
-/** Ended jobs that are asked for, the newest. */
+/** How many ended jobs are requested: the newest. */
 export const ENDED_PAGE = 500;
-/** A call that takes longer is given up; the next interval asks again. */
+/** A call that takes longer is aborted; the next interval repeats it. */
 const CALL_TIMEOUT_MS = 10_000;
 
-/** Least time between two rounds. */
+/** Shortest time between two rounds of requests. */
 const LEAST_PAUSE_MS = 150;
 
 /** See Feed. */
 export interface FeedOptions {
   readonly client: JobClient;
   readonly jobs: JobSet;
-  /** Only ended jobs in these states are asked for. Empty: all. */
+  /** Only ended jobs in these states are requested. Empty: all. */
   readonly states: ReadonlySet<JobState>;
-  /** Labels and name that jobs must have. */
+  /** Labels and name of the jobs to show. */
   readonly filter: Pick<MessageInitShape<typeof JobFilterSchema>, "labels" | "name">;
   readonly intervalMs: number;
-  /** Ids on the screen: only these cost calls of their own. */
+  /** Ids of the jobs on the screen: only these cost calls of their own. */
   readonly visible: () => readonly string[];
-  /** Something has changed that can be seen. */
+  /** Called when something visible has changed. */
   readonly onChange: () => void;
 }
 
 /**
- * Keeps the jobs up to date. One stream tells which there are and their states, and is resumed after a loss. Samples
- * are no changes and do not come that way: each interval asks for one page of jobs, for those on the screen that the
- * page has not had, and for the last lines of those on the screen that have printed. So the cost for the tracker does
- * not grow with the number of jobs.
+ * Keeps the jobs up to date. One stream reports the jobs and their states, and is resumed after a loss. Samples do not
+ * count as changes and are not in the stream: each interval requests one page of jobs, the jobs on the screen that were
+ * not in the page, and the last lines of those on the screen that have printed. So the tracker's cost does not grow
+ * with the number of jobs.
  */
 export class Feed {
   private readonly options: FeedOptions;
   private link: LinkState = { outage: undefined, synced: false, answeredMs: Date.now() };
-  /** What had been printed when the last line was read. */
+  /** How much each job had printed when its last line was read. */
   private readonly printed = new Map<string, Output>();
-  /** When a job was last asked for. */
+  /** When each job was last requested. */
   private readonly asked = new Map<string, number>();
   private pageToken = "";
   private readonly left = new Set<string>();
-  private poked = false;
+  private refreshDue = false;
   private endedWanted = false;
   private wake: (() => void) | undefined;
 
@@ -79,7 +79,7 @@ export class Feed {
     return this.link;
   }
 
-  /** Works until the signal. @throws BelayError what no waiting mends */
+  /** Runs until the signal aborts. @throws BelayError when a retry cannot help */
   async run(signal: AbortSignal): Promise<void> {
     const failed = new AbortController();
     const both = AbortSignal.any([signal, failed.signal]);
@@ -87,16 +87,16 @@ export class Feed {
     await Promise.all([watching, this.poll(both)]);
   }
 
-  /** What is on the screen has changed: asks for what is new there before the interval is over. */
-  poke(): void {
-    this.poked = true;
+  /** Must be called when other jobs are on the screen: requests the new ones before the interval ends. */
+  refresh(): void {
+    this.refreshDue = true;
     this.wake?.();
   }
 
-  /** Asks for the newest of the jobs that have ended, as soon as the tracker is there. */
-  wantEnded(): void {
+  /** Requests the newest ended jobs, as soon as the tracker answers. */
+  requestEnded(): void {
     this.endedWanted = true;
-    this.poke();
+    this.refresh();
   }
 
   private async watch(signal: AbortSignal): Promise<void> {
@@ -115,28 +115,28 @@ export class Feed {
       const { change } = answer;
       if (change.case === "job") jobs.put(change.value, Date.now());
       else if (change.case === "deletedJobId") jobs.remove(change.value);
-      else if (change.case === "leftJobId") this.askHowItEnded(change.value);
+      else if (change.case === "leftJobId") this.requestJob(change.value);
       else if (change.case === "synced") {
-        for (const jobId of jobs.endSnapshot()) this.askHowItEnded(jobId);
+        for (const jobId of jobs.endSnapshot()) this.requestJob(jobId);
         this.link = { ...this.link, synced: true };
-        this.poke();
+        this.refresh();
       }
       onChange();
     }
   }
 
-  /** It is none of those that run any more. The stream says no more than that. */
-  private askHowItEnded(jobId: string): void {
+  /** Requests a job that no longer runs: the stream reports only that it does not. */
+  private requestJob(jobId: string): void {
     if (this.options.jobs.get(jobId) === undefined) return;
     this.left.add(jobId);
-    this.poke();
+    this.refresh();
   }
 
   private async poll(signal: AbortSignal): Promise<void> {
     const { intervalMs, onChange } = this.options;
     let nextMs = 0;
     while (!signal.aborted) {
-      this.poked = false;
+      this.refreshDue = false;
       const due = performance.now() >= nextMs;
       if (due) nextMs = performance.now() + intervalMs;
       if (this.link.synced && this.link.outage === undefined) {
@@ -145,25 +145,25 @@ export class Feed {
           await this.loadEnded(signal);
           await this.askForVisible(signal);
         } catch {
-          // The stream knows better what is wrong, and says it; the next interval asks again.
+          // The stream reports what is wrong; the next interval requests the job again.
         }
       }
-      // Samples, or nothing but the time that has passed.
+      // There may be new samples; if not, time has passed.
       onChange();
-      // A key that is held down moves the screen many times a second.
+      // A key that is held down scrolls many times a second.
       await sleep(LEAST_PAUSE_MS, signal);
       await this.pause(nextMs - performance.now(), signal);
     }
   }
 
-  /** One page of all jobs; pages follow each other in turn. */
+  /** Requests one page of all jobs, the next one each time. */
   private async sweep(signal: AbortSignal): Promise<void> {
     const { jobs, filter } = this.options;
     const request = { filter: { ...filter, states: [...LIVE_STATES] }, pageSize: SWEEP, pageToken: this.pageToken };
     const answer = await this.ask(signal, (service, options) => service.listJobs(request, options));
     this.heard();
     this.pageToken = answer.nextPageToken;
-    for (const job of answer.jobs) this.take(job);
+    for (const job of answer.jobs) this.update(job);
     if (jobs.size > 2 * this.asked.size) return;
     for (const jobId of this.asked.keys()) if (jobs.get(jobId) === undefined) this.forget(jobId);
   }
@@ -189,7 +189,7 @@ export class Feed {
       try {
         const { job } = await this.ask(signal, (service, options) => service.getJob({ jobId }, options));
         this.heard();
-        if (job !== undefined) this.take(job);
+        if (job !== undefined) this.update(job);
       } catch (error) {
         if (!(error instanceof BelayError && error.code === "NOT_FOUND")) throw error;
         jobs.remove(jobId);
@@ -210,9 +210,9 @@ export class Feed {
     return stdout !== (seen?.stdout ?? 0) || stderr !== (seen?.stderr ?? 0);
   }
 
-  private take(job: Job): void {
+  private update(job: Job): void {
     const { jobs } = this.options;
-    // A job that is not known is told by the stream, which comes in order.
+    // An unknown job is left to the stream, which is in order.
     if (jobs.get(job.jobId) === undefined) return;
     this.asked.set(job.jobId, performance.now());
     jobs.put(job, Date.now());
@@ -228,7 +228,7 @@ export class Feed {
   }
 
   private async pause(ms: number, signal: AbortSignal): Promise<void> {
-    if (ms <= 0 || this.poked) return;
+    if (ms <= 0 || this.refreshDue) return;
     await within(ms, signal, async (over) => {
       const woken = new AbortController();
       this.wake = () => woken.abort();

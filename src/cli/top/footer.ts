@@ -3,7 +3,7 @@ import type { Line, Span } from "../terminal/line.ts";
 import { edges, line, span } from "../terminal/line.ts";
 import type { Ui } from "./ui.ts";
 
-/** Keys and what they do, as the last line shows them; as many as there is room for. */
+/** Keys and what they do, for the last line, which shows as many as fit. */
 const TABLE_KEYS = [
   ["?", "help"],
   ["l", "log"],
@@ -28,7 +28,7 @@ const INFO_KEYS = [
   ["←→", "shift"],
 ] as const;
 
-/** The last line: a question, what came of an order, or the keys. `right` tells where we are. */
+/** The last line: a question, the result of a command, or the keys. `right` is the position in the list. */
 export function footerLine(ui: Ui, right: string, columns: number): Line {
   const { mode } = ui;
   switch (mode.kind) {
@@ -43,7 +43,7 @@ export function footerLine(ui: Ui, right: string, columns: number): Line {
         " no",
       );
     case "reason":
-      return input(`Reason to cancel ${mode.jobId}`, mode.text, "Enter cancels it, Esc does not", columns);
+      return input(`Reason to cancel ${mode.jobId}`, mode.text, "Enter cancels the job, Esc goes back", columns);
     case "filter":
       return input("Filter", ui.filter, "part of id, name, state, host; or label=value", columns);
     case "sort":
@@ -73,7 +73,7 @@ function keyLine(keys: readonly (readonly [key: string, does: string])[], right:
   return edges(spans, [span(right, "dim")], columns);
 }
 
-/** What is typed, with a mark for the cursor; a hint while there is room. */
+/** Typed text with a mark for the cursor, and a hint if there is room. */
 function input(label: string, text: string, hint: string, columns: number): Line {
   const room = Math.max(8, columns - textWidth(label) - 4);
   const shown = text.length > room ? text.slice(-room) : text;

@@ -10,7 +10,7 @@ import type { Ui } from "./ui.ts";
 import { stateName } from "../../contract/names.ts";
 import { counted } from "../../base/count.ts";
 
-/** Counts are shown in the order of a job's life. */
+/** States in the order in which a job goes through them. */
 const STATES: readonly JobState[] = [
   JobState.RUNNING,
   JobState.SETTING_UP,
@@ -21,7 +21,7 @@ const STATES: readonly JobState[] = [
 ];
 const ENDED: readonly JobState[] = [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED];
 
-/** What the two lines at the top tell. */
+/** What the two lines at the top show. */
 export interface HeaderFacts {
   readonly tracker: string;
   readonly link: LinkState;
@@ -32,7 +32,7 @@ export interface HeaderFacts {
   readonly nowMs: number;
 }
 
-/** Where the tracker is and how it stands with it; how many jobs there are and what they use. */
+/** The tracker's address and the state of the connection; the number of jobs and what they use. */
 export function headerLines(facts: HeaderFacts, columns: number): readonly Line[] {
   const { tracker, nowMs } = facts;
   const clock = new Date(nowMs).toTimeString().slice(0, 8);

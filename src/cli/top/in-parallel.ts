@@ -1,7 +1,7 @@
-/** Calls at one time. */
+/** Most calls at one time. */
 const PARALLEL = 8;
 
-/** Does the same with every item, a few at a time. @throws the first error */
+/** Runs work for every item, a few at a time. @throws the first error */
 export async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   const waiting = items.values();
   const worker = async (): Promise<void> => {

@@ -3,9 +3,9 @@ import type { Row } from "./row.ts";
 import { rowOf } from "./row.ts";
 import { isEnded } from "../../contract/states.ts";
 
-/** Ended jobs that are kept; those that ended first go first. */
+/** Most ended jobs that are kept; those that ended first are dropped first. */
 const MAX_ENDED = 1_000;
-/** For how long a job that ended before our eyes is shown among those that run. */
+/** How long a job that we saw end is still shown among those that run. */
 export const LINGER_MS = 30_000;
 
 /** Sums over the jobs that have not ended. */
@@ -17,13 +17,15 @@ export interface Totals {
   readonly gpus: number;
 }
 
-/** All that is known of the jobs. Law: of two answers about one job, the newer counts, in whatever order they come. */
+/**
+ * Everything known about the jobs. Law: of two answers about one job the newer counts, in whatever order they arrive.
+ */
 export class JobSet {
   private readonly rows = new Map<string, Row>();
   private readonly lastLines = new Map<string, string>();
-  /** When a job was first seen to have ended, if it had been seen before it ended. */
+  /** When a job was first seen ended, if it had been seen before its end. */
   private readonly endSeen = new Map<string, number>();
-  /** While a snapshot comes: jobs that it has not told of yet. */
+  /** During a snapshot: the jobs that it has not had yet. */
   private unseen: Set<string> | undefined;
 
   get size(): number {
@@ -42,7 +44,7 @@ export class JobSet {
     return this.lastLines.get(jobId) ?? "";
   }
 
-  /** A job as the tracker knows it. */
+  /** Adds or updates a job. */
   put(job: Job, nowMs: number): void {
     const before = this.rows.get(job.jobId);
     this.unseen?.delete(job.jobId);
@@ -50,7 +52,7 @@ export class JobSet {
     const row = rowOf(job, before);
     if (isEnded(row.state)) {
       if (before !== undefined && !isEnded(before.state)) this.endSeen.set(job.jobId, nowMs);
-      // To the end: the map stays in the order in which jobs ended, as far as we saw it.
+      // Moves the row to the end: the map stays in the order in which we saw jobs end.
       this.rows.delete(job.jobId);
       this.rows.set(job.jobId, row);
       this.forgetEnded();
@@ -70,19 +72,19 @@ export class JobSet {
     this.unseen?.delete(jobId);
   }
 
-  /** From here on every job that has not ended is told anew. */
+  /** Starts a snapshot: every job that has not ended follows again. */
   beginSnapshot(): void {
     this.unseen = new Set([...this.rows.values()].filter(({ state }) => !isEnded(state)).map(({ jobId }) => jobId));
   }
 
-  /** Every job has been told: what was not is gone. Returns the ids of those. */
+  /** Ends a snapshot: jobs that were not in it no longer exist or have ended. Returns their ids. */
   endSnapshot(): readonly string[] {
     const gone = [...(this.unseen ?? [])];
     this.unseen = undefined;
     return gone;
   }
 
-  /** Whether a job is shown where only those are that have not ended. */
+  /** Whether a job is shown among those that have not ended. */
   isCurrent(row: Row, nowMs: number): boolean {
     if (!isEnded(row.state)) return true;
     const seen = this.endSeen.get(row.jobId);

@@ -4,15 +4,15 @@ import type { JobClient } from "../client/client.ts";
 import { clean } from "../render/clean.ts";
 import type { Output, Row } from "./row.ts";
 
-/** Bytes that are read of a stream's end: enough for a line that fits on a screen. */
+/** How many bytes are read from a stream's end: enough for a line that fits on a screen. */
 const TAIL_BYTES = 2_048;
-/** Characters that are kept of a line. */
+/** Most characters that are kept of a line. */
 const MAX_LINE = 512;
 
 /**
- * Reads the last line that a job printed, on whichever of its streams was last: at most 2 KiB of each that has grown.
+ * Reads the last line that a job printed, on any stream: at most 2 KiB of each stream that has grown.
  *
- * @param seen how much had been written when this was last asked. Absent: it never was
+ * @param seen how much had been written at the last call. Absent: this is the first
  * @returns undefined if nothing has been printed since
  */
 export async function readLastLine(
@@ -61,10 +61,9 @@ async function readTail(
 }
 
 /**
- * The last line with anything on it, without control sequences; of a line that is written over and over (`\r`), the
- * last state.
+ * The last line that is not blank, without control sequences; of a line that was overwritten (`\r`), the last state.
  *
- * @param cut whether the bytes begin in the middle of the stream, perhaps of a character
+ * @param cut whether the bytes begin in the middle of the stream, perhaps within a character
  */
 export function lastLineOf(bytes: Uint8Array, cut: boolean): string {
   const text = stripVTControlCharacters(Buffer.from(bytes).toString("utf8"));

@@ -2,12 +2,12 @@ import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { Row } from "./row.ts";
 import { stateName } from "../../contract/names.ts";
 
-/** What jobs can be sorted by. */
+/** The values by which jobs can be sorted. */
 export const SORTS = ["cpu", "memory", "age", "state", "name", "progress", "heard"] as const;
 /** See SORTS. */
 export type Sort = (typeof SORTS)[number];
 
-/** Most urgent first. */
+/** States, the most urgent first. */
 const STATE_ORDER: readonly JobState[] = [
   JobState.LOST,
   JobState.CANCELING,
@@ -20,7 +20,7 @@ const STATE_ORDER: readonly JobState[] = [
   JobState.SUCCEEDED,
 ];
 
-/** The rows in order: what a person looks for first, such as the most CPU; what has no value last, either way. */
+/** The rows in order: first what a user looks for, such as the most CPU. Rows without a value are always last. */
 export function sorted(rows: readonly Row[], sort: Sort, reverse: boolean): Row[] {
   const value = VALUES[sort];
   const keyed = rows.map((row) => ({ row, key: value(row) }));
@@ -28,7 +28,7 @@ export function sorted(rows: readonly Row[], sort: Sort, reverse: boolean): Row[
   return keyed.map(({ row }) => row);
 }
 
-/** Whether a row has every word of a filter: `k=v` is a label, anything else part of id, name, state or host. */
+/** Whether a row matches every word of a filter: `k=v` is a label, any other word part of id, name, state or host. */
 export function passesWords(row: Row, filter: string): boolean {
   const words = filter.split(/\s+/).filter((word) => word !== "");
   if (words.length === 0) return true;
@@ -41,7 +41,7 @@ export function passesWords(row: Row, filter: string): boolean {
   });
 }
 
-/** What comes first has the least key. Undefined: there is no value. */
+/** Sort keys: the row with the least comes first. Undefined: the row has no value. */
 const VALUES: Readonly<Record<Sort, (row: Row) => number | string | undefined>> = {
   cpu: ({ cpuCores }) => (cpuCores === undefined ? undefined : -cpuCores),
   memory: ({ memoryBytes }) => (memoryBytes === undefined ? undefined : -memoryBytes),
@@ -61,7 +61,7 @@ function compareKeys(a: number | string | undefined, b: number | string | undefi
   return reverse ? -order : order;
 }
 
-/** Newest first, then by id: an order that does not depend on when we heard of what. */
+/** Newest first, then by id: an order that does not depend on when answers arrive. */
 function compareTies(a: Row, b: Row): number {
   return b.createMs - a.createMs || (a.jobId < b.jobId ? -1 : 1);
 }

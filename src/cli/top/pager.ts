@@ -11,27 +11,27 @@ import { line } from "../terminal/line.ts";
 import { TextBuffer } from "./text-buffer.ts";
 import type { PagerText } from "./view.ts";
 
-/** Lines of a log that are read before its end. */
+/** How many lines before its end are read of a log. */
 const TAIL_LINES = 2_000n;
 
-/** A text that is open over the whole screen, and goes on. */
+/** A text on the whole screen that is kept up to date. */
 export class Pager {
   readonly jobId: string;
   readonly what: "log" | "info";
   private readonly closing = new AbortController();
   private readonly buffer = new TextBuffer();
   private info: readonly Line[] = [];
-  private said = "";
+  private remarkText = "";
   private readonly done: Promise<void>;
   private readonly onChange: () => void;
 
-  /** @param intervalMs time between two looks at what has no stream */
+  /** @param intervalMs time between two reads of a job's facts, for which there is no stream */
   constructor(client: JobClient, what: "log" | "info", jobId: string, intervalMs: number, onChange: () => void) {
     this.jobId = jobId;
     this.what = what;
     this.onChange = onChange;
-    const work = what === "log" ? this.follow(client) : this.look(client, intervalMs);
-    this.done = work.catch((error: unknown) => this.say(messageOf(error)));
+    const work = what === "log" ? this.follow(client) : this.poll(client, intervalMs);
+    this.done = work.catch((error: unknown) => this.setRemark(messageOf(error)));
   }
 
   get text(): PagerText {
@@ -40,9 +40,9 @@ export class Pager {
     return { first: 0, count: info.length, slice: (from, to) => info.slice(from, to) };
   }
 
-  /** What went wrong, or that there is nothing more to come. Empty: all is well. */
+  /** A problem, or that the log has ended. Empty: neither. */
   get remark(): string {
-    return this.said;
+    return this.remarkText;
   }
 
   async close(): Promise<void> {
@@ -53,7 +53,7 @@ export class Pager {
   private async follow(client: JobClient): Promise<void> {
     const { signal } = this.closing;
     const onOutage = (outage: { why: string } | undefined): void => {
-      this.say(outage === undefined ? "" : `tracker away: ${shortMessage(outage.why)}`);
+      this.setRemark(outage === undefined ? "" : `tracker away: ${shortMessage(outage.why)}`);
     };
     const start = { case: "tailLines", value: TAIL_LINES } as const;
     const { jobId } = this;
@@ -65,10 +65,10 @@ export class Pager {
       for (const chunk of chunks) this.buffer.push(chunk);
       this.onChange();
     }
-    if (!signal.aborted) this.say("end of the log");
+    if (!signal.aborted) this.setRemark("end of the log");
   }
 
-  private async look(client: JobClient, intervalMs: number): Promise<void> {
+  private async poll(client: JobClient, intervalMs: number): Promise<void> {
     const { signal } = this.closing;
     const style = styleOf({ color: false });
     while (!signal.aborted) {
@@ -79,16 +79,16 @@ export class Pager {
           .trimEnd()
           .split("\n")
           .map((one) => line(one));
-        this.say("");
+        this.setRemark("");
       } catch (error) {
-        this.say(shortMessage(messageOf(error)));
+        this.setRemark(shortMessage(messageOf(error)));
       }
       await sleep(intervalMs, signal);
     }
   }
 
-  private say(text: string): void {
-    this.said = text;
+  private setRemark(text: string): void {
+    this.remarkText = text;
     this.onChange();
   }
 }

@@ -2,12 +2,12 @@ import type { Sort } from "./order.ts";
 import { pagerTop } from "./view.ts";
 import type { Effect, Mode, Place, Surroundings, Ui } from "./ui.ts";
 
-/** Longest text that is typed; a reason may have 1024 bytes at the tracker. */
+/** Longest text that can be typed; the tracker allows 1024 bytes for a reason. */
 const MAX_TYPED = 200;
-/** Columns that Left and Right shift a text by. */
+/** By how many columns Left and Right shift a text. */
 const SHIFT = 20;
 
-/** What follows from a key. */
+/** The result of a key. */
 export interface Pressed {
   readonly ui: Ui;
   readonly effect?: Effect;
@@ -15,7 +15,7 @@ export interface Pressed {
 
 type Of<K extends Mode["kind"]> = Extract<Mode, { kind: K }>;
 
-/** Which column each key of the menu sorts by. */
+/** The column by which each key of the menu sorts. */
 export const SORT_KEYS: Readonly<Record<string, Sort>> = {
   c: "cpu",
   m: "memory",
@@ -26,7 +26,7 @@ export const SORT_KEYS: Readonly<Record<string, Sort>> = {
   h: "heard",
 };
 
-/** Tells what a key does: pure, so that every key can be tested without a terminal. */
+/** Computes what a key does. Pure, so that every key can be tested without a terminal. */
 export function press(before: Ui, key: string, around: Surroundings): Pressed {
   const ui = { ...before, message: "" };
   if (key === "ctrl-c") return { ui, effect: { kind: "quit" } };
@@ -108,13 +108,13 @@ function inFilter(ui: Ui, mode: Of<"filter">, key: string): Pressed {
 function inCancel(ui: Ui, { jobId }: Of<"cancel">, key: string): Pressed {
   if (key === "y") return { ui: to(ui, { kind: "table" }), effect: { kind: "cancel", jobId, reason: "" } };
   if (key === "r") return { ui: to(ui, { kind: "reason", jobId, text: "" }) };
-  return { ui: { ...to(ui, { kind: "table" }), message: `${jobId} goes on` } };
+  return { ui: { ...to(ui, { kind: "table" }), message: `${jobId} was not canceled` } };
 }
 
 function inReason(ui: Ui, mode: Of<"reason">, key: string): Pressed {
   const { jobId, text } = mode;
   if (key === "enter") return { ui: to(ui, { kind: "table" }), effect: { kind: "cancel", jobId, reason: text.trim() } };
-  if (key === "escape") return { ui: { ...to(ui, { kind: "table" }), message: `${jobId} goes on` } };
+  if (key === "escape") return { ui: { ...to(ui, { kind: "table" }), message: `${jobId} was not canceled` } };
   return { ui: to(ui, { ...mode, text: typed(text, key) }) };
 }
 
@@ -131,18 +131,18 @@ function inPager(ui: Ui, mode: Of<"pager">, key: string, { page, text }: Surroun
   const at = pagerTop(text, place, page);
   const moved = moveIn(last + 1, at, key === "g" ? "home" : key === " " ? "pagedown" : key, page);
   if (moved === undefined) return { ui };
-  // Back at the end: what comes is shown as it comes.
+  // Back at the end: new lines are followed again.
   return go({ top: moved >= last && what === "log" && moved > at ? undefined : text.first + moved });
 }
 
-/** Where a key moves to among so many places. Undefined: it does not move. */
+/** The index to which a key moves among `count` rows. Undefined: the key does not move. */
 function moveIn(count: number, at: number, key: string, page: number): number | undefined {
   const to = { up: at - 1, k: at - 1, down: at + 1, j: at + 1, pageup: at - page, pagedown: at + page, home: 0 }[key];
   const wanted = key === "end" || key === "G" ? count - 1 : key === "g" ? 0 : to;
   return wanted === undefined ? undefined : Math.max(0, Math.min(count - 1, wanted));
 }
 
-/** The job that is selected: the one that was, or, if it is not there any more, the one in its place. */
+/** The selected job: the same as before, or, if that is gone, the one in its place. */
 export function selectedOf(ui: Ui, ids: readonly string[]): string | undefined {
   if (ui.selected !== undefined && ids.includes(ui.selected)) return ui.selected;
   return ids[Math.min(ui.at, ids.length - 1)];

@@ -7,47 +7,47 @@ import { commandText } from "../render/show.ts";
 import type { ProgressPoint } from "../render/time-left.ts";
 import { isEnded } from "../../contract/states.ts";
 
-/** Points of progress that are kept to estimate the time left. */
+/** Most points of progress that are kept to estimate the time left. */
 const MAX_POINTS = 32;
-/** Characters that are kept of any text of a job. */
+/** Most characters that are kept of any text of a job. */
 const MAX_TEXT = 256;
 
-/** What the table needs of a job; the job itself may be a hundred times larger. Texts are clean. */
+/** The facts about a job that the table needs; the job itself may be a hundred times larger. Texts are clean. */
 export interface Row {
   readonly jobId: string;
   readonly name: string;
   readonly state: JobState;
   readonly labels: Readonly<Record<string, string>>;
-  /** Version of the job that this was read from. */
+  /** Version of the job from which the row was made. */
   readonly version: bigint;
   readonly createMs: number;
   readonly startMs: number | undefined;
   readonly endMs: number | undefined;
   readonly host: string;
-  /** 0: no agent has had it. */
+  /** 0: no agent has had the job. */
   readonly attempt: number;
   readonly connected: boolean;
-  /** When the tracker last heard its agent, by the tracker's clock. */
+  /** When the tracker last received a message from the agent, by the tracker's clock. */
   readonly heardMs: number | undefined;
   readonly cpuCores: number | undefined;
   /** 0: not known. */
   readonly cpuLimit: number;
   readonly memoryBytes: number | undefined;
-  /** 0: none. */
+  /** 0: no limit. */
   readonly memoryLimit: number;
   readonly gpu: Gpu | undefined;
   readonly progress: { readonly fraction: number; readonly note: string } | undefined;
   readonly points: readonly ProgressPoint[];
-  /** Bytes stored of each stream that the job writes. */
+  /** Bytes stored of each stream of the job. */
   readonly output: Output;
-  /** How it ended, or what it waits for. May be empty. */
+  /** How the job ended, or what it waits for. May be empty. */
   readonly remark: string;
 }
 
 /** Graphics processors of a job's machine. */
 export interface Gpu {
   readonly count: number;
-  /** Mean of those that say it, 0 to 1. */
+  /** Mean of the devices that report it, 0 to 1. */
   readonly utilization: number | undefined;
   readonly memoryBytes: number;
 }
@@ -58,10 +58,10 @@ export interface Output {
   readonly stderr: number;
 }
 
-/** Reads a job. @param before what was known of it: progress is compared over time */
+/** Makes the row of a job. @param before its last row: progress is compared over time */
 export function rowOf(job: Job, before: Row | undefined): Row {
   const attempt = job.attempts.at(-1);
-  // What a lost job used when it was last heard says nothing about now.
+  // The last sample of a lost job does not show what the job uses now.
   const sample = isEnded(job.state) || job.state === JobState.LOST ? undefined : attempt?.metrics;
   const sameAttempt = before?.attempt === (attempt?.attempt ?? 0);
   return {
@@ -81,7 +81,7 @@ export function rowOf(job: Job, before: Row | undefined): Row {
     cpuLimit: sample?.cpuLimitCores ?? 0,
     memoryBytes: sample === undefined ? undefined : Number(sample.memoryBytes),
     memoryLimit: Number(sample?.memoryLimitBytes ?? 0n),
-    // They are read more seldom than samples are taken: the last reading counts.
+    // Not every sample has a reading of GPUs: the last reading counts.
     gpu: gpuOf(sample) ?? (sample !== undefined && sameAttempt ? before?.gpu : undefined),
     progress: progressOf(attempt),
     points: pointsOf(job, attempt, sameAttempt ? (before?.points ?? []) : []),
@@ -111,7 +111,7 @@ function progressOf(attempt: Attempt | undefined): Row["progress"] {
   return progress === undefined ? undefined : { fraction: progress.fraction, note: short(clean(progress.note)) };
 }
 
-/** By the agent's clock. The start of the job counts as a point, so that the second one gives an estimate. */
+/** Points by the agent's clock. The start of the job counts as one, so that one report is enough for an estimate. */
 function pointsOf(job: Job, attempt: Attempt | undefined, before: readonly ProgressPoint[]): readonly ProgressPoint[] {
   const progress = attempt?.progress;
   if (progress === undefined) return before;
@@ -130,7 +130,7 @@ function storedOf(attempt: Attempt | undefined, stream: LogStream): number {
 function remarkOf(job: Job): string {
   if (job.result !== undefined) return resultText(job.result);
   if (job.state === JobState.PENDING) return "waits for an agent";
-  if (job.state === JobState.LOST) return "no word from its agent";
+  if (job.state === JobState.LOST) return "agent not responding";
   const setups = job.spec?.setup ?? [];
   const step = setups[job.step - 1];
   if (step === undefined || job.state !== JobState.SETTING_UP) return "";

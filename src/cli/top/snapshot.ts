@@ -8,10 +8,10 @@ import { readLastLine } from "./last-line.ts";
 import type { Row } from "./row.ts";
 import { stateName } from "../../contract/names.ts";
 
-/** Rows whose last line is read. */
+/** For how many rows the last line is read. */
 const MAX_LAST_LINES = 200;
 
-/** The table once, for a file or a program: every column, values without blanks in them, `-` where there is none. */
+/** The table once, for a file or a program: every column, no blanks within values, `-` for a missing value. */
 export async function snapshotText(client: JobClient, rows: readonly Row[], nowMs: number): Promise<string> {
   const lines = new Map<string, string>();
   const forever = new AbortController().signal;
@@ -42,7 +42,7 @@ export async function snapshotText(client: JobClient, rows: readonly Row[], nowM
   );
 }
 
-/** Every job that a filter lets through, page by page. @param limit most of them */
+/** All jobs that match a filter, read page by page. @param limit most jobs returned */
 export async function listAll(
   client: JobClient,
   filter: { states: Job["state"][]; labels: Record<string, string>; name?: string },

@@ -4,7 +4,7 @@ import { passesWords, sorted } from "./order.ts";
 import type { Row } from "./row.ts";
 import type { Ui } from "./ui.ts";
 
-/** The rows that a person wants to see, in order. @param states only these; empty: all */
+/** The rows that the user has chosen to see, in order. @param states only these; empty: all */
 export function rowsOf(jobs: JobSet, ui: Ui, states: ReadonlySet<JobState>, nowMs: number): readonly Row[] {
   const wanted: Row[] = [];
   for (const row of jobs.all()) {

@@ -7,11 +7,11 @@ import { gapText } from "../render/log-printer.ts";
 import type { Line } from "../terminal/line.ts";
 import { line, span } from "../terminal/line.ts";
 
-/** Lines that can be scrolled back to. */
+/** Most lines that can be scrolled back to. */
 const MAX_LINES = 10_000;
-/** Characters that these have in all. */
+/** Most characters of these lines together. */
 const MAX_CHARACTERS = 4_000_000;
-/** A longer line comes in parts. */
+/** A longer line is split. */
 const MAX_LINE = 8_192;
 
 /** One line of a log. */
@@ -21,17 +21,16 @@ interface Kept {
 }
 
 /**
- * The end of a log as lines, as many as fit a bound; older ones are forgotten, and counted, so that a line keeps its
- * number.
+ * The last lines of a log, up to a bound. Older lines are dropped but counted, so that a line keeps its number.
  */
 export class TextBuffer {
   private lines: Kept[] = [];
   private characters = 0;
-  /** Of each stream, what came since its last newline. */
+  /** The unfinished line of each stream. */
   private readonly open = new Map<LogStream, { text: string; readonly decoder: StringDecoder }>();
   private forgotten = 0;
 
-  /** Number of the first line that is still there. */
+  /** Number of the first line that is kept. */
   get first(): number {
     return this.forgotten;
   }
@@ -58,12 +57,12 @@ export class TextBuffer {
     }
   }
 
-  /** Adds a line of ours. */
+  /** Adds a line of our own. */
   remark(text: string): void {
     this.keep(text, LogStream.AGENT);
   }
 
-  /** Some lines, ready to be shown: made harmless, those of the agent told apart. */
+  /** Some lines, ready to be shown: without control sequences, those of the agent marked. */
   slice(from: number, to: number): Line[] {
     return [...this.lines, ...this.openLines()].slice(from, to).map(shown);
   }
@@ -79,7 +78,7 @@ export class TextBuffer {
   private keep(text: string, stream: LogStream): void {
     this.lines.push({ text, stream });
     this.characters += text.length;
-    // A quarter more than the bound, so that forgetting costs little a line.
+    // Only from a quarter above the bound on, so that dropping costs little per line.
     if (this.lines.length > 1.25 * MAX_LINES || this.characters > 1.25 * MAX_CHARACTERS) this.forget();
   }
 
@@ -92,7 +91,7 @@ export class TextBuffer {
   }
 }
 
-/** Of a line that was written over (`\r`), the last state is shown, as a terminal would. */
+/** A line to show. Of a line that was overwritten (`\r`), the last state is shown, as on a terminal. */
 function shown({ text, stream }: Kept): Line {
   const plain = stripVTControlCharacters(text.replace(/\r+$/, ""));
   const last = plain.slice(plain.lastIndexOf("\r") + 1);

@@ -1,45 +1,45 @@
 import type { Sort } from "./order.ts";
 
-/** What the keys go to. */
+/** The part of the screen that receives the keys. */
 export type Mode =
   /** The table. */
   | { readonly kind: "table" }
   | { readonly kind: "help" }
   /** Which column to sort by. */
   | { readonly kind: "sort" }
-  /** The filter is typed, and counts at once; `before` comes back with Escape. */
+  /** The filter is typed and applied at once; Escape restores `before`. */
   | { readonly kind: "filter"; readonly before: string }
-  /** Whether to cancel this job: the one that was selected when it was asked, whatever has moved since. */
+  /** Asks whether to cancel this job: the one that was selected when the question appeared, even if rows have moved. */
   | { readonly kind: "cancel"; readonly jobId: string }
-  /** Why it is canceled. */
+  /** Asks why the job is canceled. */
   | { readonly kind: "reason"; readonly jobId: string; readonly text: string }
-  /** A text over the whole screen: the job's log, or all that is known of it. */
+  /** A text on the whole screen: the job's log, or everything known about the job. */
   | { readonly kind: "pager"; readonly what: "log" | "info"; readonly jobId: string; readonly place: Place };
 
-/** Where in a text we are. */
+/** A position in a text. */
 export interface Place {
-  /** Number of the line at the top, from the first that there ever was. Undefined: at the end, and stay there. */
+  /** Number of the line at the top, counted from the first line ever. Undefined: follows the end. */
   readonly top: number | undefined;
-  /** Columns shifted out at the left. */
+  /** How many columns are shifted out at the left. */
   readonly shift: number;
 }
 
-/** What a person has chosen. */
+/** What the user has chosen. */
 export interface Ui {
   readonly mode: Mode;
-  /** Id of a job. Undefined: none was chosen yet. */
+  /** Id of a job. Undefined: the user has not chosen one yet. */
   readonly selected: string | undefined;
-  /** Its place when it was last seen: what stands there is selected when the job is gone. */
+  /** The job's row when it was last seen: when the job is gone, the job in that row is selected. */
   readonly at: number;
   readonly sort: Sort;
   readonly reverse: boolean;
   readonly filter: string;
   readonly showEnded: boolean;
-  /** What came of the last order. Empty: nothing. Gone with the next key. */
+  /** Result of the last command. Empty: none. The next key clears it. */
   readonly message: string;
 }
 
-/** What a key asks for beyond another look. */
+/** What a key requests beyond a change of the screen. */
 export type Effect =
   | { readonly kind: "quit" }
   | { readonly kind: "suspend" }
@@ -49,17 +49,17 @@ export type Effect =
   | { readonly kind: "close" }
   | { readonly kind: "load-ended" };
 
-/** What a key's meaning depends on. */
+/** What the meaning of a key depends on. */
 export interface Surroundings {
   /** The jobs of the table, in order. */
   readonly ids: readonly string[];
-  /** Lines that a page has. */
+  /** How many lines a page has. */
   readonly page: number;
-  /** Lines of the open text: number of the first that is there, and how many there are. */
+  /** The kept lines of the open text: number of the first, and how many there are. */
   readonly text: { readonly first: number; readonly count: number };
 }
 
-/** Before any key. */
+/** The state before any key. */
 export function newUi(sort: Sort, showEnded: boolean): Ui {
   const nothing = { selected: undefined, at: 0, reverse: false, filter: "", message: "" };
   return { mode: { kind: "table" }, sort, showEnded, ...nothing };

@@ -14,30 +14,30 @@ import type { Place } from "./ui.ts";
 /** A picture of the whole screen, line by line. */
 export interface Picture {
   readonly lines: readonly Line[];
-  /** Lines that a person waits for after a key. */
+  /** Numbers of the lines that the user waits for after a key. */
   readonly first: readonly number[];
 }
 
 /** What the table shows. */
 export interface TableFacts extends Omit<HeaderFacts, "shown">, CellContext {
-  /** In order, filtered. */
+  /** Filtered and in order. */
   readonly rows: readonly Row[];
   readonly selected: string | undefined;
   /** Number of the first row on the screen. */
   readonly top: number;
-  /** The rows may no longer be true. */
+  /** Whether the rows may be out of date. */
   readonly stale: boolean;
 }
 
 /** Lines around the table's rows: two of the header, one of titles, the last. */
 const FRAME_ROWS = 4;
 
-/** Rows of the table that a screen has room for. */
+/** How many rows of the table fit on a screen. */
 export function pageOf({ rows }: Size): number {
   return Math.max(1, rows - FRAME_ROWS);
 }
 
-/** The row to begin with so that the selected one is on the screen, moved as little as possible. */
+/** The first row to show so that the selected one is on the screen, moved as little as possible. */
 export function topFor(top: number, at: number, count: number, page: number): number {
   const low = Math.max(0, at - page + 1);
   return Math.max(0, Math.min(Math.max(Math.min(top, at), low), count - page));
@@ -71,9 +71,9 @@ function bodyLines(facts: TableFacts, columns: readonly Column[], page: number, 
 
 function emptyText({ ui, link, totals }: TableFacts): string {
   if (!link.synced) return "";
-  if (ui.filter.trim() !== "" && totals.live > 0) return "No job passes the filter; Esc clears it.";
+  if (ui.filter.trim() !== "" && totals.live > 0) return "No job matches the filter; Esc clears it.";
   if (ui.showEnded) return "No jobs. Run one: belay run -- COMMAND";
-  return "No job is running or waiting. Run one: belay run -- COMMAND; a shows those that have ended.";
+  return "No job is running or waiting. Run one: belay run -- COMMAND; a shows ended jobs.";
 }
 
 function titleLine(columns: readonly Column[], { ui }: TableFacts): Line {
@@ -86,13 +86,13 @@ function titleLine(columns: readonly Column[], { ui }: TableFacts): Line {
   return { spans };
 }
 
-/** A text of which the beginning may be forgotten. */
+/** A text whose beginning may have been dropped. */
 export interface PagerText {
-  /** Number of the first line that is there. */
+  /** Number of the first line that is kept. */
   readonly first: number;
-  /** Lines that are there. */
+  /** How many lines are kept. */
   readonly count: number;
-  /** Some of these, counted from 0. */
+  /** Some of the kept lines, counted from 0. */
   slice(from: number, to: number): readonly Line[];
 }
 
@@ -104,12 +104,12 @@ export interface PagerFacts {
   readonly footer: Line;
 }
 
-/** Lines of a text that a screen has room for. */
+/** How many lines of a text fit on a screen. */
 export function pagerPage({ rows }: Size): number {
   return Math.max(1, rows - 2);
 }
 
-/** A text over the whole screen. */
+/** A text on the whole screen. */
 export function pagerPicture({ title, text, place, footer }: PagerFacts, size: Size): Picture {
   const page = pagerPage(size);
   const at = pagerTop(text, place, page);
@@ -121,7 +121,7 @@ export function pagerPicture({ title, text, place, footer }: PagerFacts, size: S
   };
 }
 
-/** The line at the top, counted among those that are there. */
+/** The index of the line at the top among the kept lines. */
 export function pagerTop(text: Pick<PagerText, "first" | "count">, place: Place, page: number): number {
   const last = Math.max(0, text.count - page);
   return place.top === undefined ? last : Math.min(last, Math.max(0, place.top - text.first));
@@ -150,7 +150,7 @@ function shifted(one: Line, shift: number, columns: number): Line {
   return { spans: width - shift > columns ? [...spans, span("…", "dim")] : spans };
 }
 
-/** Exactly so many lines: the last one stays. */
+/** Cuts or fills to exactly `rows` lines; the last line stays. */
 function fitRows(lines: readonly Line[], rows: number): readonly Line[] {
   return lines.length <= rows ? lines : [...lines.slice(0, rows - 1), lines.at(-1) ?? line()];
 }

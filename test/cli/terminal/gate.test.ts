@@ -11,23 +11,23 @@ describe("The next frame may be sent", () => {
     expect(gate.closedFor(100)).toBe(0);
     gate.sent(200);
     expect(gate.closedFor(3_000)).toBe(7_200);
-    expect(gate.waits(3_000)).toBe(true);
+    expect(gate.awaitsAnswer(3_000)).toBe(true);
     gate.answered(3_000);
     expect(gate.closedFor(3_000)).toBe(0);
   });
 
-  test("at any time, if the terminal answered nothing within a second", () => {
+  test("at any time, if the terminal did not answer within a second", () => {
     const gate = new Gate();
     gate.sent(0);
-    expect(gate.waits(999)).toBe(true);
+    expect(gate.awaitsAnswer(999)).toBe(true);
     expect(gate.closedFor(1_000)).toBe(0);
     gate.sent(1_000);
     expect(gate.closedFor(1_001)).toBe(0);
-    // Nobody waits for its answers when leaving, either.
-    expect(gate.waits(1_001)).toBe(false);
+    // Leaving does not wait for its answers, either.
+    expect(gate.awaitsAnswer(1_001)).toBe(false);
   });
 
-  test("after ten seconds, if one answer was lost; the next ones count again", () => {
+  test("after ten seconds, if one answer was lost; later answers count again", () => {
     const gate = new Gate();
     gate.sent(0);
     gate.answered(10);

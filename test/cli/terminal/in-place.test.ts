@@ -15,8 +15,8 @@ function terminal(columns: number, rows: number): { output: MemoryOutput; take: 
   return { output, take };
 }
 
-describe("A text that is drawn again", () => {
-  it("comes in the place of the one before, and nothing of that one is left", async () => {
+describe("A text that is redrawn", () => {
+  it("replaces the one before completely", async () => {
     const { output, take } = terminal(80, 24);
     const place = new InPlace(output);
     await place.draw("one\ntwo\nthree\n");
@@ -25,14 +25,14 @@ describe("A text that is drawn again", () => {
     expect(take()).toBe("\u001b[3Ffour\u001b[K\n\u001b[J");
   });
 
-  it("is cut to the terminal's height, since what has scrolled away cannot be drawn again", async () => {
+  it("is cut to the terminal's height, since lines that have scrolled away cannot be redrawn", async () => {
     const { output, take } = terminal(80, 4);
     const place = new InPlace(output);
     await place.draw("1\n2\n3\n4\n5\n");
     expect(take()).toBe("1\u001b[K\n2\u001b[K\n…\u001b[K\n\u001b[J");
   });
 
-  it("begins anew on a terminal that has another width, and below what somebody else has written", async () => {
+  it("starts again when the terminal's width has changed, and below other output", async () => {
     const { output, take } = terminal(20, 24);
     const place = new InPlace(output);
     await place.draw(`${"x".repeat(18)}\n\u001b[1mshort\u001b[0m\n`);
@@ -45,7 +45,7 @@ describe("A text that is drawn again", () => {
     expect(take()).toBe("z\u001b[K\n\u001b[J");
   });
 
-  it("goes over lines that were wider than the terminal", async () => {
+  it("covers lines that were wider than the terminal", async () => {
     const { output, take } = terminal(10, 24);
     const place = new InPlace(output);
     await place.draw(`${"x".repeat(18)}\n\u001b[1mshort\u001b[0m\n`);

@@ -11,7 +11,7 @@ function decode(bytes: string): string[] {
   return names(new KeyDecoder().push(Buffer.from(bytes)));
 }
 
-describe("The bytes of a terminal are keys", () => {
+describe("The bytes of a terminal are decoded into keys", () => {
   test.each([
     ["a", ["a"]],
     ["jk", ["j", "k"]],
@@ -31,7 +31,7 @@ describe("The bytes of a terminal are keys", () => {
     expect(decode(bytes)).toEqual(keys);
   });
 
-  test("however they are cut into reads", () => {
+  test("wherever reads end", () => {
     const all = "a\u001b[A流\u001b[200~rm -rf\r\u001b[A\u001b[201~\u001b[6~\u001b[0nq";
     const bytes = Buffer.from(all);
     fc.assert(
@@ -49,23 +49,23 @@ describe("The bytes of a terminal are keys", () => {
   });
 });
 
-test("An Escape that nothing follows is the key, when it has been waited for", () => {
+test("An Escape after which no byte follows for a while is the key", () => {
   const decoder = new KeyDecoder();
   expect(decoder.push(Buffer.from("\u001b"))).toEqual([]);
-  expect(decoder.waits).toBe(true);
+  expect(decoder.holdsEscape).toBe(true);
   expect(names(decoder.flush())).toEqual(["escape"]);
-  expect(decoder.waits).toBe(false);
+  expect(decoder.holdsEscape).toBe(false);
 });
 
-test("What is pasted is no key, however long it is, and none of it is kept", () => {
+test("Pasted text is not keys, however long it is, and is not kept", () => {
   const decoder = new KeyDecoder();
   decoder.push(Buffer.from("\u001b[200~"));
   for (let i = 0; i < 1_000; i++) expect(decoder.push(Buffer.from("cy".repeat(1_000)))).toEqual([]);
-  expect(decoder.waits).toBe(false);
+  expect(decoder.holdsEscape).toBe(false);
   expect(names(decoder.push(Buffer.from("\u001b[201~q")))).toEqual(["q"]);
 });
 
-test("A sequence without an end does not swallow keys for ever", () => {
+test("A sequence that never ends does not swallow later keys", () => {
   const decoder = new KeyDecoder();
   const seen = names(decoder.push(Buffer.from(`\u001b[${"1;".repeat(100)}`)));
   expect(names([...decoder.push(Buffer.from("\u001b[Aq"))]).slice(-2)).toEqual(["up", "q"]);

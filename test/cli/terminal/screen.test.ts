@@ -66,7 +66,7 @@ class Emulator {
 
 const COLOR = { color: true, ascii: false };
 
-describe("The terminal shows the lines that were asked for", () => {
+describe("The terminal shows the requested lines", () => {
   const text = fc.string({ unit: fc.constantFrom("a", "b", " ", "流", "🚀", "é", "▌"), maxLength: 8 });
   const ink = fc.constantFrom<Ink>("plain", "bold", "red");
   const anyLine = fc.record({
@@ -119,7 +119,7 @@ test("Only what has changed is sent", () => {
   expect(screen.paint(text(2)).out).toBe("\u001b[1;20H\u001b[2m2\u001b[m");
 });
 
-test("A line that a person waits for comes first, and the others take turns", () => {
+test("A line that the user waits for is sent first, and the others take turns", () => {
   const screen = new Screen(10, 4, COLOR);
   const lines = (text: string): Line[] => [line(`a${text}`), line(`b${text}`), line(`c${text}`), line(`d${text}`)];
   screen.paint(lines("0"));
@@ -131,7 +131,7 @@ test("A line that a person waits for comes first, and the others take turns", ()
   expect([sent("1"), sent("1"), sent("1"), sent("2"), sent("2")]).toEqual([["4"], ["1"], ["2"], ["4"], ["3"]]);
 });
 
-test("A character whose width is in doubt shifts nothing behind it", () => {
+test("A character of uncertain width does not shift what follows it", () => {
   expect(new Screen(10, 1, COLOR).paint([line("a流体b")]).out).toContain("流体\u001b[6Gb");
 });
 
@@ -141,13 +141,13 @@ test("A selected line is reversed over its whole width", () => {
   expect([terminal.styleAt(0, 0), terminal.styleAt(0, 9)]).toEqual(["7", "7"]);
 });
 
-test("Without colours nothing is coloured; what is no colour stays", () => {
+test("Without colours nothing is coloured; bold and reversed stay", () => {
   const { out } = new Screen(20, 1, { color: false, ascii: false }).paint([line(span("a", "red"), span("b", "bold"))]);
   expect(out).not.toMatch(/3[1-7]/);
   expect(out).toContain("\u001b[1mb");
 });
 
-test("Where there is only ASCII, only ASCII is sent, as wide as it was", () => {
+test("A terminal with only ASCII gets only ASCII, of the same width", () => {
   const { out } = new Screen(20, 1, { color: false, ascii: true }).paint([line("CPU↓ 流 x… é")]);
   expect(out).toContain("CPUv ?? x~ ?");
 });

@@ -38,7 +38,7 @@ describe("A text that is too long", () => {
     expect(cutText(text, width)).toBe(cut);
   });
 
-  test("is cut and filled to exactly the width that is asked for, whatever is in it", () => {
+  test("is cut or padded to exactly the requested width, whatever it contains", () => {
     fc.assert(
       fc.property(fc.string({ unit: "grapheme" }), fc.integer({ min: 1, max: 20 }), (text, width) => {
         expect(textWidth(fitText(text, width))).toBe(width);
@@ -47,14 +47,14 @@ describe("A text that is too long", () => {
     );
   });
 
-  test("costs no more than is shown of it", () => {
+  test("costs only as much as is shown of it", () => {
     const start = performance.now();
     for (let i = 0; i < 100; i++) cutText(`流${"a".repeat(1_000_000)}`, 80);
     expect(performance.now() - start).toBeLessThan(2_000);
   });
 });
 
-test("A family is one character of two columns", () => {
+test("An emoji of a family is one character of two columns", () => {
   expect([...glyphs("a👩‍👩‍👧‍👦")]).toEqual([
     { text: "a", width: 1 },
     { text: "👩‍👩‍👧‍👦", width: 2 },

@@ -41,8 +41,8 @@ async function feedOf(
   return { feed, jobs, calls };
 }
 
-describe("What is on the screen is kept up to date", () => {
-  test("samples, progress and the last line; and how a job has ended", async () => {
+describe("The screen is kept up to date", () => {
+  test("with samples, progress and the last line, and how a job ended", async () => {
     const { address } = await testTracker();
     const agent = new ScriptedAgent(address, "j");
     await agent.hello({ spec: someSpec });
@@ -64,7 +64,7 @@ describe("What is on the screen is kept up to date", () => {
       .toMatchObject({ state: JobState.FAILED, remark: "exit code 3" });
   });
 
-  test("a job that is deleted is gone", async () => {
+  test("a deleted job disappears", async () => {
     const { address, jobs: service } = await testTracker();
     await service.createJob({ jobId: "j", spec: someSpec });
     const { jobs } = await feedOf(address, () => ["j"]);
@@ -77,7 +77,7 @@ describe("What is on the screen is kept up to date", () => {
   });
 });
 
-test("Many jobs cost no more calls than those on the screen, and a page of the others in turn", async () => {
+test("Many jobs cost calls only for those on the screen and for one page of the others", async () => {
   const { address, jobs: service } = await testTracker();
   await Promise.all(Array.from({ length: 350 }, (_, i) => service.createJob({ jobId: `j${i}`, spec: someSpec })));
   const visible = ["j0", "j1", "j2"];
@@ -91,13 +91,13 @@ test("Many jobs cost no more calls than those on the screen, and a page of the o
   expect(feed.state).toMatchObject({ synced: true, outage: undefined });
 });
 
-test("The ended jobs are asked for when they are wanted", async () => {
+test("Ended jobs are requested only when they are shown", async () => {
   const { address, jobs: service } = await testTracker();
   await service.createJob({ jobId: "j", spec: someSpec });
   await service.cancelJob({ jobId: "j" });
   const { feed, jobs } = await feedOf(address, () => []);
   await expect.poll(() => feed.state.synced).toBe(true);
   expect(jobs.size).toBe(0);
-  feed.wantEnded();
+  feed.requestEnded();
   await expect.poll(() => jobs.get("j")?.state).toBe(JobState.CANCELED);
 });

@@ -23,14 +23,14 @@ const using = (cpuCores: number, fields: object = {}): Exclude<MessageInitShape<
 });
 
 describe("Of two answers about a job", () => {
-  test("the newer counts, in whatever order they come", () => {
+  test("the newer counts, in whatever order they arrive", () => {
     const jobs = new JobSet();
     jobs.put(job({ version: 2n, state: JobState.PAUSED }), NOON);
     jobs.put(job({ version: 1n }), NOON);
     expect(jobs.get("j")?.state).toBe(JobState.PAUSED);
   });
 
-  test("of the same version the later counts: samples are no changes", () => {
+  test("the later counts if both have the same version: samples do not change it", () => {
     const jobs = new JobSet();
     jobs.put(job(using(1)), NOON);
     jobs.put(job(using(2)), NOON);
@@ -39,7 +39,7 @@ describe("Of two answers about a job", () => {
 });
 
 describe("A job that has ended", () => {
-  test("before our eyes stays for a moment", () => {
+  test("while we watched stays for a moment", () => {
     const jobs = new JobSet();
     jobs.put(job(), NOON);
     jobs.put(job({ version: 2n, state: JobState.FAILED }), NOON);
@@ -49,13 +49,13 @@ describe("A job that has ended", () => {
     expect(jobs.isCurrent(row, NOON + LINGER_MS)).toBe(false);
   });
 
-  test("long ago is none of those that run", () => {
+  test("long ago is not shown among those that run", () => {
     const jobs = new JobSet();
     jobs.put(job({ state: JobState.SUCCEEDED }), NOON);
     expect([...jobs.all()].map((row) => jobs.isCurrent(row, NOON))).toEqual([false]);
   });
 
-  test("is kept among a thousand; the first of them goes", () => {
+  test("is kept among a thousand; the one that ended first is dropped", () => {
     const jobs = new JobSet();
     jobs.put(job({ jobId: "runs" }), NOON);
     for (let i = 0; i < 1_500; i++) jobs.put(job({ jobId: `e${i}`, state: JobState.SUCCEEDED }), NOON);
@@ -66,7 +66,7 @@ describe("A job that has ended", () => {
   });
 });
 
-test("A snapshot tells which jobs are no longer there", () => {
+test("A snapshot shows which jobs no longer exist", () => {
   const jobs = new JobSet();
   for (const jobId of ["a", "b", "c"]) jobs.put(job({ jobId }), NOON);
   jobs.put(job({ jobId: "ended", state: JobState.SUCCEEDED }), NOON);
@@ -77,7 +77,7 @@ test("A snapshot tells which jobs are no longer there", () => {
   expect(jobs.endSnapshot()).toEqual([]);
 });
 
-test("Sums are of the jobs that run; what a lost one used counts no more", () => {
+test("Sums are over the jobs that run; a lost job no longer counts", () => {
   const jobs = new JobSet();
   jobs.put(job({ jobId: "a", ...using(1.5, { metrics: { cpuCores: 1.5, memoryBytes: 100n, gpus: [{}, {}] } }) }), NOON);
   jobs.put(job({ jobId: "b", state: JobState.LOST, ...using(4) }), NOON);
@@ -87,7 +87,7 @@ test("Sums are of the jobs that run; what a lost one used counts no more", () =>
 });
 
 describe("A row", () => {
-  test("has what a job says of itself, made harmless, and what is stored of its output", () => {
+  test("has what a job reports, without control sequences, and how much of its output is stored", () => {
     const jobs = new JobSet();
     const progress = { fraction: 0.5, note: "ep\u001b[2Joch", readUnixNano: BigInt(NOON) * 1_000_000n };
     const stored = [
@@ -107,7 +107,7 @@ describe("A row", () => {
     });
   });
 
-  test("keeps a bounded number of points of progress, the latest, and begins anew with an attempt", () => {
+  test("keeps the latest points of progress, up to a bound, and starts again with an attempt", () => {
     const jobs = new JobSet();
     const at = (second: number, attempt = 1): void => {
       const progress = { fraction: second / 100, note: "", readUnixNano: BigInt(NOON + second * 1_000) * 1_000_000n };
@@ -121,7 +121,7 @@ describe("A row", () => {
     expect(jobs.get("j")?.points).toHaveLength(2);
   });
 
-  test("says how it ended, or what it waits for", () => {
+  test("says how the job ended, or what it waits for", () => {
     const jobs = new JobSet();
     const remark = (fields: Parameters<typeof job>[0]): string | undefined => {
       jobs.remove("j");

@@ -26,7 +26,7 @@ describe("In the table", () => {
     expect(after(keys).ui.selected).toBe(selected);
   });
 
-  test("a job stays selected wherever it moves; when it is gone, what is in its place is", () => {
+  test("a job stays selected wherever it moves; when it is gone, the job in its place is selected", () => {
     const ui: Ui = { ...newUi("cpu", false), selected: "d", at: 3 };
     expect(selectedOf(ui, ["d", "a"])).toBe("d");
     expect(selectedOf(ui, ["a", "b", "c", "e"])).toBe("e");
@@ -34,13 +34,13 @@ describe("In the table", () => {
     expect(selectedOf(ui, [])).toBeUndefined();
   });
 
-  test("keys do nothing to no job", () => {
+  test("keys do nothing when there is no job", () => {
     for (const key of ["c", "l", "i", "enter"]) {
       expect(after([key], undefined, { ...AROUND, ids: [] })).toMatchObject({ ui: { mode: { kind: "table" } } });
     }
   });
 
-  test("s chooses what to sort by, the same again reverses", () => {
+  test("s chooses the column to sort by, the same again reverses", () => {
     expect(after(["s", "m"]).ui).toMatchObject({ sort: "memory", reverse: false, mode: { kind: "table" } });
     expect(after(["s", "m", "s", "m"]).ui).toMatchObject({ sort: "memory", reverse: true });
     expect(after(["s", "m", "s", "m", "s", "n"]).ui).toMatchObject({ sort: "name", reverse: false });
@@ -48,7 +48,7 @@ describe("In the table", () => {
     expect(after(["s", "toString"]).ui).toMatchObject({ sort: "cpu", reverse: false });
   });
 
-  test("the filter counts while it is typed; Escape brings the one before back", () => {
+  test("the filter applies while it is typed; Escape restores the one before", () => {
     expect(after(["/", "x", "y"]).ui.filter).toBe("xy");
     expect(after(["/", "x", "y", "backspace", "enter"]).ui).toMatchObject({ filter: "x", mode: { kind: "table" } });
     expect(after(["/", "x", "enter", "/", "y", "escape"]).ui).toMatchObject({ filter: "x", mode: { kind: "table" } });
@@ -57,21 +57,21 @@ describe("In the table", () => {
     expect(after(["/", "q", "c", "pageup"]).ui.filter).toBe("qc");
   });
 
-  test("a shows the ended jobs, and asks for them", () => {
+  test("a shows the ended jobs, and requests them", () => {
     expect(after(["a"])).toMatchObject({ ui: { showEnded: true }, effect: { kind: "load-ended" } });
     expect(after(["a", "a"])).toEqual({ ui: expect.objectContaining({ showEnded: false }) as Ui });
   });
 });
 
 describe("A job is canceled", () => {
-  test("only after a yes, and the one that was selected when it was asked", () => {
+  test("only after a yes, and only the one that was selected when the question appeared", () => {
     const asked = after(["down", "c"]).ui;
     const elsewhere = { ...AROUND, ids: ["x", "b"] };
     expect(asked.mode).toEqual({ kind: "cancel", jobId: "b" });
     expect(press(asked, "y", elsewhere).effect).toEqual({ kind: "cancel", jobId: "b", reason: "" });
     for (const key of ["n", "escape", "enter", "c", "q"]) {
       expect(press(asked, key, elsewhere).effect).toBeUndefined();
-      expect(press(asked, key, elsewhere).ui.message).toBe("b goes on");
+      expect(press(asked, key, elsewhere).ui.message).toBe("b was not canceled");
     }
   });
 
@@ -81,11 +81,13 @@ describe("A job is canceled", () => {
       jobId: "a",
       reason: "no y",
     });
-    expect(after(["c", "r", "x", "escape"])).toEqual({ ui: expect.objectContaining({ message: "a goes on" }) as Ui });
+    expect(after(["c", "r", "x", "escape"])).toEqual({
+      ui: expect.objectContaining({ message: "a was not canceled" }) as Ui,
+    });
   });
 });
 
-describe("A text over the whole screen", () => {
+describe("A text on the whole screen", () => {
   const placeOf = ({ ui }: Pressed): unknown => (ui.mode.kind === "pager" ? ui.mode.place : undefined);
 
   test("is opened and closed", () => {
@@ -98,7 +100,7 @@ describe("A text over the whole screen", () => {
     }
   });
 
-  test("follows a log until it is scrolled back, and again from its end on", () => {
+  test("follows a log until it is scrolled back, and again from its end", () => {
     expect(placeOf(after(["l"]))).toEqual({ top: undefined, shift: 0 });
     expect(placeOf(after(["l", "up"]))).toEqual({ top: 7, shift: 0 });
     expect(placeOf(after(["l", "pageup", "pageup"]))).toEqual({ top: 4, shift: 0 });
@@ -108,14 +110,14 @@ describe("A text over the whole screen", () => {
     expect(placeOf(after(["l", "right", "right", "left"]))).toEqual({ top: undefined, shift: 20 });
   });
 
-  test("stays at its line when older ones are forgotten", () => {
+  test("stays at its line when older ones are dropped", () => {
     const forgotten = { ...AROUND, text: { first: 100, count: 10 } };
     expect(placeOf(after(["l", "up", "up"], undefined, forgotten))).toEqual({ top: 106, shift: 0 });
     expect(placeOf(after(["l", "home"], undefined, forgotten))).toEqual({ top: 100, shift: 0 });
   });
 });
 
-test.each(["ctrl-c"])("%s quits, wherever one is", (key) => {
+test.each(["ctrl-c"])("%s quits in every mode", (key) => {
   for (const before of [[], ["?"], ["/"], ["c"], ["c", "r"], ["l"], ["s"]]) {
     expect(after([...before, key]).effect).toEqual({ kind: "quit" });
   }

@@ -20,14 +20,14 @@ function texts(buffer: TextBuffer): string[] {
 }
 
 describe("A log as lines", () => {
-  test("however it was cut, within characters, too", () => {
+  test("are the same wherever chunks end, also within characters", () => {
     const log = Buffer.from("one\n流体\nopen");
     for (let cut = 0; cut < log.length; cut++) {
       expect(texts(bufferOf(log.subarray(0, cut), log.subarray(cut)))).toEqual(["one", "流体", "open"]);
     }
   });
 
-  test("shows no control sequence, and of a progress bar the last state", () => {
+  test("shows no control sequences, and only the last state of a progress bar", () => {
     expect(texts(bufferOf("\u001b[31mred\u001b[2J\u001b]0;x\u0007\n10%\r20%\r\nbell\u0007\n"))).toEqual([
       "red",
       "20%",
@@ -35,7 +35,7 @@ describe("A log as lines", () => {
     ]);
   });
 
-  test("keeps streams apart, marks the agent's lines, and says what is missing", () => {
+  test("separates streams, marks the agent's lines, and says what is missing", () => {
     const buffer = bufferOf("half ");
     push(buffer, "error\n", LogStream.STDERR);
     push(buffer, "line\n");
@@ -50,13 +50,13 @@ describe("A log as lines", () => {
     ]);
   });
 
-  test("a line without an end comes in parts", () => {
+  test("splits a line that never ends", () => {
     expect(bufferOf("x".repeat(20_000)).count).toBe(3);
   });
 });
 
 describe("The memory of a log is bounded", () => {
-  test("in lines: the oldest go, and the others keep their numbers", () => {
+  test("in lines: the oldest are dropped, and the others keep their numbers", () => {
     const buffer = new TextBuffer();
     for (let i = 0; i < 50_000; i++) push(buffer, `line ${i}\n`);
     expect(buffer.count).toBeLessThanOrEqual(12_500);
@@ -65,7 +65,7 @@ describe("The memory of a log is bounded", () => {
     expect(buffer.first + buffer.count).toBe(50_000);
   });
 
-  test("in characters, whatever the lines are", () => {
+  test("in characters, however long the lines are", () => {
     const buffer = new TextBuffer();
     for (let i = 0; i < 2_000; i++) push(buffer, `${"x".repeat(8_000)}\n`);
     expect(buffer.count * 8_000).toBeLessThanOrEqual(5_000_000);

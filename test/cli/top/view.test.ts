@@ -35,7 +35,7 @@ const ROWS: readonly Row[] = [
     state: JobState.LOST,
     connected: false,
     heardMs: NOON - 70_000,
-    remark: "no word from its agent",
+    remark: "agent not responding",
   }),
   someRow({
     jobId: "later",
@@ -81,7 +81,7 @@ describe("The table", () => {
       "3 jobs: 1 running, 1 pending, 1 lost            cpu 3.90 cores  mem 1.5G  gpus 1",
       "JOB      STATE      CPU↓   MEM  GPU PROGRESS    LEFT   TIME HEARD LAST LINE",
       "train-17 RUNNING    3.90  1.5G  97% █░░░  25%  3m00s  1m00s    2s loss=0.31",
-      "etl-3    LOST                                         1m00s  away no word from …",
+      "etl-3    LOST                                         1m00s  away agent not res…",
       "later    PENDING                                      1m01s       waits for an …",
       "",
       "? help  l log  i info  c cancel  s sort  / filter  a ended  q quit             3",
@@ -92,7 +92,7 @@ describe("The table", () => {
     expect(texts(tablePicture(facts(), { columns: 180, rows: 7 }).lines).slice(2, 6)).toEqual([
       "JOB      NAME     STATE       CPU↓    %   MEM    %  GPU  GMEM PROGRESS            LEFT NOTE        TIME       HEARD HOST     LAST LINE",
       "train-17 resnet   RUNNING     3.90  98%  1.5G  38%  97% 30.0G ███░░░░░░░░░  25%  3m00s epoch 1/4  1m00s          2s worker-1 loss=0.31",
-      "etl-3             LOST                                                                            1m00s  away 1m10s worker-1 no word from its agent",
+      "etl-3             LOST                                                                            1m00s  away 1m10s worker-1 agent not responding",
       "later             PENDING                                                                         1m01s                      waits for an agent",
     ]);
   });
@@ -103,7 +103,7 @@ describe("The table", () => {
     for (const one of lines.slice(2, 7)) expect(textWidth(lineText(one))).toBeLessThanOrEqual(columns);
   });
 
-  test("marks the selected job, and says where in the list it is", () => {
+  test("marks the selected job, and shows its position in the list", () => {
     const rows = Array.from({ length: 50 }, (_, i) => someRow({ jobId: `j${i}` }));
     const { lines, first } = tablePicture(facts({ rows, selected: "j12", top: 10 }), { columns: 80, rows: 9 });
     expect(lines.flatMap(({ reversed }, i) => (reversed === true ? [i] : []))).toEqual([5]);
@@ -111,7 +111,7 @@ describe("The table", () => {
     expect(first).toContain(5);
   });
 
-  test("when the tracker is away: says since when, why, and what is done; rows are stale", () => {
+  test("says since when and why the tracker is away, and when the next attempt is; rows are stale", () => {
     const link = {
       ...CONNECTED,
       outage: {
@@ -126,30 +126,30 @@ describe("The table", () => {
     expect(lines[3]?.spans.every(({ ink }) => ink === "dim")).toBe(true);
   });
 
-  test("when the tracker is connected and says nothing: says so", () => {
+  test("says that a connected tracker does not answer", () => {
     const link = { ...CONNECTED, answeredMs: NOON - 9_000 };
     expect(texts(tablePicture(facts({ link }), { columns: 80, rows: 8 }).lines)[0]).toContain("NO ANSWER for 9s");
   });
 
-  test("without a job says what to do", () => {
+  test("says what to do when there is no job", () => {
     const empty = { rows: [], totals: { live: 0, states: new Map(), cpuCores: 0, memoryBytes: 0, gpus: 0 } };
     const { lines } = tablePicture(facts(empty), { columns: 100, rows: 8 });
     expect(texts(lines).slice(1, 5)).toEqual([
       "0 jobs",
       expect.stringMatching(/^JOB/),
       "",
-      "No job is running or waiting. Run one: belay run -- COMMAND; a shows those that have ended.",
+      "No job is running or waiting. Run one: belay run -- COMMAND; a shows ended jobs.",
     ]);
   });
 
-  test("has no more lines than the screen, however small, and keeps the last", () => {
+  test("has no more lines than the screen, however small, and keeps the last line", () => {
     const { lines } = tablePicture(facts(), { columns: 80, rows: 6 });
     expect(lines).toHaveLength(6);
     expect(lineText(lines[5] ?? line())).toMatch(/^\? help/);
   });
 });
 
-describe("What is on the screen moves as little as possible", () => {
+describe("The screen scrolls as little as possible", () => {
   test.each([
     ["the selected one is there", 5, 7, 50, 10, 5],
     ["it is above", 5, 2, 50, 10, 2],
@@ -172,7 +172,7 @@ describe("The last line", () => {
     [
       "takes a reason",
       { mode: { kind: "reason", jobId: "j1", text: "why" } },
-      "Reason to cancel j1: why_   Enter cancels it, Esc does not",
+      "Reason to cancel j1: why_   Enter cancels the job, Esc goes back",
     ],
     [
       "takes a filter",
@@ -190,7 +190,7 @@ describe("The last line", () => {
   });
 });
 
-test("A text over the whole screen is shown from its place on, shifted, with its end marked where it goes on", () => {
+test("A text on the whole screen is shown from its position, shifted, with a mark where lines go on", () => {
   const all = ["one", "two", "a long line that goes on and on", "four"].map((text) => line(text));
   const text = { first: 0, count: 4, slice: (from: number, to: number) => all.slice(from, to) };
   const shown = (top: number | undefined, shift: number): string[] =>
