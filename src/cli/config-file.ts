@@ -1,6 +1,6 @@
 import { parse } from "yaml";
 import { BelayError, messageOf } from "../base/errors.ts";
-import { didYouMean } from "./did-you-mean.ts";
+import { didYouMean } from "../base/did-you-mean.ts";
 import { readFlagFile } from "./flag-file.ts";
 import type { Flags } from "./flags.ts";
 import { flagName } from "./flags.ts";

@@ -1,7 +1,7 @@
 import { Command as Parser, CommanderError, Option } from "commander";
 import { BelayError } from "../base/errors.ts";
 import type { Call, Command } from "./command.ts";
-import { didYouMean } from "./did-you-mean.ts";
+import { didYouMean } from "../base/did-you-mean.ts";
 import type { Flag, Flags } from "./flags.ts";
 import { flagName, variableName } from "./flags.ts";
 

@@ -2,7 +2,7 @@ import { BelayError, errnoOf, messageOf } from "../base/errors.ts";
 import { systemProblem } from "../base/file-problem.ts";
 import { COMMANDS } from "./commands.ts";
 import { readContext } from "./context.ts";
-import { didYouMean } from "./did-you-mean.ts";
+import { didYouMean } from "../base/did-you-mean.ts";
 import type { Io } from "./io.ts";
 import { VERSION } from "../base/version.ts";
 

@@ -1,3 +1,4 @@
+import { VERSION } from "../base/version.ts";
 import type { TokenGate } from "./net/caller.ts";
 import type { AnyRequest, AnyResponse } from "./net/http.ts";
 import type { PageGuard } from "./net/page-guard.ts";
@@ -17,6 +18,7 @@ export interface PageContext {
  *
  * | page       | says                                                                                    |
  * |------------|-----------------------------------------------------------------------------------------|
+ * | `/`        | what this is                                                                            |
  * | `/healthz` | 200 while the process takes calls; 503 once it stops                                    |
  * | `/readyz`  | 200 if work can be given to it: the store takes a write, the loop turns. Else 503 and why |
  * | `/metrics` | numbers for Prometheus; with tokens, an operator's is needed                            |
@@ -24,22 +26,44 @@ export interface PageContext {
 export function pages(context: PageContext): (request: AnyRequest, response: AnyResponse) => void {
   return (request, response) => {
     const path = request.url?.split("?", 1)[0] ?? "";
-    if (path === "/healthz") {
-      const { isServing } = context.readiness;
-      sendText(response, isServing ? 200 : 503, isServing ? "ok" : "stopping");
-    } else if (path === "/readyz") {
-      // `why` never rejects.
-      void context.readiness
-        .why()
-        .then((problem) => sendText(response, problem === undefined ? 200 : 503, problem ?? "ok"));
-    } else if (path !== "/metrics") {
-      sendText(response, 404, `Nothing at ${path.slice(0, 100)}: this is a Belay tracker`);
-    } else if (context.gate?.isOperator(request.headers.authorization) === false) {
-      sendText(response, 401, 'An operator\'s token is needed: expected the header "authorization: Bearer …"');
+    const page = Object.hasOwn(PAGES, path) ? PAGES[path] : undefined;
+    if (page === undefined) {
+      sendText(response, 404, `Nothing at ${path.slice(0, 100)}. ${WHAT_THIS_IS}`);
+    } else if (request.method !== "GET" && request.method !== "HEAD") {
+      sendText(response, 405, `${path} is a page: expected GET, found ${request.method}`, { allow: "GET, HEAD" });
     } else {
-      const foreign = context.guard?.problem(request);
-      if (foreign !== undefined) sendText(response, 403, foreign);
-      else sendText(response, 200, context.metricsText().trimEnd(), "text/plain; version=0.0.4; charset=utf-8");
+      page(context, request, response);
     }
   };
 }
+
+const WHAT_THIS_IS =
+  `This is a Belay tracker, version ${VERSION}. It answers calls such as POST /belay.v1.JobService/ListJobs, as gRPC, ` +
+  "gRPC-Web or JSON, and has the pages /healthz, /readyz and /metrics.";
+
+type Page = (context: PageContext, request: AnyRequest, response: AnyResponse) => void;
+
+const PAGES: Readonly<Record<string, Page>> = {
+  "/": (_context, _request, response) => sendText(response, 200, WHAT_THIS_IS),
+  "/healthz": ({ readiness: { isServing } }, _request, response) =>
+    sendText(response, isServing ? 200 : 503, isServing ? "ok" : "stopping"),
+  "/readyz": (context, _request, response) => {
+    // `why` never rejects.
+    void context.readiness
+      .why()
+      .then((problem) => sendText(response, problem === undefined ? 200 : 503, problem ?? "ok"));
+  },
+  "/metrics": (context, request, response) => {
+    if (context.gate?.isOperator(request.headers.authorization) === false) {
+      sendText(response, 401, 'An operator\'s token is needed: expected the header "authorization: Bearer …"');
+      return;
+    }
+    const foreign = context.guard?.problem(request);
+    if (foreign !== undefined) {
+      sendText(response, 403, foreign);
+    } else {
+      const type = "text/plain; version=0.0.4; charset=utf-8";
+      sendText(response, 200, context.metricsText().trimEnd(), { "content-type": type });
+    }
+  },
+};

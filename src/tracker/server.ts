@@ -77,15 +77,11 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
     },
     (router) => {
       router.service(TrackerService, sessions.implementation);
-      router.service(
-        JobService,
-        jobService({
-          registry,
-          callerOf,
-          specBytes: config.limits.specBytes,
-          keepaliveInterval: config.keepaliveInterval,
-        }),
-      );
+      // What people write is read to the letter: a misspelt filter would let all jobs through.
+      const strict = { jsonOptions: { ignoreUnknownFields: false } };
+      const { keepaliveInterval, limits } = config;
+      const control = { registry, callerOf, specBytes: limits.specBytes, keepaliveInterval };
+      router.service(JobService, jobService(control), strict);
       router.service(Health, health.implementation);
     },
     pages({ readiness, gate, guard, metricsText: () => metrics.registry.text() }),

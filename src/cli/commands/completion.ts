@@ -3,7 +3,7 @@ import type { Command } from "../command.ts";
 import { command } from "../command.ts";
 import { complete } from "../completion/complete.ts";
 import { SCRIPTS } from "../completion/scripts.ts";
-import { didYouMean } from "../did-you-mean.ts";
+import { didYouMean } from "../../base/did-you-mean.ts";
 import { EXIT_OK } from "../exit-codes.ts";
 
 /** `belay completion` */

@@ -5,7 +5,7 @@ import type { Command } from "../command.ts";
 import { command } from "../command.ts";
 import { connectionFlags } from "../connection-flags.ts";
 import { contextPath, readContext, writeContext } from "../context.ts";
-import { didYouMean } from "../did-you-mean.ts";
+import { didYouMean } from "../../base/did-you-mean.ts";
 import { EXIT_OK } from "../exit-codes.ts";
 import { flagName } from "../flags.ts";
 

@@ -5,7 +5,7 @@ import { isAlias, isMap, isScalar, isSeq } from "yaml";
 import { parseDuration } from "../../base/durations.ts";
 import { BelayError } from "../../base/errors.ts";
 import { parseSize } from "../../base/sizes.ts";
-import { didYouMean } from "../did-you-mean.ts";
+import { didYouMean } from "../../base/did-you-mean.ts";
 import type { SpecSource } from "./spec-error.ts";
 import { specError } from "./spec-error.ts";
 

@@ -29,7 +29,7 @@ export function jobService(context: ControlContext): ServiceImpl<typeof JobServi
       await noteMissingLogs(registry, live);
       return { job: live.snapshot() };
     },
-    listJobs: (request) => listJobs(context, request),
+    listJobs: (request, call) => listJobs(context, request, call),
     cancelJob: (request, call) => cancelJob(context, request, call),
     signalJob: (request, call) => signalJob(context, request, call),
     pauseJob: (request, call) => pauseJob(context, request, call),

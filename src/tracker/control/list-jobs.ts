@@ -1,46 +1,45 @@
+import type { HandlerContext } from "@connectrpc/connect";
 import type { Job } from "../../gen/belay/v1/job_pb.ts";
-import type { JobFilter, ListJobsRequest } from "../../gen/belay/v1/job_service_pb.ts";
-import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { JobSchema } from "../../gen/belay/v1/job_pb.ts";
+import type { ListJobsRequest } from "../../gen/belay/v1/job_service_pb.ts";
+import { answerBytes, MAX_ANSWER_BYTES } from "./answer-size.ts";
 import type { ControlContext } from "./context.ts";
 import { check, invalid } from "./context.ts";
+import { filterProblem, matches } from "./filter.ts";
 
 const DEFAULT_PAGE = 100;
 const MAX_PAGE = 1000;
+/** The page token, and what surrounds each job in the answer. Bytes. */
+const FRAME_BYTES = 16;
 
-/** Lists jobs, newest first. */
+/** Lists jobs, newest first. A page ends early when one more job would make the answer too large. */
 export async function listJobs(
   context: ControlContext,
   request: ListJobsRequest,
+  call: HandlerContext,
 ): Promise<{ jobs: Job[]; nextPageToken: string }> {
   const { registry } = context;
   const { filter, pageSize } = request;
   check(pageSize > MAX_PAGE ? `page_size is ${pageSize}: expected at most ${MAX_PAGE}` : undefined);
+  check(filterProblem(filter));
   const limit = pageSize === 0 ? DEFAULT_PAGE : pageSize;
   const below = request.pageToken === "" ? undefined : readToken(request.pageToken);
   // One more than asked for tells whether there is another page.
   const found = await registry.store.list({ filter, below, limit: limit + 1 });
-  const page = found.slice(0, limit);
   const jobs: Job[] = [];
-  for (const { jobId } of page) {
+  let bytes = 64 + FRAME_BYTES;
+  let last = below;
+  for (const { jobId, key } of found.slice(0, limit)) {
     const live = await registry.find(jobId);
-    if (live !== undefined && matches(live.job, filter)) jobs.push(live.snapshot());
+    if (live !== undefined && matches(live.job, filter)) {
+      const job = live.snapshot();
+      bytes += answerBytes(JobSchema, job, call) + FRAME_BYTES;
+      if (bytes > MAX_ANSWER_BYTES && jobs.length > 0) return { jobs, nextPageToken: makeToken(last ?? key) };
+      jobs.push(job);
+    }
+    last = key;
   }
-  const last = page.at(-1);
-  return { jobs, nextPageToken: found.length > limit && last !== undefined ? makeToken(last.key) : "" };
-}
-
-/** Whether a job passes a filter. */
-export function matches(job: Job, filter: JobFilter | undefined): boolean {
-  if (filter === undefined) return true;
-  const { states, labels, name, createTimeFrom, createTimeTo } = filter;
-  const created = job.createTime === undefined ? 0 : timestampMs(job.createTime);
-  return (
-    (states.length === 0 || states.includes(job.state)) &&
-    (name === "" || job.spec?.name === name) &&
-    (createTimeFrom === undefined || created >= timestampMs(createTimeFrom)) &&
-    (createTimeTo === undefined || created < timestampMs(createTimeTo)) &&
-    Object.entries(labels).every(([key, value]) => job.spec?.labels[key] === value)
-  );
+  return { jobs, nextPageToken: found.length > limit && last !== undefined ? makeToken(last) : "" };
 }
 
 function makeToken(key: number): string {

@@ -1,6 +1,6 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { create } from "@bufbuild/protobuf";
+import { create, equals } from "@bufbuild/protobuf";
 import { idProblem, shortId } from "../../base/ids.ts";
 import type { CommandRecord, Job } from "../../gen/belay/v1/job_pb.ts";
 import { CommandRecordSchema, JobState } from "../../gen/belay/v1/job_pb.ts";
@@ -10,11 +10,19 @@ import type {
   ResumeJobRequest,
   SignalJobRequest,
 } from "../../gen/belay/v1/job_service_pb.ts";
-import { CancelSchema, PauseSchema, ResumeSchema, SignalSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
-import { COMMAND_KINDS, type Order } from "../../contract/commands.ts";
+import type { Command } from "../../gen/belay/v1/tracker_service_pb.ts";
+import {
+  CancelSchema,
+  CommandSchema,
+  PauseSchema,
+  ResumeSchema,
+  SignalSchema,
+} from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { Order } from "../../contract/commands.ts";
 import { addCommand, deliver } from "../jobs/commands.ts";
 import { cancelPending } from "../jobs/ending.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
+import type { StoredCommand } from "../store/types.ts";
 import { durationProblem, signalProblem } from "../jobs/spec.ts";
 import type { ControlContext } from "./context.ts";
 import { check, jobOf } from "./context.ts";
@@ -43,14 +51,19 @@ export async function cancelJob(
   check(durationProblem("grace_period", gracePeriod));
   check(commandIdProblem(request.commandId));
   const live = await jobOf(registry, request.jobId);
+  const value = create(CancelSchema, { reason, ...(gracePeriod === undefined ? {} : { gracePeriod }) });
+  const wanted: Order = { case: "cancel", value };
   if (live.job.state === JobState.PENDING) {
     cancelPending(live, reason, registry.clock.now());
     await registry.commit(live, { urgent: true });
     return { job: live.snapshot(), agentConnected: false };
   }
-  if (isEnded(live.job.state)) return { job: live.snapshot(), agentConnected: live.stream !== undefined };
-  const value = create(CancelSchema, { reason, ...(gracePeriod === undefined ? {} : { gracePeriod }) });
-  return order(context, live, { case: "cancel", value }, { id: request.commandId, reason, call });
+  if (isEnded(live.job.state)) {
+    const known = await knownCommand(context, live, wanted, request.commandId);
+    if (known !== undefined) return ordered(live, known.record);
+    return { job: live.snapshot(), agentConnected: live.stream !== undefined };
+  }
+  return order(context, live, wanted, { id: request.commandId, reason, call });
 }
 
 /** Orders a signal. */
@@ -108,14 +121,8 @@ async function order(
   facts: { id: string; reason: string; call: HandlerContext },
 ): Promise<Ordered> {
   const { registry } = context;
-  const known = facts.id === "" ? undefined : await registry.store.command(live.key, facts.id);
-  const there = facts.id === "" ? undefined : (live.commands.get(facts.id) ?? known);
-  if (there !== undefined) {
-    if (there.record.kind !== COMMAND_KINDS[wanted.case]) {
-      throw new ConnectError(`Job "${live.id}" has another command with the id "${facts.id}"`, Code.AlreadyExists);
-    }
-    return ordered(live, there.record);
-  }
+  const there = await knownCommand(context, live, wanted, facts.id);
+  if (there !== undefined) return ordered(live, there.record);
   const { principal } = context.callerOf(facts.call);
   const id = facts.id === "" ? shortId() : facts.id;
   const command = addCommand(live, wanted, { id, reason: facts.reason, principal, now: registry.clock.now() });
@@ -134,6 +141,28 @@ async function order(
   // What was written goes out with the next turn of the event loop; to make the answer first would delay the order.
   await new Promise((resolve) => setImmediate(resolve));
   return { ...ordered(live, command.record), agentConnected };
+}
+
+/**
+ * The command of this id that the job has already. Undefined: there is none.
+ *
+ * @throws ConnectError ALREADY_EXISTS if it orders something else
+ */
+async function knownCommand(
+  { registry }: ControlContext,
+  live: LiveJob,
+  wanted: Order,
+  id: string,
+): Promise<StoredCommand | undefined> {
+  if (id === "") return undefined;
+  const stored = await registry.store.command(live.key, id);
+  const known = live.commands.get(id) ?? stored;
+  if (known === undefined || isSameOrder(known.command.order, wanted)) return known;
+  throw new ConnectError(`Job "${live.id}" has another command with the id "${id}"`, Code.AlreadyExists);
+}
+
+function isSameOrder(known: Command["order"], wanted: Order): boolean {
+  return equals(CommandSchema, create(CommandSchema, { order: known }), create(CommandSchema, { order: wanted }));
 }
 
 function ordered(live: LiveJob, record: CommandRecord): Ordered {

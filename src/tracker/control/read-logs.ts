@@ -27,6 +27,8 @@ import { isEnded } from "../../contract/states.ts";
 
 /** Data in one answer; well below the 4 MiB that clients take by default. */
 const ANSWER_BYTES = 256 * KiB;
+/** What each chunk has besides its data, at most; a job that prints byte by byte has little else. */
+const CHUNK_BYTES = 48;
 
 /**
  * Sends a log. A reader that is slower than the job falls behind on disk: in memory it has one block and one answer.
@@ -151,7 +153,7 @@ class LogCursor {
         for (const piece of this.pieces(chunk)) {
           chunks.push(piece);
           const size = piece.data?.byteLength ?? 0;
-          bytes += size;
+          bytes += size + CHUNK_BYTES;
           this.left -= size;
           const next = piece.dataPosition + size;
           if (bytes < ANSWER_BYTES && !this.isFull) continue;

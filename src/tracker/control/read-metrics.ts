@@ -3,6 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
 import { setImmediate as turn } from "node:timers/promises";
+import type { JobMetrics } from "../../gen/belay/v1/job_pb.ts";
 import type { ReadMetricsRequest, ReadMetricsResponse } from "../../gen/belay/v1/job_service_pb.ts";
 import { ReadMetricsResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
 import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
@@ -18,6 +19,8 @@ import { CallScope } from "../../base/wakeup.ts";
 
 /** Points of each kind that are decoded for one answer. */
 const PAGE = 64;
+/** Values of the job's own metrics in one answer: with names of 128 bytes, they stay well below 3 MiB. */
+const MOST_VALUES = 8192;
 const END_OF_TIME = 2n ** 63n - 1n;
 
 /**
@@ -91,8 +94,20 @@ function* answers(points: Points, wanted: number, first: boolean): Generator<Rea
       unkeptValues,
     } satisfies MessageInitShape<typeof ReadMetricsResponseSchema>;
     if (answer.samples.length + answer.jobMetrics.length > 0) unkeptValues = 0n;
-    yield create(ReadMetricsResponseSchema, answer);
+    let rest = answer;
+    for (let count = fitting(rest.jobMetrics); count < rest.jobMetrics.length; count = fitting(rest.jobMetrics)) {
+      yield create(ReadMetricsResponseSchema, { ...rest, jobMetrics: rest.jobMetrics.slice(0, count) });
+      rest = { samples: [], jobMetrics: rest.jobMetrics.slice(count), unkeptValues: 0n };
+    }
+    yield create(ReadMetricsResponseSchema, rest);
   }
+}
+
+/** How many of these points are few enough for one answer; one always is. */
+function fitting(points: readonly JobMetrics[]): number {
+  let values = 0;
+  const first = points.findIndex(({ metrics }, i) => (values += metrics.length) > MOST_VALUES && i > 0);
+  return first === -1 ? points.length : first;
 }
 
 function endsOf(bodies: readonly Uint8Array[]): readonly Event[] {

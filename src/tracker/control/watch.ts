@@ -11,8 +11,9 @@ import { WatchJobResponseSchema, WatchJobsResponseSchema } from "../../gen/belay
 import { Keepalive } from "../../base/keepalive.ts";
 import { isOpen } from "../jobs/states.ts";
 import type { ControlContext } from "./context.ts";
+import { check } from "./context.ts";
 import { FollowedJob } from "./followed-job.ts";
-import { matches } from "./list-jobs.ts";
+import { filterProblem, matches } from "./filter.ts";
 import { CallScope, Wakeup } from "../../base/wakeup.ts";
 
 const PAGE = 500;
@@ -59,6 +60,7 @@ export async function* watchJobs(
 ): AsyncGenerator<WatchJobsResponse, void> {
   const { registry } = context;
   const { filter } = request;
+  check(filterProblem(filter));
   using scope = new CallScope(signal);
   const after = Number(request.afterVersion);
   if (after > registry.version) {

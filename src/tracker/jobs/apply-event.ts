@@ -8,6 +8,9 @@ import type { Touched } from "./registry.ts";
 import { isEnded } from "../../contract/states.ts";
 import { isRunning } from "../../contract/states.ts";
 
+/** Characters of an agent's answer to a command: a job is shown with a hundred of them, in one answer. */
+const MOST_MESSAGE = 4096;
+
 /**
  * Changes a job as an event of its latest attempt says. What we do not know changes nothing.
  *
@@ -72,7 +75,7 @@ function updateCommand(live: LiveJob, update: CommandUpdate, now: number): Store
     return undefined;
   }
   command.record.state = update.state;
-  command.record.message = update.message;
+  command.record.message = update.message.slice(0, MOST_MESSAGE);
   command.record.updateTime = timestampFromMs(now);
   return command;
 }

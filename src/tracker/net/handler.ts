@@ -9,9 +9,12 @@ import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from
 import { type Clock, MAX_TIMEOUT_MS } from "../../base/clock.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
+import { JobService } from "../../gen/belay/v1/job_service_pb.ts";
 import { answerCors } from "./cors.ts";
 import { type AnyRequest, type AnyResponse, sendText } from "./http.ts";
+import { JsonErrors } from "./json-errors.ts";
 import { nodeRequestKey, whenOverKey } from "./caller.ts";
+import { refuseCall } from "./refusals.ts";
 import { isPlainGrpc, type RawCall, rawCall, rawCallKey } from "./raw-call.ts";
 
 /** What answering needs. */
@@ -41,6 +44,7 @@ export function createHandler(
 ): (request: AnyRequest, response: AnyResponse) => void {
   const router = createConnectRouter(options);
   routes(router);
+  const jsonErrors = new JsonErrors(JobService);
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
 
   async function answer(request: AnyRequest, response: AnyResponse): Promise<void> {
@@ -49,6 +53,7 @@ export function createHandler(
       fallback(request, response);
       return;
     }
+    if (refuseCall(handler, request, response)) return;
     if (handler.method.methodKind !== "bidi_streaming") limitTime(request, response);
     dropEndlessTimeout(request);
     putBracketsBack(request);
@@ -58,7 +63,8 @@ export function createHandler(
       .set(whenOverKey, (undo) => whenOver(response, undo));
     // The types know pairs only: a request of one HTTP goes with the response of the same.
     const call = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, contextValues);
-    await universalResponseToNodeResponse(withReadableStatus(await handler(call)), response);
+    const answered = withReadableStatus(await jsonErrors.explained(await handler(call)));
+    await universalResponseToNodeResponse(answered, response);
   }
 
   /** Streams may carry the output of jobs: whoever serves them may read and write them without connect-node. */

@@ -11,9 +11,9 @@ export function sendText(
   response: AnyResponse,
   status: number,
   text: string,
-  type = "text/plain; charset=utf-8",
+  more: Readonly<Record<string, string>> = {},
 ): void {
-  const headers = { "content-type": type };
+  const headers = { "content-type": "text/plain; charset=utf-8", ...more };
   if ("stream" in response) response.writeHead(status, headers);
   else response.writeHead(status, headers);
   response.end(`${text}\n`);

@@ -16,6 +16,7 @@ import { CallsUnderWay } from "./calls-under-way.ts";
 import { closeWhenIdle } from "./idle.ts";
 import type { AnyRequest, AnyResponse } from "./http.ts";
 import { peekProtocol } from "./protocol.ts";
+import { limitResets, NO_RESET_LIMIT } from "./reset-limit.ts";
 
 /** Flow control of one stream. Larger hurts slow links, where a command waits behind what is under way. */
 const STREAM_WINDOW_BYTES: number = 1 * MiB;
@@ -126,8 +127,9 @@ function settingsOf(limits: TrackerLimits): Settings {
 function plaintext(
   handle: (request: AnyRequest, response: AnyResponse) => void,
   sessions: Set<ServerHttp2Session>,
-  { limits, clock }: ListenContext,
+  context: ListenContext,
 ): Port {
+  const { limits } = context;
   const { headersTimeout, requestTimeout } = limits;
   const http1 = createHttpServer(
     { headersTimeout, requestTimeout, connectionsCheckingInterval: CHECK_INTERVAL_MS, noDelay: true },
@@ -135,10 +137,10 @@ function plaintext(
   );
   // It never listens itself, and Node starts to look for slow requests only with this event.
   http1.emit("listening");
-  const http2 = createHttp2Server({ settings: settingsOf(limits) }, handle);
-  keepSessions(http2, sessions, limits, clock);
+  const http2 = createHttp2Server({ settings: settingsOf(limits), ...NO_RESET_LIMIT }, handle);
+  keepSessions(http2, sessions, context);
   const server = createServer({ noDelay: true }, (socket) => {
-    peekProtocol(socket, clock, headersTimeout, (protocol) => {
+    peekProtocol(socket, context.clock, headersTimeout, (protocol) => {
       (protocol === "http2" ? http2 : http1).emit("connection", socket);
     });
   });
@@ -154,8 +156,9 @@ function secure(
   tls: TrackerTls,
   handle: (request: AnyRequest, response: AnyResponse) => void,
   sessions: Set<ServerHttp2Session>,
-  { limits, clock }: ListenContext,
+  context: ListenContext,
 ): Port {
+  const { limits } = context;
   const { headersTimeout, requestTimeout } = limits;
   const client = tls.clientCa === undefined ? {} : { requestCert: true, rejectUnauthorized: true };
   const options = {
@@ -163,13 +166,14 @@ function secure(
     ...client,
     allowHTTP1: true,
     settings: settingsOf(limits),
+    ...NO_RESET_LIMIT,
     handshakeTimeout: headersTimeout,
     headersTimeout,
     requestTimeout,
     connectionsCheckingInterval: CHECK_INTERVAL_MS,
   };
   const server = readable(() => createSecureServer(options, handle));
-  keepSessions(server, sessions, limits, clock);
+  keepSessions(server, sessions, context);
   return {
     server,
     close: () => undefined,
@@ -192,11 +196,11 @@ function readable<T>(use: () => T): T {
 function keepSessions(
   server: Http2Server | Http2SecureServer,
   sessions: Set<ServerHttp2Session>,
-  limits: TrackerLimits,
-  clock: Clock,
+  { limits, clock, logger }: ListenContext,
 ): void {
   server.on("session", (session) => {
     sessions.add(session);
+    limitResets(session, clock, logger);
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
     closeWhenIdle(session, clock, limits.requestTimeout);
     session.once("close", () => sessions.delete(session));

@@ -1,11 +1,12 @@
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { messageOf } from "../../base/errors.ts";
 import { idProblem } from "../../base/ids.ts";
-import { MiB } from "../../base/sizes.ts";
+import { KiB, MiB } from "../../base/sizes.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
+import { AgentInfoSchema } from "../../gen/belay/v1/job_pb.ts";
 import type {
   Hello,
   OpenSessionRequest,
@@ -32,6 +33,8 @@ import { stateName } from "../../contract/names.ts";
 export const MAX_MESSAGE_BYTES: number = 4 * MiB;
 /** Bytes that an agent may have sent without an ack. */
 const MAX_UNACKNOWLEDGED_BYTES = 4 * MiB;
+/** What an agent says about itself is shown with each of its attempts. */
+const MAX_AGENT_BYTES = 64 * KiB;
 /** Time for the first message of a stream. */
 const HELLO_TIMEOUT_MS = 10_000;
 /** Heartbeat intervals without a word after which a stream counts as dead. */
@@ -247,6 +250,13 @@ function checkHello(hello: Hello, specBytes: number): void {
   const length = Buffer.byteLength(hello.sessionId);
   if (length === 0 || length > 128) {
     throw new ConnectError(`Bad session_id: it has ${length} bytes, expected 1 to 128`, Code.InvalidArgument);
+  }
+  const bytes = hello.agent === undefined ? 0 : toBinary(AgentInfoSchema, hello.agent).byteLength;
+  if (bytes > MAX_AGENT_BYTES) {
+    throw new ConnectError(
+      `Bad agent: it has ${bytes} bytes, expected at most ${MAX_AGENT_BYTES}`,
+      Code.InvalidArgument,
+    );
   }
   const wrong = hello.spec === undefined ? undefined : specProblem(hello.spec, specBytes);
   if (wrong !== undefined) throw new ConnectError(`Bad spec: ${wrong}`, Code.InvalidArgument);

@@ -186,7 +186,8 @@ export type ListJobsRequest = Message<"belay.v1.ListJobsRequest"> & {
   filter?: JobFilter | undefined;
 
   /**
-   * Most jobs in one answer, up to 1000. 0: 100.
+   * Most jobs in one answer, up to 1000. 0: 100. Fewer come where more would be larger than 3 MiB; `next_page_token` alone
+   * says whether there are more.
    *
    * @generated from field: uint32 page_size = 2;
    */
@@ -265,7 +266,8 @@ export type CancelJobRequest = Message<"belay.v1.CancelJobRequest"> & {
   gracePeriod?: Duration | undefined;
 
   /**
-   * Id for the command; giving one makes the call safe to repeat. Empty: the tracker makes one.
+   * Id for the command; giving one makes the call safe to repeat: the same order with the same id is the same command,
+   * another order ends with ALREADY_EXISTS. Empty: the tracker makes one.
    *
    * @generated from field: string command_id = 4;
    */
@@ -1030,6 +1032,11 @@ export const DeleteJobResponseSchema: GenMessage<DeleteJobResponse> =
  * less patient ends the stream with UNAVAILABLE, INTERNAL or CANCELLED, or answers the call with HTTP 502, 503 or 504:
  * call again, and go on after what has come.
  *
+ * Calls in JSON are read to the letter, since people write them: an unknown field or name of an enum ends them with
+ * INVALID_ARGUMENT. In binary unknown fields are ignored, so that a newer client works with an older tracker. Filters are
+ * checked in both: a state or stream that the tracker does not know is refused, never ignored. No answer, and no message
+ * of a stream, is larger than 3 MiB.
+ *
  * @generated from service belay.v1.JobService
  */
 export const JobService: GenService<{
@@ -1065,7 +1072,8 @@ export const JobService: GenService<{
     output: typeof ListJobsResponseSchema;
   };
   /**
-   * Orders the end of a job. Returns at once; watch the job to see it done. A job that no agent has yet is CANCELED at
+   * Orders the end of a job. ALREADY_EXISTS: the job has another order with this command id; so with all orders. Returns at
+   * once; watch the job to see it done. A job that no agent has yet is CANCELED at
    * once. An ended job is returned as it is, with no command. For a LOST job the command waits, and goes to the session
    * that has the job next; until one does it stays LOST, since nobody knows whether its processes have ended.
    *

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { didYouMean, nearest } from "../../src/cli/did-you-mean.ts";
+import { didYouMean, nearest } from "../../src/base/did-you-mean.ts";
 
 describe("a mistyped word", () => {
   it.each([

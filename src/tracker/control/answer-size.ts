@@ -1,0 +1,17 @@
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { toBinary, toJsonString } from "@bufbuild/protobuf";
+import type { HandlerContext } from "@connectrpc/connect";
+import { MiB } from "../../base/sizes.ts";
+
+/** Largest answer, so that clients of every library can take it: most refuse messages of more than 4 MiB. Bytes. */
+export const MAX_ANSWER_BYTES: number = 3 * MiB;
+
+/** Bytes of a message in the answer of a call, which may be JSON. */
+export function answerBytes<D extends DescMessage>(
+  desc: D,
+  message: MessageShape<D>,
+  { requestHeader }: Pick<HandlerContext, "requestHeader">,
+): number {
+  const isJson = requestHeader.get("content-type")?.includes("json") === true;
+  return isJson ? Buffer.byteLength(toJsonString(desc, message)) : toBinary(desc, message).byteLength;
+}
