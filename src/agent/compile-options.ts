@@ -67,6 +67,7 @@ export const AGENT_RULES: Rules<AgentOptions> = {
   onProgress: callback,
   logger: someLogger,
   environment: texts("an object whose values are texts or undefined", true),
+  inherited: { expected: "what belay run knows of its own start", accepts: isObject },
   stop: abortSignal,
   stopNow: abortSignal,
   signals: callback,

@@ -1,5 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { JobSpecSchema } from "../gen/belay/v1/job_pb.ts";
+import type { Inherited } from "../base/inherited.ts";
 import type { Logger } from "../base/logger.ts";
 import type { JobResult } from "../gen/belay/v1/job_pb.ts";
 
@@ -75,6 +76,11 @@ export interface AgentOptions {
   readonly logger?: Logger;
   /** Environment that the job starts from, before the spec's. @default process.env */
   readonly environment?: Readonly<Record<string, string | undefined>>;
+  /**
+   * What this process was started with and Node has changed; the job is started with it. `belay run` knows it; Node
+   * itself has no trace of it. @default as Node has left it
+   */
+  readonly inherited?: Inherited;
   /** Aborting it stops the agent: the job is ended with AGENT_STOPPED. */
   readonly stop?: AbortSignal;
   /** Aborting it, after `stop`, skips the grace period. */

@@ -1,3 +1,5 @@
+import type { Inherited } from "../../base/inherited.ts";
+
 /** Variables by which `launch.sh` reports what Node would change. */
 const NOTE = "BELAY_LAUNCH_";
 /** Before the name of a variable that Node would have obeyed. */
@@ -13,14 +15,6 @@ const OF_LIBRARIES =
 /** Positions in /proc/PID/stat, behind the name, of the signals blocked and ignored (proc(5)). */
 const BLOCKED = 29;
 const IGNORED = 30;
-
-/** What this process got from the one that started it, and Node has changed. Signals are bits: 1 is signal 1. */
-export interface Inherited {
-  /** The soft limit of open files; Node raises it to the hard one. Undefined: unlimited. */
-  readonly openFiles: number | undefined;
-  readonly ignoredSignals: number;
-  readonly blockedSignals: number;
-}
 
 /** How the command was started. */
 export interface Launch {

@@ -42,6 +42,8 @@ export interface SpawnOptions {
   readonly stdout: number;
   readonly stderr: number;
   readonly tree: ProcessTree;
+  /** Programs that end by executing the rest of their command line. @default none */
+  readonly prefix?: readonly string[];
 }
 
 /**
@@ -49,7 +51,7 @@ export interface SpawnOptions {
  * from its first instruction.
  */
 export async function spawnStep(options: SpawnOptions): Promise<SpawnedProcess | SpawnProblem> {
-  const { argv, cwd, environment, tree } = options;
+  const { argv, cwd, environment, tree, prefix = [] } = options;
   const name = argv[0] ?? "";
   const badDirectory = cwd === undefined ? undefined : checkWorkingDirectory(cwd);
   if (badDirectory !== undefined) return badDirectory;
@@ -57,12 +59,14 @@ export async function spawnStep(options: SpawnOptions): Promise<SpawnedProcess |
   if (file instanceof SpawnProblem) return file;
   const tooLong = argumentsProblem(argv, environment);
   if (tooLong !== undefined) return tooLong;
+  // By its name, as it is called; what executes it searches PATH as we did, which it cannot where there is none.
+  const inner = prefix.length === 0 ? [] : [environment["PATH"] === undefined ? file : name];
   let child: ReturnType<typeof spawn>;
   try {
     child = tree.start(() =>
       raiseOomScore(() =>
-        spawn(file, argv.slice(1), {
-          argv0: name,
+        spawn(prefix[0] ?? file, [...prefix.slice(1), ...inner, ...argv.slice(1)], {
+          argv0: prefix[0] ?? name,
           cwd,
           env: environment,
           detached: true,
