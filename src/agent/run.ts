@@ -244,6 +244,8 @@ class Agent {
         attempt: welcome.attempt,
         spec,
         environment,
+        tracker: options.tracker,
+        ...(options.inherited === undefined ? {} : { inherited: options.inherited }),
         traceEnvironment: traceEnvironment(welcome.traceParent, spec),
         ownEnvironment: { ...mask.environment, ...this.metricsFile.environment },
         containment: options.containment ?? "auto",

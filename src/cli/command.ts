@@ -6,6 +6,8 @@ export interface Call<F extends Flags> {
   readonly flags: Values<F>;
   /** Names of the flags that command line or environment gave. */
   readonly given: ReadonlySet<string>;
+  /** Where the tracker's address comes from, if not from the command line. Undefined: it does, or there is none. */
+  readonly trackerFrom?: string;
   readonly args: readonly string[];
   readonly io: Io;
 }

@@ -40,7 +40,20 @@ export function parseCommand(
     const otherwise = setting === undefined ? flag.default : flag.read([setting], `${flagName(key)} of belay config`);
     flags[key] = value === undefined ? otherwise : value.read;
   }
-  return { flags, given, args: parser.args };
+  return { flags, given, args: parser.args, ...originOfTracker(command, typed, given, kept) };
+}
+
+/** Where the tracker's address comes from, for errors: a person who gave none does not see where a command went. */
+function originOfTracker(
+  command: Command,
+  typed: Readonly<Record<string, unknown>>,
+  given: ReadonlySet<string>,
+  kept: Readonly<Record<string, string>>,
+): { trackerFrom?: string } {
+  const flag = Object.hasOwn(command.flags, "tracker") ? command.flags["tracker"] : undefined;
+  if (flag === undefined || typed["tracker"] !== undefined) return {};
+  if (given.has("tracker")) return { trackerFrom: `from ${variableName("tracker", flag)}` };
+  return { trackerFrom: kept["tracker"] === undefined ? "the default: see --tracker" : "from belay config" };
 }
 
 function read(

@@ -69,7 +69,20 @@ async function dispatch(argv: readonly string[], io: Io): Promise<number> {
     await io.stdout.write(parsed.help);
     return 0;
   }
-  return command.run({ ...parsed, io });
+  try {
+    return await command.run({ ...parsed, io });
+  } catch (error) {
+    throw withOrigin(error, parsed.trackerFrom, parsed.flags["tracker"]);
+  }
+}
+
+/** Errors that depend on which tracker was asked. */
+const OF_A_TRACKER: ReadonlySet<string> = new Set(["TRACKER_UNREACHABLE", "TRACKER_REFUSED", "NOT_FOUND"]);
+
+/** Adds which tracker was asked, and why that one, if the command line does not say. */
+function withOrigin(error: unknown, from: string | undefined, tracker: unknown): unknown {
+  if (from === undefined || !(error instanceof BelayError) || !OF_A_TRACKER.has(error.code)) return error;
+  return new BelayError(error.code, `${error.message} (tracker ${String(tracker)}, ${from})`, { cause: error });
 }
 
 function overview(): string {

@@ -225,3 +225,80 @@ describe("a temporary directory that a step empties", () => {
     expect(await readdir(path.join(directory, "t"))).toEqual([]);
   });
 });
+
+describe("a job has what the process that started the agent had", () => {
+  const own = (show: string): string[] => ["run", "--", "sh", "-c", show];
+
+  it.each([
+    ["the soft limit of open files", 'ulimit -Sn 1000; "$@"', "ulimit -Sn", "1000"],
+    ["one that is too low for the agent", 'ulimit -Sn 20; "$@"', "ulimit -Sn", "20"],
+    ["the hard limit", 'ulimit -n 900; "$@"', "ulimit -Hn", "900"],
+    ["other limits", 'ulimit -c 0; ulimit -s 4096; "$@"', 'echo "$(ulimit -c) $(ulimit -s)"', "0 4096"],
+    ["the umask", 'umask 0027; "$@"', "umask", "0027"],
+    ["the niceness", 'nice -n 3 "$@"', "nice", "3"],
+    ["signals ignored by nohup", 'nohup "$@"', "grep SigIgn /proc/$$/status", "SigIgn:\t0000000000000001"],
+    ["signals ignored by trap", `trap '' USR2 INT; "$@"`, "grep SigIgn /proc/$$/status", "SigIgn:\t0000000000000802"],
+    ["never SIGPIPE", `trap '' PIPE; "$@"`, "grep SigIgn /proc/$$/status", "SigIgn:\t0000000000000000"],
+    ["never its stop signal", `trap '' TERM; "$@"`, "grep SigIgn /proc/$$/status", "SigIgn:\t0000000000000000"],
+    ["a command line that looks like an option", 'ulimit -Sn 1000; "$@"', "echo -- --version", "-- --version"],
+  ])("%s", async (_, script, show, shown) => {
+    expect(await shell(script, own(show))).toMatchObject({ code: 0, stdout: `${shown}\n` });
+  });
+
+  it("signals blocked", async () => {
+    // Not from a shell: dash blocks none.
+    const done = await shell('env --block-signal=USR1 "$@"', ["run", "--", "grep", "SigBlk", "/proc/self/status"]);
+    expect(done).toMatchObject({ code: 0, stdout: "SigBlk:\t0000000000000200\n" });
+  });
+
+  it("a variable with a name that no shell keeps, and the soft limit", async () => {
+    const done = await shell('ulimit -Sn 1000; env "a.b=1" "$@"', ["run", "--", "env"]);
+    expect(done.stdout).toMatch(/^a\.b=1$/m);
+  });
+
+  it("a command that cannot be started is still told apart", async () => {
+    const done = await shell('ulimit -Sn 1000; "$@"', ["run", "--", "no-such-command"]);
+    expect(done).toMatchObject({ code: 127, stderr: expect.stringContaining("(SPAWN_FAILED)") });
+  });
+});
+
+describe("belay inside a job", () => {
+  it("knows the job's tracker, and no credentials", async () => {
+    const token = path.join(await tempDirectory(), "token");
+    await writeFile(token, "operator-token\n");
+    const done = await run(["--token-file", token], ["sh", "-c", '"$0" jobs --json | head -c 1; env', MAIN]);
+    expect(done).toMatchObject({ code: 0, stderr: "" });
+    expect(done.stdout).toMatch(/^\{/);
+    expect(done.stdout).toMatch(new RegExp(`^BELAY_TRACKER=${tracker.address}$`, "m"));
+    expect(done.stdout).not.toContain("TOKEN");
+  });
+
+  it("goes where the spec says, if it says so", async () => {
+    const done = await run(["--env", "BELAY_TRACKER=unix:/elsewhere"], ["printenv", "BELAY_TRACKER"]);
+    expect(done).toMatchObject({ code: 0, stdout: "unix:/elsewhere\n" });
+  });
+});
+
+describe("an error says which tracker was asked, and why", () => {
+  const gone = "http://127.0.0.1:1";
+  it.each([
+    ["BELAY_TRACKER", {}, `Job "none" does not exist (tracker %s, from BELAY_TRACKER)`],
+    ["belay config", { BELAY_TRACKER: "" }, `Job "none" does not exist (tracker %s, from belay config)`],
+  ])("from %s", async (_, env, message) => {
+    const context = path.join(await tempDirectory(), "context.json");
+    await writeFile(context, JSON.stringify({ tracker: tracker.address }));
+    const done = await shell('"$@"', ["logs", "none"], { BELAY_CONTEXT: context, ...env });
+    expect(done.stderr).toBe(`belay: ${message.replace("%s", tracker.address)}\n`);
+  });
+
+  it("not where the command line says it", async () => {
+    const done = await shell('"$@"', ["logs", "none", "--tracker", tracker.address], { BELAY_TRACKER: gone });
+    expect(done.stderr).toBe(`belay: Job "none" does not exist\n`);
+  });
+
+  it("for an agent that finds none, too", async () => {
+    const done = await shell('"$@"', ["run", "--connect-timeout", "300ms", "--", "true"], { BELAY_TRACKER: gone });
+    expect(done.code).toBe(125);
+    expect(done.stderr).toMatch(/\(tracker http:\/\/127\.0\.0\.1:1, from BELAY_TRACKER\)\n$/);
+  });
+});

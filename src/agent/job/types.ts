@@ -1,3 +1,4 @@
+import type { Inherited } from "../../base/inherited.ts";
 import type { Logger } from "../../base/logger.ts";
 import type {
   Containment,
@@ -23,8 +24,12 @@ export interface JobOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Where the job stands in a trace; the spec's own environment wins over it. */
   readonly traceEnvironment?: Readonly<Record<string, string>>;
+  /** The tracker's address, which the job may know; its credentials it may not. */
+  readonly tracker?: string;
   /** What the agent lets the job know besides; wins over all else. */
   readonly ownEnvironment?: Readonly<Record<string, string>>;
+  /** What the agent was started with, for the job to have, too. */
+  readonly inherited?: Inherited;
   readonly containment: ContainmentChoice;
   readonly logger: Logger;
   /** Made by `prepareJob` earlier, in parallel with something else; the job closes it. Absent: the job makes its own. */

@@ -6,6 +6,8 @@ export interface StepEnvironment {
   readonly base: Readonly<Record<string, string | undefined>>;
   /** Where the job stands in a trace: `TRACEPARENT` and `TRACESTATE`, or nothing. */
   readonly trace?: Readonly<Record<string, string>>;
+  /** The tracker's address, for a `belay` in the job; the spec's own `BELAY_TRACKER` wins. */
+  readonly tracker?: string;
   readonly spec: Readonly<Record<string, string>>;
   /** What the agent adds. */
   readonly own: Readonly<Record<string, string>>;
@@ -18,8 +20,8 @@ export interface StepEnvironment {
 }
 
 /**
- * The environment of a step: what the agent has, without anything of Belay's own (tokens, keys, addresses), then the
- * spec's, then what the job may know about itself.
+ * The environment of a step: what the agent has, without anything of Belay's own (tokens, keys, flags), then the tracker's
+ * address and the spec's, then what the job may know about itself.
  *
  * The cookie is added to one that is there: when a job runs an agent in its turn, processes of the inner job are still
  * found as the outer one's.
@@ -34,6 +36,7 @@ export function stepEnvironment(options: StepEnvironment): Record<string, string
   if (options.cwd === undefined) delete result["PWD"];
   else result["PWD"] = options.cwd;
   putTrace(result, options);
+  if (options.tracker !== undefined) result["BELAY_TRACKER"] = options.tracker;
   Object.assign(result, options.spec, options.own);
   result["BELAY_JOB_ID"] = options.jobId;
   result["BELAY_ATTEMPT"] = String(options.attempt);

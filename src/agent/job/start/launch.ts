@@ -1,7 +1,9 @@
 import fs from "node:fs";
+import { signalNumber } from "../../../base/signals.ts";
 import { workingDirectory } from "../../../base/directories.ts";
 import type { CompiledSpec, Step } from "../compile-spec.ts";
 import { stepEnvironment } from "./environment.ts";
+import { inheritStart } from "./inherit.ts";
 import type { PreparedJob } from "./prepare.ts";
 import { type SpawnedProcess, spawnStep } from "./spawn.ts";
 import { SpawnProblem } from "./spawn-problem.ts";
@@ -41,6 +43,7 @@ export async function launchStep(
   const environment = stepEnvironment({
     base: options.environment,
     ...(options.traceEnvironment === undefined ? {} : { trace: options.traceEnvironment }),
+    ...(options.tracker === undefined ? {} : { tracker: options.tracker }),
     spec: spec.environment,
     own: options.ownEnvironment ?? {},
     cwd: spec.cwd ?? workingDirectory(),
@@ -49,6 +52,8 @@ export async function launchStep(
     step: step.number,
     cookie,
   });
+  const { prefix, lost } = inheritStart(options.inherited, environment, signalNumber(spec.stopSignal));
+  if (lost !== "") options.logger.warn(`The job is started without what the agent was started with: ${lost}`);
   const start = performance.now();
   const spawned = await spawnStep({
     argv: step.argv,
@@ -57,6 +62,7 @@ export async function launchStep(
     stdout: stdout.writeEnd,
     stderr: stderr.writeEnd,
     tree,
+    prefix,
   }).finally(() => closeAll(stdout.writeEnd, stderr.writeEnd));
   if (spawned instanceof SpawnProblem) {
     closeAll(stdout.readEnd, stderr.readEnd);
