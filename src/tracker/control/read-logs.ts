@@ -9,8 +9,7 @@ import type { ReadLogsRequest, ReadLogsResponse } from "../../gen/belay/v1/job_s
 import { noteDamage } from "../jobs/ending.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
 import type { JobRegistry } from "../jobs/registry.ts";
-import type { MessageWriter } from "../net/message-writer.ts";
-import { rawCallKey } from "../net/raw-call.ts";
+import { AnswerSink } from "../net/answer-sink.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
 import type { PlacedChunk } from "../store/log/format.ts";
 import type { LogHandle } from "../store/types.ts";
@@ -42,12 +41,13 @@ export async function* readLogs(
   using scope = new CallScope(signal);
   const filter = filterOf(request);
   const job = await FollowedJob.of(registry, request.jobId, scope);
+  const sink = new AnswerSink(values, { message: messageOfLogs, parts: encodeLogs });
   const keepalive = new Keepalive(registry.clock, context.keepaliveInterval);
   let attempt = pickAttempt(job, request);
   while (attempt === 0) {
     await job.next(keepalive);
     if (keepalive.isDue) {
-      yield messageOfLogs({ chunks: [], next: 0, attempt });
+      yield* sink.send({ chunks: [], next: 0, attempt });
       keepalive.sent();
     }
     attempt = pickAttempt(job, request);
@@ -63,15 +63,11 @@ export async function* readLogs(
     attempt,
     request.limitBytes,
   );
-  let writer: MessageWriter | undefined;
   for (;;) {
     // Asked before reading: what is decided by then is all there is.
     const last = !request.follow || isOver(job.live, attempt);
     for await (const answer of cursor.answers(keepalive)) {
-      if (writer === undefined) yield messageOfLogs(answer);
-      else if (!writer.writeParts(encodeLogs(answer))) await writer.drained();
-      // connect-node has sent the headers now.
-      writer = values.get(rawCallKey)?.writer;
+      yield* sink.send(answer);
       keepalive.sent();
       scope.check();
     }

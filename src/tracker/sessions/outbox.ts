@@ -1,10 +1,8 @@
-import { create, toBinary } from "@bufbuild/protobuf";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { OpenSessionResponse } from "../../gen/belay/v1/tracker_service_pb.ts";
-import { OpenSessionResponseSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
-import type { MessageWriter } from "../net/message-writer.ts";
+import type { OpenSessionResponseSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
 
-type Payload = Exclude<MessageInitShape<typeof OpenSessionResponseSchema>["payload"], undefined>;
+/** A message to an agent. */
+export type Payload = Exclude<MessageInitShape<typeof OpenSessionResponseSchema>["payload"], undefined>;
 
 /** Heartbeats that may wait for their reply; of an agent that sends more without reading, the oldest go unanswered. */
 const MAX_REPLIES = 16;
@@ -46,38 +44,22 @@ export class Outbox {
     this.rouse();
   }
 
-  /** What is sent, until the end. @throws the error that it ends with */
-  async *messages(): AsyncGenerator<OpenSessionResponse, void> {
-    for (;;) {
-      const payload = this.take();
-      if (payload !== undefined) yield create(OpenSessionResponseSchema, { payload });
-      else if (await this.isOver()) return;
-    }
-  }
-
-  /** Writes all that is sent, until the end. @throws the error that it ends with */
-  async writeTo(writer: MessageWriter): Promise<void> {
-    for (;;) {
-      const messages: Uint8Array[] = [];
-      for (let payload = this.take(); payload !== undefined; payload = this.take()) messages.push(encode(payload));
-      if (messages.length === 0) {
-        if (await this.isOver()) return;
-      } else if (!writer.write(messages)) {
-        await writer.drained();
-      }
-    }
-  }
-
-  private take(): Payload | undefined {
+  /** The next to be sent; undefined: nothing waits now. */
+  next(): Payload | undefined {
     return this.urgent.shift() ?? this.replies.shift() ?? this.takeAck();
   }
 
-  /** Whether this is the end; if not, there is more now. @throws the error that it ends with */
-  private async isOver(): Promise<boolean> {
+  /**
+   * Waits until something more is to be sent; to be called when `next` has nothing.
+   *
+   * @returns false at the end
+   * @throws the error that the stream ends with
+   */
+  async hasMore(): Promise<boolean> {
     const { ending } = this;
     if (ending === undefined) await new Promise<void>((resolve) => (this.wake = resolve));
     else if (ending.error !== undefined) throw ending.error;
-    return ending !== undefined;
+    return ending === undefined;
   }
 
   private takeAck(): Payload | undefined {
@@ -90,8 +72,4 @@ export class Outbox {
     this.wake?.();
     this.wake = undefined;
   }
-}
-
-function encode(payload: Payload): Uint8Array {
-  return toBinary(OpenSessionResponseSchema, create(OpenSessionResponseSchema, { payload }));
 }

@@ -21,10 +21,8 @@ import type { LiveJob } from "../jobs/live-job.ts";
 import { specProblem } from "../jobs/spec.ts";
 import { traceParentForJob } from "../jobs/trace.ts";
 import type { CallerFacts } from "../net/caller.ts";
-import { rawCallKey } from "../net/raw-call.ts";
-import type { Messages } from "./messages.ts";
-import { incoming } from "./messages.ts";
 import { asRefusal } from "./refusal.ts";
+import { type SessionPort, sessionPort } from "./session-port.ts";
 import type { StreamContext } from "./session-stream.ts";
 import { SAME, SessionStream } from "./session-stream.ts";
 import { stateName } from "../../contract/names.ts";
@@ -81,9 +79,8 @@ export class SessionService {
     context: HandlerContext,
   ): AsyncGenerator<OpenSessionResponse, void> {
     const { registry, leases, logger } = this.context;
-    const plain = context.values.get(rawCallKey);
-    const messages = incoming(requests, plain?.reader);
-    const hello = await this.readHello(messages);
+    const port = sessionPort(requests, context.values);
+    const hello = await this.readHello(port);
     const caller = this.context.callerOf(context);
     checkScope(caller, hello);
     const live = await this.findJob(hello);
@@ -105,22 +102,21 @@ export class SessionService {
       if (live.attempt?.result !== undefined) {
         await stream.tryReceipt(!isLogUndecided(live) && hello.lowestLogSequence === 0n);
       }
-      void stream.receive(messages);
-      if (plain === undefined) yield* stream.outbox.messages();
-      else await stream.outbox.writeTo(plain.writer);
+      void stream.receive(port);
+      yield* port.send(stream.outbox);
     } finally {
       end();
       logger.info("Stream of a session ended", { ...facts, state: stateName(live.job.state) });
     }
   }
 
-  private async readHello(messages: Messages): Promise<Hello> {
+  private async readHello(port: SessionPort): Promise<Hello> {
     const timeout = Promise.withResolvers<never>();
     const timer = this.context.registry.clock.after(HELLO_TIMEOUT_MS, () =>
       timeout.reject(new ConnectError("No Hello within 10 s", Code.DeadlineExceeded)),
     );
     try {
-      const first = await Promise.race([messages.next(), timeout.promise]);
+      const first = await Promise.race([port.next(), timeout.promise]);
       const payload = first?.message.payload;
       if (payload?.case !== "hello") {
         const found = payload === undefined ? "the end of the stream" : (payload.case ?? "an unknown message");

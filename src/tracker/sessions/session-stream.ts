@@ -20,7 +20,7 @@ import type { Leases } from "../jobs/leases.ts";
 import type { AgentStream, EventLane, LiveJob } from "../jobs/live-job.ts";
 import type { JobRegistry, Touched } from "../jobs/registry.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
-import type { Incoming, Messages } from "./messages.ts";
+import type { Incoming, SessionPort } from "./session-port.ts";
 import { Outbox } from "./outbox.ts";
 import { asRefusal } from "./refusal.ts";
 
@@ -119,9 +119,9 @@ export class SessionStream implements AgentStream {
   }
 
   /** Reads until the agent half-closes or the stream breaks. Never throws. */
-  async receive(messages: Messages): Promise<void> {
+  async receive(port: SessionPort): Promise<void> {
     try {
-      for (let next = await messages.next(); next !== undefined; next = await messages.next()) {
+      for (let next = await port.next(); next !== undefined; next = await port.next()) {
         if (!this.isCurrent) return;
         this.heard();
         await this.take(next);
