@@ -32,6 +32,9 @@ export const securityRule: Rule = group<TransportSecurity>({
   ca: pem,
   cert: pem,
   key: pem,
+  caFile: text("the path of a file"),
+  certFile: text("the path of a file"),
+  keyFile: text("the path of a file"),
   insecure: yesOrNo,
 });
 

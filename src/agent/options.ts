@@ -23,6 +23,12 @@ export interface TransportSecurity {
   readonly cert?: Buffer;
   /** PEM of the certificate's private key. */
   readonly key?: Buffer;
+  /** Path of a file with `ca`; read and checked again for each stream, as certificates are renewed while jobs run. */
+  readonly caFile?: string;
+  /** The same for `cert`, with `keyFile`. */
+  readonly certFile?: string;
+  /** The same for `key`. */
+  readonly keyFile?: string;
   /** Allows a token in plaintext to another machine. @default false */
   readonly insecure?: boolean;
 }

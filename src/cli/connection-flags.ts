@@ -1,5 +1,4 @@
 import type { TransportSecurity } from "../agent/options.ts";
-import { readFlagFile } from "./flag-file.ts";
 import type { Flag, Values } from "./flags.ts";
 import { duration, grouped, text, toggle } from "./flags.ts";
 
@@ -21,8 +20,14 @@ export const connectionFlags: ConnectionFlags = grouped("The tracker:", {
     help: "where the tracker is: http://host:port, https://host:port or unix:/path; several with commas are tried in turn; http_proxy, https_proxy and no_proxy count (docs/proxies.md)",
   }),
   tokenFile: text({ value: "FILE", help: "file with the token to show to the tracker" }),
-  ca: text({ value: "FILE", help: "PEM file of the authorities that may vouch for the tracker" }),
-  cert: text({ value: "FILE", help: "PEM file of the certificate to show to the tracker" }),
+  ca: text({
+    value: "FILE",
+    help: "PEM file of the authorities that may vouch for the tracker; read again for each connection",
+  }),
+  cert: text({
+    value: "FILE",
+    help: "PEM file of the certificate to show to the tracker; read again for each connection",
+  }),
   key: text({ value: "FILE", help: "PEM file of that certificate's private key" }),
   insecure: toggle({ help: "allow sending the token in plaintext to another machine" }),
 });
@@ -33,13 +38,13 @@ export const flushTimeout: Flag<number> = duration({
   help: "how long to go on delivering when the job has ended",
 });
 
-/** Reads the files that the flags name. @throws BelayError `BAD_USAGE` */
-export async function securityOf(flags: Values<ConnectionFlags>): Promise<TransportSecurity> {
+/** What the flags say, as an agent takes it. */
+export function securityOf({ tokenFile, ca, cert, key, insecure }: Values<ConnectionFlags>): TransportSecurity {
   return {
-    ...(flags.tokenFile === undefined ? {} : { tokenFile: flags.tokenFile }),
-    ...(flags.ca === undefined ? {} : { ca: await readFlagFile(flags.ca, "--ca") }),
-    ...(flags.cert === undefined ? {} : { cert: await readFlagFile(flags.cert, "--cert") }),
-    ...(flags.key === undefined ? {} : { key: await readFlagFile(flags.key, "--key") }),
-    insecure: flags.insecure,
+    ...(tokenFile !== undefined && { tokenFile }),
+    ...(ca !== undefined && { caFile: ca }),
+    ...(cert !== undefined && { certFile: cert }),
+    ...(key !== undefined && { keyFile: key }),
+    insecure,
   };
 }

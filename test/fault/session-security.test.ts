@@ -1,14 +1,10 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { once } from "node:events";
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
-import { connect } from "node:net";
-import type { AddressInfo, Socket } from "node:net";
 import path from "node:path";
-import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { belay, belayEnds, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
+import { belay, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 
 // The whole way through the built command: who the tracker is, who the agent is, and what lies between.
 
@@ -96,34 +92,6 @@ describe.skipIf(noOpenssl)("With TLS", () => {
     expect(nobody).toMatchObject({ code: 125, stdout: "" });
     expect(nobody.stderr).toMatch(/--cert and --key/);
     expect((await tracker.ends("jobs", "--ca", file("ca.pem"))).stderr).toMatch(/--cert and --key/);
-  });
-
-  it("through a proxy that https_proxy names, the agent reaches the tracker; no_proxy goes around it", async () => {
-    const tracker = await TrackerProcess.start({ args: serving() });
-    const seen: string[] = [];
-    const sockets = new Set<Socket>();
-    const proxy = createServer().listen(0, "127.0.0.1");
-    proxy.on("connect", (request, client: Socket, head) => {
-      seen.push(request.url ?? "");
-      const { hostname, port } = new URL(tracker.url);
-      const onward = connect(Number(port), hostname, () => {
-        client.write("HTTP/1.1 200 Connection established\r\n\r\n");
-        onward.write(head);
-        client.pipe(onward).pipe(client);
-      });
-      for (const socket of [client, onward]) sockets.add(socket.on("error", () => undefined));
-    });
-    onTestFinished(() => {
-      proxy.close();
-      for (const socket of sockets) socket.destroy();
-    });
-    await once(proxy, "listening");
-    const through = { https_proxy: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}` };
-    const args = ["run", "--tracker", tracker.url, "--ca", file("ca.pem"), "--", "echo", "hello"];
-    expect(await belayEnds(args, { env: { ...through, no_proxy: "" } })).toMatchObject({ code: 0, stdout: "hello\n" });
-    expect(seen).toEqual([new URL(tracker.url).host]);
-    expect(await belayEnds(args, { env: { ...through, no_proxy: "127.0.0.1" } })).toMatchObject({ code: 0 });
-    expect(seen).toHaveLength(1);
   });
 });
 

@@ -1,17 +1,16 @@
-import { describe, expect, it } from "vitest";
-import { belay, belayEnds, type Finished, TrackerProcess } from "../helpers/cli.ts";
-import { certificate, noOpenssl } from "../helpers/certificate.ts";
-import { connectProxy } from "../helpers/connect-proxy.ts";
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
-import { tempDirectory } from "../helpers/cli.ts";
+import { describe, expect, it } from "vitest";
+import { belay, belayEnds, type Finished, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
+import { certificate, noOpenssl } from "../helpers/certificate.ts";
+import { connectProxy } from "../helpers/connect-proxy.ts";
 
 /** A name that only the proxy knows. */
 const NAME = "tracker.test";
 
 /** An agent, and a command, against an address. */
 function both(url: string, env: Record<string, string>, ...flags: string[]): Promise<[Finished, Finished]> {
-  const common = ["--tracker", url, "--connect-timeout", "700ms", ...flags];
+  const common = ["--tracker", url, "--connect-timeout", "500ms", ...flags];
   return Promise.all([belayEnds(["run", ...common, "--", "true"], { env }), belayEnds(["jobs", ...common], { env })]);
 }
 
@@ -46,7 +45,9 @@ describe("A proxy is used by agent and commands alike", () => {
       expect(new Set(proxy.asked)).toEqual(new Set([`${NAME}:443`]));
       for (const { code, stderr } of await both("https://other.test", env, "--ca", file("cert"))) {
         expect(code).toBe(125);
-        expect(stderr).toMatch(/^belay: Cannot reach the tracker at https:\/\/other\.test: its certificate is for/m);
+        expect(stderr).toMatch(
+          /^belay: Cannot reach the tracker at https:\/\/other\.test: its certificate is for tracker\.test, not for other\.test \(/m,
+        );
       }
     },
   );
@@ -59,8 +60,8 @@ describe("A proxy is used by agent and commands alike", () => {
       ["run", "--tracker", `http://${NAME}`, "--job", "j1", "--", "sh", "-c", "echo begin; sleep 4; echo end"],
       { env },
     );
-    const logs = belay(["logs", "-f", "--tracker", `http://${NAME}`, "j1"], { env });
     await run.says(/begin/);
+    const logs = belay(["logs", "-f", "--tracker", `http://${NAME}`, "j1"], { env });
     await logs.says(/begin/);
     await tracker.killAndRestart();
     expect(await logs.ended).toBe(0);

@@ -35,7 +35,7 @@ const METHOD = grpcMethod(TrackerService.method.openSession);
  * Makes a call to a tracker. A channel of its own for each, so that its name is resolved afresh and no back-off of an
  * earlier one is inherited.
  *
- * @throws BelayError `BAD_USAGE` when the token may not be sent or read, or a proxy cannot be used
+ * @throws BelayError `BAD_USAGE` when the token may not be sent or read, or a certificate or proxy cannot be used
  */
 export async function dial(address: TrackerAddress, security: TransportSecurity, version: string): Promise<Dialed> {
   const metadata = new Metadata();
@@ -50,7 +50,7 @@ export async function dial(address: TrackerAddress, security: TransportSecurity,
   }
   const proxy = await proxyTo(address);
   let target = targetOf(address);
-  let proof = channelCredentials(address, security);
+  let proof = channelCredentials(address, await readAgain(security));
   if (proxy !== undefined && address.kind === "tcp") {
     const { TunnelCredentials } = await import("./tunnel-credentials.ts");
     target = `dns:${hostAndPort(proxy)}`;
@@ -102,6 +102,14 @@ export async function readToken(path: string): Promise<string> {
   return token;
 }
 
+/** What proves the agent's and the tracker's identity, as its files are now. */
+async function readAgain(security: TransportSecurity): Promise<TransportSecurity> {
+  const { caFile: ca, certFile: cert, keyFile: key } = security;
+  if (ca === undefined && cert === undefined && key === undefined) return security;
+  const { readProof, CLIENT_FLAGS } = await import("../../base/certificates.ts");
+  return { ...security, ...(await readProof({ ca, cert, key }, CLIENT_FLAGS)) };
+}
+
 /** In grpc-js's words. */
 function targetOf(address: TrackerAddress): string {
   return address.kind === "unix" ? `unix:${address.path}` : `dns:${hostAndPort(address)}`;
@@ -109,5 +117,6 @@ function targetOf(address: TrackerAddress): string {
 
 function channelCredentials(address: TrackerAddress, security: TransportSecurity): ChannelCredentials {
   if (!address.tls) return credentials.createInsecure();
-  return credentials.createSsl(security.ca ?? null, security.key ?? null, security.cert ?? null);
+  const { ca = null, key = null, cert = null } = security;
+  return credentials.createSsl(ca, key, cert, { rejectUnauthorized: true });
 }

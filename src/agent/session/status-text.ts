@@ -22,6 +22,8 @@ const WORDS: Readonly<Record<string, string>> = {
   "Call cancelled": "The stream was reset (CANCEL)",
   "Bandwidth exhausted or memory limit exceeded": "The stream was reset (ENHANCE_YOUR_CALM)",
   "Received RST_STREAM with code 2 (Internal server error)": "The stream was reset (INTERNAL_ERROR)",
+  "certificate has expired": "The tracker's certificate has expired",
+  "certificate is not yet valid": "The tracker's certificate is not valid yet, by the clock here",
   "Stream refused by server": "The stream was refused (REFUSED_STREAM)",
 };
 

@@ -7,11 +7,11 @@ const FOR_JOB = `${NOTE}FOR_JOB_`;
 /** They name a descriptor, which the job does not inherit: a Node in the job would fail on it. */
 const NOT_FOR_JOB: ReadonlySet<string> = new Set(["NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE"]);
 /**
- * What libraries of ours would obey: gRPC's logs and certificates, YAML's tokens on standard output, colours whatever the
+ * What libraries of ours would obey, and Node's TLS, which is told by nothing that certificates need no checking: gRPC's logs and certificates, YAML's tokens on standard output, colours whatever the
  * output is, how pidusage and Undici work. (What OpenTelemetry reads is documented: it counts for a tracker.)
  */
 const OF_LIBRARIES =
-  /^(GRPC_|PIDUSAGE_)|^(LOG_TOKENS|LOG_STREAM|FORCE_COLOR|CLICOLOR_FORCE|BUF_BIGINT_DISABLE|UNDICI_NO_WASM_SIMD)$/;
+  /^(GRPC_|PIDUSAGE_)|^(NODE_TLS_REJECT_UNAUTHORIZED|LOG_TOKENS|LOG_STREAM|FORCE_COLOR|CLICOLOR_FORCE|BUF_BIGINT_DISABLE|UNDICI_NO_WASM_SIMD)$/;
 /** Positions in /proc/PID/stat, behind the name, of the signals blocked and ignored (proc(5)). */
 const BLOCKED = 29;
 const IGNORED = 30;

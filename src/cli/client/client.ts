@@ -1,6 +1,7 @@
 import type { CallOptions, Client, Interceptor } from "@connectrpc/connect";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
+import { CLIENT_FLAGS, type Proof, readProof } from "../../base/certificates.ts";
 import { backoffDelay } from "../../base/backoff.ts";
 import { sleep } from "../../base/clock.ts";
 import { formatDuration } from "../../base/durations.ts";
@@ -10,7 +11,6 @@ import { parseTrackerAddresses, type TrackerAddress } from "../../base/tracker-a
 import { JobService } from "../../gen/belay/v1/job_service_pb.ts";
 import { readFlagFile } from "../flag-file.ts";
 import { translate } from "./errors.ts";
-import type { ClientTls } from "./session.ts";
 import { ORIGIN, TrackerSession } from "./session.ts";
 
 /** Waits between two tries: short, a person looks on. */
@@ -82,7 +82,10 @@ export interface JobClient {
 /** @throws BelayError `BAD_USAGE` for an address or file that cannot be used */
 export async function openClient(options: ClientOptions): Promise<JobClient> {
   const addresses = parseTrackerAddresses(options.tracker);
-  const session = new TrackerSession(addresses, await readTls(options));
+  const readTls = (): Promise<Proof> => readProof(options, CLIENT_FLAGS);
+  // What cannot be used is said before anything is tried.
+  await readTls();
+  const session = new TrackerSession(addresses, readTls);
   const transport = createGrpcTransport({
     baseUrl: ORIGIN,
     sessionManager: session,
@@ -181,14 +184,6 @@ function newTrial(limit: number): Trial {
   return { since: performance.now(), limit, tries: 0, said: false };
 }
 
-async function readTls(options: ClientOptions): Promise<ClientTls> {
-  return {
-    ...(options.ca === undefined ? {} : { ca: await readFlagFile(options.ca, "--ca") }),
-    ...(options.cert === undefined ? {} : { cert: await readFlagFile(options.cert, "--cert") }),
-    ...(options.key === undefined ? {} : { key: await readFlagFile(options.key, "--key") }),
-  };
-}
-
 async function tokenInterceptors(options: ClientOptions, addresses: readonly TrackerAddress[]): Promise<Interceptor[]> {
   if (options.tokenFile === undefined) return [];
   const open = addresses.find((address) => !address.tls && !address.local);
@@ -198,12 +193,20 @@ async function tokenInterceptors(options: ClientOptions, addresses: readonly Tra
       `Cannot send a token in plaintext to ${open.text}: use https://, or allow it with --insecure`,
     );
   }
-  const token = (await readFlagFile(options.tokenFile, "--token-file")).toString("utf8").trim();
-  if (token === "") throw new BelayError("BAD_USAGE", `The file of --token-file "${options.tokenFile}" is empty`);
+  const path = options.tokenFile;
+  let token = await readToken(path);
   return [
-    (next) => (request) => {
+    (next) => async (request) => {
+      // A follower may outlive a token; one that is being written at this moment is had with the next try.
+      token = await readToken(path).catch(() => token);
       request.header.set("authorization", `Bearer ${token}`);
       return next(request);
     },
   ];
+}
+
+async function readToken(path: string): Promise<string> {
+  const token = (await readFlagFile(path, "--token-file")).toString("utf8").trim();
+  if (token === "") throw new BelayError("BAD_USAGE", `The file of --token-file "${path}" is empty`);
+  return token;
 }

@@ -1,8 +1,10 @@
+import type { X509Certificate } from "node:crypto";
 import net from "node:net";
 import tls from "node:tls";
+import { instant } from "../../base/certificates.ts";
 import { errnoOf, messageOf } from "../../base/errors.ts";
 import { ProxyError, proxyTo } from "../../base/proxy.ts";
-import { authorityOf, type TrackerAddress } from "../../base/tracker-address.ts";
+import { authorityOf, type TcpAddress, type TrackerAddress } from "../../base/tracker-address.ts";
 import { isPassing } from "./http-status.ts";
 import { HUNG_UP } from "./session.ts";
 
@@ -26,7 +28,7 @@ export async function diagnose(address: TrackerAddress, error: unknown): Promise
   const errno = errnoOf(error);
   const waiting = errno === undefined ? undefined : WAITING[errno];
   if (waiting !== undefined) return { message: waiting, retry: true };
-  if (address.tls) return diagnoseTls(error, errno);
+  if (address.tls) return diagnoseTls(address, error, errno);
   const proxy = await proxyTo(address);
   // Asking in other ways would go past the proxy.
   if (proxy !== undefined) return { message: `${messageOf(error)}, through ${proxy.text}`, retry: true };
@@ -44,19 +46,14 @@ const WAITING: Readonly<Record<string, string>> = {
   ENETUNREACH: "no route to the network",
 };
 
-function diagnoseTls(error: unknown, errno: string | undefined): Diagnosis {
+async function diagnoseTls(address: TcpAddress, error: unknown, errno: string | undefined): Promise<Diagnosis> {
   const message = messageOf(error);
   if (/wrong version number|packet length too long/i.test(message)) {
     return { message: "it does not speak TLS: use http:// instead of https://", retry: false };
   }
   // An alert comes from the tracker: it is our certificate that is in question then.
   if (errno !== undefined && !/ALERT/.test(errno) && /CERT|VERIFY|SELF_SIGNED|ISSUER/.test(errno)) {
-    const what =
-      errno === "ERR_TLS_CERT_ALTNAME_INVALID"
-        ? "its certificate is for another host"
-        : errno === "CERT_HAS_EXPIRED"
-          ? "its certificate has expired"
-          : "its certificate is not vouched for by a known authority: name one with --ca";
+    const what = await certificateProblem(address, errno);
     return { message: `${what} (${errno})`, retry: false };
   }
   if (/alert/i.test(message) || /ALERT/.test(errno ?? "")) {
@@ -111,17 +108,53 @@ function ask(address: TrackerAddress): Promise<Buffer> {
   });
 }
 
-function speaksTls(address: TrackerAddress): Promise<boolean> {
-  if (address.kind === "unix") return Promise.resolve(false);
+async function speaksTls(address: TrackerAddress): Promise<boolean> {
+  return address.kind !== "unix" && (await shakeHands(address)).spoken;
+}
+
+/** Says what is wrong with the tracker's certificate, with its dates and names. */
+async function certificateProblem(address: TcpAddress, errno: string): Promise<string> {
+  const { certificate } = await shakeHands(address);
+  const now = new Date();
+  switch (errno) {
+    case "ERR_TLS_CERT_ALTNAME_INVALID": {
+      const names = certificate?.subjectAltName?.replaceAll(/\b(?:DNS|IP Address):/g, "") ?? "another host";
+      return `its certificate is for ${names}, not for ${address.host}`;
+    }
+    case "CERT_HAS_EXPIRED":
+      if (certificate === undefined || certificate.validToDate >= now) return "a certificate in its chain has expired";
+      return `its certificate expired on ${instant(certificate.validToDate)}`;
+    case "CERT_NOT_YET_VALID":
+      if (certificate === undefined || certificate.validFromDate <= now)
+        return "a certificate in its chain is not valid yet";
+      return `its certificate is not valid before ${instant(certificate.validFromDate)}; the clock here says ${instant(now)}`;
+    default:
+      return "its certificate is not vouched for by a known authority: name one with --ca";
+  }
+}
+
+/** A handshake that nothing is sent over: it shows whether there is TLS, and the certificate, which is not trusted. */
+async function shakeHands(
+  address: TcpAddress,
+): Promise<{ spoken: boolean; certificate?: X509Certificate | undefined }> {
+  const proxy = await proxyTo(address);
+  const tunnel = proxy && (await import("../../base/proxy/tunnel.ts").then((it) => it.connectThrough(proxy, address)));
+  const { host, port } = address;
+  const servername = net.isIP(host) === 0 ? host : "";
   return new Promise((resolve) => {
-    // Nothing is sent over it: only whether a handshake works is of interest.
-    const socket = tls.connect({ host: address.host, port: address.port, rejectUnauthorized: false });
-    const done = (spoken: boolean): void => {
-      resolve(spoken);
+    const socket = tls.connect({
+      ...(tunnel && { socket: tunnel }),
+      host,
+      port,
+      servername,
+      rejectUnauthorized: false,
+    });
+    const done = (spoken: boolean, certificate?: X509Certificate): void => {
+      resolve({ spoken, certificate });
       socket.destroy();
     };
     socket.setTimeout(PROBE_TIMEOUT_MS, () => done(false));
-    socket.on("secureConnect", () => done(true));
+    socket.on("secureConnect", () => done(true, socket.getPeerX509Certificate()));
     socket.on("error", (error) => done(/alert/i.test(messageOf(error))));
     socket.on("close", () => done(false));
   });

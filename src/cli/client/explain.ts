@@ -1,9 +1,9 @@
 import { sleep } from "../../base/clock.ts";
 import { formatDuration } from "../../base/durations.ts";
+import { CLIENT_FLAGS, type ProofFiles, readProof } from "../../base/certificates.ts";
 import { BelayError } from "../../base/errors.ts";
 import { parseTrackerAddresses, type TrackerAddress } from "../../base/tracker-address.ts";
 import { translate } from "./errors.ts";
-import type { ClientTls } from "./session.ts";
 import { TrackerSession } from "./session.ts";
 
 /** Longest second look: the first one has taken its time. */
@@ -18,23 +18,22 @@ const PATIENCE_MS = 2_000;
  */
 export async function explainUnreachable(
   error: BelayError,
-  tracker: string,
-  tls: ClientTls,
+  options: ProofFiles & { readonly tracker: string },
   waited: number,
 ): Promise<BelayError> {
   let addresses: readonly TrackerAddress[];
   try {
-    addresses = parseTrackerAddresses(tracker);
+    addresses = parseTrackerAddresses(options.tracker);
   } catch {
     return error;
   }
-  const session = new TrackerSession(addresses, tls);
+  const session = new TrackerSession(addresses, () => readProof(options, CLIENT_FLAGS));
   try {
     await lookAgain(session);
     // It is there now, or it was something else that the agent did not like, or it says nothing at all.
     return error;
   } catch (failure) {
-    const { error: found } = await translate(failure, tracker);
+    const { error: found } = await translate(failure, options.tracker);
     return new BelayError(error.code, `${found.message}; gave up after ${formatDuration(waited)}`, { cause: error });
   } finally {
     session.close();

@@ -2,6 +2,8 @@ import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from 
 import http2 from "node:http2";
 import net from "node:net";
 import tls from "node:tls";
+import { BelayError } from "../../base/errors.ts";
+import type { Proof } from "../../base/certificates.ts";
 import { MiB } from "../../base/sizes.ts";
 import { proxyTo } from "../../base/proxy.ts";
 import { authorityOf, type TrackerAddress } from "../../base/tracker-address.ts";
@@ -19,13 +21,6 @@ const CONNECTION_WINDOW = 4 * MiB;
 
 /** What a connection fails with that was closed without a reason. */
 export const HUNG_UP = "the connection was closed";
-
-/** Certificates, contents of PEM files. */
-export interface ClientTls {
-  readonly ca?: Buffer;
-  readonly cert?: Buffer;
-  readonly key?: Buffer;
-}
 
 /** No connection came about. */
 export class DialError extends Error {
@@ -45,17 +40,18 @@ export class DialError extends Error {
 export class TrackerSession {
   readonly authority: string = ORIGIN;
   private readonly addresses: readonly TrackerAddress[];
-  private readonly tls: ClientTls;
+  private readonly readProof: () => Promise<Proof>;
   /** What the connection goes to. */
   private address: TrackerAddress;
   private session: ClientHttp2Session | undefined;
   private dialing: Promise<ClientHttp2Session> | undefined;
   private openStreams = 0;
 
-  constructor(addresses: readonly TrackerAddress[], tls: ClientTls = {}) {
+  /** @param readProof certificates, for each connection as their files are then */
+  constructor(addresses: readonly TrackerAddress[], readProof: () => Promise<Proof> = () => Promise.resolve({})) {
     this.addresses = addresses;
     this.address = addresses[0] as TrackerAddress;
-    this.tls = tls;
+    this.readProof = readProof;
   }
 
   async request(method: string, path: string, headers: OutgoingHttpHeaders): Promise<ClientHttp2Stream> {
@@ -95,12 +91,14 @@ export class TrackerSession {
     let failure: unknown;
     for (const address of this.addresses) {
       try {
-        const session = await dial(address, this.tls);
+        const session = await dial(address, await this.readProof());
         this.address = address;
         this.watch(session);
         return session;
       } catch (error) {
-        failure = new DialError(address, error);
+        // A certificate that could be used before may just be in rotation.
+        const passing = this.session !== undefined && error instanceof BelayError;
+        failure = new DialError(address, passing ? new Error(error.message) : error);
       }
     }
     throw failure;
@@ -126,7 +124,7 @@ export class TrackerSession {
 }
 
 /** A connection that is being made. @throws ProxyError, or BelayError `BAD_USAGE` for a proxy that cannot be used */
-async function socketTo(address: TrackerAddress, proof: ClientTls): Promise<net.Socket> {
+async function socketTo(address: TrackerAddress, proof: Proof): Promise<net.Socket> {
   if (address.kind === "unix") return net.connect({ path: address.path });
   const { host, port } = address;
   const proxy = await proxyTo(address);
@@ -146,7 +144,7 @@ async function socketTo(address: TrackerAddress, proof: ClientTls): Promise<net.
   });
 }
 
-async function dial(address: TrackerAddress, proof: ClientTls): Promise<ClientHttp2Session> {
+async function dial(address: TrackerAddress, proof: Proof): Promise<ClientHttp2Session> {
   const socket = await socketTo(address, proof);
   return new Promise((resolve, reject) => {
     const session = http2.connect(`${address.tls ? "https" : "http"}://tracker`, {

@@ -33,7 +33,7 @@ export const flush: Command = command({
       const { delivered, sessions } = await flushSpool({
         directory,
         tracker: flags.tracker,
-        security: await securityOf(flags),
+        security: securityOf(flags),
         timeout: flags.flushTimeout,
         logger,
         signal: signals.stop,

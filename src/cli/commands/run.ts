@@ -119,7 +119,6 @@ ${EXIT_CODES_HELP}`,
     const output = flags.quiet ? undefined : passThrough(io);
     if (flags.job === undefined) remark(`Job ${jobId}`);
     const begin = performance.now();
-    const proof = await securityOf(flags);
     try {
       const running = runAgent({
         ...agentOptions(flags),
@@ -127,7 +126,7 @@ ${EXIT_CODES_HELP}`,
         environment: io.env,
         ...(io.inherited === undefined ? {} : { inherited: io.inherited }),
         ...(spec === undefined ? {} : { spec }),
-        security: proof,
+        security: securityOf(flags),
         logger,
         onProgress: remark,
         ...(output === undefined ? {} : { onOutput: (stream, data) => output.take(stream, data) }),
@@ -142,7 +141,7 @@ ${EXIT_CODES_HELP}`,
     } catch (error) {
       if (!(error instanceof BelayError) || error.code !== "TRACKER_UNREACHABLE") throw error;
       const { explainUnreachable } = await import("../client/explain.ts");
-      throw await explainUnreachable(error, flags.tracker, proof, performance.now() - begin);
+      throw await explainUnreachable(error, flags, performance.now() - begin);
     } finally {
       signals.release();
       endWarnings();

@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { readProof } from "../../base/certificates.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import { collectGarbageEarly } from "../../base/garbage.ts";
 import type { Logger } from "../../base/logger.ts";
@@ -229,14 +230,10 @@ async function tlsOf(flags: Values<typeof flagTable>): Promise<TrackerTls | unde
     if (flags.clientCa === undefined) return undefined;
     throw new BelayError("BAD_USAGE", "Cannot use --client-ca without --tls-cert and --tls-key");
   }
-  if (flags.tlsCert === undefined || flags.tlsKey === undefined) {
-    throw new BelayError("BAD_USAGE", "Cannot use one of --tls-cert and --tls-key without the other");
-  }
-  return {
-    cert: await readFlagFile(flags.tlsCert, "--tls-cert"),
-    key: await readFlagFile(flags.tlsKey, "--tls-key"),
-    ...(flags.clientCa === undefined ? {} : { clientCa: await readFlagFile(flags.clientCa, "--client-ca") }),
-  };
+  const files = { ca: flags.clientCa, cert: flags.tlsCert, key: flags.tlsKey };
+  const { ca, cert, key } = await readProof(files, { ca: "--client-ca", cert: "--tls-cert", key: "--tls-key" });
+  if (cert === undefined || key === undefined) return undefined;
+  return { cert, key, ...(ca !== undefined && { clientCa: ca }) };
 }
 
 async function tokensOf(paths: readonly string[], flag: string): Promise<string[]> {

@@ -4,6 +4,7 @@ import { createSecureServer, createServer as createHttp2Server } from "node:http
 import type { Server, Socket } from "node:net";
 import { createServer } from "node:net";
 import type { SecureContextOptions } from "node:tls";
+import { checkProof } from "../../base/certificates.ts";
 import type { Clock } from "../../base/clock.ts";
 import { sleep } from "../../base/clock.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
@@ -181,14 +182,22 @@ function secure(
   };
 }
 
+/** @throws BelayError `BAD_USAGE` */
 function secrets({ cert, key, clientCa }: TrackerTls): SecureContextOptions {
+  checkProof({
+    cert: { contents: cert, name: "the TLS certificate" },
+    key: { contents: key, name: "the TLS key" },
+    ...(clientCa !== undefined && { ca: { contents: clientCa, name: "the clients' authorities" } }),
+  });
   return { cert, key, minVersion: "TLSv1.2", ...(clientCa === undefined ? {} : { ca: clientCa }) };
 }
 
+/** What the checks before have not found. */
 function readable<T>(use: () => T): T {
   try {
     return use();
   } catch (error) {
+    if (error instanceof BelayError) throw error;
     throw new BelayError("BAD_USAGE", `Cannot use the TLS certificate or key: ${messageOf(error)}`, { cause: error });
   }
 }
