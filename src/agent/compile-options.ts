@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { BelayError } from "../base/errors.ts";
+import { exactEnvironment } from "../base/exact-texts.ts";
 import { idProblem } from "../base/ids.ts";
 import { messageProblem } from "../base/message-problem.ts";
 import {
@@ -76,8 +77,10 @@ export const AGENT_RULES: Rules<AgentOptions> = {
   signals: callback,
 };
 
-/** Options of an agent, checked, with a spec that is a message. */
+/** Options of an agent, checked, with a spec that is a message and the environment that counts. */
 export interface CompiledOptions extends AgentOptions {
+  /** Exactly: what is not UTF-8 is as `textOfBytes` makes it. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
   readonly spec?: JobSpec;
 }
 
@@ -91,8 +94,9 @@ export function compileOptions(given: AgentOptions): CompiledOptions {
   const { spec, ...rest } = options;
   const problem = idProblem(options.jobId);
   if (problem !== undefined) throw new BelayError("BAD_USAGE", `Cannot use job id ${problem}`);
-  if (spec === undefined) return rest;
+  const environment = exactEnvironment(options.environment ?? process.env);
+  if (spec === undefined) return { ...rest, environment };
   const wrong = messageProblem(JobSpecSchema, spec);
   if (wrong !== undefined) throw new BelayError("BAD_SPEC", `Cannot use the job's spec: ${wrong}`);
-  return { ...rest, spec: create(JobSpecSchema, spec) };
+  return { ...rest, environment, spec: create(JobSpecSchema, spec) };
 }

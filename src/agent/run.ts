@@ -49,7 +49,7 @@ import { errorWithoutSecrets, secretsFor, withoutSecrets } from "./without-secre
 export async function runAgent(options: AgentOptions): Promise<AgentOutcome> {
   const compiled = compileOptions(options);
   const mask = new Mask();
-  mask.know(...secretsFor(compiled.environment ?? process.env, compiled.spec));
+  mask.know(...secretsFor(compiled.environment, compiled.spec));
   try {
     return await new Agent(mask, compiled).run();
   } catch (error) {
@@ -84,7 +84,7 @@ class Agent {
     // The machine is made ready for the job while the tracker is dialed.
     this.prepared = prepareJob({
       containment: options.containment ?? "auto",
-      environment: options.environment ?? process.env,
+      environment: options.environment,
       logger: options.logger ?? silentLogger,
     });
     this.metricsFile = new MetricsFile(this.prepared.directory);
@@ -217,7 +217,7 @@ class Agent {
   private start(welcome: Welcome): Job {
     const { options, report, mask } = this;
     const spec = this.specOf(welcome);
-    const environment = options.environment ?? process.env;
+    const environment = options.environment;
     if (options.spec === undefined) mask.know(...secretsFor(environment, spec));
     // The job's watcher removes the directory when we cannot.
     mask.begin((message) => this.warn(message), this.prepared.directory);

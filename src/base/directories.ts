@@ -1,11 +1,16 @@
 import fs from "node:fs";
 import { dirname, isAbsolute } from "node:path";
 import { errnoOf } from "./errors.ts";
+import { textOfBytes } from "./system-text.ts";
 
-/** The working directory, or undefined when it was deleted. */
+/** The working directory, exactly (`textOfBytes`), or undefined when it was deleted. */
 export function workingDirectory(): string | undefined {
   try {
-    return process.cwd();
+    const path = process.cwd();
+    // It stands for bytes that are not UTF-8, or for itself.
+    return path.includes("\ufffd") && fs.existsSync("/proc/self/cwd")
+      ? textOfBytes(fs.readlinkSync("/proc/self/cwd", "buffer"))
+      : path;
   } catch {
     return undefined;
   }

@@ -1,6 +1,7 @@
 import { existsSync, statSync, unlinkSync } from "node:fs";
 import { type AddressInfo, connect, type Server } from "node:net";
-import { dirname, resolve as resolvePath } from "node:path";
+import { dirname, isAbsolute, resolve as resolvePath } from "node:path";
+import { workingDirectory } from "./directories.ts";
 import { BelayError, errnoOf, messageOf } from "./errors.ts";
 import { hostAndPort } from "./tracker-address.ts";
 
@@ -18,7 +19,9 @@ export function parseListen(text: string): ListenAddress {
   if (text.startsWith("unix:")) {
     const path = text.slice("unix:".length).replace(/^\/\/(?=\/)/, "");
     // Absolute, as clients must name it.
-    if (path !== "") return { kind: "unix", path: resolvePath(path) };
+    // In a directory that was deleted, or whose name is not UTF-8, only the relative path can be used.
+    const isExact = isAbsolute(path) || workingDirectory()?.isWellFormed() === true;
+    if (path !== "") return { kind: "unix", path: isExact ? resolvePath(path) : path };
   }
   const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
   const host = match?.[1] ?? match?.[2];

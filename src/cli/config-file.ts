@@ -1,7 +1,7 @@
 import { parse } from "yaml";
 import { BelayError, messageOf } from "../base/errors.ts";
 import { didYouMean } from "../base/did-you-mean.ts";
-import { readFlagFile } from "./flag-file.ts";
+import { readFlagText } from "./flag-file.ts";
 import type { Flags } from "./flags.ts";
 import { flagName } from "./flags.ts";
 
@@ -18,7 +18,7 @@ export async function readConfigFile(
   flags: Flags,
   given: ReadonlySet<string>,
 ): Promise<Record<string, unknown>> {
-  const read = (await readFlagFile(path, "--config")).toString("utf8");
+  const read = await readFlagText(path, "--config");
   let settings: unknown;
   try {
     settings = parse(read);

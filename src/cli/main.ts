@@ -16,7 +16,19 @@ export async function start(cache: CodeCache, launch: Launch): Promise<void> {
   setTimeout(() => cache.saveSoFar(), KEEP_CODE_AFTER_MS).unref();
   const [{ main }, { processIo }] = await Promise.all([import("./program.ts"), import("./io.ts")]);
   const keep = (code: number): void => cache.saveWhole(kindOf(code));
-  process.exit(await main(process.argv.slice(2), processIo(launch), keep));
+  const given = await exactly(process.argv.slice(2), launch);
+  process.exit(await main(given.argv, processIo(given.launch), keep));
+}
+
+/** Arguments and environment with the bytes that they had: Node puts U+FFFD in the place of what is not UTF-8. */
+async function exactly(argv: readonly string[], launch: Launch): Promise<{ argv: readonly string[]; launch: Launch }> {
+  const texts = [argv, ...Object.entries(launch.environment)].flat();
+  if (!texts.some((text) => text.includes("\ufffd"))) return { argv, launch };
+  const { exactArguments, exactEnvironment } = await import("../base/exact-texts.ts");
+  return {
+    argv: exactArguments(argv),
+    launch: { ...launch, environment: exactEnvironment(launch.environment) },
+  };
 }
 
 /** Roughly how a run has gone, by its exit code. */

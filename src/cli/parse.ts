@@ -3,7 +3,8 @@ import { BelayError } from "../base/errors.ts";
 import type { Call, Command } from "./command.ts";
 import { didYouMean } from "../base/did-you-mean.ts";
 import type { Flag, Flags } from "./flags.ts";
-import { flagName, variableName } from "./flags.ts";
+import { flagName, variableName, wanted } from "./flags.ts";
+import { shownText } from "../base/system-text.ts";
 
 /** What a command line asks for: a call of the command, or its help. */
 export type Parsed = { readonly help: string } | Omit<Call<Flags>, "io">;
@@ -66,6 +67,7 @@ function read(
   if (Array.isArray(typed)) return { read: flag.read(typed, flagName(key)) };
   const fromEnv = env[variableName(key, flag)];
   if (fromEnv === undefined || fromEnv === "") return undefined;
+  if (!fromEnv.isWellFormed()) throw wanted(variableName(key, flag), shownText(fromEnv), "UTF-8");
   const texts =
     flag.separator === undefined || flag.separator === ""
       ? [fromEnv]

@@ -4,6 +4,7 @@ import { COMMANDS } from "./commands.ts";
 import { readContext } from "./context.ts";
 import { didYouMean } from "../base/did-you-mean.ts";
 import type { Io } from "./io.ts";
+import { shownText } from "../base/system-text.ts";
 import { VERSION } from "../base/version.ts";
 
 /**
@@ -45,6 +46,11 @@ async function afterOutput(io: Io, code: number): Promise<number> {
 }
 
 async function dispatch(argv: readonly string[], io: Io): Promise<number> {
+  const odd = argv.findIndex((one) => !one.isWellFormed());
+  if (odd >= 0) {
+    const shown = shownText(argv[odd] ?? "");
+    throw new BelayError("BAD_USAGE", `Cannot use argument ${odd + 1} "${shown}" of the command line: expected UTF-8`);
+  }
   const [name, ...rest] = argv;
   if (name === "--version" || name === "-V") {
     await io.stdout.write(`belay ${VERSION}\n`);

@@ -115,5 +115,7 @@ function bad(field: string, problem: string): BelayError {
 /** Absolute, unless it is relative to a directory that was deleted: then the start of the first step reports it. */
 function directoryOf(given: string): string | undefined {
   if (given === "") return undefined;
-  return given.startsWith("/") || workingDirectory() !== undefined ? resolve(given) : given;
+  if (given.startsWith("/")) return resolve(given);
+  const own = workingDirectory();
+  return own === undefined ? given : resolve(own, given);
 }

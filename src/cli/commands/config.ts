@@ -1,5 +1,7 @@
 import path from "node:path";
 import { BelayError } from "../../base/errors.ts";
+import { workingDirectory } from "../../base/directories.ts";
+import { shownText } from "../../base/system-text.ts";
 import { parseTrackerAddresses } from "../../base/tracker-address.ts";
 import type { Command } from "../command.ts";
 import { command } from "../command.ts";
@@ -46,7 +48,7 @@ export const config: Command = command({
     if (action === "set" && value !== undefined) {
       if (key === "tracker") parseTrackerAddresses(value, "tracker");
       else if (!PATHS.has(key)) connectionFlags.insecure.read([value], "insecure");
-      writeContext(io.env, { ...kept, [key]: PATHS.has(key) ? path.resolve(value) : value });
+      writeContext(io.env, { ...kept, [key]: PATHS.has(key) ? absolute(key, value) : value });
     } else if (action === "unset" && value === undefined) {
       writeContext(io.env, Object.fromEntries(Object.entries(kept).filter(([other]) => other !== key)));
     } else if (action === "show" && value === undefined) {
@@ -63,4 +65,12 @@ function keyOf(name: string): string {
   if (key !== undefined) return key;
   const near = didYouMean(name, [...KEYS.keys()]);
   throw new BelayError("BAD_USAGE", `Cannot keep "${name}": expected one of ${[...KEYS.keys()].join(", ")}${near}`);
+}
+
+/** @throws BelayError `BAD_USAGE` in a directory whose path cannot be kept */
+function absolute(key: string, value: string): string {
+  const directory = workingDirectory();
+  if (path.isAbsolute(value) || directory?.isWellFormed() !== false) return path.resolve(value);
+  const what = `this directory has a path that is not UTF-8, "${shownText(directory)}"`;
+  throw new BelayError("BAD_USAGE", `Cannot keep ${key} "${value}": ${what}`);
 }

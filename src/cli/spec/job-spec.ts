@@ -5,7 +5,7 @@ import { findSignal } from "../../base/signals.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { JobSpecSchema, SetupStepSchema } from "../../gen/belay/v1/job_pb.ts";
 import type { Call } from "../command.ts";
-import { readFlagFile } from "../flag-file.ts";
+import { readFlagText } from "../flag-file.ts";
 import { flagName } from "../flags.ts";
 import type { JobFlags } from "./job-flags.ts";
 import { jobFlags } from "./job-flags.ts";
@@ -72,13 +72,17 @@ async function environmentOf(call: Call<JobFlags>): Promise<Record<string, strin
   const environment: Record<string, string> = {};
   for (const path of call.flags.envFile) {
     const { parseEnvFile } = await import("./env-file.ts");
-    Object.assign(environment, parseEnvFile((await readFlagFile(path, "--env-file")).toString("utf8"), path));
+    Object.assign(environment, parseEnvFile(await readFlagText(path, "--env-file"), path));
   }
   for (const given of call.flags.env) {
     const cut = given.indexOf("=");
     const name = cut < 0 ? given : given.slice(0, cut);
     const value = cut < 0 ? call.io.env[name] : given.slice(cut + 1);
     if (value === undefined) throw new BelayError("BAD_USAGE", `Cannot pass on --env ${name}: it is not set here`);
+    if (!value.isWellFormed()) {
+      const problem = "its value is not UTF-8, so a spec cannot hold it; belay run passes it on without --env";
+      throw new BelayError("BAD_USAGE", `Cannot pass on --env ${name}: ${problem}`);
+    }
     environment[name] = value;
   }
   return environment;

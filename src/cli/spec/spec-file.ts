@@ -8,6 +8,7 @@ import { fileProblem } from "../../base/file-problem.ts";
 import { MiB, formatSize } from "../../base/sizes.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
+import { utf8Problem } from "../flag-file.ts";
 import { specError } from "./spec-error.ts";
 import { messageValue } from "./spec-value.ts";
 
@@ -31,6 +32,8 @@ export async function readSpecFile(path: string, stdin: Readable): Promise<JobSp
     const found = formatSize(bytes.length);
     throw new BelayError("BAD_SPEC", `Cannot use the spec ${name}: expected at most 1 MiB, found ${found}`);
   }
+  const problem = utf8Problem(bytes);
+  if (problem !== undefined) throw new BelayError("BAD_SPEC", `Cannot use the spec ${name}: ${problem}`);
   return parseSpec(bytes.toString("utf8"), name);
 }
 

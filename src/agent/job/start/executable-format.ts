@@ -1,4 +1,5 @@
 import fs from "node:fs";
+import { pathOfText } from "../../../base/system-text.ts";
 import { SpawnFailureKind } from "../../../gen/belay/v1/job_pb.ts";
 import { SpawnProblem } from "./spawn-problem.ts";
 
@@ -49,7 +50,7 @@ export function checkFormat(file: string, shown: string): SpawnProblem | undefin
 
 function readHead(file: string): Buffer | undefined {
   try {
-    const fd = fs.openSync(file, "r");
+    const fd = fs.openSync(pathOfText(file), "r");
     try {
       const buffer = Buffer.alloc(HEAD_BYTES);
       return buffer.subarray(0, fs.readSync(fd, buffer, 0, HEAD_BYTES, 0));

@@ -1,6 +1,7 @@
 import fs from "node:fs";
 import { delimiter, isAbsolute, join, resolve } from "node:path";
 import { errnoOf } from "../../../base/errors.ts";
+import { pathOfText } from "../../../base/system-text.ts";
 import { SpawnFailureKind } from "../../../gen/belay/v1/job_pb.ts";
 import { checkFormat } from "./executable-format.ts";
 import { problemOf, SpawnProblem } from "./spawn-problem.ts";
@@ -18,8 +19,8 @@ export function checkWorkingDirectory(cwd: string): SpawnProblem | undefined {
       `Cannot use the working directory "${cwd}": ${text}`,
     );
   try {
-    if (!fs.statSync(cwd).isDirectory()) return bad("ENOTDIR", "it is no directory (ENOTDIR)");
-    fs.accessSync(cwd, fs.constants.X_OK);
+    if (!fs.statSync(pathOfText(cwd)).isDirectory()) return bad("ENOTDIR", "it is no directory (ENOTDIR)");
+    fs.accessSync(pathOfText(cwd), fs.constants.X_OK);
     return undefined;
   } catch (error) {
     const errno = errnoOf(error) ?? "";
@@ -46,7 +47,8 @@ export function findExecutable(name: string, cwd: string | undefined, path: stri
     if (problem.kind === SpawnFailureKind.BAD_FORMAT) return problem;
     // As execvp does: a file that may not be run is remembered, and the search goes on. A directory that may not be
     // entered is none of that: the program is simply not found there.
-    if (problem.kind === SpawnFailureKind.NOT_EXECUTABLE && fs.existsSync(from(cwd, candidate))) denied ??= problem;
+    if (problem.kind === SpawnFailureKind.NOT_EXECUTABLE && fs.existsSync(pathOfText(from(cwd, candidate))))
+      denied ??= problem;
   }
   return (
     denied ??
@@ -62,7 +64,7 @@ export function findExecutable(name: string, cwd: string | undefined, path: stri
 function check(path: string, cwd: string | undefined): SpawnProblem | undefined {
   const file = from(cwd, path);
   try {
-    const stat = fs.statSync(file);
+    const stat = fs.statSync(pathOfText(file));
     if (stat.isDirectory()) {
       return new SpawnProblem(
         SpawnFailureKind.NOT_EXECUTABLE,
@@ -71,10 +73,10 @@ function check(path: string, cwd: string | undefined): SpawnProblem | undefined 
         `Cannot start "${path}": it is a directory (EACCES)`,
       );
     }
-    fs.accessSync(file, fs.constants.X_OK);
+    fs.accessSync(pathOfText(file), fs.constants.X_OK);
     return checkFormat(file, path);
   } catch (error) {
-    if (errnoOf(error) === "EACCES" && fs.existsSync(file)) {
+    if (errnoOf(error) === "EACCES" && fs.existsSync(pathOfText(file))) {
       return new SpawnProblem(
         SpawnFailureKind.NOT_EXECUTABLE,
         path,

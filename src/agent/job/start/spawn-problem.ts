@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { elide } from "../../../base/elide.ts";
 import { errnoOf } from "../../../base/errors.ts";
+import { shownText } from "../../../base/system-text.ts";
 import { type SpawnFailure, SpawnFailureKind, SpawnFailureSchema } from "../../../gen/belay/v1/job_pb.ts";
 
 /** Characters of a path that are kept: as many as the kernel takes. */
@@ -18,9 +19,9 @@ export class SpawnProblem {
 
   constructor(kind: SpawnFailureKind, path: string, errno: string, message: string) {
     this.kind = kind;
-    this.path = elide(path, MOST_PATH);
+    this.path = elide(shownText(path), MOST_PATH);
     this.errno = errno;
-    this.message = elide(message, MOST_MESSAGE);
+    this.message = elide(shownText(message), MOST_MESSAGE);
   }
 
   toFailure(): SpawnFailure {

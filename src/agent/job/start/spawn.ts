@@ -60,15 +60,21 @@ export async function spawnStep(options: SpawnOptions): Promise<SpawnedProcess |
   const tooLong = argumentsProblem(argv, environment);
   if (tooLong !== undefined) return tooLong;
   // By its name, as it is called; what executes it searches PATH as we did, which it cannot where there is none.
-  const inner = prefix.length === 0 ? [] : [environment["PATH"] === undefined ? file : name];
+  const inner = prefix.length === 0 ? name : environment["PATH"] === undefined ? file : name;
+  const whole = [...prefix, inner, ...argv.slice(1)];
+  const isExact = [cwd ?? "", file, ...Object.entries(environment).flat()].every((text) => text.isWellFormed());
+  // Loaded where it is needed, which is rare.
+  const start = isExact
+    ? { file: prefix[0] ?? file, argv0: whole[0] ?? name, args: whole.slice(1), cwd, environment }
+    : (await import("./exact-start.ts")).exactStart(whole, cwd, environment);
   let child: ReturnType<typeof spawn>;
   try {
     child = tree.start(() =>
       raiseOomScore(() =>
-        spawn(prefix[0] ?? file, [...prefix.slice(1), ...inner, ...argv.slice(1)], {
-          argv0: prefix[0] ?? name,
-          cwd,
-          env: environment,
+        spawn(start.file, start.args, {
+          argv0: start.argv0,
+          cwd: start.cwd,
+          env: start.environment,
           detached: true,
           stdio: ["ignore", options.stdout, options.stderr],
         }),
@@ -76,11 +82,11 @@ export async function spawnStep(options: SpawnOptions): Promise<SpawnedProcess |
     );
   } catch (error) {
     // Node throws some errors of exec and emits others.
-    return problemOf(error, file);
+    return problemOf(error, start.file);
   }
   const { pid } = child;
   if (pid === undefined) {
-    return new Promise((resolve) => child.once("error", (error) => resolve(problemOf(error, file))));
+    return new Promise((resolve) => child.once("error", (error) => resolve(problemOf(error, start.file))));
   }
   child.on("error", () => undefined);
   tree.adopt(pid);

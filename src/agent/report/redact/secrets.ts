@@ -1,5 +1,6 @@
 import { SHORTEST_SECRET } from "../../../base/environment-secrets.ts";
 import { MiB } from "../../../base/sizes.ts";
+import { bytesOfText } from "../../../base/system-text.ts";
 import { encodingsOf, hexadecimal } from "./encodings.ts";
 import { Matcher } from "./matcher.ts";
 import { latin, linesOf, trim } from "./text.ts";
@@ -40,7 +41,7 @@ export class Secrets {
    * Adds a value in all its forms, without white space at its ends; of a value of several lines, also each line.
    */
   add(value: Uint8Array | string): Added {
-    const whole = trim(Buffer.from(value));
+    const whole = trim(typeof value === "string" ? bytesOfText(value) : Buffer.from(value));
     if (whole.length < SHORTEST_SECRET) return "short";
     const key = latin(whole);
     const before = this.values.get(key);
