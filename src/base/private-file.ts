@@ -16,5 +16,14 @@ export function makePrivate(path: string): void {
   } catch (error) {
     if (errnoOf(error) !== "EEXIST") throw error;
   }
-  chmodSync(path, FILE_MODE);
+  closeToOthers(path, FILE_MODE);
+}
+
+/** Sets a mode, where the file system has modes and the file is this user's: elsewhere it stays as it is. */
+export function closeToOthers(path: string, mode: number): void {
+  try {
+    chmodSync(path, mode);
+  } catch (error) {
+    if (!["EPERM", "EROFS", "ENOTSUP", "ENOSYS"].includes(errnoOf(error) ?? "")) throw error;
+  }
 }

@@ -255,7 +255,7 @@ describe("A data directory that is not what it was", () => {
   const part = (name: string) => (data: string) => rm(join(data, name), { recursive: true });
 
   it.each<[string, (data: string) => Promise<void>, RegExp]>([
-    ["without its database", part("belay.db"), /belay\.db is missing, but there are logs of 1 jobs: restore it/],
+    ["without its database", part("belay.db"), /belay\.db is missing, but there are logs of 1 job: restore it/],
     ["with an empty database", (data) => truncate(join(data, "belay.db"), 0), /belay\.db is empty/],
     ["with half of a database", async (data) => truncate(join(data, "belay.db"), 8192), /is damaged \(.*malformed.*\)/],
     [
@@ -277,7 +277,7 @@ describe("A data directory that is not what it was", () => {
       },
       /belay\.db belongs to other logs/,
     ],
-    ["without its logs", part("logs"), /the logs of 1 jobs are missing: restore or mount the directory "logs"/],
+    ["without its logs", part("logs"), /the logs of 1 job are missing: restore or mount the directory "logs"/],
   ])("%s is refused with one sentence, until a repair; nothing is deleted", async (_, harm, message) => {
     const { tracker, dataDirectory, log } = await trackerWithLog();
     await tracker.close();
@@ -290,6 +290,7 @@ describe("A data directory that is not what it was", () => {
     expect(findings).toMatchObject([{ severity: "problem", repaired: expect.any(String) as unknown }]);
     const aside = /moved to "(.*)"/.exec(findings[0]?.repaired ?? "")?.[1];
     if (aside !== undefined) expect(await readFile(join(aside, "logs", "1", "1.log"))).toEqual(kept);
+    expect((await checkDirectory(dataDirectory)).findings).toEqual([]);
     const again = await testTracker({ dataDirectory });
     await runJob(again, "new");
     expect(await readings(again.jobs, { jobId: "new" })).toEqual(lines("0123456789"));

@@ -305,7 +305,9 @@ test.skipIf(!existsSync("/proc/self/status"))(
     const ids = (await jobs.listJobs({ pageSize: 1000 })).jobs.map(({ jobId }) => jobId);
     expect(ids.filter((id) => !/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(id))).toEqual([]);
     // Everything that was written is in its own place.
-    expect(readdirSync(directory).filter((name) => !/^(belay\.db(-wal|-shm)?|lock|logs)$/.test(name))).toEqual([]);
+    expect(readdirSync(directory).filter((name) => !/^(belay\.db(-wal|-shm)?|lock|reserve|logs)$/.test(name))).toEqual(
+      [],
+    );
     witness.result();
     await within(() => "The receipt", witness.next("receipt"));
   },

@@ -7,6 +7,8 @@ import { isFull } from "./sqlite-error.ts";
 
 /** Time between two checks. Milliseconds. */
 const CHECK_EVERY_MS = 1000;
+/** Time between two tries to make the reserve. Milliseconds. */
+const RESTORE_EVERY_MS = 500;
 /** What is opened once and written as long as the tracker runs. */
 const PARTS = ["", "belay.db", "belay.db-wal", "logs"];
 
@@ -29,15 +31,16 @@ export class StoreCondition {
   private readonly parts: ReadonlyMap<string, string>;
   private readonly listeners = new Set<() => void>();
   private readonly timer: NodeJS.Timeout;
+  private triedAt = -RESTORE_EVERY_MS;
 
   /** To be made when all parts are there. */
   constructor(directory: string, logger: Logger) {
     this.directory = directory;
     this.logger = logger;
     this.reserve = new Reserve(directory);
-    this.full = !this.reserve.restore();
     this.parts = new Map(PARTS.map((part) => [part, identityOf(join(directory, part)) ?? ""]));
     this.timer = setInterval(() => this.check(), CHECK_EVERY_MS).unref();
+    if (!this.reserve.isHeld) this.set(undefined, !this.tryRestore());
   }
 
   /** Whether the disk is full: only what makes room and what must not wait is stored. */
@@ -96,6 +99,8 @@ export class StoreCondition {
   }
 
   private tryRestore(): boolean {
+    if (performance.now() - this.triedAt < RESTORE_EVERY_MS) return false;
+    this.triedAt = performance.now();
     try {
       return this.reserve.restore();
     } catch {

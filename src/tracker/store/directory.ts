@@ -1,5 +1,4 @@
 import {
-  chmodSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -11,11 +10,12 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
+import { counted } from "../../base/count.ts";
 import { makeDirectories } from "../../base/directories.ts";
 import { BelayError } from "../../base/errors.ts";
 import { fileProblem } from "../../base/file-problem.ts";
 import type { Logger } from "../../base/logger.ts";
-import { makePrivate } from "../../base/private-file.ts";
+import { closeToOthers, makePrivate } from "../../base/private-file.ts";
 
 /** Rights of users other than the owner. */
 const OTHERS = 0o077;
@@ -44,13 +44,13 @@ export function makeDataDirectory(directory: string, logger: Logger): void {
  * Takes the rights of others away from what is in a data directory, and makes the database's file so that SQLite,
  * which gives its other files the mode of the first, makes all of them so.
  */
-export function closeToOthers(directory: string): void {
+export function makePartsPrivate(directory: string): void {
   const database = join(directory, "belay.db");
   makePrivate(database);
-  for (const path of [`${database}-wal`, `${database}-shm`]) if (existsSync(path)) chmodSync(path, 0o600);
+  for (const path of [`${database}-wal`, `${database}-shm`]) if (existsSync(path)) closeToOthers(path, 0o600);
   const logs = join(directory, "logs");
   mkdirSync(logs, { recursive: true, mode: 0o700 });
-  chmodSync(logs, 0o700);
+  closeToOthers(logs, 0o700);
 }
 
 /** Keys of the jobs whose logs are in a data directory. */
@@ -76,7 +76,7 @@ export function checkDatabaseIsThere(directory: string): void {
   const what = existsSync(path) ? "empty" : "missing";
   throw refusal(
     directory,
-    `belay.db is ${what}, but there are logs of ${logs} jobs: restore it`,
+    `belay.db is ${what}, but there are logs of ${counted(logs, "job")}: restore it`,
     "sets the logs aside",
   );
 }
@@ -99,7 +99,7 @@ export function claimLogs(directory: string, database: DatabaseSync, knewId: boo
   }
   const logged = Number(database.prepare("SELECT count(*) AS count FROM jobs WHERE log_bytes > 0").get()?.["count"]);
   if (knewId && logged > 0 && jobsWithLogs(directory).length === 0) {
-    const what = `the logs of ${logged} jobs are missing: restore or mount the directory "logs"`;
+    const what = `the logs of ${counted(logged, "job")} are missing: restore or mount the directory "logs"`;
     throw refusal(directory, what, "records them as lost");
   }
   writeFileSync(join(directory, "logs", STORE_ID), `${id}\n`, { mode: 0o600 });

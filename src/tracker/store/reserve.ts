@@ -40,12 +40,20 @@ export class Reserve {
     return true;
   }
 
-  /** Whether there is room beside the reserve for as much again; makes the reserve if it is not held. */
+  /**
+   * Whether there is room beside the reserve for as much again; makes the reserve if it is not held. It is written, not
+   * only asked for: what a quota leaves, or whether a file can be made at all, only a write tells.
+   */
   restore(): boolean {
-    const { bavail, bsize } = statfsSync(this.directory);
-    if (bavail * bsize < (this.held ? 1 : 2) * this.bytes) return false;
-    this.held ||= fill(this.path, this.bytes);
-    return this.held;
+    const { blocks, bfree, bavail, bsize } = statfsSync(this.directory);
+    const free = (process.getuid?.() === 0 ? bfree : bavail) * bsize;
+    // Some file systems say nothing of their size.
+    if (blocks > 0 && free < (this.held ? 1 : 2) * this.bytes) return false;
+    if (!this.held) return (this.held = fill(this.path, this.bytes));
+    const trial = `${this.path}.trial`;
+    const hasRoom = fill(trial, this.bytes);
+    rmSync(trial, { force: true });
+    return hasRoom;
   }
 }
 

@@ -15,7 +15,7 @@ import { MAX_NAMES } from "./points/names.ts";
 import type { Points, PointsQuery } from "./points/points-table.ts";
 import { PointsTable } from "./points/points-table.ts";
 import { GroupCommit } from "./group-commit.ts";
-import { checkDatabaseIsThere, claimLogs, closeToOthers, jobsWithLogs, makeDataDirectory } from "./directory.ts";
+import { checkDatabaseIsThere, claimLogs, jobsWithLogs, makeDataDirectory, makePartsPrivate } from "./directory.ts";
 import { StoreCondition } from "./condition.ts";
 import type { LogOptions } from "./log/attempt-log.ts";
 import { lockDirectory } from "./lock.ts";
@@ -57,7 +57,7 @@ export function openStore(directory: string, logger: Logger, options: StoreOptio
   let condition: StoreCondition | undefined;
   try {
     checkDatabaseIsThere(directory);
-    closeToOthers(directory);
+    makePartsPrivate(directory);
     database = new DatabaseSync(path);
     // WAL with synchronous=NORMAL: a commit is one write without fsync. It survives the death of this process. With
     // FULL, each commit waits for the disk; those of one turn of the event loop wait together.

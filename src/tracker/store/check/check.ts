@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdir, open, rename, rm, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { counted } from "../../../base/count.ts";
 import { BelayError, messageOf } from "../../../base/errors.ts";
 import type { StreamTotals } from "../../../gen/belay/v1/job_pb.ts";
 import { AttemptSchema, CommandRecordSchema } from "../../../gen/belay/v1/job_pb.ts";
@@ -54,6 +55,8 @@ export async function checkDirectory(directory: string, repair = false): Promise
   const path = join(directory, "belay.db");
   const logs = jobsWithLogs(directory).length;
   if (!existsSync(path) && logs === 0) {
+    // A tracker was here, and what it had was set aside.
+    if (existsSync(join(directory, "lock"))) return { jobs: 0, logs: 0, bytes: 0, findings: [] };
     throw new BelayError("STORE", `Cannot check "${directory}": there is no belay.db in it`);
   }
   const unlock = lockDirectory(directory);
@@ -61,7 +64,7 @@ export async function checkDirectory(directory: string, repair = false): Promise
   try {
     const problem = whyNoDatabase(path);
     if (problem !== undefined && (logs > 0 || problem !== EMPTY)) {
-      const what = `${problem}; there are logs of ${logs} jobs`;
+      const what = `${problem}; there are logs of ${counted(logs, "job")}`;
       const repaired = repair ? `all of it was moved to "${setAside(directory)}"` : undefined;
       const finding = { severity: "problem" as const, where: "database", what };
       return { jobs: 0, logs, bytes: 0, findings: [{ ...finding, ...(repaired === undefined ? {} : { repaired }) }] };
