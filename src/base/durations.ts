@@ -17,7 +17,12 @@ export function parseDuration(text: string, what = "duration"): number {
   if (parts.length === 0 || read !== text.trim()) {
     throw new BelayError("BAD_USAGE", `Cannot parse ${what} "${text}": expected a duration such as "5s" or "500ms"`);
   }
-  return Math.round(parts.reduce((sum, part) => sum + Number(part[1]) * (UNITS[part[2] ?? ""] ?? 0), 0));
+  const ms = parts.reduce((sum, part) => sum + Number(part[1]) * (UNITS[part[2] ?? ""] ?? 0), 0);
+  // To most flags, 0 means that there is no limit.
+  if (ms > 0 && Math.round(ms) === 0) {
+    throw new BelayError("BAD_USAGE", `Cannot parse ${what} "${text}": expected at least 1ms, or 0`);
+  }
+  return Math.round(ms);
 }
 
 /** Writes milliseconds for people: "350ms", "4.2s", "3m 20s", "2h 5m", "3d 4h". */

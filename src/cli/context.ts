@@ -1,9 +1,10 @@
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import path from "node:path";
 import { makeDirectories } from "../base/directories.ts";
-import { BelayError, errnoOf, messageOf } from "../base/errors.ts";
+import { BelayError, errnoOf } from "../base/errors.ts";
 import { fileProblem } from "../base/file-problem.ts";
+import { didYouMean } from "../base/did-you-mean.ts";
 
 /** What need not be repeated: flags of every command that talks to a tracker, by their name in the flag tables. */
 export type Context = Readonly<Record<string, string>>;
@@ -18,19 +19,44 @@ export function contextPath(env: Env): string {
   return path.join(base === undefined || base === "" ? path.join(homedir(), ".config") : base, "belay", "context.json");
 }
 
-/** @throws BelayError `BAD_USAGE` for a file that is none of ours */
+/** Flags that can be kept, by their name in the flag tables. */
+export const CONTEXT_KEYS = ["tracker", "tokenFile", "ca", "cert", "key", "insecure"] as const;
+
+/** @throws BelayError `BAD_USAGE` for a file that cannot be read, or that holds anything but settings */
 export function readContext(env: Env): Context {
   const file = contextPath(env);
+  const fail = (why: string, cause?: unknown): BelayError =>
+    new BelayError("BAD_USAGE", `Cannot use "${file}" for kept flags: ${why}; belay config writes it`, { cause });
+  let text: string;
   try {
-    const read: unknown = JSON.parse(readFileSync(file, "utf8"));
-    if (typeof read !== "object" || read === null) throw new Error("it holds no settings");
-    return Object.fromEntries(Object.entries(read).map(([key, value]) => [key, String(value)]));
+    // A pipe would be waited for.
+    if (!statSync(file).isFile()) throw fail("it is not a regular file");
+    text = readFileSync(file, "utf8");
   } catch (error) {
-    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR" || errnoOf(error) === "EACCES") return {};
-    throw new BelayError("BAD_USAGE", `Cannot read "${file}": ${messageOf(error)}; belay config writes it`, {
-      cause: error,
-    });
+    if (error instanceof BelayError) throw error;
+    const code = errnoOf(error);
+    if (code === "ENOENT" || code === "ENOTDIR") return {};
+    // Another user's home directory, as after sudo: what is kept there is not this user's.
+    if (code === "EACCES" && (env["BELAY_CONTEXT"] ?? "") === "") return {};
+    throw fail(fileProblem(error), error);
   }
+  let read: unknown;
+  try {
+    read = JSON.parse(text);
+  } catch (error) {
+    throw fail("it is not JSON", error);
+  }
+  if (typeof read !== "object" || read === null || Array.isArray(read)) throw fail("expected an object with settings");
+  return Object.fromEntries(
+    Object.entries(read).map(([key, value]) => {
+      if (!CONTEXT_KEYS.some((known) => known === key)) {
+        const near = didYouMean(key, CONTEXT_KEYS);
+        throw fail(`it has a setting "${key}", expected ${CONTEXT_KEYS.join(", ")}${near}`);
+      }
+      if (typeof value === "object") throw fail(`its setting "${key}" is not a text`);
+      return [key, String(value)];
+    }),
+  );
 }
 
 /** Writes it whole or not at all. @throws BelayError `BAD_USAGE` */

@@ -16,7 +16,10 @@ export interface Flag<T> {
   readonly default: T;
   /** Said in the help. Absent: nothing is. */
   readonly defaultText?: string;
-  /** Given: may be repeated; the environment variable is split at this. `""`: the variable is one value. */
+  /**
+   * Given: may be repeated; the environment variable is split at this, where no backslash is before it. `""`: the
+   * variable is one value.
+   */
   readonly separator?: string;
   /** Heading under which the help lists it. Absent: among the others. */
   readonly group?: string;
@@ -48,7 +51,7 @@ interface Texts {
 export function text(options: Texts): Flag<string | undefined>;
 export function text(options: Texts & { default: string }): Flag<string>;
 export function text(options: Texts & { default?: string }): Flag<string | undefined> {
-  return single(options, options.default, options.default, (given) => given);
+  return single(options, options.default, options.default, notEmpty);
 }
 
 /** A flag with a duration; comes as milliseconds. */
@@ -111,7 +114,17 @@ export function many<T>(
   options: Texts & { separator: string },
   readOne: (text: string, what: string) => T,
 ): Flag<readonly T[]> {
-  return { ...options, default: [], read: (texts, what) => texts.map((given) => readOne(given, what)) };
+  return { ...options, default: [], read: (texts, what) => texts.map((given) => readOne(notEmpty(given, what), what)) };
+}
+
+function notEmpty(given: string, what: string): string {
+  if (given === "") throw wanted(what, given, "something that is not empty");
+  return given;
+}
+
+/** Whether a name can be the key of a map of the contract, which is an object of JavaScript: `__proto__` is lost in one. */
+export function isKey(name: string): boolean {
+  return name !== "__proto__";
 }
 
 /** A repeatable flag `KEY=VALUE`. */
@@ -119,6 +132,7 @@ export function pairs(options: Texts & { separator: string }): Flag<readonly (re
   return many({ value: "KEY=VALUE", ...options }, (given, what) => {
     const cut = given.indexOf("=");
     if (cut < 1) throw wanted(what, given, "KEY=VALUE");
+    if (!isKey(given.slice(0, cut))) throw wanted(what, given, "another key: JavaScript has a meaning for this one");
     return [given.slice(0, cut), given.slice(cut + 1)] as const;
   });
 }

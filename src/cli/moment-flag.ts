@@ -1,5 +1,9 @@
 import { parseDuration } from "../base/durations.ts";
 import type { Flag } from "./flags.ts";
+import { wanted } from "./flags.ts";
+
+/** A date as of ISO 8601, and a time of day with or without its zone. */
+const MOMENT = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(?:Z|[+-](\d\d):?(\d\d))?)?$/i;
 
 /** A flag with a moment: how long ago, or a time; comes as milliseconds since the Unix epoch. */
 export function moment(options: { variable: string; help: string }): Flag<number | undefined> {
@@ -8,9 +12,23 @@ export function moment(options: { variable: string; help: string }): Flag<number
     value: "TIME",
     default: undefined,
     read: (texts, what) => {
-      const given = texts.at(-1) ?? "";
-      if (/^\d{4}-\d\d-\d\d/.test(given) && !Number.isNaN(Date.parse(given))) return Date.parse(given);
-      return Math.max(0, Date.now() - parseDuration(given, what));
+      const given = (texts.at(-1) ?? "").trim();
+      if (!/^\d{4}-/.test(given)) return Math.max(0, Date.now() - parseDuration(given, what));
+      const time = exists(given) ? Date.parse(given) : Number.NaN;
+      if (Number.isNaN(time)) throw wanted(what, given, "a date or time that exists, such as 2026-11-22T08:00:00Z");
+      return time;
     },
   };
+}
+
+/** Date.parse takes 30 February for 2 March. */
+function exists(given: string): boolean {
+  const parts = MOMENT.exec(given)
+    ?.slice(1)
+    .map((part) => Number(part ?? 0));
+  if (parts === undefined) return false;
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, zoneHour = 0, zoneMinute = 0] = parts;
+  const date = new Date(Date.UTC(year, month - 1, day));
+  const isDate = month >= 1 && month <= 12 && date.getUTCDate() === day;
+  return isDate && hour < 24 && minute < 60 && second < 60 && zoneHour < 24 && zoneMinute < 60;
 }

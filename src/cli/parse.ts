@@ -6,6 +6,9 @@ import type { Flag, Flags } from "./flags.ts";
 import { flagName, variableName, wanted } from "./flags.ts";
 import { shownText } from "../base/system-text.ts";
 
+const SEVERAL = `The variable of a repeatable flag holds several values with commas between (BELAY_ENV: one a line); \\, is a
+comma within a value.`;
+
 /** What a command line asks for: a call of the command, or its help. */
 export type Parsed = { readonly help: string } | Omit<Call<Flags>, "io">;
 
@@ -68,11 +71,14 @@ function read(
   const fromEnv = env[variableName(key, flag)];
   if (fromEnv === undefined || fromEnv === "") return undefined;
   if (!fromEnv.isWellFormed()) throw wanted(variableName(key, flag), shownText(fromEnv), "UTF-8");
-  const texts =
-    flag.separator === undefined || flag.separator === ""
-      ? [fromEnv]
-      : fromEnv.split(flag.separator).filter((part) => part.trim() !== "");
+  const texts = flag.separator === undefined || flag.separator === "" ? [fromEnv] : split(fromEnv, flag.separator);
   return texts.length === 0 ? undefined : { read: flag.read(texts, variableName(key, flag)) };
+}
+
+/** `a,b\\,c` is `a` and `b,c`. */
+function split(text: string, separator: string): string[] {
+  const parts = text.split(new RegExp(`(?<!\\\\)${separator}`));
+  return parts.map((part) => part.replaceAll(`\\${separator}`, separator)).filter((part) => part.trim() !== "");
 }
 
 function parserOf(command: Command, columns: () => number): Parser {
@@ -116,6 +122,7 @@ function afterHelp(command: Command): string {
   return [
     ...(examples.length === 0 ? [] : ["", "Examples:", ...examples]),
     ...(command.notes === undefined ? [] : ["", command.notes.trim()]),
+    ...(Object.values(command.flags).some(({ separator }) => separator === ",") ? ["", SEVERAL] : []),
     "",
   ].join("\n");
 }

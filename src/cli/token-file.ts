@@ -1,12 +1,37 @@
 import { BelayError } from "../base/errors.ts";
 
-/** Tokens or keys of a file: one a line; blank lines and `#` comments do not count. @throws BelayError `BAD_USAGE` */
+/** What a header can carry after `Bearer `. */
+const TOKEN = /^[\x21-\x7e]+$/;
+
+/**
+ * Tokens or keys of a file: one a line; blank lines and `#` comments do not count. An error names the line and never
+ * shows what is in it.
+ *
+ * @throws BelayError `BAD_USAGE`
+ */
 export function linesOf(contents: Buffer, path: string, flag: string): string[] {
-  const lines = contents
-    .toString("utf8")
-    .split("\n")
-    .map((line) => line.trim());
-  const found = lines.filter((line) => line !== "" && !line.startsWith("#"));
+  const found: string[] = [];
+  for (const [index, line] of contents.toString("utf8").split("\n").entries()) {
+    const text = line.trim();
+    if (text === "" || text.startsWith("#")) continue;
+    if (!TOKEN.test(text)) {
+      const why = /\s/.test(text) ? "it has a blank within" : "it has a character that is not printable ASCII";
+      const place = `line ${index + 1} of ${flag} "${path}"`;
+      throw new BelayError("BAD_USAGE", `Cannot use ${place}: ${why}; expected one token or key a line`);
+    }
+    found.push(text);
+  }
   if (found.length === 0) throw new BelayError("BAD_USAGE", `The file of ${flag} "${path}" has nothing in it`);
   return found;
+}
+
+/** The token of a file that has one, as a client shows it. @throws BelayError `BAD_USAGE` */
+export function onlyToken(contents: Buffer, path: string, flag: string): string {
+  const token = contents.toString("utf8").trim();
+  if (token === "") throw new BelayError("BAD_USAGE", `The file of ${flag} "${path}" is empty`);
+  if (TOKEN.test(token)) return token;
+  throw new BelayError(
+    "BAD_USAGE",
+    `Cannot use ${flag} "${path}": expected one line of printable ASCII, without blanks`,
+  );
 }

@@ -10,6 +10,7 @@ import { MiB } from "../../base/sizes.ts";
 import { parseTrackerAddresses, type TrackerAddress } from "../../base/tracker-address.ts";
 import { JobService } from "../../gen/belay/v1/job_service_pb.ts";
 import { readFlagFile } from "../flag-file.ts";
+import { onlyToken } from "../token-file.ts";
 import { translate } from "./errors.ts";
 import { ORIGIN, TrackerSession } from "./session.ts";
 
@@ -206,7 +207,5 @@ async function tokenInterceptors(options: ClientOptions, addresses: readonly Tra
 }
 
 async function readToken(path: string): Promise<string> {
-  const token = (await readFlagFile(path, "--token-file")).toString("utf8").trim();
-  if (token === "") throw new BelayError("BAD_USAGE", `The file of --token-file "${path}" is empty`);
-  return token;
+  return onlyToken(await readFlagFile(path, "--token-file"), path, "--token-file");
 }

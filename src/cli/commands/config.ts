@@ -6,16 +6,14 @@ import { parseTrackerAddresses } from "../../base/tracker-address.ts";
 import type { Command } from "../command.ts";
 import { command } from "../command.ts";
 import { connectionFlags } from "../connection-flags.ts";
-import { contextPath, readContext, writeContext } from "../context.ts";
 import { didYouMean } from "../../base/did-you-mean.ts";
+import { CONTEXT_KEYS, contextPath, readContext, writeContext } from "../context.ts";
 import { EXIT_OK } from "../exit-codes.ts";
 import { flagName } from "../flags.ts";
 
 /** Settings that are paths: kept whole, since they will be read from other directories. */
 const PATHS = new Set(["tokenFile", "ca", "cert", "key"]);
-const KEYS: ReadonlyMap<string, string> = new Map(
-  Object.keys(connectionFlags).map((key) => [flagName(key).slice(2), key] as const),
-);
+const KEYS: ReadonlyMap<string, string> = new Map(CONTEXT_KEYS.map((key) => [flagName(key).slice(2), key] as const));
 
 /** `belay config` */
 export const config: Command = command({

@@ -1,4 +1,5 @@
 import { BelayError } from "../../base/errors.ts";
+import { isKey } from "../flags.ts";
 
 /** A name that every shell can set. */
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
@@ -22,7 +23,7 @@ export function parseEnvFile(text: string, name: string): Record<string, string>
     const place = `${name}:${index + 1}`;
     const match = /^(?:export\s+)?([^=\s]+)\s*=(.*)$/.exec(trimmed);
     const key = match?.[1];
-    if (key === undefined || !NAME.test(key)) {
+    if (key === undefined || !NAME.test(key) || !isKey(key)) {
       throw new BelayError("BAD_USAGE", `Cannot use the environment file ${place}: expected KEY=VALUE`);
     }
     environment[key] = unquote((match?.[2] ?? "").trim(), place);

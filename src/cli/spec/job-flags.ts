@@ -1,5 +1,5 @@
 import type { Flag } from "../flags.ts";
-import { duration, grouped, many, pairs, size, text, toggle, wanted } from "../flags.ts";
+import { duration, grouped, isKey, many, pairs, size, text, toggle, wanted } from "../flags.ts";
 
 /** Flags that say what is run: the fields of a JobSpec. */
 export type JobFlags = {
@@ -38,7 +38,9 @@ export const jobFlags: JobFlags = grouped("The job:", {
   env: many(
     { value: "KEY[=VALUE]", separator: "\n", help: "variable for the job; without =VALUE, the value it has here" },
     (given, what) => {
-      if (!/^[^=]+(=|$)/s.test(given)) throw wanted(what, given, "KEY=VALUE or KEY");
+      if (!/^[^=]+(=|$)/s.test(given) || !isKey(given.replace(/=.*$/s, ""))) {
+        throw wanted(what, given, "KEY=VALUE or KEY");
+      }
       return given;
     },
   ),

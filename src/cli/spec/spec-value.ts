@@ -6,6 +6,7 @@ import { parseDuration } from "../../base/durations.ts";
 import { BelayError } from "../../base/errors.ts";
 import { parseSize } from "../../base/sizes.ts";
 import { didYouMean } from "../../base/did-you-mean.ts";
+import { isKey } from "../flags.ts";
 import type { SpecSource } from "./spec-error.ts";
 import { specError } from "./spec-error.ts";
 
@@ -55,6 +56,7 @@ function fieldValue(field: DescField, node: ParsedNode | null, path: Path, sourc
       const json: JsonObject = {};
       for (const { key, value } of node.items) {
         const name = keyText(key, path, source);
+        if (!isKey(name)) throw specError(source, startOf(key), [...path, name], "expected another key");
         json[name] = scalarValue(ScalarType.STRING, field.name, value, [...path, name], source);
       }
       return json;
