@@ -1,5 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { isIP } from "node:net";
 import { BelayError, errnoOf, messageOf } from "./errors.ts";
 
 /** Contents of a PEM file, and how to name it in an error: `--cert "c.pem"`. */
@@ -62,6 +63,18 @@ export function checkProof(pems: { ca?: Pem | undefined; cert?: Pem | undefined;
   checkTime(cert, own);
   if (key === undefined || own.checkPrivateKey(privateKeyOf(key))) return;
   throw unusable(key, `it is not the key of the certificate of ${cert.name}`);
+}
+
+/** The names of a certificate, if none of them is this host. Undefined: one is. */
+export function namesWithout(cert: Buffer, host: string): string | undefined {
+  const certificate = new X509Certificate(cert);
+  const found = isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host);
+  return found === undefined ? namesOf(certificate) : undefined;
+}
+
+/** Names and addresses, with commas between. */
+export function namesOf({ subjectAltName = "" }: X509Certificate): string {
+  return subjectAltName.replaceAll(/\b(?:DNS|IP Address):/g, "") || "no host";
 }
 
 /** An instant as error messages show it. */

@@ -45,6 +45,8 @@ export async function waitForState(
   const waited = `job "${jobId}" to be ${wanted.join(" or ")}`;
   try {
     for await (const { job } of client.watchJob({ jobId }, { signal: AbortSignal.timeout(timeout) })) {
+      // A sign of life only.
+      if (job === undefined) continue;
       last = job;
       if (job !== undefined && wanted.some((name) => JobState[name] === job.state)) return job;
     }

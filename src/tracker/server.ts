@@ -2,6 +2,9 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { compressionGzip } from "@connectrpc/connect-node";
 import { MAX_TIMEOUT_MS, systemClock } from "../base/clock.ts";
 import { checkOptions } from "../base/options.ts";
+import { namesWithout } from "../base/certificates.ts";
+import type { ListenAddress } from "../base/listen.ts";
+import type { Logger } from "../base/logger.ts";
 import { VERSION } from "../base/version.ts";
 import { JobService } from "../gen/belay/v1/job_service_pb.ts";
 import { TrackerService } from "../gen/belay/v1/tracker_service_pb.ts";
@@ -20,7 +23,7 @@ import { pages } from "./pages.ts";
 import { listen } from "./net/listener.ts";
 import { PageGuard } from "./net/page-guard.ts";
 import { RELOAD_RULES } from "./option-rules.ts";
-import type { OtlpOptions, Tracker, TrackerOptions } from "./options.ts";
+import type { OtlpOptions, Tracker, TrackerOptions, TrackerTls } from "./options.ts";
 import { MAX_MESSAGE_BYTES, SessionService } from "./sessions/session-service.ts";
 import { Readiness } from "./readiness.ts";
 import { Retention } from "./retention.ts";
@@ -113,6 +116,7 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
       dropped: () => metrics.connectionDropped(),
     });
     addGauges(metrics.registry, { jobs: registry, loop, connections: () => listener.connections });
+    warnOfOtherHost(config.listen, config.tls, logger);
     logger.info("Tracker listens", { address: listener.address, data: config.dataDirectory });
     let closing: Promise<void> | undefined;
     const close = (): Promise<void> => {
@@ -138,6 +142,17 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
     await stop();
     throw error;
   }
+}
+
+/** Clients check the certificate for the host that they call. */
+function warnOfOtherHost(listen: ListenAddress, tls: TrackerTls | undefined, logger: Logger): void {
+  if (tls === undefined || listen.kind === "unix" || /^(?:0\.0\.0\.0|::)$/.test(listen.host)) return;
+  const names = namesWithout(tls.cert, listen.host.replace(/%.*$/, ""));
+  if (names === undefined) return;
+  logger.warn("The certificate is for other hosts: clients that call this address refuse it", {
+    address: listen.host,
+    names,
+  });
 }
 
 /** OpenTelemetry's SDK is as large as the tracker: only those who want it load it. */

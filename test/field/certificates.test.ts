@@ -78,6 +78,7 @@ describe.skipIf(noOpenssl)("The tracker's certificate", () => {
     const [cert, key] = await files(directory, "tracker", { names: ["DNS:a.example", "IP:192.0.2.1"] });
     const tracker = await TrackerProcess.start({ args: ["--tls-cert", cert, "--tls-key", key] });
     const env = { NODE_TLS_REJECT_UNAUTHORIZED: "0" };
+    await tracker.cli.says(/The certificate is for other hosts.*address=127\.0\.0\.1 names="?a\.example, 192\.0\.2\.1/);
     const trusting = ["--tracker", tracker.url, "--connect-timeout", "600ms"];
     const both = (...flags: string[]): Promise<Finished[]> =>
       Promise.all([

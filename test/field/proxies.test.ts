@@ -18,7 +18,7 @@ describe("A proxy is used by agent and commands alike", () => {
   it.each([
     ["http_proxy", (proxy: string) => `http://${proxy}`],
     ["HTTP_PROXY", (proxy: string) => `http://${proxy}/`],
-    ["grpc_proxy", (proxy: string) => proxy],
+    ["GRPC_PROXY", (proxy: string) => proxy],
     ["ALL_PROXY", (proxy: string) => `http://us%40er:pass@${proxy}`],
   ])("%s", async (variable, value) => {
     const tracker = await TrackerProcess.start();

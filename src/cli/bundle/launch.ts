@@ -11,7 +11,7 @@ const NOT_FOR_JOB: ReadonlySet<string> = new Set(["NODE_CHANNEL_FD", "NODE_CHANN
  * output is, how pidusage and Undici work. (What OpenTelemetry reads is documented: it counts for a tracker.)
  */
 const OF_LIBRARIES =
-  /^(GRPC_|PIDUSAGE_)|^(NODE_TLS_REJECT_UNAUTHORIZED|LOG_TOKENS|LOG_STREAM|FORCE_COLOR|CLICOLOR_FORCE|BUF_BIGINT_DISABLE|UNDICI_NO_WASM_SIMD)$/;
+  /^(GRPC_(?!PROXY$)|PIDUSAGE_)|^(NODE_TLS_REJECT_UNAUTHORIZED|LOG_TOKENS|LOG_STREAM|FORCE_COLOR|CLICOLOR_FORCE|BUF_BIGINT_DISABLE|UNDICI_NO_WASM_SIMD)$/;
 /** Positions in /proc/PID/stat, behind the name, of the signals blocked and ignored (proc(5)). */
 const BLOCKED = 29;
 const IGNORED = 30;

@@ -1,7 +1,7 @@
 import type { X509Certificate } from "node:crypto";
 import net from "node:net";
 import tls from "node:tls";
-import { instant } from "../../base/certificates.ts";
+import { instant, namesOf } from "../../base/certificates.ts";
 import { errnoOf, messageOf } from "../../base/errors.ts";
 import { ProxyError, proxyTo } from "../../base/proxy.ts";
 import { authorityOf, type TcpAddress, type TrackerAddress } from "../../base/tracker-address.ts";
@@ -118,7 +118,7 @@ async function certificateProblem(address: TcpAddress, errno: string): Promise<s
   const now = new Date();
   switch (errno) {
     case "ERR_TLS_CERT_ALTNAME_INVALID": {
-      const names = certificate?.subjectAltName?.replaceAll(/\b(?:DNS|IP Address):/g, "") ?? "another host";
+      const names = certificate === undefined ? "another host" : namesOf(certificate);
       return `its certificate is for ${names}, not for ${address.host}`;
     }
     case "CERT_HAS_EXPIRED":

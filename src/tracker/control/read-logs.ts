@@ -160,6 +160,10 @@ class LogCursor {
         }
       }
       this.position = record.end;
+      if (!keepalive.isDue) continue;
+      yield { chunks, next: this.position, attempt };
+      chunks = [];
+      bytes = 0;
     }
     this.position = until;
     for (const gap of this.gaps.atEnd(end)) chunks.push(...this.pieces(gap));

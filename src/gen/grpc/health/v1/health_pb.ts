@@ -131,7 +131,7 @@ export const Health: GenService<{
     output: typeof HealthCheckResponseSchema;
   };
   /**
-   * Answers at once and again with every change.
+   * Answers at once and again with every change; after a silence of 15 s (--keepalive-interval) again with the same.
    *
    * @generated from rpc grpc.health.v1.Health.Watch
    */
