@@ -1,32 +1,13 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
+import type { Proof, ProofFiles, ProofFlags } from "./proof.ts";
 import { BelayError, errnoOf, messageOf } from "./errors.ts";
 
 /** Contents of a PEM file, and how to name it in an error: `--cert "c.pem"`. */
 export interface Pem {
   readonly contents: Buffer;
   readonly name: string;
-}
-
-/** Paths of PEM files. */
-export interface ProofFiles {
-  readonly ca?: string | undefined;
-  readonly cert?: string | undefined;
-  readonly key?: string | undefined;
-}
-
-/** The flags that name these files. */
-export type ProofFlags = Record<keyof ProofFiles, string>;
-
-/** Those of who dials. */
-export const CLIENT_FLAGS: ProofFlags = { ca: "--ca", cert: "--cert", key: "--key" };
-
-/** Contents of PEM files. */
-export interface Proof {
-  readonly ca?: Buffer;
-  readonly cert?: Buffer;
-  readonly key?: Buffer;
 }
 
 /**

@@ -2,7 +2,7 @@ import { chmod, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { getuid } from "node:process";
 import { describe, expect, it } from "vitest";
-import { CLIENT_FLAGS, readProof } from "../../src/base/certificates.ts";
+import { CLIENT_FLAGS, proofOf } from "../../src/base/proof.ts";
 import { certificate, type CertificateOptions, noOpenssl } from "../helpers/certificate.ts";
 import { testDirectory } from "../helpers/tracker.ts";
 
@@ -85,8 +85,8 @@ describe.skipIf(noOpenssl)("Files of certificates", () => {
       paths[name] = path.join(directory, name);
       await writeFile(path.join(directory, name), contents);
     }
-    await expect(readProof(paths, CLIENT_FLAGS)).rejects.toThrow(says.replaceAll("DIR", directory));
-    await expect(readProof(paths, CLIENT_FLAGS)).rejects.toMatchObject({ code: "BAD_USAGE" });
+    await expect(proofOf(paths, CLIENT_FLAGS)).rejects.toThrow(says.replaceAll("DIR", directory));
+    await expect(proofOf(paths, CLIENT_FLAGS)).rejects.toMatchObject({ code: "BAD_USAGE" });
   });
 
   it("are read as they are; of authorities, one that is valid is enough", async () => {
@@ -96,19 +96,19 @@ describe.skipIf(noOpenssl)("Files of certificates", () => {
     await writeFile(file("ca"), ca);
     await writeFile(file("cert"), Buffer.concat([good.cert, past.cert]));
     await writeFile(file("key"), good.key);
-    const proof = await readProof({ ca: file("ca"), cert: file("cert"), key: file("key") }, CLIENT_FLAGS);
+    const proof = await proofOf({ ca: file("ca"), cert: file("cert"), key: file("key") }, CLIENT_FLAGS);
     expect(proof.ca).toEqual(ca);
-    expect(await readProof({}, CLIENT_FLAGS)).toEqual({});
+    expect(await proofOf({}, CLIENT_FLAGS)).toEqual({});
   });
 });
 
 it("A file that cannot be read is named in plain words", async () => {
   const directory = await testDirectory();
   const none = path.join(directory, "none");
-  await expect(readProof({ ca: none }, CLIENT_FLAGS)).rejects.toThrow(
+  await expect(proofOf({ ca: none }, CLIENT_FLAGS)).rejects.toThrow(
     `Cannot read --ca "${none}": there is no such file`,
   );
-  await expect(readProof({ ca: directory }, CLIENT_FLAGS)).rejects.toThrow(
+  await expect(proofOf({ ca: directory }, CLIENT_FLAGS)).rejects.toThrow(
     `Cannot read --ca "${directory}": it is a directory`,
   );
 });
@@ -118,5 +118,5 @@ it.skipIf(getuid?.() === 0)("A file without permission is named in plain words",
   const file = path.join(await testDirectory(), "ca");
   await writeFile(file, "");
   await chmod(file, 0);
-  await expect(readProof({ ca: file }, CLIENT_FLAGS)).rejects.toThrow(`Cannot read --ca "${file}": no permission`);
+  await expect(proofOf({ ca: file }, CLIENT_FLAGS)).rejects.toThrow(`Cannot read --ca "${file}": no permission`);
 });

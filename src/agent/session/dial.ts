@@ -3,6 +3,7 @@ import { Client, type ClientDuplexStream, credentials, type ChannelCredentials, 
 import { BelayError, messageOf } from "../../base/errors.ts";
 import { grpcMethod, type Sendable } from "../../base/grpc-service.ts";
 import { MiB } from "../../base/sizes.ts";
+import { CLIENT_FLAGS, proofOf } from "../../base/proof.ts";
 import { proxyTo } from "../../base/proxy.ts";
 import { authorityOf, hostAndPort, type TrackerAddress } from "../../base/tracker-address.ts";
 import {
@@ -105,9 +106,7 @@ export async function readToken(path: string): Promise<string> {
 /** What proves the agent's and the tracker's identity, as its files are now. */
 async function readAgain(security: TransportSecurity): Promise<TransportSecurity> {
   const { caFile: ca, certFile: cert, keyFile: key } = security;
-  if (ca === undefined && cert === undefined && key === undefined) return security;
-  const { readProof, CLIENT_FLAGS } = await import("../../base/certificates.ts");
-  return { ...security, ...(await readProof({ ca, cert, key }, CLIENT_FLAGS)) };
+  return { ...security, ...(await proofOf({ ca, cert, key }, CLIENT_FLAGS)) };
 }
 
 /** In grpc-js's words. */

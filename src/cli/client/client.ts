@@ -1,7 +1,7 @@
 import type { CallOptions, Client, Interceptor } from "@connectrpc/connect";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { CLIENT_FLAGS, type Proof, readProof } from "../../base/certificates.ts";
+import { CLIENT_FLAGS, type Proof, proofOf } from "../../base/proof.ts";
 import { backoffDelay } from "../../base/backoff.ts";
 import { sleep } from "../../base/clock.ts";
 import { formatDuration } from "../../base/durations.ts";
@@ -83,7 +83,7 @@ export interface JobClient {
 /** @throws BelayError `BAD_USAGE` for an address or file that cannot be used */
 export async function openClient(options: ClientOptions): Promise<JobClient> {
   const addresses = parseTrackerAddresses(options.tracker);
-  const readTls = (): Promise<Proof> => readProof(options, CLIENT_FLAGS);
+  const readTls = (): Promise<Proof> => proofOf(options, CLIENT_FLAGS);
   // What cannot be used is said before anything is tried.
   await readTls();
   const session = new TrackerSession(addresses, readTls);

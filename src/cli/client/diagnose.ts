@@ -1,7 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import net from "node:net";
 import tls from "node:tls";
-import { instant, namesOf } from "../../base/certificates.ts";
 import { errnoOf, messageOf } from "../../base/errors.ts";
 import { ProxyError, proxyTo } from "../../base/proxy.ts";
 import { authorityOf, type TcpAddress, type TrackerAddress } from "../../base/tracker-address.ts";
@@ -115,6 +114,7 @@ async function speaksTls(address: TrackerAddress): Promise<boolean> {
 /** Says what is wrong with the tracker's certificate, with its dates and names. */
 async function certificateProblem(address: TcpAddress, errno: string): Promise<string> {
   const { certificate } = await shakeHands(address);
+  const { instant, namesOf } = await import("../../base/certificates.ts");
   const now = new Date();
   switch (errno) {
     case "ERR_TLS_CERT_ALTNAME_INVALID": {

@@ -1,6 +1,6 @@
 import { sleep } from "../../base/clock.ts";
 import { formatDuration } from "../../base/durations.ts";
-import { CLIENT_FLAGS, type ProofFiles, readProof } from "../../base/certificates.ts";
+import { CLIENT_FLAGS, type ProofFiles, proofOf } from "../../base/proof.ts";
 import { BelayError } from "../../base/errors.ts";
 import { parseTrackerAddresses, type TrackerAddress } from "../../base/tracker-address.ts";
 import { translate } from "./errors.ts";
@@ -27,7 +27,7 @@ export async function explainUnreachable(
   } catch {
     return error;
   }
-  const session = new TrackerSession(addresses, () => readProof(options, CLIENT_FLAGS));
+  const session = new TrackerSession(addresses, () => proofOf(options, CLIENT_FLAGS));
   try {
     await lookAgain(session);
     // It is there now, or it was something else that the agent did not like, or it says nothing at all.

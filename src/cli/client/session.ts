@@ -3,7 +3,7 @@ import http2 from "node:http2";
 import net from "node:net";
 import tls from "node:tls";
 import { BelayError } from "../../base/errors.ts";
-import type { Proof } from "../../base/certificates.ts";
+import type { Proof } from "../../base/proof.ts";
 import { MiB } from "../../base/sizes.ts";
 import { proxyTo } from "../../base/proxy.ts";
 import { authorityOf, type TrackerAddress } from "../../base/tracker-address.ts";

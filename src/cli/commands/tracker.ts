@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { readProof } from "../../base/certificates.ts";
+import { proofOf } from "../../base/proof.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import { collectGarbageEarly } from "../../base/garbage.ts";
 import type { Logger } from "../../base/logger.ts";
@@ -231,7 +231,7 @@ async function tlsOf(flags: Values<typeof flagTable>): Promise<TrackerTls | unde
     throw new BelayError("BAD_USAGE", "Cannot use --client-ca without --tls-cert and --tls-key");
   }
   const files = { ca: flags.clientCa, cert: flags.tlsCert, key: flags.tlsKey };
-  const { ca, cert, key } = await readProof(files, { ca: "--client-ca", cert: "--tls-cert", key: "--tls-key" });
+  const { ca, cert, key } = await proofOf(files, { ca: "--client-ca", cert: "--tls-cert", key: "--tls-key" });
   if (cert === undefined || key === undefined) return undefined;
   return { cert, key, ...(ca !== undefined && { clientCa: ca }) };
 }
