@@ -2,6 +2,7 @@ import { copyFile, readFile, rm, stat, symlink, truncate, writeFile } from "node
 import { join } from "node:path";
 import { describe, expect, it, test } from "vitest";
 import { LogCompleteness, LogStream } from "../../src/gen/belay/v1/job_pb.ts";
+import type { LogChunk } from "../../src/gen/belay/v1/tracker_service_pb.ts";
 import { GapReason } from "../../src/gen/belay/v1/tracker_service_pb.ts";
 import { checkDirectory } from "../../src/tracker/store/check/check.ts";
 import { belayEnds } from "../helpers/cli.ts";
@@ -63,12 +64,16 @@ async function readings(
 ): Promise<string[]> {
   const found: string[] = [];
   for await (const { chunks } of jobs.readLogs(request)) {
-    for (const { content } of chunks) {
-      if (content.case === "data") found.push(Buffer.from(content.value).toString("latin1").charAt(0));
-      if (content.case === "gap") found.push(`${REASONS[content.value.reason]} ${content.value.bytes}`);
-    }
+    found.push(...chunks.map(reading));
   }
   return found;
+}
+
+function reading({ content }: LogChunk): string {
+  if (content.case === "gap") return `${REASONS[content.value.reason]} ${content.value.bytes}`;
+  return Buffer.from(content.value ?? [])
+    .toString("latin1")
+    .charAt(0);
 }
 
 const gap = (lines: number): string => `LOG_DAMAGED ${lines * LINE_BYTES}`;
@@ -163,6 +168,23 @@ describe("A log that was damaged after its job's end", () => {
       });
     },
   );
+
+  test("is read on from any place with the same gaps, each once", async () => {
+    const { jobs, log } = await trackerWithLog();
+    await edit(log, (bytes) => flip(recordOf(2) + 50)(flip(recordOf(7) + 50)(bytes)));
+    const whole = await readings(jobs, { jobId: "j" });
+    const found: string[] = [];
+    let next = 0n;
+    for (let i = 0; i < LINES; i++) {
+      const start = { case: "fromPosition", value: next } as const;
+      for await (const answer of jobs.readLogs({ jobId: "j", start, limitBytes: BigInt(LINE_BYTES) })) {
+        found.push(...answer.chunks.map(reading));
+        next = answer.nextPosition;
+      }
+    }
+    expect(found).toEqual(whole);
+    expect(whole).toEqual(lines("01", gap(1), "3456", gap(1), "89"));
+  });
 
   it.each<[string, (log: string) => Promise<void>]>([
     ["was removed", (log) => rm(log)],

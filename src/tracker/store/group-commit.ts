@@ -6,6 +6,8 @@ import { isNoSpace } from "./condition.ts";
 export interface ChangeOptions {
   /** Called if the change cannot be committed, before anything else can run. */
   readonly failed?: () => void;
+  /** Called when a transaction with it was taken back, though it may be tried again: what it left in memory is wrong. */
+  readonly undone?: () => void;
   /** The job it changes. */
   readonly key?: number;
   /** Whether it may use the reserve when the disk is full: it is small, and makes room or must not wait. */
@@ -91,6 +93,7 @@ export class GroupCommit {
     } catch (error) {
       if (this.database.isTransaction) this.database.exec("ROLLBACK");
       this.observer.failed?.();
+      for (const change of group) change.undone?.();
       return error;
     }
     this.observer.committed?.(group.length, performance.now() - start);

@@ -90,7 +90,7 @@ export class SpanQueue {
           size.bytes -= Number(row["bytes"]);
         }
       },
-      { failed: () => this.recount() },
+      { undone: () => this.recount() },
     );
   }
 

@@ -181,11 +181,11 @@ class SqliteStore implements Store {
     return this.group.add(() => this.apply(change), {
       key: change.key,
       urgent: change.urgent === true,
-      failed: () => {
+      undone: () => {
         this.points.forget();
         this.spans.recount();
-        change.failed?.();
       },
+      ...(change.failed === undefined ? {} : { failed: change.failed }),
     });
   }
 

@@ -2063,7 +2063,8 @@ export const LogCompleteness = {
   UNSPECIFIED: 0,
 
   /**
-   * Byte counts and checksums of the result match what is stored, and nothing was dropped.
+   * Byte counts and checksums of the result match what is stored, and nothing was dropped. It becomes INCOMPLETE when
+   * what was stored is found to be damaged.
    *
    * @generated from enum value: LOG_COMPLETENESS_COMPLETE = 1;
    */
