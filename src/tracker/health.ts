@@ -26,7 +26,7 @@ export class HealthService {
     this.keepaliveInterval = keepaliveInterval;
   }
 
-  /** The tracker stops: those who watch are told at once. */
+  /** The tracker stops: clients that watch are notified at once. */
   stop(): void {
     this.readiness.stop();
     this.timer?.cancel();
@@ -66,7 +66,7 @@ export class HealthService {
     }
   }
 
-  /** Has those who watch look again from time to time, while there are any. */
+  /** Has watches look again from time to time, while there are any. */
   private look(): void {
     this.timer ??= this.clock.after(LOOK_EVERY_MS, () => {
       this.timer = undefined;

@@ -13,16 +13,16 @@ const RESTORE_EVERY_MS = 500;
 const PARTS = ["", "belay.db", "belay.db-wal", "logs"];
 
 /**
- * Whether the data directory can take what is to be stored.
+ * Whether the data directory can take what must be stored.
  *
- * | state  | entered by                                                      | left by                                |
- * |--------|-----------------------------------------------------------------|----------------------------------------|
- * | well   | the start; a check that finds all as it was, and room           |                                        |
- * | full   | a write that failed since there is no room                      | a check that finds room for the reserve |
- * | gone   | a check: a part is missing, or another file is in its place     | a check that finds it again            |
+ * | state | entered by                                                   | left by                                  |
+ * |-------|--------------------------------------------------------------|------------------------------------------|
+ * | well  | the start                                                    | a failed write, a check                  |
+ * | full  | a write that found no room; a start without room for reserve | a check that finds room for the reserve  |
+ * | gone  | a check: a part is missing, or another file is in its place  | a check that finds the part again        |
  */
 export class StoreCondition {
-  /** Why nothing can be stored that would still be there tomorrow. Undefined: it can. */
+  /** Why what is stored now would be lost: the files are no longer in the directory. Undefined: they are. */
   gone: string | undefined;
   private full = false;
   private readonly directory: string;

@@ -75,7 +75,7 @@ export interface LogHandle {
 
 /** Whether a store can take what comes. */
 export interface Condition {
-  /** Why nothing can be stored that would still be there tomorrow. Undefined: it can. */
+  /** Why what is stored now would be lost. Undefined: it would not. */
   readonly gone: string | undefined;
   /** Whether the disk is full: only what is urgent is stored. */
   readonly isFull: boolean;
