@@ -1,8 +1,9 @@
+import { residentMemory } from "./resident-memory.ts";
 import type { MetricsRegistry } from "./prometheus.ts";
 
 /** What Prometheus's own client libraries tell of the process that they run in, by the names that they use. */
 export function addProcessGauges(metrics: MetricsRegistry): void {
-  metrics.gauge("process_resident_memory_bytes", "Resident memory.", () => process.memoryUsage.rss());
+  metrics.gauge("process_resident_memory_bytes", "Resident memory.", () => residentMemory());
   const cpu = (): number => {
     const { user, system } = process.cpuUsage();
     return (user + system) / 1e6;

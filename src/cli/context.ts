@@ -11,12 +11,22 @@ export type Context = Readonly<Record<string, string>>;
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-/** Where the context is kept. It holds paths and addresses, no secrets. */
-export function contextPath(env: Env): string {
+/** Where the context is kept; undefined for a user without a home. It holds paths and addresses, no secrets. */
+export function contextPath(env: Env): string | undefined {
   const own = env["BELAY_CONTEXT"];
   if (own !== undefined && own !== "") return own;
   const base = env["XDG_CONFIG_HOME"];
-  return path.join(base === undefined || base === "" ? path.join(homedir(), ".config") : base, "belay", "context.json");
+  const directory = base === undefined || base === "" ? home(".config") : base;
+  return directory && path.join(directory, "belay", "context.json");
+}
+
+function home(name: string): string | undefined {
+  try {
+    return path.join(homedir(), name);
+  } catch {
+    // Neither HOME nor an entry in /etc/passwd.
+    return undefined;
+  }
 }
 
 /** Flags that can be kept, by their name in the flag tables. */
@@ -25,6 +35,7 @@ export const CONTEXT_KEYS = ["tracker", "tokenFile", "ca", "cert", "key", "insec
 /** @throws BelayError `BAD_USAGE` for a file that cannot be read, or that holds anything but settings */
 export function readContext(env: Env): Context {
   const file = contextPath(env);
+  if (file === undefined) return {};
   const fail = (why: string, cause?: unknown): BelayError =>
     new BelayError("BAD_USAGE", `Cannot use "${file}" for kept flags: ${why}; belay config writes it`, { cause });
   let text: string;
@@ -62,6 +73,12 @@ export function readContext(env: Env): Context {
 /** Writes it whole or not at all. @throws BelayError `BAD_USAGE` */
 export function writeContext(env: Env, context: Context): void {
   const file = contextPath(env);
+  if (file === undefined) {
+    throw new BelayError(
+      "BAD_USAGE",
+      "Cannot keep settings: this user has no home directory; set HOME or BELAY_CONTEXT",
+    );
+  }
   try {
     makeDirectories(path.dirname(file), 0o700);
     writeFileSync(`${file}.new`, `${JSON.stringify(context, undefined, 2)}\n`, { mode: 0o600 });

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
@@ -300,5 +300,102 @@ describe("an error says which tracker was asked, and why", () => {
     const done = await shell('"$@"', ["run", "--connect-timeout", "300ms", "--", "true"], { BELAY_TRACKER: gone });
     expect(done.code).toBe(125);
     expect(done.stderr).toMatch(/\(tracker http:\/\/127\.0\.0\.1:1, from BELAY_TRACKER\)\n$/);
+  });
+});
+
+const isRoot = process.getuid?.() === 0;
+/** Starts a command as a user that no machine has; they must be able to read the program and Node. */
+const stranger = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"];
+const hasStranger =
+  isRoot && spawnSync(stranger[0] ?? "", [...stranger.slice(1), process.execPath, MAIN, "--version"]).status === 0;
+/** Mounts over /tmp and /run must not hide the program. */
+const canUnshare = isRoot && !/^\/(tmp|run)\//.test(MAIN) && spawnSync("unshare", ["-m", "true"]).status === 0;
+
+describe("in a hostile environment, a job runs, or one sentence says what is missing", () => {
+  const ok = { code: 0, stdout: "ok\n", stderr: "" };
+  const says = (stderr: string, code = 125) => ({ code, stdout: "", stderr: `belay: ${stderr}\n` });
+
+  it.each([
+    ["HOME unset", 'unset HOME; "$@"', ok],
+    ["HOME empty", 'HOME= "$@"', ok],
+    ["HOME a file", 'HOME=/etc/passwd "$@"', ok],
+    ["HOME relative", 'HOME=x "$@"', ok],
+    ["TMPDIR missing", 'TMPDIR=/no/such "$@"', ok],
+    ["TMPDIR a file", 'TMPDIR=/etc/passwd "$@"', ok],
+    ["TMPDIR without space for a file", 'TMPDIR=/proc "$@"', ok],
+    ["LANG and LC_ALL of no locale", 'LANG=xx_YY.bogus LC_ALL=C.bogus "$@" 2> >(grep -v setlocale >&2)', ok],
+    ["TZ of no zone", 'TZ=Mars/Olympus "$@"', ok],
+    ["TERM of no terminal", 'TERM=bogus COLUMNS=x LINES=-1 "$@"', ok],
+    ["PATH that holds node alone", 'PATH="$NODE_BIN" "$@"', ok],
+    [
+      "PATH without node",
+      'PATH=/no/such "$@"',
+      says('Cannot start: there is no "node" on PATH "/no/such"; install Node 22.18 or later'),
+    ],
+    ["few files", 'ulimit -n 60; "$@"', ok],
+    ["too few files", 'ulimit -n 20; "$@"', says("Cannot start: it may open 20 files (ulimit -Hn), and needs 60")],
+    ["a small stack", 'ulimit -s 200; "$@"', ok],
+    ["no files may be written", 'ulimit -f 0; "$@"', ok],
+    [
+      "a small address space",
+      'ulimit -v 1000000; "$@"',
+      says("Cannot start: its address space is limited to 1000000 KiB (ulimit -v), and Node needs 2000000"),
+    ],
+    [
+      "a large environment",
+      `for i in 1 2 3 4 5; do export "V$i=$(head -c 100000 /dev/zero | tr '\\0' x)"; done; "$@"`,
+      ok,
+    ],
+    ["closed standard input", '"$@" <&-', ok],
+    ["closed outputs", '"$@" >&- 2>&-', { ...ok, stdout: "" }],
+  ])("%s", async (_, script, expected) => {
+    const temp = await tempDirectory();
+    const env = { TMPDIR: temp, NODE_DISABLE_COMPILE_CACHE: "1", NODE_BIN: path.dirname(process.execPath) };
+    expect(await shell(script, ["run", "--", "/bin/sh", "-c", "echo ok"], env)).toEqual(expected);
+    expect(await readdir(temp)).toEqual([]);
+  });
+
+  it.skipIf(!hasStranger)("a user without an entry in /etc/passwd, and without HOME", async () => {
+    const script = `unset HOME; ${stranger.join(" ")} "$@"`;
+    // The first of its own for this user's code cache.
+    const env = { TMPDIR: "/dev/shm", NODE_DISABLE_COMPILE_CACHE: "1" };
+    expect(await shell(script, ["run", "--", "sh", "-c", "echo ok"], env)).toEqual(ok);
+    expect(await shell(script, ["jobs", "--state", "running"], env)).toMatchObject({
+      code: 0,
+      stderr: "No job matches.\n",
+    });
+    expect(await shell(script, ["config", "set", "tracker", "http://127.0.0.1:1"], env)).toEqual(
+      says("Cannot keep settings: this user has no home directory; set HOME or BELAY_CONTEXT", 64),
+    );
+  });
+
+  it.skipIf(!hasStranger)("a working directory that the user may not enter any more", async () => {
+    const env = { DIR: await tempDirectory(), TMPDIR: "/dev/shm", NODE_DISABLE_COMPILE_CACHE: "1" };
+    const script = `mkdir "$DIR/x"; cd "$DIR/x"; chmod 000 .; HOME=/ ${stranger.join(" ")} "$@"`;
+    expect(await shell(script, ["run", "--", "sh", "-c", "echo ok"], env)).toEqual(ok);
+  });
+
+  it.skipIf(!canUnshare).each([
+    ["no /proc", 'mount -t tmpfs t /proc; "$@"', ["run", "--", "sh", "-c", "echo ok"], ok],
+    ["no /sys", 'mount -t tmpfs t /sys; "$@"', ["run", "--", "sh", "-c", "echo ok"], ok],
+    ["no /dev", 'mount -t tmpfs t /dev; "$@" <&-', ["jobs"], says("Cannot start: there is no /dev/null")],
+    [
+      "no place for a temporary file",
+      'for d in /tmp /dev/shm /run; do mount -t tmpfs -o ro t $d; done; "$@"',
+      ["run", "--", "sh", "-c", "echo ok"],
+      says(
+        'Cannot make a temporary directory: expected a place for one, found "/tmp": the file system is read-only; "/dev/shm": the file system is read-only; "/run": the file system is read-only',
+        64,
+      ),
+    ],
+    [
+      "a data directory on a file system that is read-only",
+      'mount -t tmpfs -o ro t /mnt; "$@"',
+      ["tracker", "--listen", "127.0.0.1:0", "--data", "/mnt/data"],
+      says('Cannot make the data directory "/mnt/data": the file system is read-only'),
+    ],
+  ])("%s", async (_, script, args, expected) => {
+    const env = { TMPDIR: "/tmp", NODE_DISABLE_COMPILE_CACHE: "1", SCRIPT: script };
+    expect(await shell(`unshare -m bash -c "$SCRIPT" bash "$@"`, args, env)).toEqual(expected);
   });
 });

@@ -4,6 +4,7 @@ import { status } from "@grpc/grpc-js";
 import { formatDuration } from "../../base/durations.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import type { TrackerAddress } from "../../base/tracker-address.ts";
+import { residentMemory } from "../../base/resident-memory.ts";
 import { type Heartbeat, HeartbeatSchema } from "../../gen/belay/v1/job_pb.ts";
 import { type Hello, HelloSchema, type Welcome } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { LANES } from "../report/spool.ts";
@@ -145,7 +146,7 @@ export class Session {
       spoolMemoryBytes: BigInt(spool.memoryBytes),
       spoolDiskBytes: BigInt(spool.diskBytes),
       eventLoopDelay: durationFromMs(Math.round(this.stalls.take())),
-      agentMemoryBytes: BigInt(process.memoryUsage.rss()),
+      agentMemoryBytes: BigInt(residentMemory()),
       streams: this.streams,
       sendUnixNano: clock.unixNano(),
     });

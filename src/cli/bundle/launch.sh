@@ -5,12 +5,27 @@
 # line without an earlier "--", obeys NODE_OPTIONS, raises the limit of open files, and forgets which signals were ignored.
 # What it would change is noted in BELAY_LAUNCH_..., and launch.ts gives it back to the job. POSIX sh: dash, busybox, bash.
 
-if ! hash node 2>&-; then
-  printf 'belay: Cannot find "node" on PATH "%s": install Node 22.18 or later\n' "${PATH-}" >&2
+refuse() {
+  printf 'belay: Cannot start: %s\n' "$1" >&2
   exit 125
-fi
+}
 
-export BELAY_LAUNCH_OPEN_FILES="$(ulimit -Sn)" BELAY_LAUNCH_STAT= BELAY_LAUNCH_ODD=
+hash node 2>&- || refuse "there is no \"node\" on PATH \"${PATH-}\"; install Node 22.18 or later"
+[ -c /dev/null ] || refuse 'there is no /dev/null'
+
+# Below these, Node ends in a native crash. It raises its soft limit of open files to the hard one.
+limits=$(ulimit -Sn; ulimit -Hn; ulimit -v) newline='
+'
+BELAY_LAUNCH_OPEN_FILES=${limits%%"$newline"*} limits=${limits#*"$newline"}
+case ${limits%%"$newline"*} in
+  ? | [1-5]?) refuse "it may open ${limits%%"$newline"*} files (ulimit -Hn), and needs 60" ;;
+esac
+case ${limits#*"$newline"} in
+  ? | ?? | ??? | ???? | ????? | ?????? | 1??????)
+    refuse "its address space is limited to ${limits#*"$newline"} KiB (ulimit -v), and Node needs 2000000" ;;
+esac
+
+export BELAY_LAUNCH_OPEN_FILES BELAY_LAUNCH_STAT= BELAY_LAUNCH_ODD=
 [ -r /proc/$$/stat ] && read -r BELAY_LAUNCH_STAT < /proc/$$/stat
 
 # This shell drops variables whose names it could not set, such as "my.key" or the functions that bash exports.

@@ -39,7 +39,7 @@ export const config: Command = command({
       for (const [key, setting] of Object.entries(kept)) {
         await io.stdout.write(`${flagName(key).slice(2)} ${setting}\n`);
       }
-      await io.stderr.write(`kept in ${contextPath(io.env)}\n`);
+      await io.stderr.write(`kept in ${contextPath(io.env) ?? "no place: this user has no home directory"}\n`);
       return EXIT_OK;
     }
     const key = keyOf(name ?? "");

@@ -1,6 +1,9 @@
 /** Name of the variable by which a job's processes are found again in /proc. */
 const COOKIE_NAME = "BELAY_COOKIE";
 
+/** Where mkfifo and the like are. */
+const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /** What goes into the environment of one step. */
 export interface StepEnvironment {
   readonly base: Readonly<Record<string, string | undefined>>;
@@ -58,8 +61,10 @@ function putTrace(result: Record<string, string>, { trace = {}, spec }: StepEnvi
 /** The environment of our own small helpers: no more than they need, and the outer job's cookie if there is one. */
 export function helperEnvironment(base: Readonly<Record<string, string | undefined>>): Record<string, string> {
   const outer = base[COOKIE_NAME];
+  const path = base["PATH"] ?? "";
   return {
-    PATH: base["PATH"] ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    // PATH may be meant for the job alone, and hold nothing but its programs.
+    PATH: path === "" ? SYSTEM_PATH : `${path}:${SYSTEM_PATH}`,
     ...(outer === undefined ? {} : { [COOKIE_NAME]: outer }),
   };
 }
