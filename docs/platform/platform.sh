@@ -1,5 +1,5 @@
 #!/bin/sh
-# A platform with curl: records a job, has an agent run it, follows it, and cancels it. The tracker speaks JSON over
+# A platform with curl: creates a job, lets an agent run it, follows it, and cancels it. The tracker accepts JSON over
 # HTTP/1.1 (the Connect protocol): every call is a POST of a message as protobuf JSON.
 #
 #     ./platform.sh http://127.0.0.1:7070 belay
@@ -15,7 +15,7 @@ call() { # METHOD JSON
   echo
 }
 
-# A call that answers with a stream: each message, there and back, has five bytes before it, a 0 and its length.
+# A call that returns a stream: five bytes precede each message in both directions, a 0 and the message's length.
 stream() { # METHOD JSON
   length=$(printf %s "$2" | wc -c)
   { printf '\000\000\000\000'; printf "\\$(printf %03o "$length")"; printf %s "$2"; } |
@@ -23,17 +23,17 @@ stream() { # METHOD JSON
       -H 'content-type: application/connect+json' --data-binary @- "$tracker/belay.v1.JobService/$1"
 }
 
-# 1. Record it. With an id of your own, the call may be repeated: it is made once.
+# 1. Create the job. With an id of your own, the call is safe to repeat.
 call CreateJob '{"jobId":"'"$job"'","spec":{"name":"count","command":["sh","-c","echo ready; sleep 100"]}}' >/dev/null
 
-# 2. Launch an agent for it: here in the background; your scheduler does it on a worker, with the same command.
+# 2. Launch an agent: here in the background; your scheduler does it on a worker, with the same command.
 "$@" run --tracker "$tracker" --quiet --job "$job" &
 
-# 3. Follow its output until its first line is there. Bytes are base64 in JSON.
+# 3. Follow the job's output until its first line has arrived. Bytes are base64 in JSON.
 stream ReadLogs '{"jobId":"'"$job"'","streams":["LOG_STREAM_STDOUT"],"follow":true,"limitBytes":"6"}' |
   grep -ao '"data":"[^"]*"' | cut -d'"' -f4 | base64 -d
 
-# 4. Cancel it, and watch until no process of it is left.
+# 4. Cancel the job, and watch it until none of its processes is left.
 call CancelJob '{"jobId":"'"$job"'","reason":"seen enough","gracePeriod":"2s"}' >/dev/null
 stream WatchJob '{"jobId":"'"$job"'"}' | grep -ao '"outcome":"[A-Z_]*"' | head -n 1
 

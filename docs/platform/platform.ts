@@ -1,5 +1,5 @@
-// A platform in one page: records a job, has an agent run it, follows it, and cancels it. It knows Belay by its
-// contract alone. In your own program, `belay-agent/proto/job_service` and `belay-agent/proto/job` are the imports.
+// A platform in one page: creates a job, lets an agent run it, follows it, and cancels it. It uses only Belay's
+// contract. In your own program, import `belay-agent/proto/job_service` and `belay-agent/proto/job`.
 //
 //     node platform.ts http://127.0.0.1:7070 belay
 import { enumToJson } from "@bufbuild/protobuf";
@@ -26,7 +26,7 @@ const jobs = createClient(
   }),
 );
 
-// 1. Record it. With an id of your own, the call may be repeated: it is made once.
+// 1. Create the job. With an id of your own, the call is safe to repeat.
 const jobId = `demo-${process.pid}`;
 await jobs.createJob({
   jobId,
@@ -37,12 +37,12 @@ await jobs.createJob({
   },
 });
 
-// 2. Launch an agent for it: here as a child process; your scheduler does it on a worker, with the same command.
+// 2. Launch an agent: here as a child process; your scheduler does it on a worker, with the same command.
 const [program = "belay", ...rest] = belay;
 const agent = spawn(program, [...rest, "run", "--tracker", tracker, "--quiet", "--job", jobId], { stdio: "inherit" });
 const agentEnded = once(agent, "exit");
 
-// 3. Follow its output as it is written; after three lines it is enough.
+// 3. Follow the job's output; stop after three lines.
 let text = "";
 for await (const { chunks } of jobs.readLogs({ jobId, follow: true })) {
   for (const { content } of chunks) if (content.case === "data") text += Buffer.from(content.value).toString("utf8");
@@ -50,7 +50,7 @@ for await (const { chunks } of jobs.readLogs({ jobId, follow: true })) {
 }
 say(text.split("\n").slice(0, 3).join("\n"));
 
-// 4. Cancel it, and watch until no process of it is left.
+// 4. Cancel the job, and watch it until none of its processes is left.
 await jobs.cancelJob({ jobId, reason: "seen enough", gracePeriod: { seconds: 2n, nanos: 0 } });
 for await (const { job } of jobs.watchJob({ jobId })) {
   if (job === undefined) continue;

@@ -19,7 +19,7 @@ import type { CallVice } from "./vices.ts";
  *
  * - `live`: something is done to the stream that is open.
  * - `next`: the agent is sent away, to come back at once, and what it does next meets something.
- * - `away`: the open stream is cut, and nobody listens until the agent has found that out.
+ * - `away`: the open stream is cut, and no server listens until the agent has noticed.
  */
 type Fault = { readonly name: string } & (
   | { readonly how: "live"; readonly does: CallVice }
@@ -29,12 +29,12 @@ type Fault = { readonly name: string } & (
 
 const faults: readonly Fault[] = [
   ...afterWelcome.map(([name, does]): Fault => ({ name, how: "live", does })),
-  { name: "END_STREAM without trailers, which only silence tells", how: "live", does: endWithoutTrailers },
+  { name: "END_STREAM without trailers, which only silence shows", how: "live", does: endWithoutTrailers },
   ...onConnect.map(([name, does]) => next(name, { meets: "connection", does })),
   ...onFirstBytes.map(([name, does]) => next(name, { meets: "first bytes", does })),
   ...beforeWelcome.map(([name, does]) => next(name, { meets: "call", does })),
   next("a tracker that never greets", { meets: "call", does: () => undefined }),
-  { name: "nobody listens", how: "away" },
+  { name: "no server listens", how: "away" },
 ];
 
 function next(name: string, armed: Armed): Fault {

@@ -72,7 +72,7 @@ describe("A job that is lost and taken over", () => {
     record({
       fault: "lost, taken over, and back: until its job is killed",
       whole: performance.now() - back,
-      remark: "this job is meant to be killed: the attempt that took over is the one that counts",
+      remark: "this job must be killed: the attempt that took over counts",
     });
     expect(isAlive(pid)).toBe(false);
     expect(await readLog(jobs, { jobId: "j1", attempt: 1 })).toBe(taken);

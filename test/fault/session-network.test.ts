@@ -132,7 +132,7 @@ describe("A job under a real agent keeps every byte, and is not harmed, when the
     await untilState(tracker.jobs, "j1", JobState.RUNNING);
     const whole = performance.now() - back;
     const { lost, harmed } = await finish();
-    record({ fault: "network away for long", whole, bytesLost: lost, harmed });
+    record({ fault: "network down for a long time", whole, bytesLost: lost, harmed });
     expect({ lost, harmed }).toEqual({ lost: 0, harmed: 0 });
     expect(whole).toBeLessThan(2000);
   });

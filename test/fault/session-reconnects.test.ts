@@ -99,7 +99,7 @@ test("A thousand reconnects leave no descriptor, no timer, no listener and no me
   }
   const left = await leftoversOf(reconnect);
   const whole = (performance.now() - begin) / (WARM_UP + LOOKS * BETWEEN_LOOKS);
-  record({ fault: "1,000 reconnects (time is that of one)", whole, remark: `a session without a job; ${left.remark}` });
+  record({ fault: "1,000 reconnects (time of one)", whole, remark: `a session without a job; ${left.remark}` });
   expect(left.descriptors).toBeLessThan(10);
   expect(left.timers).toBeLessThan(10);
   expect(left.heap).toBeLessThan(NOISE);

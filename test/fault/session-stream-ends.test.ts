@@ -81,7 +81,7 @@ describe("After Welcome, the session dials again after", () => {
   });
 
   // grpc-js tells nobody of it while our own side is open.
-  test("END_STREAM without trailers, which only silence tells", async () => {
+  test("END_STREAM without trailers, which only silence shows", async () => {
     const good = await goodTracker();
     const server = await badCall(good.url, (stream) => {
       stream.respond(GRPC_HEADERS);
@@ -118,7 +118,7 @@ describe("Without a connection, the session goes on trying and says why when its
     expect(await ended).toMatchObject({ kind: "unreachable", error: { code: "TRACKER_UNREACHABLE" } });
   });
 
-  test("nobody listens", async () => {
+  test("no server listens", async () => {
     const { session, said } = someSession("http://127.0.0.1:1", { connectTimeout: 300 });
     const ended = session.run();
     expect(await said.next()).toBe("lost: connect ECONNREFUSED 127.0.0.1:1");

@@ -48,7 +48,7 @@ export const onFirstBytes: readonly Vice<SocketVice>[] = [
 /** To a call that has said Hello, before any answer. */
 export const beforeWelcome: readonly Vice<CallVice>[] = [
   [
-    "END_STREAM without headers of gRPC",
+    "END_STREAM without gRPC headers",
     (stream) => stream.respond({ ":status": 200 }, { endStream: true }),
     /answered with HTTP status 200/,
   ],
@@ -98,17 +98,17 @@ export const afterWelcome: readonly Vice<CallVice>[] = [
   ["trailers with NOT_FOUND", (stream) => endWith(stream, "5"), /because/],
   ["trailers with UNIMPLEMENTED", (stream) => endWith(stream, "12"), /because/],
   ["trailers with OUT_OF_RANGE", (stream) => endWith(stream, "11"), /because/],
-  ["trailers with a code that nobody knows", (stream) => endWith(stream, "77"), /because/],
+  ["trailers with an unknown code", (stream) => endWith(stream, "77"), /because/],
   ["RST_STREAM CANCEL", (stream) => stream.close(constants.NGHTTP2_CANCEL), /CANCEL/],
   ["RST_STREAM INTERNAL_ERROR", (stream) => stream.close(constants.NGHTTP2_INTERNAL_ERROR), /INTERNAL_ERROR/],
   ["RST_STREAM ENHANCE_YOUR_CALM", (stream) => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM), /ENHANCE_YOUR_CALM/],
   [
-    "a message that is no protobuf",
+    "a message that is not protobuf",
     (stream) => stream.write(Buffer.from([0, 0, 0, 0, 3, 0xff, 0xff, 0xff])),
     /parsing error/,
   ],
   [
-    "a message of 4 GiB, as its head says",
+    "a message of 4 GiB, according to its header",
     (stream) => stream.write(Buffer.from([0, 0xff, 0xff, 0xff, 0xff])),
     /4294967295/,
   ],
