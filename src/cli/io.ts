@@ -4,7 +4,7 @@ import { isatty } from "node:tty";
 import { errnoOf } from "../base/errors.ts";
 import { FileSink } from "./file-sink.ts";
 import type { Inherited } from "../base/inherited.ts";
-import type { Launch } from "./bundle/launch.ts";
+import type { Launch } from "./launch.ts";
 
 /** One of the program's outputs. */
 export interface Output {

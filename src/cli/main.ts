@@ -1,11 +1,8 @@
-import type { CodeCache } from "./bundle/code-cache.ts";
-import type { Launch } from "./bundle/launch.ts";
+import type { Ended } from "./program.ts";
+import type { Launch } from "./launch.ts";
 
-/** A process that runs so long may run for weeks: what it has compiled by then is kept. Milliseconds. */
-const KEEP_CODE_AFTER_MS = 10_000;
-
-/** Runs the command line, and ends the process with its exit code. */
-export async function start(cache: CodeCache, launch: Launch): Promise<void> {
+/** Runs the command line of this process. @returns when everything written has arrived */
+export async function run(launch: Launch): Promise<Ended> {
   // Node 22 warns that SQLite is experimental, which it no longer is.
   const warn = process.emitWarning.bind(process);
   process.emitWarning = (warning: string | Error, ...rest: unknown[]): void => {
@@ -13,11 +10,9 @@ export async function start(cache: CodeCache, launch: Launch): Promise<void> {
   };
   // Deprecations are for us, not for those who run a job.
   process.noDeprecation = true;
-  setTimeout(() => cache.saveSoFar(), KEEP_CODE_AFTER_MS).unref();
   const [{ main }, { processIo }] = await Promise.all([import("./program.ts"), import("./io.ts")]);
-  const keep = (code: number): void => cache.saveWhole(kindOf(code));
   const given = await exactly(process.argv.slice(2), launch);
-  process.exit(await main(given.argv, processIo(given.launch), keep));
+  return main(given.argv, processIo(given.launch));
 }
 
 /** Arguments and environment with the bytes that they had: Node puts U+FFFD in the place of what is not UTF-8. */
@@ -29,10 +24,4 @@ async function exactly(argv: readonly string[], launch: Launch): Promise<{ argv:
     argv: exactArguments(argv),
     launch: { ...launch, environment: exactEnvironment(launch.environment) },
   };
-}
-
-/** Roughly how a run has gone, by its exit code. */
-function kindOf(code: number): string {
-  if (code === 0) return "success";
-  return code < 128 ? "failure" : "signal";
 }

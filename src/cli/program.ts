@@ -7,18 +7,28 @@ import type { Io } from "./io.ts";
 import { shownText } from "../base/system-text.ts";
 import { VERSION } from "../base/version.ts";
 
+/** How the program ended. */
+export interface Ended {
+  readonly code: number;
+  /** The command did its work, whatever its result; false: an error kept it from that. */
+  readonly worked: boolean;
+}
+
 /**
  * The whole program: finds the command, runs it, says what went wrong.
  *
  * @param argv arguments, without node and script
- * @param done called with the exit code when the command has done what it does
- * @returns the exit code; everything written has arrived
+ * @returns when everything written has arrived
  */
-export async function main(argv: readonly string[], io: Io, done?: (code: number) => void): Promise<number> {
-  let code: number;
+export async function main(argv: readonly string[], io: Io): Promise<Ended> {
+  const ended = await attempt(argv, io);
+  await Promise.all([io.stdout.flush(), io.stderr.flush()]);
+  return { ...ended, code: await afterOutput(io, ended.code) };
+}
+
+async function attempt(argv: readonly string[], io: Io): Promise<Ended> {
   try {
-    code = await dispatch(argv, io);
-    done?.(code);
+    return { code: await dispatch(argv, io), worked: true };
   } catch (error) {
     const system = error instanceof BelayError ? undefined : systemProblem(error);
     await io.stderr.write(`belay: ${system === undefined ? messageOf(error) : `Cannot go on: ${system}`}\n`);
@@ -27,10 +37,8 @@ export async function main(argv: readonly string[], io: Io, done?: (code: number
     }
     // Loaded late: it knows the contract, which `belay --version` need not.
     const { exitCodeOfError } = await import("./exit-codes.ts");
-    code = exitCodeOfError(error);
+    return { code: exitCodeOfError(error), worked: false };
   }
-  await Promise.all([io.stdout.flush(), io.stderr.flush()]);
-  return await afterOutput(io, code);
 }
 
 /** The exit code, which is not that of success if some of our own output is lost. */

@@ -1,6 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { compressionGzip } from "@connectrpc/connect-node";
 import { MAX_TIMEOUT_MS, systemClock } from "../base/clock.ts";
+import { collectGarbageEarly } from "../base/garbage.ts";
 import { checkOptions } from "../base/options.ts";
 import { namesWithout } from "../base/certificates.ts";
 import type { ListenAddress } from "../base/listen.ts";
@@ -40,6 +41,7 @@ const NEVER_COMPRESS = 0xffff_ffff;
  */
 export async function startTracker(options: TrackerOptions): Promise<Tracker> {
   const config = compileOptions(options);
+  collectGarbageEarly();
   const { logger } = config;
   const gate = config.tokens === undefined ? undefined : new TokenGate(config.tokens);
   const anyoneMayCall = config.tokens === undefined && config.tls?.clientCa === undefined;

@@ -1,17 +1,28 @@
 import { execFile } from "node:child_process";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
 const MODULE = pathToFileURL("src/base/garbage.ts").href;
 
-/** Has 400 MiB of buffers pass through a process with a large heap. @returns how often it was collected as a whole */
-async function fullCollections(early: boolean): Promise<number> {
+const SERVER = pathToFileURL("src/tracker/server.ts").href;
+
+/**
+ * Has 400 MiB of buffers pass through a process with a large heap.
+ *
+ * @param begin what the process does first, if anything
+ * @returns how often its heap was collected as a whole
+ */
+async function fullCollections(begin: string): Promise<number> {
   const script = `
+    import { mkdtempSync } from "node:fs";
+    import { tmpdir } from "node:os";
+    import { join } from "node:path";
     import { constants } from "node:perf_hooks";
     import { collectGarbageEarly, madeGarbage } from ${JSON.stringify(MODULE)};
+    const directory = mkdtempSync(join(tmpdir(), "belay-garbage-"));
     globalThis.held = Array.from({ length: 1e6 }, (_, i) => [{ i }]);
-    ${early ? "collectGarbageEarly();" : ""}
+    ${begin}
     if (globalThis.gc !== undefined) throw new Error("gc is exposed to everybody");
     let full = 0;
     const count = (list) => {
@@ -25,13 +36,24 @@ async function fullCollections(early: boolean): Promise<number> {
       if (i % 64 === 0) await new Promise((resolve) => setTimeout(resolve, 2));
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
-    console.log(full);`;
+    console.log(full);
+    (await import("node:fs")).rmSync(directory, { recursive: true });
+    process.exit(0);`;
   const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", script]);
   return Number(stdout);
 }
 
-test("Buffers that pass through a large heap are collected without collecting the whole heap", async () => {
-  const late = await fullCollections(false);
-  expect(late).toBeGreaterThan(3);
-  expect(await fullCollections(true)).toBeLessThan(late / 2);
+describe("Buffers that pass through a large heap", () => {
+  test("are collected without collecting the whole heap", async () => {
+    const late = await fullCollections("");
+    expect(late).toBeGreaterThan(3);
+    expect(await fullCollections("collectGarbageEarly();")).toBeLessThan(late / 2);
+  });
+
+  test("are collected so in a program that starts a tracker of its own, too", async () => {
+    const start = `
+      const { startTracker } = await import(${JSON.stringify(SERVER)});
+      await startTracker({ listen: "127.0.0.1:0", dataDirectory: directory });`;
+    expect(await fullCollections(start)).toBeLessThan((await fullCollections("")) / 2);
+  });
 });

@@ -87,7 +87,7 @@ test("belay jobs --watch prints what is there and each change, until nobody read
   await expect.poll(() => stdout.text).toMatch(/^\S+Z {2}one {2}SUCCEEDED {2}some$/m);
   stdout.leave();
   await new ScriptedAgent(address, "two").hello({ spec: someSpec });
-  expect(await watch).toBe(0);
+  expect((await watch).code).toBe(0);
 });
 
 describe("belay config", () => {

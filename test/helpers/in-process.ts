@@ -9,6 +9,6 @@ export async function runInProcess(
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   const stdout = new MemoryOutput();
   const stderr = new MemoryOutput();
-  const code = await main(argv, { stdout, stderr, stdin: Readable.from([]), env });
+  const { code } = await main(argv, { stdout, stderr, stdin: Readable.from([]), env });
   return { code, stdout: stdout.text, stderr: stderr.text };
 }

@@ -2,8 +2,8 @@
 // by way of the code cache. Requires nothing but what Node has loaded already.
 import type { CodeCache as Cache } from "./code-cache.ts";
 import { CodeCache } from "./code-cache.ts";
-import { nodeTookEnvFile, takeLaunch } from "./launch.ts";
-import { keepHeapSmall } from "../heap.ts";
+import { nodeTookEnvFile, takeLaunch } from "../launch.ts";
+import { keepHeapSmall } from "./heap.ts";
 import { keepDebuggerShut } from "./no-debugger.ts";
 import type * as Program from "../main.ts";
 
@@ -13,6 +13,9 @@ declare const BELAY_PROGRAM: string;
 
 /** Commands that run for long and make little that lasts. */
 const SMALL: ReadonlySet<string> = new Set(["run", "top"]);
+
+/** A process that runs so long may run for weeks: what it has compiled by then is kept. Milliseconds. */
+const KEEP_CODE_AFTER_MS = 10_000;
 
 const OLDEST = [22, 18] as const;
 
@@ -71,5 +74,15 @@ const command = /^[a-z]+$/.exec(process.argv[2] ?? "")?.[0] ?? "none";
 // The cache fits only the flags of V8 that it was made under: these are the same for all runs of a command.
 if (SMALL.has(command)) keepHeapSmall();
 const cache = new CodeCache({ program: BELAY_PROGRAM, command, environment: process.env });
-const { start } = new Loader(import.meta.dirname, cache).require(BELAY_ENTRY) as typeof Program;
-void start(cache, launch);
+const { run } = new Loader(import.meta.dirname, cache).require(BELAY_ENTRY) as typeof Program;
+setTimeout(() => cache.saveSoFar(), KEEP_CODE_AFTER_MS).unref();
+void run(launch).then(({ code, worked }) => {
+  if (worked) cache.saveWhole(kindOf(code));
+  process.exit(code);
+});
+
+/** Roughly how a run has gone, by its exit code. */
+function kindOf(code: number): string {
+  if (code === 0) return "success";
+  return code < 128 ? "failure" : "signal";
+}

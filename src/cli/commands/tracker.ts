@@ -1,7 +1,6 @@
 import { isIP } from "node:net";
 import { proofOf } from "../../base/proof.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
-import { collectGarbageEarly } from "../../base/garbage.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { Tracker, TrackerOptions, TrackerTls } from "../../tracker/options.ts";
 import { startTracker } from "../../tracker/server.ts";
@@ -158,7 +157,6 @@ it runs in is closed, it stops in order, as with SIGTERM; under nohup it goes on
       },
     });
     takeWarningSignals((signal) => logger.info(`Ignored ${signal}: a tracker has no job to pass it on to`), isIgnored);
-    collectGarbageEarly();
     const terminalGone = watchTerminal();
     const starting = startTracker({ ...options, logger });
     process.on("SIGHUP", () => {
