@@ -17,7 +17,7 @@ import type {
   TrackerTokens,
 } from "./options.ts";
 import { TRACKER_RULES } from "./option-rules.ts";
-import type { StoreOptions } from "./store/sqlite-store.ts";
+import type { StoreOptions } from "./store/open-store.ts";
 
 const DEFAULT_LIMITS: TrackerLimits = {
   connections: 20_000,

@@ -28,7 +28,7 @@ import type { OtlpOptions, Tracker, TrackerOptions, TrackerTls } from "./options
 import { MAX_MESSAGE_BYTES, SessionService } from "./sessions/session-service.ts";
 import { Readiness } from "./readiness.ts";
 import { Retention } from "./retention.ts";
-import { openStore } from "./store/sqlite-store.ts";
+import { openStore } from "./store/open-store.ts";
 import type { Export, ExportContext } from "./otel/export.ts";
 
 /** Messages that no answer reaches: compressing costs ten times the CPU of sending plain. */

@@ -14,7 +14,7 @@ import { JobService } from "../../src/gen/belay/v1/job_service_pb.ts";
 import type { Event } from "../../src/gen/belay/v1/tracker_service_pb.ts";
 import { EventSchema } from "../../src/gen/belay/v1/tracker_service_pb.ts";
 import { startTracker } from "../../src/tracker/server.ts";
-import { openStore } from "../../src/tracker/store/sqlite-store.ts";
+import { openStore } from "../../src/tracker/store/open-store.ts";
 
 const DAYS = Number(process.argv[2] ?? 7);
 const SECONDS = DAYS * 86_400;

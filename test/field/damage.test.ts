@@ -273,6 +273,25 @@ describe("A log that is damaged while its job runs and the tracker is down", () 
   });
 });
 
+test("A log that is removed while its job runs is not called complete, to the agent or to anyone else", async () => {
+  const { address, jobs, dataDirectory } = await testTracker();
+  const agent = new ScriptedAgent(address, "j");
+  await agent.hello({ spec: someSpec });
+  agent.print(line(0));
+  await agent.acked(0n, 1n);
+  await rm(join(dataDirectory, "logs", "1"), { recursive: true });
+  agent.print(line(1));
+  await agent.acked(0n, 2n);
+  agent.result();
+  const { value: receipt } = await agent.next("receipt");
+  const lost = { logCompleteness: LogCompleteness.INCOMPLETE };
+  expect(receipt).toMatchObject({ ...lost, message: "the stored log is missing" });
+  agent.end();
+  await agent.ended;
+  expect((await jobs.getJob({ jobId: "j" })).job?.attempts[0]).toMatchObject(lost);
+  await expect(readings(jobs, { jobId: "j" })).rejects.toMatchObject(DATA_LOSS);
+});
+
 describe("A data directory that is not what it was", () => {
   const part = (name: string) => (data: string) => rm(join(data, name), { recursive: true });
 

@@ -38,6 +38,15 @@ export function judgeLog(result: JobResult, stored: Readonly<LogTotals>): Receip
   });
 }
 
+/** What is said of a log whose file is no longer there. */
+export function missingLog(written: Readonly<LogTotals>): Receipt {
+  return create(ReceiptSchema, {
+    logCompleteness: LogCompleteness.INCOMPLETE,
+    message: "the stored log is missing",
+    stored: streamTotals(written),
+  });
+}
+
 function hex(crc: number): string {
   return crc.toString(16).padStart(8, "0");
 }

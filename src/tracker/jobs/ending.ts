@@ -12,7 +12,7 @@ import {
 } from "../../gen/belay/v1/job_pb.ts";
 import type { Receipt } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { StoredCommand } from "../store/types.ts";
-import { hasAllBytes, judgeLog } from "./completeness.ts";
+import { hasAllBytes, judgeLog, missingLog } from "./completeness.ts";
 import type { LiveJob } from "./live-job.ts";
 import type { JobRegistry } from "./registry.ts";
 import { isEnded } from "../../contract/states.ts";
@@ -64,7 +64,9 @@ export async function decideLog(registry: JobRegistry, live: LiveJob, last: bool
   const { attempt, log } = live;
   if (attempt?.result === undefined || log === undefined) return undefined;
   if (!last && !hasAllBytes(attempt.result, log.committed)) return undefined;
-  const receipt = judgeLog(attempt.result, log.committed);
+  // Its file may have been removed while it was written.
+  const isThere = log.committed.sequence === 0 || (await registry.store.hasLog(live.key, attempt.attempt));
+  const receipt = isThere ? judgeLog(attempt.result, log.committed) : missingLog(log.committed);
   if (attempt.logCompleteness === receipt.logCompleteness && attempt.logMessage === receipt.message) return receipt;
   attempt.logCompleteness = receipt.logCompleteness;
   attempt.logMessage = receipt.message;
@@ -86,7 +88,8 @@ export async function noteDamage(registry: JobRegistry, live: LiveJob, number: n
   if (attempt?.logCompleteness !== LogCompleteness.COMPLETE) return;
   attempt.logCompleteness = LogCompleteness.INCOMPLETE;
   attempt.logMessage = what;
-  await registry.commit(live, { attempt });
+  // That it cannot be stored is reported there; a read goes on.
+  await registry.commit(live, { attempt, urgent: true, lasting: true }).catch(() => undefined);
 }
 
 /** Nobody will carry out what is left of the orders to a job that is over: a cancel is done, the others are not. */

@@ -20,7 +20,7 @@ import { checkDirectory } from "../../../src/tracker/store/check/check.ts";
 import { AttemptLog } from "../../../src/tracker/store/log/attempt-log.ts";
 import { encodeRecord } from "../../../src/tracker/store/log/format.ts";
 import { logOwner } from "../../../src/tracker/store/log/owner.ts";
-import { openStore } from "../../../src/tracker/store/sqlite-store.ts";
+import { openStore } from "../../../src/tracker/store/open-store.ts";
 import { silentLogger } from "../../../src/base/logger.ts";
 import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
 import { readLog, someSpec, testDirectory, testTracker } from "../../helpers/tracker.ts";

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { silentLogger } from "../../../src/base/logger.ts";
 import { create } from "@bufbuild/protobuf";
 import { JobSchema, JobState } from "../../../src/gen/belay/v1/job_pb.ts";
-import { openStore } from "../../../src/tracker/store/sqlite-store.ts";
+import { openStore } from "../../../src/tracker/store/open-store.ts";
 import type { Store } from "../../../src/tracker/store/types.ts";
 import { testDirectory } from "../../helpers/tracker.ts";
 

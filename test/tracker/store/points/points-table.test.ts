@@ -12,7 +12,7 @@ import { EventSchema } from "../../../../src/gen/belay/v1/tracker_service_pb.ts"
 import { checkDirectory } from "../../../../src/tracker/store/check/check.ts";
 import { unpackEvent } from "../../../../src/tracker/store/points/body.ts";
 import { sampleOf } from "../../../../src/tracker/store/points/merge.ts";
-import { openStore } from "../../../../src/tracker/store/sqlite-store.ts";
+import { openStore } from "../../../../src/tracker/store/open-store.ts";
 import type { Store } from "../../../../src/tracker/store/types.ts";
 import { someSpec, testDirectory } from "../../../helpers/tracker.ts";
 
