@@ -44,7 +44,7 @@ export function mergeSamples(group: readonly MetricSample[], before?: SampleBefo
   return merged;
 }
 
-const GREATEST = ["threads", "openFiles", "cpuPressure", "memoryPressure", "ioPressure"] as const;
+const GREATEST = ["peakMemoryBytes", "threads", "openFiles", "cpuPressure", "memoryPressure", "ioPressure"] as const;
 const COUNTERS = ["diskReadBytes", "diskWrittenBytes", "networkReceivedBytes", "networkSentBytes"] as const;
 const GPU_GREATEST = ["utilization", "temperatureCelsius", "powerWatts"] as const;
 

@@ -41,6 +41,10 @@ export class Sampler {
   private pause = FIRST_PAUSE_MS;
   private peakProcesses = 0;
   private peakCores: number | undefined;
+  /** Most memory since the sample before. */
+  private recentMemory = 0;
+  /** The tree's own peak at the sample before. */
+  private peakMemory = 0;
   private peakGpuMemory: bigint | undefined;
   private traffic: Traffic | undefined;
   private last: { cpuSeconds: number; at: number } | undefined;
@@ -66,22 +70,26 @@ export class Sampler {
 
   /** @param pid of the step's own process */
   sample(step: number, pid: number): MetricSample {
-    const at = performance.now();
+    const start = performance.now();
     const usage = this.measure();
+    // One moment for both clocks: with a later one, an average between two samples would not be that of their times.
+    const at = performance.now();
+    const sampleUnixNano = systemClock.unixNano();
     const { pids, openFiles, disk, pressure } = this.tree.details();
     const gpus = this.sources.gpus.latest(pids);
     const limits = this.sources.limits.find();
     this.traffic = this.network.read(pid);
     const cores = this.coresSince(usage.cpuSeconds, at);
-    this.measureLater(performance.now() - at);
+    this.measureLater(performance.now() - start);
     this.noteGpus(gpus);
     return create(MetricSampleSchema, {
-      sampleUnixNano: systemClock.unixNano(),
+      sampleUnixNano,
       step,
       ...(cores === undefined ? {} : { cpuCores: cores }),
       cpuSeconds: usage.cpuSeconds,
       cpuLimitCores: limits.cores,
       memoryBytes: BigInt(usage.memoryBytes),
+      peakMemoryBytes: BigInt(this.takePeakMemory(usage)),
       memoryLimitBytes: BigInt(this.memoryLimit(limits.memoryBytes)),
       processes: usage.processes,
       ...(usage.threads === undefined ? {} : { threads: usage.threads }),
@@ -115,7 +123,17 @@ export class Sampler {
   private measure(): TreeUsage {
     const usage = this.tree.usage();
     this.peakProcesses = Math.max(this.peakProcesses, usage.processes);
+    this.recentMemory = Math.max(this.recentMemory, usage.memoryBytes);
     return usage;
+  }
+
+  /** A peak of the whole job that has grown since the sample before was reached since then. */
+  private takePeakMemory({ memoryBytes, peakMemoryBytes }: TreeUsage): number {
+    const peak = peakMemoryBytes > this.peakMemory ? peakMemoryBytes : this.recentMemory;
+    this.peakMemory = Math.max(this.peakMemory, peakMemoryBytes);
+    const most = Math.max(peak, this.recentMemory, memoryBytes);
+    this.recentMemory = 0;
+    return most;
   }
 
   private coresSince(cpuSeconds: number, at: number): number | undefined {

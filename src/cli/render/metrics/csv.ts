@@ -31,6 +31,7 @@ const USAGE: Readonly<Record<string, (sample: MetricSample) => Cell>> = {
   first_time: ({ merged, sampleUnixNano }) => timeText(merged?.firstUnixNano ?? sampleUnixNano),
   peak_cpu_cores: ({ merged, cpuCores }) => merged?.peakCpuCores ?? cpuCores,
   mean_memory_bytes: ({ merged, memoryBytes }) => merged?.meanMemoryBytes ?? memoryBytes,
+  peak_memory_bytes: ({ peakMemoryBytes, memoryBytes }) => peakMemoryBytes ?? memoryBytes,
 };
 
 const HEADERS: Readonly<Record<CsvKind, readonly string[]>> = {

@@ -35,7 +35,8 @@ function cpuRow(samples: readonly MetricSample[], last: MetricSample): Row {
   const now = latest(samples.map(({ cpuCores }) => cpuCores));
   return {
     name: "cpu",
-    cells: [now, average, greatest(peaks)].map((value) => (value === undefined ? "" : value.toFixed(2))),
+    // An average may span what no single sample does, as where the clock was set.
+    cells: [now, average, greatest([...peaks, average])].map((value) => (value === undefined ? "" : value.toFixed(2))),
     note: last.cpuLimitCores > 0 ? `of ${cores(last.cpuLimitCores)}` : "",
     stretches: stretchesOf(samples, (_, i) => peaks[i]),
     ...(last.cpuLimitCores > 0 ? { max: last.cpuLimitCores } : {}),
@@ -53,7 +54,7 @@ function memoryRow(samples: readonly MetricSample[], last: MetricSample): Row {
       all + (merged?.meanMemoryBytes ?? Number(memoryBytes)) * Number(merged?.samples ?? 1),
     0,
   );
-  const values = samples.map(({ memoryBytes }) => Number(memoryBytes));
+  const values = samples.map(({ peakMemoryBytes, memoryBytes }) => Number(peakMemoryBytes ?? memoryBytes));
   const limit = Number(last.memoryLimitBytes);
   return {
     name: "memory",

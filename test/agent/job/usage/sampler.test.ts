@@ -42,6 +42,19 @@ describe.each(LOCAL_MODES)("Samples of a job in a %s", (containment) => {
     expect(usage?.peakCpuCores).toBeLessThan(1);
   });
 
+  it("tell the memory of a burst between two of them, the same peak as the result does", async () => {
+    const samples: MetricSample[] = [];
+    const script = "let held = Buffer.alloc(200_000_000, 1); setTimeout(() => (held = undefined), 400)";
+    const spec = { command: [process.execPath, "-e", script], metricsInterval: { seconds: 0n, nanos: 0 } };
+    const { usage } = await start(spec, { containment }, { usage: (sample) => samples.push(sample) }).result;
+    expect(samples).toHaveLength(2);
+    for (const { memoryBytes } of samples) expect(memoryBytes).toBeLessThan(200_000_000n);
+    // Without a cgroup, what is between two measurements of the agent is not seen.
+    if (usage?.exact === true) expect(usage.peakMemoryBytes).toBeGreaterThan(200_000_000n);
+    const peaks = samples.map(({ peakMemoryBytes = 0n }) => peakMemoryBytes);
+    expect(peaks.toSorted((a, b) => Number(a - b)).at(-1)).toBe(usage?.peakMemoryBytes);
+  });
+
   it("count processes, threads and open files of the whole tree", async () => {
     // A shell that waits for two others, each with a file of its own open; "node" has threads.
     const script = `exec 8</dev/null; (exec 9</dev/null; echo a; sleep 1000; :) & "${process.execPath}" -e 'console.log("b"); setInterval(() => 0, 1000)' & wait`;
@@ -99,3 +112,24 @@ async function populated({ tree, cookie }: ContainmentFound): Promise<{ pid: num
     },
   };
 }
+
+it("The average between two samples is that of their times, however long a sample takes", () => {
+  const found = makeContainment("process-group");
+  const slow = (): { cores: number; memoryBytes: number } => {
+    for (const end = performance.now() + 50; performance.now() < end; );
+    return { cores: 1, memoryBytes: 0 };
+  };
+  const busy = { cpuSeconds: 0, memoryBytes: 1, peakMemoryBytes: 1, processes: 1, threads: 1, exact: false };
+  // One processor is kept busy all the time.
+  found.tree.usage = () => ({ ...busy, cpuSeconds: performance.now() / 1000 });
+  const sampler = new Sampler(found.tree, {
+    limits: { find: slow } as unknown as LimitFinder,
+    memoryLimitBytes: 0,
+    gpus: new GpuSource({ environment: {}, logger: silentLogger, interval: 0 }),
+  });
+  const [first, second] = [sampler.sample(1, process.pid), sampler.sample(1, process.pid)];
+  const seconds = Number(second.sampleUnixNano - first.sampleUnixNano) / 1e9;
+  expect((second.cpuSeconds - first.cpuSeconds) / seconds).toBeCloseTo(1, 1);
+  expect(second.cpuCores).toBeCloseTo(1, 1);
+  found.tree.close();
+});

@@ -23,6 +23,7 @@ it("A sample is a row, what is not known an empty cell; the columns never change
       diskWrittenBytes: 2n,
       networkReceivedBytes: 3n,
       networkSentBytes: 4n,
+      peakMemoryBytes: 1500n,
       cpuPressure: 0.1,
       memoryPressure: 0,
       ioPressure: 1,
@@ -33,11 +34,11 @@ it("A sample is a row, what is not known an empty cell; the columns never change
   expect(csvHeader("usage")).toBe(
     "time,step,cpu_cores,cpu_seconds,cpu_limit_cores,memory_bytes,memory_limit_bytes,processes,threads,open_files," +
       "disk_read_bytes,disk_written_bytes,network_received_bytes,network_sent_bytes,cpu_pressure,memory_pressure," +
-      "io_pressure,exact,merged_samples,first_time,peak_cpu_cores,mean_memory_bytes\n",
+      "io_pressure,exact,merged_samples,first_time,peak_cpu_cores,mean_memory_bytes,peak_memory_bytes\n",
   );
   expect(csvRows("usage", create(ReadMetricsResponseSchema, { samples }))).toBe(
-    "2023-11-14T22:13:20.123Z,1,,2.5,,1000,,3,4,,,,,,,,,false,1,2023-11-14T22:13:20.123Z,,1000\n" +
-      "2023-11-14T22:13:20.123Z,1,1.5,9,4,1000,2000,3,,7,1,2,3,4,0.1,0,1,true,4,2023-11-14T22:13:05.123Z,3,500.5\n",
+    "2023-11-14T22:13:20.123Z,1,,2.5,,1000,,3,4,,,,,,,,,false,1,2023-11-14T22:13:20.123Z,,1000,1000\n" +
+      "2023-11-14T22:13:20.123Z,1,1.5,9,4,1000,2000,3,,7,1,2,3,4,0.1,0,1,true,4,2023-11-14T22:13:05.123Z,3,500.5,1500\n",
   );
 });
 
