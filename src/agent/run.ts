@@ -219,8 +219,7 @@ class Agent {
     const spec = this.specOf(welcome);
     const environment = options.environment;
     if (options.spec === undefined) mask.know(...secretsFor(environment, spec));
-    // The job's watcher removes the directory when we cannot.
-    mask.begin((message) => this.warn(message), this.prepared.directory);
+    mask.begin((message) => this.warn(message), this.prepared.redactPipe);
     const output = new OutputPath({
       spec,
       mask,
@@ -256,6 +255,7 @@ class Agent {
         state: (state, message) => report.state(state, message),
         stepStarted: (step) => {
           output.flush();
+          mask.stepStarted();
           this.metricsFile.begin(said);
           report.event({ case: "stepStarted", value: step });
           if (step.main) main = step.step;
@@ -274,6 +274,7 @@ class Agent {
         // Both make their files again if the step has removed them.
         stepOver: () => {
           output.flush();
+          mask.stepOver();
           return this.metricsFile.settle();
         },
         outputEnded: async () => {

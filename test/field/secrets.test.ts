@@ -212,3 +212,37 @@ describe("Which variables are secrets", { timeout: 60_000 }, () => {
     expect(both.stderr).toContain("Cannot use both --redact-env X and --no-redact-env X");
   });
 });
+
+describe("A secret that comes up while the job runs", { timeout: 60_000 }, () => {
+  it.each([
+    ["written with > instead of >>", "echo secret-1 > $F; echo secret-2 > $F; echo secret-1 secret-2"],
+    ["appended without newlines", "printf %s secret-1 >> $F; printf %s secret-2 >> $F; echo secret-1 secret-2"],
+    [
+      "appended by a program",
+      "echo secret-1 | tee -a $F > /dev/null; printf 'secret-2' | dd of=$F 2>&-; echo secret-1 secret-2",
+    ],
+    ["written by a setup step and by the command", "echo secret-2 > $F; echo secret-1 secret-2"],
+    [
+      "written to a descriptor that stays open",
+      "exec 3>> $F; echo secret-1 >&3; echo secret-2 >&3; echo secret-1 secret-2",
+    ],
+    ["written to a file in its place", "rm $F; echo secret-1 > $F; echo secret-2 >> $F; echo secret-1 secret-2"],
+  ])("is not in the log, %s", async (_, script) => {
+    const world = await World.start();
+    const setup = ["--setup", 'F=$BELAY_REDACT; printf %s secret-1 > "$F"'];
+    const args = script.startsWith("echo secret-2 > $F; echo secret-1") ? setup : [];
+    const run = ["run", "--tracker", world.url, "--job", "j", ...args, "--", "sh", "-c", `F=$BELAY_REDACT; ${script}`];
+    const agent = await belayEnds(run);
+    expect(agent.stdout).toBe("*** ***\n");
+    expect((await world.command("logs", "j")).stdout).toContain("*** ***\n");
+  });
+
+  const isRoot = process.getuid?.() === 0;
+  it.skipIf(!isRoot)("is not in the log of a job that gave up root", async () => {
+    const world = await World.start();
+    const script = "echo secret-1 >> $BELAY_REDACT && echo secret-1; cat $BELAY_REDACT || echo not read";
+    const drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", script];
+    const agent = await belayEnds(["run", "--tracker", world.url, "--", ...drop]);
+    expect(agent.stdout).toBe("***\nnot read\n");
+  });
+});

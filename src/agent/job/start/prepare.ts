@@ -1,3 +1,5 @@
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
 import type { Logger } from "../../../base/logger.ts";
 import { removeAll } from "../../../base/remove.ts";
 import type { ContainmentChoice } from "../../options.ts";
@@ -27,6 +29,8 @@ export interface PrepareOptions {
 export interface PreparedJob extends ContainmentFound {
   /** For files that are there only while the job runs; everybody may pass through, nobody else list it. */
   readonly directory: string;
+  /** A named pipe for what the job writes into $BELAY_REDACT: in `directory`, there before the first of `pipes`. */
+  readonly redactPipe: string;
   readonly pipes: Pipes;
   readonly watcher: Watcher;
   /** Gives everything back, the tree with it, except while processes survive: then the watcher stays. */
@@ -50,12 +54,13 @@ export function prepareJob(options: PrepareOptions): PreparedJob {
     found.tree.close();
     throw error;
   }
+  const redactPipe = join(directory, `redact-${randomBytes(12).toString("hex")}`);
   const watcher = new Watcher({
     cookie: found.cookie,
     cgroup: found.cgroup,
     memoryCgroup: found.memoryCgroup,
     directory,
-    pipes: pipes.delegate(FIRST_PIPES),
+    pipes: [redactPipe, ...pipes.delegate(FIRST_PIPES)],
     environment,
     logger: options.logger,
   });
@@ -69,5 +74,5 @@ export function prepareJob(options: PrepareOptions): PreparedJob {
     if (found.tree.close()) await watcher.close();
     else options.logger.warn("Processes of the job survived", { cgroup: found.cgroup });
   };
-  return { ...found, directory, pipes, watcher, close: () => (closing ??= close()) };
+  return { ...found, directory, redactPipe, pipes, watcher, close: () => (closing ??= close()) };
 }

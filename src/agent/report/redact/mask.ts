@@ -1,6 +1,5 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { type Environment, type SecretChoice, SHORTEST_SECRET } from "../../../base/environment-secrets.ts";
-import { errnoOf } from "../../../base/errors.ts";
 import type { LogFields, Logger } from "../../../base/logger.ts";
 import { mapText } from "../../../base/map-text.ts";
 import { addEnvironment } from "./add-environment.ts";
@@ -8,6 +7,7 @@ import type { Matcher } from "./matcher.ts";
 import { RedactFile } from "./redact-file.ts";
 import { Redactor } from "./redactor.ts";
 import { Secrets } from "./secrets.ts";
+import { latin, trim } from "./text.ts";
 
 /** Told what cannot be redacted, in sentences that name variables and never values. */
 export type Warn = (message: string) => void;
@@ -30,14 +30,28 @@ export class Mask {
     this.warnings = addEnvironment(this.secrets, environment, choice);
   }
 
-  /** Makes the file for further secrets, in a directory that its user may pass through. Says what cannot be redacted. */
-  begin(warn: Warn, directory?: string): void {
+  /**
+   * Says what cannot be redacted, and where further secrets will come from.
+   *
+   * @param path see `RedactFile`
+   */
+  begin(warn: Warn, path: string): void {
     for (const warning of this.warnings) warn(warning);
-    try {
-      this.file = new RedactFile((secret) => this.add(secret, warn), warn, directory);
-    } catch (error) {
-      warn(`Cannot make the file for $BELAY_REDACT (${errnoOf(error)}); the job runs without it`);
-    }
+    this.file = new RedactFile(path, {
+      line: (secret) => this.add(secret, warn),
+      unfinished: (text) => this.addUnfinished(text),
+      warn,
+    });
+  }
+
+  /** The first step has started, or a later one. */
+  stepStarted(): void {
+    this.file?.open();
+  }
+
+  /** A step is over: what it left without a newline has its end there. */
+  stepOver(): void {
+    this.file?.settle();
   }
 
   /** What the job's environment must have for it. */
@@ -98,6 +112,13 @@ export class Mask {
     redactor.write(Buffer.from(value), 0n);
     redactor.flush();
     return Buffer.concat(parts).toString();
+  }
+
+  /** One value or several: nobody can tell where one ends, unless there is a space. */
+  private addUnfinished(text: Uint8Array): void {
+    const values = trim(text);
+    this.secrets.add(values);
+    if (/^[^\s"'{}]*$/.test(latin(values))) this.secrets.addParts(values);
   }
 
   private add(secret: Uint8Array, warn: Warn): void {

@@ -1,113 +1,186 @@
 import fs from "node:fs";
-import os from "node:os";
-import path from "node:path";
+import { dirname } from "node:path";
+import { errnoOf } from "../../../base/errors.ts";
 import { restoreDirectory } from "../../../base/directories.ts";
 import { removeAll } from "../../../base/remove.ts";
 import { KiB } from "../../../base/sizes.ts";
 import { linesOf } from "./text.ts";
 
-/** As much of the file as is read. Bytes. */
+/** As much of a file, or of one line of a pipe, as is read. Bytes. */
 export const MOST_FILE_BYTES: number = 64 * KiB;
+/** For everyone to write, since the job may have changed its user; for nobody to read. */
+const MODE = 0o222;
 /** Times of files go by the kernel's clock tick: a second change within one cannot be told from the first. Ms. */
 const TICK_MS = 20;
 /** How long a file that is gone and cannot be made again is left alone. Milliseconds. */
 const RETRY_MS = 1000;
+/** Time between two looks while the job prints nothing: a full pipe would have it wait. Milliseconds. */
+const LOOK_EVERY_MS = 200;
+/** Read from the pipe at one time. */
+const READ_BYTES = 4 * KiB;
+const NEWLINE = 0x0a;
+const NOTHING = Buffer.alloc(0);
+
+/** Takes what is found; each may come again and again. */
+export interface RedactFileHost {
+  /** A line, without its newline. */
+  line(secret: Uint8Array): void;
+  /** What comes after the last newline: one value, or several that were written without any. */
+  unfinished(text: Uint8Array): void;
+  /** Something cannot be read. Called at most once. */
+  warn(message: string): void;
+}
 
 /**
- * A file to which a job appends secrets that come up while it runs, one a line.
+ * Where a job writes secrets that come up while it runs, one a line.
  *
- * It is looked at whenever output comes: what a process wrote into the file before it printed something is known when
- * that is passed on. The whole file is read whenever it has changed, so it may also be overwritten, truncated, removed
- * or replaced; what was read once is never forgotten. A last line without a newline counts.
+ * A named pipe, so that `>` loses no more than `>>` does. It is read whenever output comes: what a process wrote into it
+ * before it printed something is known when that is passed on. The job may remove or replace it: then it is what is there,
+ * if need be a file that is read as a whole whenever it has changed. What was read once is never forgotten.
  */
 export class RedactFile {
   readonly path: string;
-  private readonly directory: string;
-  private readonly take: (secret: Uint8Array) => void;
-  private readonly warn: (message: string) => void;
+  private readonly host: RedactFileHost;
   private fd: number | undefined;
-  private size = 0;
+  private isPipe = false;
+  /** Of a pipe: what came after the last newline. Of a file: all that was read. */
+  private held: Buffer = NOTHING;
   private changed = 0;
   private retryAt = 0;
   private warned = false;
+  private timer: NodeJS.Timeout | undefined;
+  private readonly buffer: Buffer = Buffer.allocUnsafeSlow(READ_BYTES);
 
-  /**
-   * Makes the file, readable and writable by this user only.
-   *
-   * @param take told of each line, again and again
-   * @param warn told at most once, when something of the file cannot be read
-   * @throws what the file system says when it cannot be made
-   */
-  constructor(take: (secret: Uint8Array) => void, warn: (message: string) => void, parent: string = os.tmpdir()) {
-    this.directory = fs.mkdtempSync(path.join(parent, "belay-redact-"));
-    this.path = path.join(this.directory, "secrets");
-    this.take = take;
-    this.warn = warn;
-    this.fd = this.open();
+  /** @param path of the pipe; where there is none, a file is made, in a directory that its user may pass through */
+  constructor(path: string, host: RedactFileHost) {
+    this.path = path;
+    this.host = host;
   }
 
-  /** Takes what is new. Costs one fstat when nothing is. */
+  /** Begins to look. To be called when the job has been started, which waits for it as soon as it writes. */
+  open(): void {
+    if (this.timer !== undefined) return;
+    this.timer = setInterval(() => this.check(), LOOK_EVERY_MS);
+    this.timer.unref();
+    this.reopen();
+  }
+
+  /** Takes what is new. Costs two calls of the system when nothing is. */
   check(): void {
-    if (this.fd === undefined && !this.reopen()) return;
-    const now = fs.fstatSync(this.fd as number);
-    if (now.size !== this.size || now.ctimeMs !== this.changed) this.read(now);
+    if (this.timer === undefined || (this.fd === undefined && !this.reopen())) return;
+    const fd = this.fd as number;
+    const now = fs.fstatSync(fd);
+    if (this.isPipe) this.readPipe(fd);
+    else if (now.size !== this.held.length || now.ctimeMs !== this.changed) this.readFile(fd, now);
     if (now.nlink > 0) return;
     // Removed or replaced; what others append through a descriptor of their own to the removed one is lost.
-    fs.closeSync(this.fd as number);
-    this.fd = undefined;
-    this.size = this.changed = this.retryAt = 0;
-    if (this.reopen()) this.read(fs.fstatSync(this.fd as unknown as number));
+    this.closeFd();
+    if (this.reopen()) this.check();
   }
 
-  /** Removes the file. */
+  /** The same, and what has no newline has its end here: a step is over. */
+  settle(): void {
+    this.check();
+    if (this.isPipe) this.held = NOTHING;
+  }
+
+  /** Removes it. */
   close(): void {
-    if (this.fd !== undefined) fs.closeSync(this.fd);
-    this.fd = undefined;
-    this.retryAt = Number.POSITIVE_INFINITY;
-    removeAll(this.directory);
+    clearInterval(this.timer);
+    this.check();
+    this.closeFd();
+    this.timer = undefined;
+    removeAll(this.path);
   }
 
-  private read(stat: fs.Stats): void {
-    this.size = stat.size;
+  private readPipe(fd: number): void {
+    for (;;) {
+      let length: number;
+      try {
+        length = fs.readSync(fd, this.buffer, 0, this.buffer.length, null);
+      } catch (error) {
+        if (errnoOf(error) === "EAGAIN") return;
+        throw error;
+      }
+      if (length === 0) return;
+      const bytes = this.buffer.subarray(0, length);
+      this.take(Buffer.concat([this.held, bytes]));
+      // What came at one time was most likely written as one, if no newline says otherwise.
+      if (this.held.length > length) this.host.unfinished(Buffer.from(bytes));
+      if (this.held.length < MOST_FILE_BYTES) continue;
+      this.held = NOTHING;
+      this.warnOnce(`a line has more than ${MOST_FILE_BYTES / KiB} KiB; the rest is not`);
+    }
+  }
+
+  private readFile(fd: number, stat: fs.Stats): void {
     // While the clock's tick lasts, it may change again without a trace.
     this.changed = Math.abs(Date.now() - stat.ctimeMs) < TICK_MS ? 0 : stat.ctimeMs;
     if (stat.size > MOST_FILE_BYTES) this.warnOnce(`it has more than ${MOST_FILE_BYTES / KiB} KiB; the rest is not`);
     const bytes = Buffer.allocUnsafe(Math.min(stat.size, MOST_FILE_BYTES));
     let length = 0;
     while (length < bytes.length) {
-      const read = fs.readSync(this.fd as number, bytes, length, bytes.length - length, length);
+      const read = fs.readSync(fd, bytes, length, bytes.length - length, length);
       if (read === 0) break;
       length += read;
     }
-    for (const line of linesOf(bytes.subarray(0, length))) this.take(line);
+    const before = this.held;
+    const whole = bytes.subarray(0, length);
+    this.take(whole);
+    const grew = before.length > 0 && length > before.length && before.at(-1) !== NEWLINE;
+    if (grew && whole.subarray(0, before.length).equals(before)) {
+      for (const line of linesOf(whole.subarray(before.length))) this.host.line(line);
+    }
+    this.held = whole;
+  }
+
+  /** Takes the lines, and what comes after the last one. Keeps that. */
+  private take(bytes: Buffer): void {
+    const end = bytes.lastIndexOf(NEWLINE) + 1;
+    for (const line of linesOf(bytes.subarray(0, end))) this.host.line(line);
+    this.held = Buffer.from(bytes.subarray(end));
+    if (this.held.length > 0) this.host.unfinished(this.held);
   }
 
   private reopen(): boolean {
     if (performance.now() < this.retryAt) return false;
     try {
-      restoreDirectory(path.dirname(this.directory), 0o711);
-      restoreDirectory(this.directory, 0o700);
-      this.fd = this.open();
+      restoreDirectory(dirname(this.path), 0o711);
+      this.fd = this.openFile();
+      this.held = NOTHING;
+      this.changed = 0;
       return true;
     } catch {
       this.retryAt = performance.now() + RETRY_MS;
-      this.warnOnce("it was removed and cannot be made again; what is written to it is not");
+      this.warnOnce("it cannot be opened, nor made again; what is written to it is not");
       return false;
     }
   }
 
-  /** Opens the file, and makes it if it is not there. It may be anything by now: nothing is waited for or followed. */
-  private open(): number {
+  /** Opens what is there, and makes a file if nothing is. It may be anything: nothing is waited for or followed. */
+  private openFile(): number {
     const { O_RDONLY, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
     const fd = fs.openSync(this.path, O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
-    if (fs.fstatSync(fd).isFile()) return fd;
+    const stat = fs.fstatSync(fd);
+    if (stat.isFIFO() || stat.isFile()) {
+      this.isPipe = stat.isFIFO();
+      // Not of what another user has put there, which is that user's to allow.
+      if (stat.uid === process.getuid?.()) fs.fchmodSync(fd, this.isPipe ? MODE : 0o622);
+      return fd;
+    }
     fs.closeSync(fd);
-    throw new Error("not a file");
+    throw new Error("neither a pipe nor a file");
+  }
+
+  private closeFd(): void {
+    if (this.fd !== undefined) fs.closeSync(this.fd);
+    this.fd = undefined;
+    this.retryAt = 0;
   }
 
   private warnOnce(what: string): void {
     if (this.warned) return;
     this.warned = true;
-    this.warn(`Cannot read all of $BELAY_REDACT: ${what} redacted`);
+    this.host.warn(`Cannot read all of $BELAY_REDACT: ${what} redacted`);
   }
 }

@@ -1,10 +1,14 @@
 import { SHORTEST_SECRET } from "../../../base/environment-secrets.ts";
-import { MiB } from "../../../base/sizes.ts";
+import { KiB, MiB } from "../../../base/sizes.ts";
 import { bytesOfText } from "../../../base/system-text.ts";
 import { encodingsOf, hexadecimal } from "./encodings.ts";
 import { Matcher } from "./matcher.ts";
 import { latin, linesOf, trim } from "./text.ts";
 
+/** Of values that were written without anything between them, a part is taken for a secret from so many bytes on. */
+const PART_BYTES = 8;
+/** A longer text of several values is taken as one. Bytes. */
+const MOST_PARTS = 4 * KiB;
 /** All forms of all secrets together, in bytes; each takes some 20 bytes of memory, and 0.2 µs whenever one is added. */
 const MOST_PATTERN_BYTES = MiB / 2;
 /** A value and its three alignments of base64 take together at least so many times its length. */
@@ -49,6 +53,20 @@ export class Secrets {
     const added = this.addForms(whole);
     this.values.set(key, added === "added" ? "known" : added);
     return added;
+  }
+
+  /** Adds all parts of a text of several values, as it is: what is found is at least `PART_BYTES` long. */
+  addParts(text: Uint8Array): void {
+    if (text.length < 2 * SHORTEST_SECRET || text.length > MOST_PARTS) return;
+    for (let at = 0; at + PART_BYTES <= text.length; at++) {
+      const part = Uint8Array.from(text.subarray(at, at + PART_BYTES));
+      const key = latin(part);
+      if (this.patterns.has(key)) continue;
+      if (this.patternBytes + PART_BYTES > this.mostPatternBytes) return;
+      this.patterns.set(key, part);
+      this.patternBytes += PART_BYTES;
+      this.made = undefined;
+    }
   }
 
   private addForms(whole: Uint8Array): Added {

@@ -11,13 +11,18 @@ import { LogStream } from "../../../../src/gen/belay/v1/job_pb.ts";
 let directory = "";
 let warnings: string[] = [];
 let passed: { stream: LogStream; step: number; text: string }[] = [];
+/** What the agent makes: a pipe, or where that cannot be, a file. */
+let how: "pipe" | "file" = "pipe";
 let mask: Mask;
 let redaction: Redaction;
 
 function start(environment: Record<string, string> = {}, redact: string[] = [], keep: string[] = []): void {
   mask = new Mask();
   mask.know(environment, { redact, keep });
-  mask.begin((message) => warnings.push(message), directory);
+  const pipe = path.join(directory, "redact");
+  if (how === "pipe") execaSync("mkfifo", [pipe]);
+  mask.begin((message) => warnings.push(message), pipe);
+  mask.stepStarted();
   redaction = new Redaction(
     mask,
     (stream, step, data) => passed.push({ stream, step, text: Buffer.from(data).toString() }) > 0,
@@ -88,7 +93,9 @@ describe("a job's output", () => {
   });
 });
 
-describe("a secret that comes up while the job runs", () => {
+describe.each(["pipe", "file"] as const)("a secret that comes up while the job runs, by a %s", (kind) => {
+  beforeEach(() => void (how = kind));
+
   test("is redacted in everything printed after it was appended", () => {
     start();
     expect(print("new-secret-1\n")).toBe("new-secret-1\n");
@@ -150,14 +157,35 @@ describe("a secret that comes up while the job runs", () => {
     expect(passed.map(({ text }) => text).join("")).toBe("got ***\n".repeat(300));
   });
 
-  test("of which there are too many is no harm: one warning, and the first ones hold", () => {
+  test("is redacted though several were appended without a newline between them", () => {
+    start();
+    shell(
+      'printf %s new-secret-1 >> "$BELAY_REDACT"; printf %s other-value >> "$BELAY_REDACT"; printf %s x-third-9 >> "$BELAY_REDACT"',
+    );
+    expect(print("new-secret-1, other-value, x-third-9, new-secret\n")).toBe("***, ***, ***, ***\n");
+    expect(print("what else begins with new- or ends with -value\n")).toBe(
+      "what else begins with new- or ends with -value\n",
+    );
+  });
+
+  test("has its end with its step", () => {
+    start();
+    shell('printf %s new-secret-1 >> "$BELAY_REDACT"');
+    mask.stepOver();
+    shell('printf %s six-66 >> "$BELAY_REDACT"');
+    expect(print("new-secret-1 six-66\n")).toBe("*** ***\n");
+  });
+
+  test("of which there are too many is no harm: one warning, and the first ones hold", async () => {
     start();
     shell('echo new-secret-1 > "$BELAY_REDACT"');
-    fs.appendFileSync(file(), "x".repeat(MOST_FILE_BYTES * 2));
     expect(print("new-secret-1\n")).toBe("***\n");
-    fs.appendFileSync(file(), "x".repeat(MOST_FILE_BYTES * 2));
-    expect(print("new-secret-1\n")).toBe("***\n");
-    expect(warnings.filter((warning) => warning.includes("has more than"))).toHaveLength(1);
+    for (let n = 0; n < 2; n++) {
+      const script = `head -c ${MOST_FILE_BYTES * 2} /dev/zero | tr '\\0' x >> "$BELAY_REDACT"`;
+      await execa("sh", ["-c", script], { env: mask.environment });
+      expect(print("new-secret-1\n")).toBe("***\n");
+    }
+    expect(warnings.filter((warning) => warning.includes("64 KiB"))).toHaveLength(1);
   });
 
   test("that is too short is left, with one warning that does not show it", () => {
@@ -168,18 +196,40 @@ describe("a secret that comes up while the job runs", () => {
   });
 });
 
-describe("the file for further secrets", () => {
-  test("is this user's only, and gone at the end", () => {
+describe("a secret written by the pipe", () => {
+  beforeEach(() => void (how = "pipe"));
+
+  test("is not lost to >, however often and soon the next one comes", () => {
     start();
-    expect(fs.statSync(file()).mode & 0o777).toBe(0o600);
-    expect(fs.statSync(path.dirname(file())).mode & 0o777).toBe(0o700);
+    shell('for i in 1 2 3 4 5; do echo "new-secret-$i" > "$BELAY_REDACT"; done');
+    expect(print("new-secret-1 new-secret-2 new-secret-3 new-secret-4 new-secret-5\n")).toBe("*** *** *** *** ***\n");
+  });
+
+  test("does not have the job wait, though it prints nothing meanwhile", async () => {
+    start();
+    const script =
+      'i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo "a-secret-that-is-long-enough" > "$BELAY_REDACT"; done';
+    await execa("sh", ["-c", script], { env: mask.environment });
+    expect(print("a-secret-that-is-long-enough\n")).toBe("***\n");
+  });
+});
+
+describe("the file for further secrets", () => {
+  beforeEach(() => void (how = "pipe"));
+
+  test.each([
+    { kind: "pipe", mode: 0o222 },
+    { kind: "file", mode: 0o622 },
+  ] as const)("is a $kind for all to write, for no other user to read, and gone at the end", ({ kind, mode }) => {
+    how = kind;
+    start();
+    expect(fs.statSync(file()).mode & 0o777).toBe(mode);
     mask.close();
     expect(fs.readdirSync(directory)).toEqual([]);
     expect(print("still passed on\n")).toBe("still passed on\n");
   });
 
   const obstacles: { name: string; script: string }[] = [
-    { name: "a named pipe", script: 'rm "$BELAY_REDACT"; mkfifo "$BELAY_REDACT"' },
     { name: "a directory", script: 'rm "$BELAY_REDACT"; mkdir "$BELAY_REDACT"' },
     { name: "a link", script: 'rm "$BELAY_REDACT"; ln -s /dev/zero "$BELAY_REDACT"' },
   ];
@@ -191,20 +241,23 @@ describe("the file for further secrets", () => {
     expect(warnings[0]).toMatch(/^Cannot read all of \$BELAY_REDACT/);
   });
 
-  test("may become gone with its directory: both are made again", () => {
-    start({ API_TOKEN: "tok-123456" });
+  test("is made again with its directory when both are gone", () => {
+    start();
     shell('rm -r "$(dirname "$BELAY_REDACT")"');
-    expect(print("tok-123456\n")).toBe("***\n");
-    shell('echo another-secret >> "$BELAY_REDACT"');
-    expect(print("another-secret\n")).toBe("***\n");
+    mask.stepOver();
+    shell('echo new-secret-1 >> "$BELAY_REDACT"');
+    expect(print("new-secret-1\n")).toBe("***\n");
     expect(warnings).toEqual([]);
   });
 
   test("is done without where it cannot be made", () => {
-    directory = path.join(directory, "missing");
+    directory = path.join(directory, "no-directory");
+    fs.writeFileSync(directory, "");
+    how = "file";
     start({ API_TOKEN: "tok-123456" });
-    expect(mask.environment).toEqual({});
-    expect(warnings).toEqual(["Cannot make the file for $BELAY_REDACT (ENOENT); the job runs without it"]);
+    expect(warnings).toEqual([
+      "Cannot read all of $BELAY_REDACT: it cannot be opened, nor made again; what is written to it is not redacted",
+    ]);
     expect(print("tok-123456\n")).toBe("***\n");
     directory = path.dirname(directory);
   });
