@@ -1,8 +1,9 @@
-import { parse } from "yaml";
+import { LineCounter, parseDocument } from "yaml";
 import { BelayError, messageOf } from "../base/errors.ts";
 import { didYouMean } from "../base/did-you-mean.ts";
 import { readFlagText } from "./flag-file.ts";
 import type { Flags } from "./flags.ts";
+import { yamlProblem } from "./yaml-problem.ts";
 import { flagName } from "./flags.ts";
 
 /**
@@ -19,9 +20,16 @@ export async function readConfigFile(
   given: ReadonlySet<string>,
 ): Promise<Record<string, unknown>> {
   const read = await readFlagText(path, "--config");
+  const lines = new LineCounter();
+  const document = parseDocument(read, { lineCounter: lines, prettyErrors: false });
+  const [problem] = document.errors;
+  if (problem !== undefined) {
+    const { line } = lines.linePos(problem.pos[0]);
+    throw new BelayError("BAD_USAGE", `Cannot read "${path}:${line}" as YAML: ${yamlProblem(problem)}`);
+  }
   let settings: unknown;
   try {
-    settings = parse(read);
+    settings = document.toJS();
   } catch (error) {
     throw new BelayError("BAD_USAGE", `Cannot read "${path}" as YAML: ${messageOf(error)}`, { cause: error });
   }

@@ -65,3 +65,16 @@ it("launch.sh cannot end the comment that it is to Node", () => {
   expect(script.match(/\*\//g)).toHaveLength(1);
   expect(script.trimEnd().endsWith("\n*/")).toBe(true);
 });
+
+it("docs/environment.md lists what launch.sh keeps from Node", () => {
+  const root = new URL("../../../", import.meta.url);
+  const script = readFileSync(new URL("src/cli/bundle/launch.sh", root), "utf8");
+  const names =
+    /^for name in ([^;]*?)^do$/ms
+      .exec(script)?.[1]
+      ?.split(/[\s\\]+/)
+      .filter(Boolean) ?? [];
+  expect(names).toContain("NODE_OPTIONS");
+  const docs = readFileSync(new URL("docs/environment.md", root), "utf8");
+  expect(names.filter((name) => !docs.includes(`\`${name}\``))).toEqual([]);
+});

@@ -399,3 +399,16 @@ describe("in a hostile environment, a job runs, or one sentence says what is mis
     expect(await shell(`unshare -m bash -c "$SCRIPT" bash "$@"`, args, env)).toEqual(expected);
   });
 });
+
+describe("a file that is no good YAML is described in our words", () => {
+  it.each([
+    ["a spec", ["run", "--spec", "FILE", "--", "true"], "Cannot use the spec FILE:2: "],
+    ["a file of flags", ["tracker", "--config", "FILE"], 'Cannot read "FILE:2" as YAML: '],
+  ])("%s with two documents", async (_, args, start) => {
+    const file = path.join(await tempDirectory(), "two.yaml");
+    await writeFile(file, "name: a\n---\nname: b\n");
+    const done = await belayEnds(args.map((arg) => arg.replace("FILE", file)));
+    const message = `${start.replace("FILE", file)}expected one document, found a second one after "---"`;
+    expect(done).toMatchObject({ code: 64, stderr: `belay: ${message}\n` });
+  });
+});

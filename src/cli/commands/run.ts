@@ -95,7 +95,11 @@ export const run: Command = command({
   ],
   notes: `The job knows BELAY_JOB_ID, BELAY_ATTEMPT and BELAY_STEP, and by TRACEPARENT where it stands in a trace; the trace of
 this command, if TRACEPARENT names one, goes on with it. What it appends to the file $BELAY_METRICS are its own
-metrics: "loss=0.31 step=10", 'progress=0.42 note="epoch 3/10"'.
+metrics: "loss=0.31 step=10", 'progress=0.42 note="epoch 3/10"'. BELAY_TRACKER names its tracker to a belay in the job;
+credentials are not passed on.
+
+The job has no standard input: it reads /dev/null. It has the limits, umask, niceness and ignored signals with which
+belay was started. Variables that Node or a library of ours would obey, such as NODE_OPTIONS, reach the job alone.
 
 ${EXIT_CODES_HELP}`,
   run: async (call) => {

@@ -45,7 +45,11 @@ export const jobFlags: JobFlags = grouped("The job:", {
     },
   ),
   envFile: many(
-    { value: "FILE", separator: ",", help: "file with KEY=VALUE lines for the job's environment" },
+    {
+      value: "FILE",
+      separator: ",",
+      help: "file with KEY=VALUE lines for the job's environment; a pipe or /dev/stdin will do",
+    },
     (given) => given,
   ),
   timeout: duration({ help: "longest time for the command; then it is ended" }),

@@ -9,6 +9,7 @@ import { MiB, formatSize } from "../../base/sizes.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
 import { utf8Problem } from "../flag-file.ts";
+import { yamlProblem } from "../yaml-problem.ts";
 import { specError } from "./spec-error.ts";
 import { messageValue } from "./spec-value.ts";
 
@@ -48,7 +49,7 @@ export function parseSpec(text: string, name: string): JobSpec {
   const source = { name, lines };
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true });
   const [problem] = document.errors;
-  if (problem !== undefined) throw specError(source, problem.pos[0], [], messageOf(problem));
+  if (problem !== undefined) throw specError(source, problem.pos[0], [], yamlProblem(problem));
   if (document.contents === null) throw specError(source, 0, [], "it is empty");
   const json = messageValue(JobSpecSchema, document.contents, [], source);
   try {
