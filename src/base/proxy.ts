@@ -1,4 +1,5 @@
-import type { TrackerAddress } from "./tracker-address.ts";
+import type { Socket } from "node:net";
+import type { TcpAddress, TrackerAddress } from "./tracker-address.ts";
 
 /** Variables of the environment, in lower case, that may name a proxy. */
 const VARIABLES = ["grpc_proxy", "https_proxy", "http_proxy", "all_proxy"];
@@ -33,6 +34,14 @@ export async function proxyTo(
   if (!VARIABLES.some((name) => environment[name] || environment[name.toUpperCase()])) return undefined;
   const { findProxy } = await import("./proxy/find-proxy.ts");
   return findProxy(address, environment);
+}
+
+/** Connects to a tracker through the proxy on the way. Undefined: there is none. @throws as proxyTo, ProxyError */
+export async function connectThroughProxy(address: TcpAddress, signal?: AbortSignal): Promise<Socket | undefined> {
+  const proxy = await proxyTo(address);
+  if (proxy === undefined) return undefined;
+  const { connectThrough } = await import("./proxy/tunnel.ts");
+  return connectThrough(proxy, address, signal);
 }
 
 /** No way through a proxy. The message begins with the proxy and its variable. */

@@ -1,8 +1,8 @@
 import { connect } from "node:net";
 import { lookup } from "node:dns/promises";
 import type { Clock, Timer } from "../../base/clock.ts";
-import { type Proxy, proxyTo } from "../../base/proxy.ts";
-import type { TcpAddress, TrackerAddress } from "../../base/tracker-address.ts";
+import { connectThroughProxy } from "../../base/proxy.ts";
+import type { TrackerAddress } from "../../base/tracker-address.ts";
 
 /** Longest time between two looks at an address, in milliseconds. Each waits for half of it at least. */
 const LOOK_EVERY = 1000;
@@ -14,9 +14,9 @@ const PATIENCE = 1000;
  *
  * Back-off is there to spare a tracker that is in trouble. A network that is away, or a tracker that does not run,
  * needs no sparing, but back-off and the kernel's own (a SYN is repeated after 1, 3, 7, 15 s) would keep the agent away
- * for up to half a minute longer. So each address is tried with a plain TCP connection about once a second, by way of the proxy where there is one. Its law: it
- * tells only of an address that was shut and then open, once for each time; an address that was open all along has
- * another trouble, and back-off is the answer to that.
+ * for up to half a minute longer. So each address is tried with a plain TCP connection about once a second, through
+ * the proxy where there is one. Its law: it tells only of an address that was shut and then open, once for each time; an
+ * address that was open all along has another trouble, and back-off is the answer to that.
  *
  * What it costs: an agent without a tracker sends a packet of 60 bytes each 0.75 s; 10,000 of them make 6 Mbit/s, and find
  * the tracker within a second and a half of its return, spread evenly.
@@ -75,11 +75,14 @@ export class Scout {
 
 /** Whether a connection can be made. */
 async function isOpen(address: TrackerAddress, clock: Clock, signal: AbortSignal): Promise<boolean> {
-  try {
-    const proxy = await proxyTo(address);
-    if (proxy !== undefined && address.kind === "tcp") return await isOpenThrough(proxy, address, signal);
-  } catch {
-    return false;
+  if (address.kind === "tcp") {
+    try {
+      const tunnel = await connectThroughProxy(address, signal);
+      tunnel?.destroy();
+      if (tunnel !== undefined) return true;
+    } catch {
+      return false;
+    }
   }
   let where: { path: string } | { host: string; port: number };
   try {
@@ -104,14 +107,6 @@ async function isOpen(address: TrackerAddress, clock: Clock, signal: AbortSignal
     socket.on("error", giveUp);
     if (signal.aborted) giveUp();
   });
-}
-
-/** The same through a proxy, which tells when the tracker is away. @throws ProxyError */
-async function isOpenThrough(proxy: Proxy, address: TcpAddress, signal: AbortSignal): Promise<boolean> {
-  const { connectThrough } = await import("../../base/proxy/tunnel.ts");
-  const socket = await connectThrough(proxy, address, AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]));
-  socket.destroy();
-  return true;
 }
 
 async function socketAddress(address: TrackerAddress): Promise<{ path: string } | { host: string; port: number }> {

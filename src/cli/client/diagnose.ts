@@ -2,7 +2,7 @@ import type { X509Certificate } from "node:crypto";
 import net from "node:net";
 import tls from "node:tls";
 import { errnoOf, messageOf } from "../../base/errors.ts";
-import { ProxyError, proxyTo } from "../../base/proxy.ts";
+import { connectThroughProxy, ProxyError, proxyTo } from "../../base/proxy.ts";
 import { authorityOf, type TcpAddress, type TrackerAddress } from "../../base/tracker-address.ts";
 import { isPassing } from "./http-status.ts";
 import { HUNG_UP } from "./session.ts";
@@ -137,8 +137,7 @@ async function certificateProblem(address: TcpAddress, errno: string): Promise<s
 async function shakeHands(
   address: TcpAddress,
 ): Promise<{ spoken: boolean; certificate?: X509Certificate | undefined }> {
-  const proxy = await proxyTo(address);
-  const tunnel = proxy && (await import("../../base/proxy/tunnel.ts").then((it) => it.connectThrough(proxy, address)));
+  const tunnel = await connectThroughProxy(address).catch(() => undefined);
   const { host, port } = address;
   const servername = net.isIP(host) === 0 ? host : "";
   return new Promise((resolve) => {

@@ -5,7 +5,7 @@ import tls from "node:tls";
 import { BelayError } from "../../base/errors.ts";
 import type { Proof } from "../../base/proof.ts";
 import { MiB } from "../../base/sizes.ts";
-import { proxyTo } from "../../base/proxy.ts";
+import { connectThroughProxy } from "../../base/proxy.ts";
 import { authorityOf, type TrackerAddress } from "../../base/tracker-address.ts";
 
 /** Origin that requests are made to, whichever address they go to in the end. */
@@ -127,20 +127,17 @@ export class TrackerSession {
 async function socketTo(address: TrackerAddress, proof: Proof): Promise<net.Socket> {
   if (address.kind === "unix") return net.connect({ path: address.path });
   const { host, port } = address;
-  const proxy = await proxyTo(address);
-  const tunnel =
-    proxy === undefined ? undefined : await (await import("../../base/proxy/tunnel.ts")).connectThrough(proxy, address);
+  const tunnel = await connectThroughProxy(address);
   if (!address.tls) return tunnel ?? net.connect({ host, port });
-  // Said, since else NODE_TLS_REJECT_UNAUTHORIZED could turn checking off.
-  const check = { rejectUnauthorized: true };
   return tls.connect({
     ...(tunnel !== undefined && { socket: tunnel }),
     host,
     port,
     servername: net.isIP(host) === 0 ? host : "",
     ALPNProtocols: ["h2"],
-    ...check,
     ...proof,
+    // Explicit: by default, NODE_TLS_REJECT_UNAUTHORIZED decides.
+    rejectUnauthorized: true,
   });
 }
 
