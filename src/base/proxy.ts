@@ -9,8 +9,6 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** An HTTP proxy that is asked for a tunnel to the tracker (CONNECT). */
 export interface Proxy {
-  /** Whether the proxy itself is spoken to by TLS. */
-  readonly tls: boolean;
   /** A name, or an IP address without brackets. */
   readonly host: string;
   readonly port: number;

@@ -17,7 +17,7 @@ describe("The proxy to a tracker", () => {
     [{ http_proxy: "http://p:1" }, "the proxy http://p:1 of http_proxy", undefined],
     [{ https_proxy: "http://p:1" }, undefined, "the proxy http://p:1 of https_proxy"],
     [{ HTTPS_PROXY: "http://p:1" }, undefined, "the proxy http://p:1 of HTTPS_PROXY"],
-    [{ all_proxy: "https://p" }, "the proxy https://p:443 of all_proxy", "the proxy https://p:443 of all_proxy"],
+    [{ all_proxy: "http://p" }, "the proxy http://p:80 of all_proxy", "the proxy http://p:80 of all_proxy"],
     [
       { grpc_proxy: "p:1", http_proxy: "q:1", https_proxy: "q:1" },
       "the proxy http://p:1 of grpc_proxy",

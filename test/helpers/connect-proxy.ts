@@ -1,8 +1,6 @@
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
-import { createServer as createTlsServer } from "node:tls";
 import { onTestFinished } from "vitest";
-import type { Certificate } from "./certificate.ts";
 
 /** What a proxy for a test does. */
 export interface ConnectProxyOptions {
@@ -10,8 +8,6 @@ export interface ConnectProxyOptions {
   readonly to?: string;
   /** Answers with this instead of a tunnel. */
   readonly answer?: string;
-  /** Speaks TLS with its clients. */
-  readonly tls?: Certificate;
 }
 
 /** An HTTP proxy that knows CONNECT alone, until the test is over. */
@@ -37,8 +33,7 @@ export async function connectProxy(options: ConnectProxyOptions): Promise<Connec
       else tunnel(socket, options.to ?? "");
     });
   };
-  const server = options.tls === undefined ? createServer(serve) : createTlsServer(options.tls, serve);
-  server.on("tlsClientError", () => undefined);
+  const server = createServer(serve);
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   onTestFinished(() => {

@@ -38,23 +38,21 @@ function parseProxy(value: string, variable: string): Proxy {
   const text = /^[a-z][a-z\d+.-]*:\/\//i.test(value) ? value : `http://${value}`;
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const shown = url === undefined ? value.replace(/^.*@/, "") : `${url.protocol}//${url.host}`;
-  if (url === undefined || !["http:", "https:"].includes(url.protocol) || url.hostname === "") {
+  if (url === undefined || url.protocol !== "http:" || url.hostname === "") {
     throw new BelayError(
       "BAD_USAGE",
-      `Cannot use the proxy "${shown}" of ${variable}: expected http://host:port or https://host:port; no_proxy names ` +
+      `Cannot use the proxy "${shown}" of ${variable}: expected http://host:port; no_proxy names ` +
         "trackers that are reached without a proxy",
     );
   }
-  const tls = url.protocol === "https:";
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
-  const port = url.port === "" ? (tls ? 443 : 80) : Number(url.port);
+  const port = url.port === "" ? 80 : Number(url.port);
   const user = `${decoded(url.username)}:${decoded(url.password)}`;
   return {
-    tls,
     host,
     port,
     authorization: user === ":" ? undefined : `Basic ${Buffer.from(user).toString("base64")}`,
-    text: `the proxy ${tls ? "https" : "http"}://${hostAndPort({ host, port })} of ${variable}`,
+    text: `the proxy http://${hostAndPort({ host, port })} of ${variable}`,
   };
 }
 

@@ -1,5 +1,4 @@
-import { connect as connectTcp, isIP, type Socket } from "node:net";
-import { connect as connectTls } from "node:tls";
+import { connect, type Socket } from "node:net";
 import { errnoOf, messageOf } from "../errors.ts";
 import { type Proxy, ProxyError } from "../proxy.ts";
 import { hostAndPort, type TcpAddress } from "../tracker-address.ts";
@@ -11,7 +10,7 @@ const MAX_HEAD_BYTES = 16_384;
 
 /** Connects to a tracker by way of a proxy. @throws ProxyError */
 export async function connectThrough(proxy: Proxy, address: TcpAddress, signal?: AbortSignal): Promise<Socket> {
-  const socket = connectTcp({ host: proxy.host, port: proxy.port });
+  const socket = connect({ host: proxy.host, port: proxy.port });
   return openTunnel(socket, proxy, address, signal);
 }
 
@@ -27,23 +26,15 @@ export async function openTunnel(
   address: TcpAddress,
   signal?: AbortSignal,
 ): Promise<Socket> {
-  const through = proxy.tls
-    ? connectTls({
-        socket,
-        host: proxy.host,
-        servername: isIP(proxy.host) === 0 ? proxy.host : "",
-        rejectUnauthorized: true,
-      })
-    : socket;
-  const fail = (): void => void through.destroy(new Error("the proxy did not answer in time"));
+  const fail = (): void => void socket.destroy(new Error("the proxy did not answer in time"));
   const timer = setTimeout(fail, TIMEOUT_MS);
   signal?.addEventListener("abort", fail, { once: true });
   if (signal?.aborted === true) fail();
   try {
     const target = hostAndPort(address);
     const authorization = proxy.authorization === undefined ? "" : `Proxy-Authorization: ${proxy.authorization}\r\n`;
-    through.write(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n${authorization}\r\n`);
-    const head = await readHead(through);
+    socket.write(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n${authorization}\r\n`);
+    const head = await readHead(socket);
     const [, status, reason = ""] = /^HTTP\/1\.\d (\d{3}) ?([^\r\n]*)/.exec(head) ?? [];
     if (status === undefined) throw new ProxyError(`${proxy.text} does not answer as a proxy does`);
     if (!status.startsWith("2")) {
@@ -51,9 +42,8 @@ export async function openTunnel(
       const text = `${proxy.text} does not connect to ${target}: ${why} (${`${status} ${reason}`.trim()})`;
       throw new ProxyError(text, { status: Number(status) });
     }
-    return through;
+    return socket;
   } catch (error) {
-    through.destroy();
     socket.destroy();
     if (error instanceof ProxyError) throw error;
     const why = WHY[errnoOf(error) ?? ""] ?? messageOf(error);
