@@ -34,16 +34,30 @@ export function failureText({ name, error }: CallbackFailure): string {
 }
 
 /** The same options, with functions that never fail. */
-export function guardCallbacks<T extends Pick<AgentOptions, "logger" | "onProgress" | "onOutput">>(
+export function guardCallbacks<T extends Pick<AgentOptions, "logger" | "onProgress" | "onOutput" | "signals">>(
   options: T,
   callbacks: Callbacks,
 ): T {
-  const { onOutput, onProgress, logger = silentLogger } = options;
+  const { onOutput, onProgress, signals, logger = silentLogger } = options;
   const progress = onProgress === undefined ? undefined : callbacks.guard("onProgress", onProgress);
   return {
     ...options,
     logger: guardLogger(logger, callbacks),
     ...(onOutput !== undefined && { onOutput: callbacks.guard("onOutput", onOutput) }),
     ...(progress !== undefined && { onProgress: (message) => void progress(message) }),
+    ...(signals !== undefined && { signals: guardSignals(signals, callbacks) }),
+  };
+}
+
+type Signals = NonNullable<AgentOptions["signals"]>;
+
+function guardSignals(signals: Signals, callbacks: Callbacks): Signals {
+  return (pass) => {
+    let end: (() => void) | undefined;
+    void callbacks.guard("signals", () => {
+      end = signals(pass);
+    })();
+    const stop = callbacks.guard("signals", () => end?.());
+    return () => void stop();
   };
 }

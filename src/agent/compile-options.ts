@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { BelayError } from "../base/errors.ts";
 import { exactEnvironment } from "../base/exact-texts.ts";
 import { idProblem } from "../base/ids.ts";
+import type { Inherited } from "../base/inherited.ts";
 import { messageProblem } from "../base/message-problem.ts";
 import {
   abortSignal,
@@ -19,6 +20,7 @@ import {
   someLogger,
   text,
   texts,
+  whole,
   yesOrNo,
 } from "../base/options.ts";
 import { type JobSpec, JobSpecSchema } from "../gen/belay/v1/job_pb.ts";
@@ -71,7 +73,11 @@ export const AGENT_RULES: Rules<AgentOptions> = {
   onProgress: callback,
   logger: someLogger,
   environment: texts("an object whose values are texts or undefined", true),
-  inherited: { expected: "what belay run knows of its own start", accepts: isObject },
+  inherited: group<Inherited>({
+    openFiles: whole("a number of open files, 0 or more"),
+    ignoredSignals: required(whole("signals as bits, 0 or more")),
+    blockedSignals: required(whole("signals as bits, 0 or more")),
+  }),
   stop: abortSignal,
   stopNow: abortSignal,
   signals: callback,

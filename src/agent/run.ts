@@ -181,7 +181,8 @@ class Agent {
     this.failure ??= failure;
     // Not within the push whose record it was called with.
     queueMicrotask(() => {
-      this.report.notice(0, `${failureText(failure)}. The job goes on`);
+      // Once the job is over, its log is closed.
+      if (!this.over.signal.aborted) this.report.notice(0, `${failureText(failure)}. The job goes on`);
       this.options.logger?.error(failureText(failure));
     });
   }

@@ -1,5 +1,8 @@
 import { BelayError } from "./errors.ts";
 
+/** Longest duration that anything takes: a hundred years, in milliseconds. Beyond that lies a mistake. */
+export const MAX_DURATION_MS: number = 100 * 365 * 24 * 3_600_000;
+
 const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /**
@@ -22,7 +25,8 @@ export function parseDuration(text: string, what = "duration"): number {
   if (ms > 0 && Math.round(ms) === 0) {
     throw new BelayError("BAD_USAGE", `Cannot parse ${what} "${text}": expected at least 1ms, or 0`);
   }
-  return Math.round(ms);
+  if (ms <= MAX_DURATION_MS) return Math.round(ms);
+  throw new BelayError("BAD_USAGE", `Cannot use ${what} "${text}": expected at most "36500d", a hundred years`);
 }
 
 /** Writes milliseconds for people: "350ms", "4.2s", "3m 20s", "2h 5m", "3d 4h". */

@@ -1,8 +1,6 @@
 import { MAX_TIMEOUT_MS } from "./clock.ts";
+import { MAX_DURATION_MS } from "./durations.ts";
 import { BelayError } from "./errors.ts";
-
-/** Longest duration that an option takes: a hundred years, in milliseconds. Beyond that lies a mistake. */
-export const MAX_DURATION_MS: number = 100 * 365 * 24 * 3_600_000;
 
 /** What one option of a function takes. */
 export interface Rule {
@@ -79,8 +77,11 @@ export function timerMilliseconds(least: number): Rule {
 }
 
 /** A whole number. */
-export function whole(expected: string, least: number = 0): Rule {
-  return { expected, accepts: (value) => Number.isSafeInteger(value) && Number(value) >= least };
+export function whole(expected: string, least: number = 0, most: number = Number.MAX_SAFE_INTEGER): Rule {
+  return {
+    expected,
+    accepts: (value) => Number.isSafeInteger(value) && Number(value) >= least && Number(value) <= most,
+  };
 }
 
 /** A whole number of bytes. */

@@ -6,6 +6,10 @@ export const KiB = 1024;
 export const MiB: number = 1024 * KiB;
 /** One gibibyte, in bytes. */
 export const GiB: number = 1024 * MiB;
+/** One tebibyte, in bytes. */
+export const TiB: number = 1024 * GiB;
+/** Largest size that anything takes: 8 PiB less one, the largest whole number that a JavaScript number holds exactly. */
+const MAX_SIZE = Number.MAX_SAFE_INTEGER;
 
 const UNITS: Record<string, number> = {
   "": 1,
@@ -19,6 +23,9 @@ const UNITS: Record<string, number> = {
   g: GiB,
   gib: GiB,
   gb: 1e9,
+  t: TiB,
+  tib: TiB,
+  tb: 1e12,
 };
 
 /**
@@ -35,7 +42,9 @@ export function parseSize(text: string, what = "size"): number {
   if (match === null || unit === undefined) {
     throw new BelayError("BAD_USAGE", `Cannot parse ${what} "${text}": expected a size such as "64KiB" or "1GiB"`);
   }
-  return Math.round(Number(match[1]) * unit);
+  const bytes = Math.round(Number(match[1]) * unit);
+  if (bytes <= MAX_SIZE) return bytes;
+  throw new BelayError("BAD_USAGE", `Cannot use ${what} "${text}": expected less than "8192TiB"`);
 }
 
 /** Writes bytes for people: "812 B", "64.0 KiB", "1.2 GiB". */

@@ -76,6 +76,13 @@ export function compileOptions(given: TrackerOptions): TrackerConfig {
       `Cannot use a lease of ${lease} ms: expected at least two heartbeat intervals, which are ${2 * heartbeatInterval} ms`,
     );
   }
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  if (limits.headersTimeout > limits.requestTimeout) {
+    throw new BelayError(
+      "BAD_USAGE",
+      `Cannot use a headers timeout of ${limits.headersTimeout} ms: expected at most the request timeout, which is ${limits.requestTimeout} ms`,
+    );
+  }
   checkTokens(options.tokens);
   if (options.otlp !== undefined) checkOtlp(options.otlp);
   const listen = parseListen(options.listen ?? "127.0.0.1:7070");
@@ -88,7 +95,7 @@ export function compileOptions(given: TrackerOptions): TrackerConfig {
     keepaliveInterval: options.keepaliveInterval ?? 15_000,
     tls: options.tls,
     tokens: options.tokens,
-    limits: { ...DEFAULT_LIMITS, ...options.limits },
+    limits,
     cors: options.cors ?? [],
     drainTimeout: options.drainTimeout ?? 5_000,
     store: { durability: options.durability ?? "process", logLimit: options.logLimit ?? 0 },

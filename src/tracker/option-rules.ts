@@ -24,7 +24,9 @@ import type {
   TrackerTokens,
 } from "./options.ts";
 
-const atLeastOne = whole("a whole number, 1 or more", 1);
+/** HTTP/2 and the system count no further. */
+const MOST = 2 ** 31 - 1;
+const atLeastOne = whole(`a whole number, 1 to ${MOST}`, 1, MOST);
 const zeroOrMore = whole("a whole number, 0 or more");
 
 const tls: Rule = group<TrackerTls>({ cert: required(pem), key: required(pem), clientCa: pem });

@@ -25,6 +25,26 @@ describe("reading a duration", () => {
   );
 });
 
+test.each(["36500d", "0.001s", "1.0000001d"])("%s is taken", (text) => {
+  expect(Number.isSafeInteger(parseDuration(text))).toBe(true);
+});
+
+test.each(["36501d", "99999999999999999999d", `${"9".repeat(400)}h`, "9007199254740993ms", "36500d1ms"])(
+  "more than a hundred years is refused: %j",
+  (text) => {
+    expect(() => parseDuration(text, "--grace")).toThrow(
+      `Cannot use --grace "${text}": expected at most "36500d", a hundred years`,
+    );
+  },
+);
+
+test.each(["Infinity", "NaN", "infs", "0x10s", "1_000s", "1,5s", "+5s", "-0", ".5s", "5.s", "５s"])(
+  "%j is no duration",
+  (text) => {
+    expect(() => parseDuration(text)).toThrow("expected a duration such as");
+  },
+);
+
 test.each([
   [0, "0ms"],
   [350, "350ms"],

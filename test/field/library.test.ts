@@ -12,6 +12,7 @@ import {
   createLogger,
   flushSpool,
   JobSpecSchema,
+  LogCompleteness,
   Outcome,
   runAgent,
   startTracker,
@@ -142,7 +143,8 @@ function withValue(base: object, [name = "", ...rest]: readonly string[], value:
 }
 
 describe("an option that cannot be used is named, with what was expected and what was found", () => {
-  const agent = { tracker: "http://127.0.0.1:9", jobId: "j1", connectTimeout: 100 };
+  const inherited = { openFiles: 1024, ignoredSignals: 0, blockedSignals: 0 };
+  const agent = { tracker: "http://127.0.0.1:9", jobId: "j1", connectTimeout: 100, inherited };
   const flush = { directory: "/nonexistent", tracker: "http://127.0.0.1:9" };
   const pem = Buffer.from("");
   // Never called: the options are refused before.
@@ -315,6 +317,7 @@ describe("a function of the program that fails is not called again, and the job 
     ["onOutput returns what only looks like a promise", { onOutput: () => thenable }, "onOutput"],
     ["onProgress throws", { onProgress: fail }, "onProgress"],
     ["onProgress rejects", { onProgress: rejects }, "onProgress"],
+    ["signals throws", { signals: fail }, "signals"],
     ["the logger throws", { logger: logger({ debug: fail, info: fail }), admin: "127.0.0.1:0" }, "logger.info"],
     ["the logger rejects", { logger: logger({ info: failAsync }), admin: "127.0.0.1:0" }, "logger.info"],
   ];
@@ -335,6 +338,15 @@ describe("a function of the program that fails is not called again, and the job 
     expect(await readLog(tracker.client, "j1", { stream: "agent" })).toContain(
       `The function "${name}" that Belay was given failed and is not called again: boom. The job goes on\n`,
     );
+  });
+
+  it("nor does one that fails when all is over", async () => {
+    await using tracker = await startTestTracker();
+    const options = { tracker: tracker.url, jobId: "j1", spec: { command: ["true"] }, signals: () => fail };
+    const { result } = await runAgent(options);
+    expect(result.exitCode).toBe(0);
+    const { job } = await tracker.client.getJob({ jobId: "j1" });
+    expect(job?.attempts[0]?.logCompleteness).toBe(LogCompleteness.COMPLETE);
   });
 
   it("even while it fails, it is called one time only", async () => {

@@ -72,8 +72,7 @@ function messageOrDuration(desc: DescMessage, node: ParsedNode | null, path: Pat
   try {
     return `${parseDuration(scalarText(node)) / 1000}s`;
   } catch (error) {
-    if (!(error instanceof BelayError)) throw error;
-    throw found(source, node, path, `a duration such as "300s" or "5m"`);
+    throw found(source, node, path, boundOf(error) ?? `a duration such as "300s" or "5m"`);
   }
 }
 
@@ -97,11 +96,16 @@ function scalarValue(
       try {
         return String(parseSize(scalarText(node)));
       } catch (error) {
-        if (!(error instanceof BelayError)) throw error;
         const expected = name.endsWith("_bytes") ? `a size such as "64MiB"` : "a whole number";
-        throw found(source, node, path, expected);
+        throw found(source, node, path, boundOf(error) ?? expected);
       }
   }
+}
+
+/** The bound that a number is beyond; undefined: it is none at all. */
+function boundOf(error: unknown): string | undefined {
+  if (!(error instanceof BelayError)) throw error;
+  return /: expected ((?:at most|less than) .+)$/.exec(error.message)?.[1];
 }
 
 function keyText(key: ParsedNode, path: Path, source: SpecSource): string {

@@ -2,6 +2,7 @@ import { toBinary } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { signalNumber } from "../../base/signals.ts";
+import { MAX_DURATION_MS } from "../../base/durations.ts";
 import { MAX_TRACE_STATE_BYTES, isTraceState, parseTraceParent } from "../../base/trace-context.ts";
 import { type JobSpec, JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
 
@@ -9,9 +10,6 @@ const MAX_NAME_BYTES = 256;
 const MAX_LABELS = 64;
 const MAX_LABEL_VALUE_BYTES = 256;
 const LABEL_KEY = /^[A-Za-z0-9._/-]{1,63}$/;
-/** Longest duration of a spec: a hundred years. Beyond that lies a mistake. */
-const MAX_DURATION_MS = 100 * 365 * 24 * 3_600_000;
-
 /**
  * Checks a job spec against the rules in its comments.
  *
