@@ -16,7 +16,7 @@ export interface Call<F extends Flags> {
 export interface CommandOf<F extends Flags> {
   readonly name: string;
   /** Arguments as commander writes them: `<job>`, `[command...]`. */
-  readonly args: readonly { readonly name: string; readonly help: string }[];
+  readonly args: readonly { readonly name: string; readonly help: string; readonly words?: readonly string[] }[];
   /** One or two sentences under the usage line. */
   readonly about: string;
   readonly flags: F;

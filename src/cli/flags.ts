@@ -21,6 +21,8 @@ export interface Flag<T> {
    * variable is one value.
    */
   readonly separator?: string;
+  /** What a shell offers for its value. Absent: files. */
+  readonly words?: readonly string[];
   /** Heading under which the help lists it. Absent: among the others. */
   readonly group?: string;
   /** Its environment variable where another command's flag of the same name means something else. */
@@ -41,6 +43,7 @@ export type Flags = Record<string, Flag<unknown>>;
 export type Values<F extends Flags> = { readonly [K in keyof F]: F[K] extends Flag<infer T> ? T : never };
 
 interface Texts {
+  readonly words?: readonly string[];
   readonly variable?: string;
   readonly value?: string;
   readonly short?: string;
@@ -88,7 +91,7 @@ export function count(options: Texts & { default?: number; least?: number }): Fl
 export function choice<T extends string>(words: readonly T[], options: Texts & { default: T }): Flag<T>;
 export function choice<T extends string>(words: readonly T[], options: Texts): Flag<T | undefined>;
 export function choice<T extends string>(words: readonly T[], options: Texts & { default?: T }): Flag<T | undefined> {
-  return single({ value: words.join("|"), ...options }, options.default, options.default, (given, what) => {
+  return single({ value: words.join("|"), words, ...options }, options.default, options.default, (given, what) => {
     const word = words.find((candidate) => candidate === given);
     if (word === undefined) throw wanted(what, given, words.join(", "));
     return word;

@@ -16,7 +16,13 @@ export type JobFilterFlags = {
 };
 
 const states = many(
-  { variable: "BELAY_JOBS_STATE", value: "STATE", separator: ",", help: "only jobs in this state, such as running" },
+  {
+    variable: "BELAY_JOBS_STATE",
+    value: "STATE",
+    separator: ",",
+    words: [...STATE_NAMES.keys()].map((name) => name.toLowerCase()),
+    help: "only jobs in this state, such as running",
+  },
   (given, what) => {
     const state = STATE_NAMES.get(given.trim().toUpperCase().replaceAll("-", "_"));
     if (state !== undefined) return state;

@@ -19,6 +19,16 @@ describe("A word is completed", () => {
     ["a command", ["can"], ["cancel"]],
     ["a flag", ["logs", "--ti"], ["--timestamps"]],
     ["a flag's value", ["logs", "--stream", "std"], ["stdout", "stderr"]],
+    ["a flag's value that the help names otherwise", ["run", "--log-level", "de"], ["debug"]],
+    ["a state", ["jobs", "--state", "ru"], ["running"]],
+    ["what one of two forms begins with", ["run", "--on-disconnect", "c"], ["continue", "cancel-after="]],
+    ["a signal", ["run", "--stop-signal", "TE"], ["TERM"]],
+    ["a signal by its whole name", ["signal", "train-1", "SIGUS"], ["SIGUSR1", "SIGUSR2"]],
+    ["a signal by its short name", ["signal", "--json", "train-1", "US"], ["USR1", "USR2"]],
+    ["an action", ["config", "u"], ["unset"]],
+    ["a setting", ["config", "set", "tok"], ["token-file"]],
+    ["a shell", ["completion", "z"], ["zsh"]],
+    ["nothing of a command that takes no other program", ["show", "j1", "--", "l"], []],
     ["nothing of another program's", ["run", "--", "ls", "--al"], []],
     ["nothing of an unknown command", ["dance", ""], []],
   ])("%s", async (_, typed, expected) => {
@@ -34,9 +44,19 @@ describe("A word is completed", () => {
       "train-2",
       "train-1",
     ]);
-    expect(await words(["signal", "train-1", ""], { BELAY_TRACKER: address })).toEqual([]);
+    expect(await words(["show", "train-1", ""], { BELAY_TRACKER: address })).toEqual([]);
     expect(await words(["show", ""], { BELAY_TRACKER: "http://127.0.0.1:1" })).toEqual([]);
   });
+});
+
+test("A program is completed behind --, from the search path", async () => {
+  const directory = await testDirectory();
+  for (const name of ["train-fast", "train-slow", "other"]) await writeFile(join(directory, name), "", { mode: 0o755 });
+  const env = { PATH: `/no/such/directory:${directory}` };
+  expect(await words(["run", "--job", "j1", "--", "tra"], env)).toEqual(["train-fast", "train-slow"]);
+  expect(await words(["submit", "--", "o"], env)).toEqual(["other"]);
+  expect(await words(["run", "--", "./tra"], env)).toEqual([]);
+  expect(await words(["run", "--", "train-fast", "o"], env)).toEqual([]);
 });
 
 test("A script for bash hands over what was typed, and takes what comes back", async () => {

@@ -93,11 +93,13 @@ describe("Completion in a real shell", { timeout: TIMEOUT_MS }, () => {
     "belay cancel --wait tr",
     "belay logs --timest",
     "belay logs --stream stdo",
+    "belay signal train-1 WINC",
+    "belay run -- bela",
   ];
   /** The shells offer words; at zsh's terminal we see the line with as much of them as they share. */
   const cases: [string, string[]][] = [
-    ["bash", ["cancel", "other", "train-2 train-1", "--timestamps", "stdout"]],
-    ["fish", ["cancel", "other", "train-2 train-1", "--timestamps", "stdout"]],
+    ["bash", ["cancel", "other", "train-2 train-1", "--timestamps", "stdout", "WINCH", "belay"]],
+    ["fish", ["cancel", "other", "train-2 train-1", "--timestamps", "stdout", "WINCH", "belay"]],
     [
       "zsh",
       [
@@ -106,6 +108,8 @@ describe("Completion in a real shell", { timeout: TIMEOUT_MS }, () => {
         "belay cancel --wait train-",
         "belay logs --timestamps",
         "belay logs --stream stdout",
+        "belay signal train-1 WINCH",
+        "belay run -- belay",
       ],
     ],
   ];

@@ -10,7 +10,7 @@ import { EXIT_OK } from "../exit-codes.ts";
 export const completion: Command = command({
   name: "completion",
   args: [
-    { name: "<shell>", help: "bash, zsh or fish" },
+    { name: "<shell>", help: "bash, zsh or fish", words: Object.keys(SCRIPTS) },
     { name: "[words...]", help: "for the shell's use: what was typed so far" },
   ],
   about:

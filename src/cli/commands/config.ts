@@ -19,8 +19,8 @@ const KEYS: ReadonlyMap<string, string> = new Map(CONTEXT_KEYS.map((key) => [fla
 export const config: Command = command({
   name: "config",
   args: [
-    { name: "[action]", help: "set, unset or show; default: show" },
-    { name: "[name]", help: `one of ${[...KEYS.keys()].join(", ")}` },
+    { name: "[action]", help: "set, unset or show; default: show", words: ["set", "unset", "show"] },
+    { name: "[name]", help: `one of ${[...KEYS.keys()].join(", ")}`, words: [...KEYS.keys()] },
     { name: "[value]", help: "as the flag of this name takes it" },
   ],
   about:

@@ -26,6 +26,7 @@ import { outcomeName } from "../../contract/names.ts";
 
 const onDisconnect: Flag<OnDisconnect> = {
   value: "WHAT",
+  words: ["continue", "cancel-after="],
   default: { kind: "continue" },
   defaultText: "continue",
   help: "what becomes of the job while the tracker is away: continue, or cancel-after=DURATION",

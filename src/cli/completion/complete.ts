@@ -1,6 +1,7 @@
 import type { Command } from "../command.ts";
 import { COMMANDS } from "../commands.ts";
 import { flagName } from "../flags.ts";
+import { programWords, signalWords } from "./words.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -22,33 +23,44 @@ export async function complete(words: readonly string[], env: Env): Promise<read
   const entry = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (entry === undefined) return [];
   const command = await entry.load();
-  // What follows `--` is another program's.
-  if (rest.slice(0, -1).includes("--")) return [];
+  const commandLine = rest.slice(0, -1).indexOf("--");
+  // Behind the name of a program come its own arguments: for those, shells offer files.
+  if (commandLine >= 0) {
+    const isProgram = command.takesCommandLine === true && commandLine === rest.length - 2;
+    return isProgram ? programWords(current, env["PATH"] ?? "") : [];
+  }
   const before = rest.at(-2) ?? "";
-  const asked = valueOf(command, before);
+  const asked = valueOf(command, before, current);
   const candidates =
-    asked ?? (current.startsWith("-") ? flagsOf(command) : await argumentsOf(command, rest.slice(0, -1), env));
+    asked ?? (current.startsWith("-") ? flagsOf(command) : await argumentsOf(command, rest.slice(0, -1), current, env));
   return candidates.filter((candidate) => candidate.startsWith(current));
 }
 
 /** Values of the flag before the cursor; undefined if it is none that takes a value. Empty: the shell offers files. */
-function valueOf(command: Command, before: string): string[] | undefined {
-  const found = Object.entries(command.flags).find(
-    ([key, flag]) => before === flagName(key) || (flag.short !== undefined && before === `-${flag.short}`),
-  );
-  const value = found?.[1].value;
-  if (value === undefined) return undefined;
-  return value.includes("|") ? value.split("|") : [];
+function valueOf(command: Command, before: string, current: string): readonly string[] | undefined {
+  const [key, flag] =
+    Object.entries(command.flags).find(
+      ([name, { short }]) => before === flagName(name) || (short !== undefined && before === `-${short}`),
+    ) ?? [];
+  if (flag?.value === undefined) return undefined;
+  return key === "stopSignal" ? signalWords(current) : (flag.words ?? []);
 }
 
 function flagsOf(command: Command): string[] {
   return [...Object.keys(command.flags).map(flagName), "--help"];
 }
 
-async function argumentsOf(command: Command, typed: readonly string[], env: Env): Promise<readonly string[]> {
-  const wantsJob = command.args[0]?.name === "<job>";
-  const given = typed.filter((word, i) => !word.startsWith("-") && valueOf(command, typed[i - 1] ?? "") === undefined);
-  return wantsJob && given.length === 0 ? jobIds(typed, env) : [];
+async function argumentsOf(
+  command: Command,
+  typed: readonly string[],
+  current: string,
+  env: Env,
+): Promise<readonly string[]> {
+  const isArgument = (word: string, i: number): boolean =>
+    !word.startsWith("-") && valueOf(command, typed[i - 1] ?? "", "") === undefined;
+  const argument = command.args[typed.filter(isArgument).length];
+  if (argument?.name === "<job>") return jobIds(typed, env);
+  return argument?.name === "<signal>" ? signalWords(current) : (argument?.words ?? []);
 }
 
 /** Ids of the newest jobs, from the tracker that the command would talk to. None if it does not answer. */
