@@ -7,8 +7,9 @@ import { TokenGate } from "../../../src/tracker/net/caller.ts";
 import { signToken, verifyToken } from "../../../src/tracker/net/signed-token.ts";
 import { startTracker } from "../../../src/tracker/server.ts";
 import { runInProcess } from "../../helpers/in-process.ts";
+import { JobState } from "../../../src/gen/belay/v1/job_pb.ts";
 import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
-import { jobClient, someSpec, testDirectory, testTracker } from "../../helpers/tracker.ts";
+import { jobClient, someSpec, testDirectory, testTracker, untilJob } from "../../helpers/tracker.ts";
 
 const KEY = "0123456789abcdef0123456789abcdef";
 const OTHER_KEY = "fedcba9876543210fedcba9876543210";
@@ -158,4 +159,26 @@ test("Credentials in a job's environment are for its agent alone; whoever asks f
   expect((await jobs.createJob({ jobId: "j", spec })).job?.jobId).toBe("j");
   const welcome = await new ScriptedAgent(address, "j").hello();
   expect(welcome.spec?.environment).toEqual(spec.environment);
+});
+
+test("What an agent knows to be secret in its own command is shown to nobody, and yet is what the next agent runs", async () => {
+  const dataDirectory = await testDirectory();
+  const options = { dataDirectory, heartbeatInterval: 20, lease: 60 };
+  const first = await testTracker(options);
+  const spec = { command: ["curl", "-H", "token: tok-123456"], labels: { team: "a" } };
+  const shownSpec = { command: ["curl", "-H", "token: ***"], labels: { team: "a" } };
+  const agent = new ScriptedAgent(first.address, "j");
+  agent.sayHello({ spec, shownSpec });
+  await agent.next("welcome");
+  const { job } = await first.jobs.getJob({ jobId: "j" });
+  expect(job).toMatchObject({ spec: shownSpec });
+  expect(job?.shownSpec).toBeUndefined();
+  agent.vanish();
+  await first.tracker.close();
+
+  const { address, jobs } = await testTracker(options);
+  const lost = await untilJob(jobs, "j", ({ state }) => state === JobState.LOST);
+  expect(lost).toMatchObject({ spec: shownSpec });
+  expect((await new ScriptedAgent(address, "j").hello()).spec?.command).toEqual(spec.command);
+  expect((await jobs.listJobs({})).jobs[0]).toMatchObject({ spec: shownSpec });
 });
