@@ -1,6 +1,9 @@
+import { once } from "node:events";
 import { readFile, rename, writeFile } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
 import path from "node:path";
-import { describe, expect, it } from "vitest";
+import { createServer } from "node:tls";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { certificate, type CertificateOptions, noOpenssl } from "../helpers/certificate.ts";
 import { belay, belayEnds, type Finished, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 
@@ -99,22 +102,31 @@ describe.skipIf(noOpenssl)("The tracker's certificate", () => {
     }
   });
 
-  it("that expires while the tracker runs is named with its date by those who call", async () => {
+  it.each([
+    ["has expired", PAST, /: its certificate expired on 2021-01-01T00:00:00Z \(CERT_HAS_EXPIRED\)/],
+    [
+      "is not valid yet",
+      TO_COME,
+      /: its certificate is not valid before 2199-01-01T00:00:00Z; the clock here says 20\S+ \(CERT_NOT_YET_VALID\)/,
+    ],
+  ])("that %s is named with its date by those who call", async (_, dates, says) => {
     const directory = await tempDirectory();
-    const to = new Date(Math.ceil(Date.now() / 1000) * 1000 + 2000);
-    const [cert, key] = await files(directory, "tracker", { to });
-    const [ca] = await files(directory, "other");
-    const tracker = await TrackerProcess.start({ args: ["--tls-cert", cert, "--tls-key", key] });
-    // Still valid authorities beside it, so that the file itself is no reason.
-    await writeFile(path.join(directory, "bundle"), Buffer.concat([await readFile(cert), await readFile(ca)]));
-    const call = (): Promise<Finished> =>
-      tracker.ends("jobs", "--ca", path.join(directory, "bundle"), "--connect-timeout", "100ms");
-    while (Date.now() <= to.getTime()) await call();
-    const done = await call();
-    expect(done.code).toBe(125);
-    expect(done.stderr).toContain(
-      `: its certificate expired on ${to.toISOString().replace(".000", "")} (CERT_HAS_EXPIRED)`,
-    );
+    const [cert, key] = await files(directory, "tracker", dates);
+    const [other] = await files(directory, "other");
+    // Beside an authority that is valid: the file itself is no reason to refuse.
+    const ca = path.join(directory, "ca");
+    await writeFile(ca, Buffer.concat([await readFile(cert), await readFile(other)]));
+    // No tracker starts with such a certificate.
+    const server = createServer({ cert: await readFile(cert), key: await readFile(key), ALPNProtocols: ["h2"] });
+    server.on("tlsClientError", () => undefined).listen(0, "127.0.0.1");
+    onTestFinished(() => void server.close());
+    await once(server, "listening");
+    const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const flags = ["--tracker", url, "--ca", ca, "--connect-timeout", "300ms"];
+    for (const done of await Promise.all([belayEnds(["run", ...flags, "--", "true"]), belayEnds(["jobs", ...flags])])) {
+      expect(done.code).toBe(125);
+      expect(done.stderr).toMatch(says);
+    }
   });
 });
 
