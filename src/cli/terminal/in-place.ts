@@ -5,8 +5,8 @@ import { widthOf } from "./text-width.ts";
 export class InPlace {
   private readonly output: Output;
   private drawn: readonly string[] = [];
-  /** Width of the terminal when the text was drawn. */
-  private columns = 0;
+  /** Size of the terminal when the text was drawn. */
+  private size = { columns: 0, rows: 0 };
 
   constructor(output: Output) {
     this.output = output;
@@ -21,12 +21,12 @@ export class InPlace {
     // The cursor is on the line after the last.
     const shown = lines.length < rows ? lines : [...lines.slice(0, Math.max(1, rows - 2)), "…"];
     const up = this.drawn.reduce((sum, line) => sum + Math.max(1, Math.ceil(widthOf(line) / columns)), 0);
-    // A terminal whose width changed has wrapped the lines again, at an unknown moment: only clearing everything is
-    // safe.
-    const start =
-      this.columns !== columns && up > 0 ? "\u001b[H\u001b[2J" : up === 0 ? "" : `\u001b[${Math.min(up, rows - 1)}F`;
+    // A terminal whose size changed has wrapped the lines again, or moved some out of sight and perhaps back, at an
+    // unknown moment: only clearing everything is safe.
+    const isResized = this.size.columns !== columns || this.size.rows !== rows;
+    const start = isResized && up > 0 ? "\u001b[H\u001b[2J" : up === 0 ? "" : `\u001b[${Math.min(up, rows - 1)}F`;
     this.drawn = shown;
-    this.columns = columns;
+    this.size = { columns, rows };
     await this.output.write(`${start}${shown.map((line) => `${line}\u001b[K\n`).join("")}\u001b[J`);
   }
 

@@ -45,6 +45,18 @@ describe("A text that is redrawn", () => {
     expect(take()).toBe("z\u001b[K\n\u001b[J");
   });
 
+  it("starts again when the terminal's height has changed: lines may have gone out of sight and come back", async () => {
+    const { output, take } = terminal(20, 24);
+    const place = new InPlace(output);
+    await place.draw("one\ntwo\n");
+    take();
+    output.rows = 10;
+    await place.draw("one\n");
+    expect(take()).toBe("\u001b[H\u001b[2Jone\u001b[K\n\u001b[J");
+    await place.draw("one\n");
+    expect(take()).toBe("\u001b[1Fone\u001b[K\n\u001b[J");
+  });
+
   it("covers lines that were wider than the terminal", async () => {
     const { output, take } = terminal(10, 24);
     const place = new InPlace(output);
