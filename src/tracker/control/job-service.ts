@@ -47,7 +47,7 @@ export function jobService(context: ControlContext): ServiceImpl<typeof JobServi
 async function noteMissingLogs(registry: JobRegistry, live: LiveJob): Promise<void> {
   for (const { attempt, logCompleteness, stored } of live.job.attempts) {
     if (logCompleteness !== LogCompleteness.COMPLETE || stored.every(({ bytes }) => bytes === 0n)) continue;
-    if (await registry.store.hasLog(live.key, attempt)) continue;
+    if (registry.store.hasLog(live.key, attempt)) continue;
     await noteDamage(registry, live, attempt, "the stored log is missing");
   }
 }

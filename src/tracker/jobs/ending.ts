@@ -65,7 +65,7 @@ export async function decideLog(registry: JobRegistry, live: LiveJob, last: bool
   if (attempt?.result === undefined || log === undefined) return undefined;
   if (!last && !hasAllBytes(attempt.result, log.committed)) return undefined;
   // Its file may have been removed while it was written.
-  const isThere = log.committed.sequence === 0 || (await registry.store.hasLog(live.key, attempt.attempt));
+  const isThere = log.committed.sequence === 0 || registry.store.hasLog(live.key, attempt.attempt);
   const receipt = isThere ? judgeLog(attempt.result, log.committed) : missingLog(log.committed);
   if (attempt.logCompleteness === receipt.logCompleteness && attempt.logMessage === receipt.message) return receipt;
   attempt.logCompleteness = receipt.logCompleteness;

@@ -1,4 +1,5 @@
-import { rename, rm, stat } from "node:fs/promises";
+import { statSync } from "node:fs";
+import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
@@ -66,8 +67,9 @@ export class LogFiles {
     }
   }
 
-  async has(key: number, attempt: number): Promise<boolean> {
-    const found = await stat(this.pathOf(key, attempt)).catch(() => undefined);
+  /** Costs one system call. */
+  has(key: number, attempt: number): boolean {
+    const found = statSync(this.pathOf(key, attempt), { throwIfNoEntry: false });
     return found !== undefined && found.size > FILE_HEADER_BYTES;
   }
 

@@ -146,7 +146,7 @@ export class SqliteStore implements Store {
     return this.logs.acquire(this.knownLog(key, attempt));
   }
 
-  hasLog(key: number, attempt: number): Promise<boolean> {
+  hasLog(key: number, attempt: number): boolean {
     return this.logs.has(key, attempt);
   }
 

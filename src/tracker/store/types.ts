@@ -116,7 +116,7 @@ export interface Store {
   /** @throws BelayError `STORE` if nothing of what was stored can be read */
   log(key: number, attempt: number): Promise<LogHandle>;
   /** Whether there is a file of that log. */
-  hasLog(key: number, attempt: number): Promise<boolean>;
+  hasLog(key: number, attempt: number): boolean;
   remove(key: number, jobId: string, version: number): Promise<void>;
   close(): Promise<void>;
 }
