@@ -34,16 +34,18 @@ export function failureText({ name, error }: CallbackFailure): string {
 }
 
 /** The same options, with functions that never fail. */
-export function guardCallbacks<T extends Pick<AgentOptions, "logger" | "onProgress" | "onOutput" | "signals">>(
-  options: T,
-  callbacks: Callbacks,
-): T {
-  const { onOutput, onProgress, signals, logger = silentLogger } = options;
+export function guardCallbacks<
+  T extends Pick<AgentOptions, "logger" | "onProgress" | "onOutput" | "outputBehind" | "signals">,
+>(options: T, callbacks: Callbacks): T {
+  const { onOutput, outputBehind, onProgress, signals, logger = silentLogger } = options;
   const progress = onProgress === undefined ? undefined : callbacks.guard("onProgress", onProgress);
   return {
     ...options,
     logger: guardLogger(logger, callbacks),
     ...(onOutput !== undefined && { onOutput: callbacks.guard("onOutput", onOutput) }),
+    ...(outputBehind !== undefined && {
+      outputBehind: callbacks.ask("outputBehind", outputBehind, { stdout: 0, stderr: 0 }),
+    }),
     ...(progress !== undefined && { onProgress: (message) => void progress(message) }),
     ...(signals !== undefined && { signals: guardSignals(signals, callbacks) }),
   };

@@ -70,6 +70,7 @@ export const AGENT_RULES: Rules<AgentOptions> = {
   admin: text('an address such as "127.0.0.1:9090"'),
   containment: oneOf("auto", "cgroup", "process-group"),
   onOutput: callback,
+  outputBehind: callback,
   onProgress: callback,
   logger: someLogger,
   environment: texts("an object whose values are texts or undefined", true),

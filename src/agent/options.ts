@@ -73,9 +73,15 @@ export interface AgentOptions {
   readonly containment?: ContainmentChoice;
   /**
    * Takes each piece of the job's output as it is read, as for passing it through. Bytes are valid during the call. A
-   * promise says that it can take no more until then: the job's output is not read meanwhile.
+   * promise says that it can take no more until then: the job's output is not read meanwhile. Once the job is ending, it is
+   * called without regard to its promises, so that it never holds up the end.
    */
   readonly onOutput?: (stream: "stdout" | "stderr", data: Uint8Array) => void | Promise<void>;
+  /**
+   * Says how many bytes of what `onOutput` was given are not where they belong, because somebody reads too slowly. Called
+   * when the output is complete; what it says is noted in the job's log. @default none are
+   */
+  readonly outputBehind?: () => { readonly stdout: number; readonly stderr: number };
   /** Called with each thing worth a line for a person: connected, lost the tracker, job started. */
   readonly onProgress?: (message: string) => void;
   /** @default silent */

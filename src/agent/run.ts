@@ -1,6 +1,7 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { systemClock as clock } from "../base/clock.ts";
 import { formatDuration } from "../base/durations.ts";
+import { counted } from "../base/count.ts";
 import { Callbacks } from "../base/callbacks.ts";
 import { BelayError } from "../base/errors.ts";
 import { uuidv7 } from "../base/ids.ts";
@@ -278,9 +279,11 @@ class Agent {
           mask.stepOver();
           return this.metricsFile.settle();
         },
+        ending: () => output.waitNoLonger(),
         outputEnded: async () => {
           await this.metricsFile.end();
           output.end();
+          this.noteBehind();
           mask.close();
         },
       },
@@ -367,6 +370,18 @@ class Agent {
     this.options.logger?.info(text);
     // The log is closed when the job is over.
     if (job !== undefined && !this.over.signal.aborted) this.report.notice(0, text);
+  }
+
+  private noteBehind(): void {
+    const { stdout = 0, stderr = 0 } = this.options.outputBehind?.() ?? {};
+    for (const [bytes, name] of [
+      [stdout, "output"],
+      [stderr, "error"],
+    ] as const) {
+      if (bytes === 0) continue;
+      const text = `When the job had ended, ${counted(bytes, "byte")} of its standard ${name} had not been passed through`;
+      this.report.notice(0, `${text}: whoever reads them is slow or stands still. This log has them`);
+    }
   }
 
   private stopJob(job: Job): void {

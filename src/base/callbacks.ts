@@ -40,4 +40,17 @@ export class Callbacks {
       }
     };
   }
+
+  /** The same for a function that is asked for a value: once it has failed, the answer is `otherwise`. */
+  ask<A extends unknown[], T>(name: string, call: (...args: A) => T, otherwise: T): (...args: A) => T {
+    let value = otherwise;
+    const guarded = this.guard(name, (...args: A) => {
+      value = call(...args);
+    });
+    return (...args) => {
+      value = otherwise;
+      void guarded(...args);
+      return value;
+    };
+  }
 }

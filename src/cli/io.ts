@@ -26,6 +26,10 @@ export interface Output {
   write(data: string | Uint8Array): Promise<void>;
   /** Resolves when the reader has everything. */
   flush(): Promise<void>;
+  /** Gives up a reader that stands still: nothing that waits, or is written later, is waited for any more. */
+  giveUp(): void;
+  /** Whether its reader was given up. */
+  readonly givenUp: boolean;
 }
 
 /** What a command sees of the process it runs in. */
@@ -58,8 +62,23 @@ type Sink = (Writable & { readonly columns?: number; readonly rows?: number }) |
 function sinkOf(fd: 1 | 2): Sink {
   const stat = fstatSync(fd);
   if (!isatty(fd) && !stat.isFIFO() && !stat.isSocket()) return new FileSink(fd);
-  return fd === 1 ? process.stdout : process.stderr;
+  const stream: OwnStream = fd === 1 ? process.stdout : process.stderr;
+  const handle = stream._handle;
+  // Node has a terminal block the whole program, heartbeats and all, while Ctrl-S or a slow line holds it up. That it does
+  // not block is a property of the open file, so it must be ours: libuv opens a terminal again where it can.
+  if (isatty(fd) && handle !== undefined && handle.fd > 2) handle.setBlocking(false);
+  return stream;
 }
+
+/** A stream of libuv as Node has it inside: how much of what was written the kernel has taken. */
+interface OwnHandle {
+  readonly fd: number;
+  readonly bytesWritten: number;
+  readonly writeQueueSize: number;
+  setBlocking(blocking: boolean): void;
+}
+
+type OwnStream = Writable & { readonly _handle?: OwnHandle };
 
 /** `belay logs … | head` has seen enough: as for `seq`, that is a quiet end. */
 const READER_LEFT: ReadonlySet<string> = new Set(["EPIPE", "ECONNRESET"]);
@@ -74,6 +93,8 @@ export class StreamOutput implements Output {
   private failure: Error | undefined;
   private room: Promise<void> | undefined;
   private opened: Sink | undefined;
+  private given = 0;
+  private abandoned = false;
 
   constructor(open: () => Sink, isTerminal: boolean, env: Readonly<Record<string, string | undefined>>) {
     this.open = open;
@@ -96,11 +117,28 @@ export class StreamOutput implements Output {
   }
 
   get waiting(): number {
-    return this.opened?.writableLength ?? 0;
+    const { opened } = this;
+    if (opened === undefined || opened.writableLength === 0) return 0;
+    // Node counts a piece that was written in part as a whole.
+    const handle = (opened as OwnStream)._handle;
+    if (handle === undefined) return opened.writableLength;
+    const taken = handle.bytesWritten - handle.writeQueueSize;
+    return Math.min(Math.max(this.given - taken, 0), opened.writableLength);
+  }
+
+  get givenUp(): boolean {
+    return this.abandoned;
+  }
+
+  giveUp(): void {
+    this.abandoned = true;
+    this.left.abort(new Error("The reader stands still"));
   }
 
   async write(data: string | Uint8Array): Promise<void> {
-    if (this.gone.aborted || this.stream.write(data)) return;
+    if (this.gone.aborted) return;
+    this.given += typeof data === "string" ? Buffer.byteLength(data) : data.length;
+    if (this.stream.write(data)) return;
     this.room ??= this.waitForRoom();
     await this.room;
   }

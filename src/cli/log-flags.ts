@@ -1,5 +1,6 @@
 import type { LogFormat, Logger, LogLevel } from "../base/logger.ts";
 import { createLogger, LOG_LEVELS } from "../base/logger.ts";
+import { boundedLines } from "./bounded-lines.ts";
 import type { Flag, Values } from "./flags.ts";
 import { choice, grouped } from "./flags.ts";
 import type { Io } from "./io.ts";
@@ -21,6 +22,6 @@ export function loggerOf(flags: Values<LogFlags>, byDefault: LogLevel, io: Io): 
   return createLogger({
     level: flags.logLevel ?? byDefault,
     format: flags.logFormat,
-    write: (line) => void io.stderr.write(line),
+    write: boundedLines(io.stderr),
   });
 }

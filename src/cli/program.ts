@@ -6,6 +6,7 @@ import { didYouMean } from "../base/did-you-mean.ts";
 import type { Io } from "./io.ts";
 import { shownText } from "../base/system-text.ts";
 import { VERSION } from "../base/version.ts";
+import { STILL_MS, whenRead } from "./when-read.ts";
 
 /** How the program ended. */
 export interface Ended {
@@ -22,7 +23,9 @@ export interface Ended {
  */
 export async function main(argv: readonly string[], io: Io): Promise<Ended> {
   const ended = await attempt(argv, io);
-  await Promise.all([io.stdout.flush(), io.stderr.flush()]);
+  await io.stdout.flush();
+  // A reader of messages that stands still holds up nothing.
+  await whenRead(io.stderr, () => STILL_MS);
   return { ...ended, code: await afterOutput(io, ended.code) };
 }
 
@@ -48,7 +51,7 @@ async function afterOutput(io: Io, code: number): Promise<number> {
   const which = io.stdout.problem === undefined ? "error" : "output";
   const why = errnoOf(problem) === "ENOSPC" ? "the disk is full" : messageOf(problem);
   await io.stderr.write(`belay: Cannot write to standard ${which}: ${why}\n`);
-  await io.stderr.flush();
+  await whenRead(io.stderr, () => STILL_MS);
   const { EXIT_BELAY } = await import("./exit-codes.ts");
   return code === 0 ? EXIT_BELAY : code;
 }

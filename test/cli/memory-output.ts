@@ -29,6 +29,13 @@ export class MemoryOutput implements Output {
     return Promise.resolve();
   }
 
+  givenUp = false;
+
+  giveUp(): void {
+    this.givenUp = true;
+    this.reader.abort();
+  }
+
   /** The reader goes away. */
   leave(): void {
     this.reader.abort();

@@ -27,7 +27,45 @@ describe("a job's output on its way through", () => {
     expect(room).toBeInstanceOf(Promise);
     slow.resume();
     await room;
-    await through.end();
+    expect(await through.end(() => 1000)).toEqual({ stdout: 0, stderr: 0 });
+  });
+
+  it("is counted when its reader stands still, and let go", async () => {
+    const still = new PassThrough({ highWaterMark: 1 });
+    const through = passThrough(ioOf(new StreamOutput(() => still, false, {})));
+    void through.take("stdout", Buffer.alloc(3000));
+    void through.take("stdout", Buffer.alloc(40));
+    expect(await through.end(() => 20)).toEqual({ stdout: 3040, stderr: 0 });
+    // What comes later is counted, too, and not waited for.
+    expect(through.take("stdout", Buffer.alloc(2))).toBeUndefined();
+  });
+
+  it("is bounded by 4 MiB, whatever the job still prints while it ends, and goes on to the other reader", async () => {
+    const still = new PassThrough({ highWaterMark: 1 });
+    const stderr = new MemoryOutput();
+    const through = passThrough(ioOf(new StreamOutput(() => still, false, {}), stderr));
+    for (let piece = 0; piece < 100; piece++) void through.take("stdout", Buffer.alloc(64 * 1024));
+    void through.take("stderr", Buffer.from("bye"));
+    expect(still.writableLength).toBeLessThanOrEqual(4 * 1024 * 1024 + 64 * 1024);
+    expect(through.behind()).toEqual({ stdout: 100 * 64 * 1024, stderr: 0 });
+    expect(await through.end(() => 20)).toEqual({ stdout: 100 * 64 * 1024, stderr: 0 });
+    expect(stderr.text).toBe("bye");
+  });
+
+  it("waits for a reader as long as that reads, however slowly", async () => {
+    const slow = new PassThrough({ highWaterMark: 1 });
+    const through = passThrough(ioOf(new StreamOutput(() => slow, false, {})));
+    void through.take("stdout", Buffer.from("abc"));
+    void through.take("stdout", Buffer.from("def"));
+    const pieces: string[] = [];
+    const reading = setInterval(() => {
+      const piece = slow.read() as Buffer | null;
+      if (piece !== null) pieces.push(piece.toString());
+    }, 60);
+    expect(await through.end(() => 1000)).toEqual({ stdout: 0, stderr: 0 });
+    clearInterval(reading);
+    slow.read();
+    expect(pieces.join("")).toMatch(/^abc/);
   });
 
   it("is let go when the reader has gone", async () => {
@@ -35,7 +73,7 @@ describe("a job's output on its way through", () => {
     const through = passThrough(ioOf(stdout));
     stdout.leave();
     void through.take("stdout", Buffer.from("x"));
-    await through.end();
+    expect(await through.end(() => 1000)).toEqual({ stdout: 0, stderr: 0 });
     expect(stdout.text).toBe("");
   });
 });

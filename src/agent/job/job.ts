@@ -144,6 +144,7 @@ class JobRun implements Job {
     this.leavePause();
     this.ordered = { order, askTime: systemClock.unixMs(), tree: this.ladder.climb(this.spec.stopSignal) };
     this.ending.abort();
+    this.handlers.ending?.();
     this.setState(JobState.CANCELING, order.message);
   }
 
@@ -201,7 +202,10 @@ class JobRun implements Job {
     } catch (error) {
       verdict = this.failure(error);
     }
-    this.natural = this.ordered === undefined ? verdict : undefined;
+    if (this.ordered === undefined) {
+      this.natural = verdict;
+      this.handlers.ending?.();
+    }
     this.timeouts.cancel();
     try {
       return await this.finish(verdict);

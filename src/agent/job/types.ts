@@ -51,6 +51,11 @@ export interface JobHandlers {
   output(stream: LogStream, step: number, data: Uint8Array, readUnixNano: bigint): boolean;
   /** A step that is not the last has ended, and its output was taken. The next one waits for this. */
   stepOver?(): Promise<void> | undefined;
+  /**
+   * It is decided how the job ends, by itself or on an order: nothing but the log may hold up its output from now on. Called
+   * once.
+   */
+  ending?(): void;
   /** All output has been taken. What was prepared for the job, its directory among it, is given back after this. */
   outputEnded?(): Promise<void> | void;
   /** Takes a remark about the job that belongs into its log. */

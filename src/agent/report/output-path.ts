@@ -27,6 +27,7 @@ export class OutputPath {
   private readonly redaction: Redaction;
   private readonly limit: LogLimit;
   private slowReaders = 0;
+  private waits = true;
 
   constructor(options: OutputPathOptions) {
     const { spec, mask, report } = options;
@@ -43,7 +44,13 @@ export class OutputPath {
 
   /** Whether somebody whom the output is passed on to wants no more for now. */
   get waiting(): boolean {
-    return this.slowReaders > 0;
+    return this.waits && this.slowReaders > 0;
+  }
+
+  /** From now on, only the log holds up the output: the job is ending. */
+  waitNoLonger(): void {
+    this.waits = false;
+    this.onRoom();
   }
 
   /** Takes output. Bytes are valid during the call. @returns false when no more should come until there is room */
@@ -76,6 +83,6 @@ export class OutputPath {
       this.onRoom();
     };
     passed.then(goOn, goOn);
-    return false;
+    return room && !this.waits;
   }
 }

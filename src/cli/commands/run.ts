@@ -3,7 +3,10 @@ import { shortId } from "../../base/ids.ts";
 import { formatSize } from "../../base/sizes.ts";
 import type { AgentOptions, AgentOutcome, OnDisconnect } from "../../agent/options.ts";
 import { runAgent } from "../../agent/run.ts";
+import { counted } from "../../base/count.ts";
+import { EndReason } from "../../gen/belay/v1/job_pb.ts";
 import { aborted } from "../aborted.ts";
+import { boundedLines } from "../bounded-lines.ts";
 import type { Command } from "../command.ts";
 import { command } from "../command.ts";
 import { connectionFlags, flushTimeout, securityOf } from "../connection-flags.ts";
@@ -15,13 +18,14 @@ import { ignoredSignals } from "../ignored-signals.ts";
 import type { Io } from "../io.ts";
 import { checkJobId } from "../job-argument.ts";
 import { logFlags, loggerOf } from "../log-flags.ts";
-import { passThrough } from "../pass-through.ts";
+import { passThrough, type StreamBytes } from "../pass-through.ts";
 import { deservesMessage, resultDetail } from "../render/result.ts";
 import { clean } from "../render/clean.ts";
 import { jobFlags } from "../spec/job-flags.ts";
 import { specOf } from "../spec/job-spec.ts";
 import { takeStopSignals } from "../stop-signals.ts";
 import { takeWarningSignals } from "../warning-signals.ts";
+import { STILL_MS } from "../when-read.ts";
 import { outcomeName } from "../../contract/names.ts";
 
 const onDisconnect: Flag<OnDisconnect> = {
@@ -71,6 +75,15 @@ const flagTable = {
   ...logFlags,
 };
 
+/** Ends that somebody or something waits for: a reader that stands still is not waited for long. */
+const ORDERED_ENDS: ReadonlySet<EndReason> = new Set([
+  EndReason.CANCELED,
+  EndReason.AGENT_STOPPED,
+  EndReason.TIMED_OUT,
+  EndReason.DISCONNECTED,
+  EndReason.SUPERSEDED,
+]);
+
 /** What the first, second and third signal to stop do. */
 const STOP_REMARKS = {
   1: ": ending the job; once more skips the grace period",
@@ -113,15 +126,16 @@ ${EXIT_CODES_HELP}`,
       );
     }
     const jobId = flags.job === undefined ? shortId() : checkJobId(flags.job, "--job");
+    const say = boundedLines(io.stderr);
     const remark = (line: string): void => {
-      if (io.stderr.isTerminal) void io.stderr.write(`belay: ${line}\n`);
+      if (io.stderr.isTerminal) say(`belay: ${line}\n`);
     };
     const isIgnored = ignoredSignals(io);
     const signals = takeStopSignals({ isIgnored, remark: (signal, step) => remark(`${signal}${STOP_REMARKS[step]}`) });
     // Until there is a job to pass them on to, and when there is none any more.
     const endWarnings = takeWarningSignals(() => undefined);
     const logger = loggerOf(flags, io.stderr.isTerminal ? "error" : "warn", io);
-    const output = flags.quiet ? undefined : passThrough(io);
+    const output = passThrough(io);
     if (flags.job === undefined) remark(`Job ${jobId}`);
     const begin = performance.now();
     try {
@@ -134,16 +148,25 @@ ${EXIT_CODES_HELP}`,
         security: securityOf(flags),
         logger,
         onProgress: remark,
-        ...(output === undefined ? {} : { onOutput: (stream, data) => output.take(stream, data) }),
+        ...(!flags.quiet && {
+          onOutput: (stream, data) => output.take(stream, data),
+          outputBehind: () => output.behind(),
+        }),
         stop: signals.stop,
         stopNow: signals.stopNow,
         signals: (pass) => takeWarningSignals(pass, isIgnored),
       });
       const outcome = await Promise.race([running, aborted(signals.leave)]);
+      const hurry = outcome === undefined || ORDERED_ENDS.has(outcome.result.reason);
+      const missing = await output.end(() => {
+        if (signals.leave.aborted) return 0;
+        return hurry || signals.stop.aborted ? STILL_MS : Math.max(STILL_MS, flags.flushTimeout);
+      });
+      await reportMissing(missing, jobId, io);
       if (outcome === undefined) return await left(flags.spoolDir, io);
-      await output?.end();
       return await report(jobId, outcome, flags.spoolDir, io);
     } catch (error) {
+      await output.end(() => STILL_MS);
       if (!(error instanceof BelayError) || error.code !== "TRACKER_UNREACHABLE") throw error;
       const { explainUnreachable } = await import("../client/explain.ts");
       throw await explainUnreachable(error, flags, performance.now() - begin);
@@ -174,6 +197,18 @@ function agentOptions(flags: Values<typeof flagTable>): Omit<AgentOptions, "jobI
 async function left(spoolDir: string | undefined, io: Io): Promise<number> {
   await io.stderr.write(`belay: Left at once; what had not reached the tracker ${keptOrLost(spoolDir)}\n`);
   return EXIT_BELAY;
+}
+
+/** Says what of the job's output its readers did not take. */
+async function reportMissing(missing: StreamBytes, jobId: string, io: Io): Promise<void> {
+  for (const [bytes, name] of [
+    [missing.stdout, "output"],
+    [missing.stderr, "error"],
+  ] as const) {
+    if (bytes === 0) continue;
+    const text = `${counted(bytes, "byte")} of standard ${name} were not passed through: its reader stands still`;
+    await io.stderr.write(`belay: ${text}. The log at the tracker has them: belay logs ${jobId}\n`);
+  }
 }
 
 function keptOrLost(spoolDir: string | undefined, lostBytes = 0): string {

@@ -1,0 +1,23 @@
+import { counted } from "../base/count.ts";
+import { MiB } from "../base/sizes.ts";
+import type { Output } from "./io.ts";
+
+/** Most bytes that wait for a reader of the program's own lines. */
+const MOST_WAITING_BYTES = MiB;
+
+/**
+ * Writes the program's own lines without ever waiting. While too much waits for a reader that stands still, lines are
+ * dropped; when it reads on, a line says how many.
+ */
+export function boundedLines(output: Output): (line: string) => void {
+  let dropped = 0;
+  return (line) => {
+    if (output.waiting > MOST_WAITING_BYTES) {
+      dropped++;
+      return;
+    }
+    if (dropped > 0) void output.write(`belay: ${counted(dropped, "line")} dropped: the reader of this stood still\n`);
+    dropped = 0;
+    void output.write(line);
+  };
+}

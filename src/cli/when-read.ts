@@ -1,0 +1,21 @@
+import type { Output } from "./io.ts";
+
+/** A reader that takes nothing for so long stands still. Milliseconds. */
+export const STILL_MS = 1000;
+/** Time between two looks at how far a reader is. */
+const LOOK_MS = 25;
+
+/**
+ * Waits until the reader of an output has everything, or has gone. One that takes nothing for as long as `patience` says,
+ * in milliseconds, is given up.
+ */
+export async function whenRead(output: Output, patience: () => number): Promise<void> {
+  let waiting = output.waiting;
+  let since = performance.now();
+  while (waiting > 0 && !output.gone.aborted) {
+    if (performance.now() - since >= patience()) output.giveUp();
+    else await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    if (output.waiting !== waiting) since = performance.now();
+    waiting = output.waiting;
+  }
+}

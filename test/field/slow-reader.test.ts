@@ -1,0 +1,308 @@
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, constants, openSync, readSync } from "node:fs";
+import path from "node:path";
+import { text } from "node:stream/consumers";
+import { afterEach, describe, expect, it } from "vitest";
+import { MAIN, NODE_PATH, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
+import { noTerminal } from "../helpers/terminal.ts";
+
+/** Floods, and then does nothing. What is printed is known. */
+const FLOOD = "seq 300000; sleep 60";
+/** Ends that are to come soon, in milliseconds; they took as long as the reader stood still. */
+const SOON_MS = 8000;
+
+const started = new Set<ChildProcess>();
+const open = new Set<number>();
+
+afterEach(() => {
+  for (const child of started) child.kill("SIGKILL");
+  for (const fd of open) closeSync(fd);
+  started.clear();
+  open.clear();
+});
+
+/** An agent whose output goes into a FIFO that is held open and not read. */
+class Unread {
+  readonly child: ChildProcess;
+  readonly stderr: Promise<string>;
+  private readonly fd: number;
+
+  private constructor(child: ChildProcess, fd: number) {
+    this.child = child;
+    this.fd = fd;
+    this.stderr = child.stderr === null ? Promise.resolve("") : text(child.stderr);
+  }
+
+  /** @param redirection in which `$FIFO` stands for the FIFO */
+  static async run(tracker: TrackerProcess, redirection: string, ...args: string[]): Promise<Unread> {
+    const fifo = path.join(await tempDirectory(), "fifo");
+    execFileSync("mkfifo", [fifo]);
+    const fd = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
+    open.add(fd);
+    const script = `exec "$0" "$@" ${redirection.replaceAll("$FIFO", `"${fifo}"`)}`;
+    const child = spawn("sh", ["-c", script, MAIN, "run", "--tracker", tracker.url, ...args], {
+      env: { ...process.env, PATH: NODE_PATH },
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    started.add(child);
+    return new Unread(child, fd);
+  }
+
+  /** Its exit code. */
+  async ended(): Promise<number | null> {
+    if (this.child.exitCode === null) await once(this.child, "exit");
+    return this.child.exitCode;
+  }
+
+  /** Reads what has been passed through and not been read, and does not wait for more. */
+  read(): string {
+    const buffer = Buffer.alloc(1024 * 1024);
+    try {
+      return buffer.toString("latin1", 0, readSync(this.fd, buffer));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "EAGAIN") return "";
+      throw error;
+    }
+  }
+
+  /** Reads until so much has been passed through. */
+  async readAll(length: number): Promise<string> {
+    let passed = "";
+    const late = performance.now() + 15_000;
+    while (passed.length < length && performance.now() < late) {
+      passed += this.read();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    return passed;
+  }
+}
+
+/** Waits until the job has printed as much as its way holds, and stands still. */
+async function untilStill(tracker: TrackerProcess, stream = "stdout"): Promise<void> {
+  let before = -1;
+  await expect
+    .poll(
+      async () => {
+        const now = (await tracker.ends("logs", "--stream", stream, "j1")).stdout.length;
+        // More than the FIFO holds.
+        const still = now > 65_536 && now === before;
+        before = now;
+        return still;
+      },
+      { timeout: 20_000, interval: 300 },
+    )
+    .toBe(true);
+}
+
+/** What `seq 300000` prints. */
+const SEQ = Array.from({ length: 300_000 }, (_, index) => `${index + 1}\n`).join("");
+
+/** What the log has of the stream, which is whole. */
+async function wholeLog(tracker: TrackerProcess, stream = "stdout"): Promise<string> {
+  const log = (await tracker.ends("logs", "--stream", stream, "j1")).stdout;
+  expect(SEQ.startsWith(log)).toBe(true);
+  const { attempts } = JSON.parse((await tracker.ends("show", "--json", "j1")).stdout);
+  expect(attempts[0].logCompleteness).toBe("LOG_COMPLETENESS_COMPLETE");
+  return log;
+}
+
+describe("A reader of the agent's output that stands still", () => {
+  it.each([
+    ["a cancel", [], "CANCELED", 143],
+    ["a time-out", ["--timeout", "3s"], "FAILED", 124],
+    ["two signals to stop", [], "CANCELED", 137],
+  ] as const)("does not hold up %s; what it did not get is counted", async (what, flags, state, code) => {
+    const tracker = await TrackerProcess.start();
+    const trap = what === "two signals to stop" ? "trap '' TERM; " : "";
+    const run = await Unread.run(tracker, "> $FIFO", "--job", "j1", ...flags, "--", "sh", "-c", `${trap}${FLOOD}`);
+    await untilStill(tracker);
+    const begin = performance.now();
+    if (what === "a cancel") {
+      expect((await tracker.ends("cancel", "--wait", "--grace", "1s", "j1")).stdout).toContain("no process left");
+      // By then, the result is at the tracker, and nothing holds up its log either.
+      expect((await tracker.ends("wait", "j1")).code).toBe(143);
+    }
+    if (what === "two signals to stop") {
+      run.child.kill("SIGTERM");
+      await expect.poll(async () => (await tracker.ends("jobs")).stdout).toContain("CANCELING");
+      run.child.kill("SIGINT");
+    }
+    expect(await run.ended()).toBe(code);
+    expect(performance.now() - begin).toBeLessThan(SOON_MS);
+    expect((await tracker.ends("show", "j1")).stdout).toMatch(new RegExp(`^State +${state} `, "m"));
+    const log = await wholeLog(tracker);
+    const passed = run.read();
+    expect(log.startsWith(passed)).toBe(true);
+    const missing = `${log.length - passed.length} bytes of`;
+    expect(await run.stderr).toContain(`belay: ${missing} standard output were not passed through: its reader stands`);
+    const notes = (await tracker.ends("logs", "--stream", "agent", "j1")).stdout;
+    expect(notes).toContain(`When the job had ended, ${missing} its standard output had not been passed through`);
+  });
+
+  it("does not hold up a job that prints more while it is ended than may wait for a reader", async () => {
+    const tracker = await TrackerProcess.start();
+    // The stop signal goes to what the trap starts at once, too.
+    const script =
+      "trap 'sleep 0.1; sleep 0.1; sleep 0.1; seq 300000 >&2; head -c 9000000 /dev/zero; exit 3' TERM; echo ready; while :; do sleep 0.02; done";
+    const run = await Unread.run(tracker, "> $FIFO 2>&1", "--job", "j1", "--", "sh", "-c", script);
+    await expect.poll(async () => (await tracker.ends("logs", "j1")).stdout, { timeout: 10_000 }).toContain("ready");
+    expect((await tracker.ends("cancel", "--wait", "j1")).stdout).toContain("no process left");
+    expect(await run.ended()).toBe(3);
+    expect((await tracker.ends("logs", "--stream", "stdout", "j1")).stdout.length).toBe(9_000_000 + "ready\n".length);
+    // The shell may have said "Terminated" of a sleep before.
+    const errors = (await tracker.ends("logs", "--stream", "stderr", "j1")).stdout;
+    expect(errors.endsWith(SEQ)).toBe(true);
+  });
+
+  it("of standard error, to which Belay's own lines go too, holds up nothing", async () => {
+    const tracker = await TrackerProcess.start();
+    const run = await Unread.run(tracker, "2> $FIFO", "--job", "j1", "--", "sh", "-c", `(seq 300000; sleep 60) >&2`);
+    await untilStill(tracker, "stderr");
+    const begin = performance.now();
+    await tracker.ends("cancel", "--wait", "--grace", "1s", "j1");
+    expect(await run.ended()).toBe(143);
+    expect(performance.now() - begin).toBeLessThan(SOON_MS);
+    await wholeLog(tracker, "stderr");
+  });
+
+  it("does not hold up the end of a setup step", async () => {
+    const tracker = await TrackerProcess.start();
+    const run = await Unread.run(tracker, "> $FIFO", "--job", "j1", "--setup", FLOOD, "--", "true");
+    await untilStill(tracker);
+    await tracker.ends("cancel", "--wait", "--grace", "1s", "j1");
+    expect(await run.ended()).toBe(143);
+    await wholeLog(tracker);
+  });
+
+  it("holds up neither the result of a job that ends by itself nor what it left behind; the agent waits for it", async () => {
+    const tracker = await TrackerProcess.start();
+    const script = "sleep 60 & seq 15000; exit 4";
+    const run = await Unread.run(tracker, "> $FIFO", "--job", "j1", "--", "sh", "-c", script);
+    await expect.poll(async () => (await tracker.ends("wait", "j1")).code, { timeout: 10_000 }).toBe(4);
+    const log = await wholeLog(tracker);
+    expect(log).toBe(SEQ.slice(0, SEQ.indexOf("15001\n")));
+    // It may be read still: the agent is there.
+    const passed = await run.readAll(log.length);
+    expect(passed).toBe(log);
+    expect(await run.ended()).toBe(4);
+    expect(await run.stderr).not.toContain("not passed through");
+  });
+
+  it("is not waited for when the agent is told to stop after the job's end", async () => {
+    const tracker = await TrackerProcess.start();
+    const run = await Unread.run(tracker, "> $FIFO", "--job", "j1", "--", "seq", "15000");
+    await expect.poll(async () => (await tracker.ends("wait", "j1")).code, { timeout: 10_000 }).toBe(0);
+    const begin = performance.now();
+    run.child.kill("SIGTERM");
+    expect(await run.ended()).toBe(0);
+    expect(performance.now() - begin).toBeLessThan(SOON_MS);
+    const missing = (await wholeLog(tracker)).length - run.read().length;
+    expect(await run.stderr).toContain(`belay: ${missing} bytes of standard output were not passed through`);
+  });
+
+  it("makes the job wait while it runs, as a shell's pipe does, and gets everything when it reads on", async () => {
+    const tracker = await TrackerProcess.start();
+    const run = await Unread.run(tracker, "> $FIFO", "--job", "j1", "--", "seq", "300000");
+    await untilStill(tracker);
+    expect((await tracker.ends("jobs")).stdout).toContain("RUNNING");
+    const passed = await run.readAll(SEQ.length);
+    expect(passed === SEQ).toBe(true);
+    expect(await run.ended()).toBe(0);
+  });
+});
+
+/** Runs a program at a terminal that shows nothing, as after Ctrl-S: says how it ended. */
+const STOPPED_TERMINAL = `
+import fcntl, os, sys, termios
+terminal, inside = os.openpty()
+pid = os.fork()
+if pid == 0:
+    os.setsid()
+    fcntl.ioctl(inside, termios.TIOCSCTTY, 0)
+    for descriptor in 0, 1, 2:
+        os.dup2(inside, descriptor)
+    os.execvp(sys.argv[1], sys.argv[1:])
+os.close(inside)
+print("pid", pid, flush=True)
+_, status = os.waitpid(pid, 0)
+print("ended", os.waitstatus_to_exitcode(status), flush=True)
+`;
+
+function atStoppedTerminal(...args: string[]): ChildProcess {
+  const child = spawn("python3", ["-c", STOPPED_TERMINAL, MAIN, ...args], {
+    env: { ...process.env, PATH: NODE_PATH },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  started.add(child);
+  return child;
+}
+
+describe.skipIf(noTerminal)("A terminal that is stopped, as by Ctrl-S", () => {
+  it("neither makes its agent LOST nor holds up a cancel", async () => {
+    const tracker = await TrackerProcess.start();
+    const agent = atStoppedTerminal("run", "--tracker", tracker.url, "--job", "j1", "--", "sh", "-c", FLOOD);
+    const output = text(agent.stdout ?? process.stdin);
+    // The terminal turns each newline into two bytes.
+    await expect
+      .poll(async () => (await tracker.ends("logs", "--stream", "stdout", "j1")).stdout.length, { timeout: 20_000 })
+      .toBeGreaterThan(60_000);
+    const begin = performance.now();
+    // The lease of 3 s runs out for an agent that stands still.
+    await new Promise((resolve) => setTimeout(resolve, 4000));
+    expect((await tracker.ends("jobs")).stdout).toContain("RUNNING");
+    expect((await tracker.ends("cancel", "--wait", "--grace", "1s", "j1")).stdout).toContain("no process left");
+    expect(await output).toMatch(/^ended 143$/m);
+    expect(performance.now() - begin).toBeLessThan(4000 + SOON_MS);
+    await wholeLog(tracker);
+  });
+
+  it("does not stop a tracker that logs to it, and that tracker stops in order", async () => {
+    const data = await tempDirectory();
+    const socket = path.join(data, "socket");
+    const flags = ["--listen", `unix:${socket}`, "--data", path.join(data, "data"), "--log-level", "trace"];
+    const tracker = atStoppedTerminal("tracker", ...flags);
+    const output = text(tracker.stdout ?? process.stdin);
+    const ask = async (): Promise<number | null> => {
+      const jobs = spawn(MAIN, ["submit", "--tracker", `unix:${socket}`, "--", "x".repeat(100)], {
+        env: { ...process.env, PATH: NODE_PATH },
+        stdio: "ignore",
+      });
+      started.add(jobs);
+      await once(jobs, "exit");
+      return jobs.exitCode;
+    };
+    await expect.poll(ask, { timeout: 10_000 }).toBe(0);
+    for (let round = 0; round < 4; round++) expect(await ask()).toBe(0);
+    const children = execFileSync("pgrep", ["-P", String(tracker.pid)], { encoding: "utf8" });
+    // Signals that are ignored make lines: more than a terminal holds.
+    for (let count = 0; count < 400; count++) {
+      process.kill(Number(children), count % 2 === 0 ? "SIGUSR1" : "SIGUSR2");
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    expect(await ask()).toBe(0);
+    process.kill(Number(children), "SIGTERM");
+    expect(await output).toMatch(/^ended 0$/m);
+  });
+});
+
+describe("A reader of belay logs -f that stands still", () => {
+  it("does not hold up the job, its cancel or its log", async () => {
+    const tracker = await TrackerProcess.start();
+    const run = await Unread.run(tracker, "> /dev/null", "--job", "j1", "-q", "--", "sh", "-c", FLOOD);
+    await expect
+      .poll(async () => (await tracker.ends("logs", "--stream", "stdout", "j1")).stdout.length, { timeout: 10_000 })
+      .toBe(SEQ.length);
+    const logs = spawn(MAIN, ["logs", "-f", "--tracker", tracker.url, "j1"], {
+      env: { ...process.env, PATH: NODE_PATH },
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    started.add(logs);
+    await once(logs.stdout, "readable");
+    await tracker.ends("cancel", "--wait", "j1");
+    expect(await run.ended()).toBe(143);
+    expect((await wholeLog(tracker)) === SEQ).toBe(true);
+    const followed = await text(logs.stdout);
+    expect([followed.length, followed.startsWith(SEQ)]).toEqual([SEQ.length, true]);
+  });
+});
