@@ -7,10 +7,10 @@ export interface BackoffBounds {
 }
 
 /**
- * Delay before another try: "full jitter", a random share of a bound that doubles with each try
+ * Delay before the next attempt: "full jitter", a random share of a bound that doubles with each attempt
  * (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
  *
- * @param attempt failed tries so far, from 1
+ * @param attempt failed attempts so far, from 1
  * @param random a number from 0 to 1
  * @returns milliseconds
  */

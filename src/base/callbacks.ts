@@ -3,10 +3,10 @@ import { isObject } from "./options.ts";
 type AnyFunction = (...args: never[]) => unknown;
 
 /**
- * Calls functions of the program around us, which may fail.
+ * Calls functions of the surrounding program, which may fail.
  *
  * Law: a function that has thrown, or whose promise was rejected, is never called again, and its failure is reported
- * once; the caller goes on as if there were no such function.
+ * once; the caller goes on as if the function did not exist.
  */
 export class Callbacks {
   private readonly failed: (name: string, error: unknown) => void;
@@ -17,9 +17,9 @@ export class Callbacks {
   }
 
   /**
-   * The same function for use inside: it does not throw, and its promise is not rejected.
+   * Wraps a function so that it does not throw and its promise is not rejected.
    *
-   * @param name how to call it in a report
+   * @param name what a report calls the function
    */
   guard<F extends AnyFunction>(name: string, call: F): (...args: Parameters<F>) => Promise<void> | undefined {
     let broken = false;

@@ -1,31 +1,31 @@
-/** Longest delay that Node's own timers take, in milliseconds (24.8 days); with a longer one they fire at once. */
+/** Longest delay of Node's own timers, in milliseconds (24.8 days); with a longer one they fire at once. */
 export const MAX_TIMEOUT_MS: number = 2 ** 31 - 1;
 
 const originNano = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
 
 /**
- * Time and timers, to be replaced in tests. Timers never keep the process alive: whoever waits for one holds something
+ * Time and timers; tests replace them. Timers never keep the process alive: code that waits for one keeps something
  * else open.
  */
 export interface Clock {
-  /** Milliseconds since the Unix epoch, as the machine says now. It jumps when the clock is set: only to be shown. */
+  /** Milliseconds since the Unix epoch by the machine's clock. Jumps when that clock is set: only for display. */
   now(): number;
   /**
-   * Nanoseconds since the Unix epoch: the machine's time when this process began, and what has passed since. It never
-   * jumps, so the difference of two is a duration.
+   * Nanoseconds since the Unix epoch: the machine's time when this process started, plus the time since. Never jumps,
+   * so the difference of two is a duration.
    */
   unixNano(): bigint;
   /** The same as whole milliseconds. */
   unixMs(): number;
-  /** Milliseconds from an arbitrary start; never goes back. */
+  /** Milliseconds since an arbitrary start; never decreases. */
   monotonic(): number;
-  /** Calls back once after some milliseconds, however many. */
+  /** Calls back once after a delay of any length. */
   after(ms: number, callback: () => void): Timer;
 }
 
 /** A timer that has been set. */
 export interface Timer {
-  /** Takes it back. Harmless when it has fired. */
+  /** Cancels the timer. No effect after it has fired. */
   cancel(): void;
 }
 
@@ -60,7 +60,7 @@ export function longTimer(ms: number, callback: () => void, keep: boolean): Time
   return { cancel: () => clearTimeout(timer) };
 }
 
-/** Waits some milliseconds, or until the signal aborts, whichever is first. Does not throw. Keeps the process alive. */
+/** Waits for a time, or until the signal aborts, whichever comes first. Does not throw. Keeps the process alive. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted === true) {

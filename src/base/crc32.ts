@@ -3,9 +3,9 @@ let zlibs: ((data: Uint8Array, value: number) => number) | undefined;
 /**
  * CRC-32 (ISO-HDLC, as in zlib and gzip).
  *
- * Node's zlib is loaded at the first call: not while an agent starts, which needs it only when the job prints something.
+ * Node's zlib is loaded at the first call: a starting agent does not need it until the job prints something.
  *
- * @param value that of the bytes before these
+ * @param value the CRC-32 of the bytes before these
  */
 export function crc32(data: Uint8Array, value = 0): number {
   zlibs ??= process.getBuiltinModule("node:zlib").crc32;
@@ -13,8 +13,9 @@ export function crc32(data: Uint8Array, value = 0): number {
 }
 
 /**
- * Arithmetic on CRC-32s of pieces, without their bytes: multiplication of polynomials over GF(2), modulo the CRC's own,
- * as in zlib 1.2.12's `multmodp`, `x2nmodp` and `crc32_combine` (https://github.com/madler/zlib/blob/v1.2.12/crc32.c).
+ * Arithmetic on CRC-32s of pieces, without their bytes: multiplication of polynomials over GF(2), modulo that of the
+ * CRC, as in zlib 1.2.12's `multmodp`, `x2nmodp` and `crc32_combine`
+ * (https://github.com/madler/zlib/blob/v1.2.12/crc32.c).
  *
  * Bits are reflected: the highest is the coefficient of x^0.
  */
@@ -22,20 +23,20 @@ const POLYNOMIAL = 0xedb88320;
 const X_TO_THE_0 = 0x80000000;
 const X_TO_THE_1 = 0x40000000;
 
-/** `X_TO_THE_2_TO_THE[n]` is x^(2^n). It begins anew after 32. */
+/** `X_TO_THE_2_TO_THE[n]` is x^(2^n). The values repeat after 32. */
 const X_TO_THE_2_TO_THE = powers();
 
-/** CRC-32 of A and B one after the other, from that of A, that of B, and B's length in bytes. */
+/** CRC-32 of A followed by B, from the CRC-32s of A and of B, and B's length in bytes. */
 export function combine(crcA: number, crcB: number, lengthB: number): number {
   return (shift(crcA, lengthB) ^ crcB) >>> 0;
 }
 
-/** CRC-32 of B alone, from that of A, that of A and B one after the other, and B's length in bytes. */
+/** CRC-32 of B alone, from the CRC-32s of A and of A followed by B, and B's length in bytes. */
 export function withoutFirst(crcA: number, crcAB: number, lengthB: number): number {
   return (shift(crcA, lengthB) ^ crcAB) >>> 0;
 }
 
-/** What a CRC-32 becomes when so many bytes follow: times x^(8 * length). */
+/** A CRC-32 shifted by a number of bytes that follow: multiplied by x^(8 * length). */
 function shift(crc: number, length: number): number {
   if (crc === 0 || length === 0) return crc;
   let power = X_TO_THE_0;

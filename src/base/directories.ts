@@ -17,10 +17,10 @@ export function workingDirectory(): string | undefined {
 }
 
 /**
- * Makes a directory and those above it, as far as they are missing. Node's own recursive mkdir never returns when the
- * path is relative and the working directory was deleted, and reports ENOENT on a file system that is read-only.
+ * Makes a directory and the missing ones above it. Node's own recursive mkdir never returns if the path is relative and
+ * the working directory was deleted, and reports ENOENT on a read-only file system.
  *
- * @throws what the system reports
+ * @throws the system's error
  */
 export function makeDirectories(path: string, mode = 0o777): void {
   if (!isAbsolute(path) && workingDirectory() === undefined) throw new Error("the working directory was deleted");
@@ -39,7 +39,7 @@ export function makeDirectories(path: string, mode = 0o777): void {
 /**
  * Makes a private directory again, at the same path, if a job or a cleaner of temporary files has removed it.
  *
- * @throws what the system reports, as when another user has taken the name
+ * @throws the system's error, for example if another user has taken the name
  */
 export function restoreDirectory(path: string, mode: number): void {
   const there = fs.lstatSync(path, { throwIfNoEntry: false });

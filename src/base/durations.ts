@@ -6,11 +6,11 @@ export const MAX_DURATION_MS: number = 100 * 365 * 24 * 3_600_000;
 const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /**
- * Reads a duration such as "500ms", "1.5s", "5m", "1h30m" or "0".
+ * Parses a duration such as "500ms", "1.5s", "5m", "1h30m" or "0".
  *
  * @param text what the user wrote
- * @param what how to call it in an error, such as `--grace`
- * @returns milliseconds, whole
+ * @param what what an error calls the value, such as `--grace`
+ * @returns whole milliseconds
  * @throws BelayError `BAD_USAGE`
  */
 export function parseDuration(text: string, what = "duration"): number {
@@ -29,7 +29,7 @@ export function parseDuration(text: string, what = "duration"): number {
   throw new BelayError("BAD_USAGE", `Cannot use ${what} "${text}": expected at most "36500d", a hundred years`);
 }
 
-/** Writes milliseconds for people: "350ms", "4.2s", "3m 20s", "2h 5m", "3d 4h". */
+/** Formats milliseconds for a user: "350ms", "4.2s", "3m 20s", "2h 5m", "3d 4h". */
 export function formatDuration(ms: number): string {
   if (ms < 0) return `-${formatDuration(-ms)}`;
   if (ms < 999.5) return `${Math.round(ms)}ms`;

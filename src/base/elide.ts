@@ -1,7 +1,7 @@
 /**
- * Bounds a text in a message: of a longer one, beginning and end are kept with "…" between them.
+ * Shortens a text for a message: a longer text keeps its beginning and end, with "…" between them.
  *
- * @param most characters
+ * @param most most characters of the result
  */
 export function elide(text: string, most: number): string {
   if (text.length <= most) return text;

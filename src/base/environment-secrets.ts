@@ -1,18 +1,20 @@
 import { credentialsIn, isCommonplace, looksSecret, passwordsIn } from "./secret-names.ts";
 
-/** What stands for a secret. */
+/** The text that replaces a secret. */
 export const MASK = "***";
-/** A shorter value would stand in many places where it is no secret. Bytes. */
+/** Shorter values occur in many places where they are not secret. Bytes. */
 export const SHORTEST_SECRET = 6;
 
-/** A job's environment: what the agent has, with what the spec adds. */
+/** A job's environment: the agent's own, with the variables that the spec adds. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** What a job's spec says about variables, whatever their names look like. */
+/** Which variables a job's spec declares secret or not secret, whatever their names look like. */
 export interface SecretChoice {
   /** Variables whose values are secrets: `JobSpec.redact_environment`. */
   readonly redact: readonly string[];
-  /** Variables whose values are none: `JobSpec.no_redact_environment`. Those in `redact` are secrets anyway. */
+  /**
+   * Variables whose values are not secret: `JobSpec.no_redact_environment`. Variables in `redact` are secret anyway.
+   */
   readonly keep: readonly string[];
 }
 
@@ -26,8 +28,8 @@ export interface EnvironmentSecret {
 }
 
 /**
- * The secrets of an environment: values of the variables asked for, whatever they are; values of variables whose names
- * look secret, unless they are commonplace; passwords within addresses. Empty values are none.
+ * The secrets of an environment: all values of the variables in `choice.redact`; values of variables whose names look
+ * secret, unless they are commonplace; passwords within addresses. Empty values are not secrets.
  */
 export function* secretsOf(environment: Environment, choice: SecretChoice): Generator<EnvironmentSecret> {
   for (const [name, value = ""] of Object.entries(environment)) {

@@ -9,7 +9,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   EROFS: "the file system is read-only",
   ENOSPC: "no space is left on the device",
   EDQUOT: "the disk quota is used up",
-  ENXIO: "it is a socket, or a device that is not there",
+  ENXIO: "it is a socket, or a device that does not exist",
   ELOOP: "too many symbolic links",
   ENAMETOOLONG: "its name is too long",
   EMFILE: "this process may not open more files (ulimit -n)",
@@ -17,7 +17,7 @@ const TEXTS: Readonly<Record<string, string>> = {
 };
 
 /**
- * What the machine has refused, if an error is of that kind: nobody's mistake in the program. Undefined: it is not.
+ * What the system refused, if that is the cause of an error: then it is not a bug in the program. Undefined: it is not.
  */
 export function systemProblem(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("syscall" in error)) return undefined;
@@ -26,7 +26,7 @@ export function systemProblem(error: unknown): string | undefined {
   return `${fileProblem(error)} (${errnoOf(error)}, ${String(error.syscall)}${where})`;
 }
 
-/** Why a file could not be read or written, as a clause: what the system reports, in words instead of a name of libuv's. */
+/** Why a file could not be read or written, as a clause: the system's error in words instead of libuv's name. */
 export function fileProblem(error: unknown): string {
   return TEXTS[errnoOf(error) ?? ""] ?? messageOf(error);
 }

@@ -3,12 +3,11 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { MethodDefinition } from "@grpc/grpc-js";
 
 /**
- * A message as grpc-js takes it for sending: either a message, or the bytes of one that is encoded already.
- * Encoded bytes are sent as they are.
+ * A message to send with grpc-js: either a message, or the bytes of an encoded one, which are sent unchanged.
  */
 export type Sendable<T> = T | Buffer;
 
-/** Makes the method definition that grpc-js needs from a descriptor of protobuf-es: there is no library for it. */
+/** Converts a descriptor of protobuf-es to the method definition that grpc-js needs: no library does that. */
 export function grpcMethod<I extends DescMessage, O extends DescMessage>(
   method: DescMethod & { input: I; output: O },
 ): MethodDefinition<Sendable<MessageShape<I>>, MessageShape<O>> {
@@ -23,7 +22,7 @@ export function grpcMethod<I extends DescMessage, O extends DescMessage>(
   };
 }
 
-/** The definitions of all methods of a service, by name, as `grpc.Server.addService` takes them. */
+/** The definitions of all methods of a service, by name, for `grpc.Server.addService`. */
 export function grpcService(service: DescService): Record<string, MethodDefinition<unknown, unknown>> {
   return Object.fromEntries(
     service.methods.map((method) => [method.localName, grpcMethod(method) as MethodDefinition<unknown, unknown>]),

@@ -16,7 +16,7 @@ export function uuidv7(now: number = Date.now()): string {
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 
-/** A new id for a job or command: 12 characters of Crockford's base 32, 60 random bits; short enough to type. */
+/** A new id for a job or command: 12 characters of Crockford's base 32, 60 random bits. Short enough to type. */
 export function shortId(): string {
   return Array.from(randomBytes(12), (byte) => ALPHABET[byte & 31]).join("");
 }
@@ -26,7 +26,7 @@ const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 /**
  * Checks the id of a job or command.
  *
- * @returns what is wrong with it, for an error message, or undefined if nothing is
+ * @returns what is wrong, for an error message, or undefined if the id is valid
  */
 export function idProblem(id: string): string | undefined {
   if (ID.test(id)) return undefined;

@@ -1,19 +1,19 @@
 import type { Clock, Timer } from "./clock.ts";
 
 /**
- * Time for a first answer before a sign of life takes its place, in milliseconds: a response's headers are sent with it,
- * and a proxy that sees none answers its client with 504.
+ * How long a stream waits for its first response before a sign of life is sent instead, in milliseconds. The headers
+ * are sent with it, and a proxy that gets no headers answers its client with 504.
  */
 const FIRST_MS = 50;
 
 /**
- * How long a stream of answers has been silent. Proxies cut what is idle, nginx and HAProxy after a minute or less, and
- * neither takes HTTP/2's own pings for a sign of life: only an answer counts, and an empty one will do.
+ * Measures how long a stream of responses has been silent. Proxies end idle streams, nginx and HAProxy after a minute
+ * or less, and for neither do HTTP/2's own pings count: only a response does, and an empty one is enough.
  */
 export class Keepalive {
   private readonly clock: Clock;
   private readonly interval: number;
-  /** On the monotonic clock. */
+  /** When a sign of life is due. Monotonic clock. */
   private dueAt: number;
 
   /** @param interval milliseconds of silence after which a sign of life is due. 0: never */
@@ -23,7 +23,7 @@ export class Keepalive {
     this.dueAt = clock.monotonic() + Math.min(interval, FIRST_MS);
   }
 
-  /** Something was sent. */
+  /** Must be called when something was sent. */
   sent(): void {
     this.dueAt = this.clock.monotonic() + this.interval;
   }
@@ -32,7 +32,7 @@ export class Keepalive {
     return this.interval > 0 && this.clock.monotonic() >= this.dueAt;
   }
 
-  /** Calls back when a sign of life is due, if nothing is sent until then. */
+  /** Calls back at the time at which a sign of life is due now. */
   whenDue(callback: () => void): Timer | undefined {
     if (this.interval === 0) return undefined;
     return this.clock.after(this.dueAt - this.clock.monotonic(), callback);

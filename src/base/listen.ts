@@ -5,20 +5,20 @@ import { workingDirectory } from "./directories.ts";
 import { BelayError, errnoOf, messageOf } from "./errors.ts";
 import { hostAndPort } from "./tracker-address.ts";
 
-/** Where to listen. */
+/** An address to listen on. */
 export type ListenAddress =
   | { readonly kind: "tcp"; readonly host: string; readonly port: number }
   | { readonly kind: "unix"; readonly path: string };
 
 /**
- * Reads `host:port`, `[v6]:port` or `unix:/path`.
+ * Parses `host:port`, `[v6]:port` or `unix:/path`.
  *
  * @throws BelayError `BAD_USAGE`
  */
 export function parseListen(text: string): ListenAddress {
   if (text.startsWith("unix:")) {
     const path = text.slice("unix:".length).replace(/^\/\/(?=\/)/, "");
-    // Absolute, as clients must name it.
+    // Absolute, since clients must name it so.
     // In a directory that was deleted, or whose name is not UTF-8, only the relative path can be used.
     const isExact = isAbsolute(path) || workingDirectory()?.isWellFormed() === true;
     if (path !== "") return { kind: "unix", path: isExact ? resolvePath(path) : path };
@@ -36,9 +36,9 @@ export function parseListen(text: string): ListenAddress {
 }
 
 /**
- * Has a server listen. A socket file that was left by a process that was killed is replaced.
+ * Makes a server listen. Replaces a socket file that a killed process has left.
  *
- * @throws BelayError `ADDRESS_IN_USE`, or `BAD_USAGE` for an address that cannot be had
+ * @throws BelayError `ADDRESS_IN_USE`, or `BAD_USAGE` for an address that cannot be used
  */
 export async function bind(server: Server, address: ListenAddress): Promise<void> {
   if (address.kind === "unix") await removeStale(address.path);
@@ -46,7 +46,7 @@ export async function bind(server: Server, address: ListenAddress): Promise<void
   await new Promise<void>((resolve, reject) => {
     server.on("error", (error: Error) => {
       const taken = errnoOf(error) === "EADDRINUSE";
-      // libuv says EACCES of a directory that is not there.
+      // libuv reports EACCES for a directory that does not exist.
       const missing = address.kind === "unix" && !existsSync(dirname(address.path));
       const why = WHY[missing ? "ENOENT" : (errnoOf(error) ?? "")] ?? messageOf(error);
       const message = `Cannot listen on ${where}: ${taken ? "another program is listening there" : why}`;
@@ -57,7 +57,7 @@ export async function bind(server: Server, address: ListenAddress): Promise<void
   });
 }
 
-/** What the system's words mean here. */
+/** Why the server cannot listen, by the system's error. */
 const WHY: Readonly<Record<string, string>> = {
   ENOTFOUND: "no host has this name",
   EAI_AGAIN: "the name cannot be looked up now",
@@ -74,7 +74,7 @@ export function hostAndPortOf(server: Server, host: string): string {
   return hostAndPort({ host, port: (server.address() as AddressInfo).port });
 }
 
-/** A socket file that nobody answers at was left by a process that was killed. */
+/** Removes a socket file on which no process answers: a killed process has left it. */
 async function removeStale(path: string): Promise<void> {
   if (!existsSync(path) || !statSync(path).isSocket()) return;
   const alive = await new Promise<boolean>((resolve) => {

@@ -2,12 +2,12 @@ import { messageOf } from "./errors.ts";
 import { makePrivate } from "./private-file.ts";
 
 /**
- * Takes a lock for this process. The lock is the operating system's, by way of SQLite, so it goes with the process,
- * however that dies, and holds across containers that share the directory; a file that names a process id would stay.
+ * Takes a lock for this process. It is a lock of the operating system, taken through SQLite: it ends with the process,
+ * however that dies, and works across containers that share the directory. A file with a process id would stay.
  *
- * @param path of a file that exists for the lock alone; it is made, and stays
- * @returns releases the lock; undefined: another process has it
- * @throws what SQLite says, when the file cannot be locked at all
+ * @param path of a file that exists only for the lock; it is made, and stays
+ * @returns a function that releases the lock; undefined: another process has the lock
+ * @throws SQLite's error, if the file cannot be locked at all
  */
 export function lockFile(path: string): (() => void) | undefined {
   // Loaded here: most agents lock nothing, and every millisecond of their start counts.

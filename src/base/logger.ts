@@ -2,14 +2,14 @@ import type { Logger as Pino } from "pino";
 import type { Callbacks } from "./callbacks.ts";
 import { callback, checkOptions, oneOf, type Rules } from "./options.ts";
 
-/** Levels, the most talkative first. `silent` says nothing at all. */
+/** Levels, the most verbose first. `silent` writes nothing. */
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "silent"] as const;
 /** A level of the log. */
 export type LogLevel = (typeof LOG_LEVELS)[number];
-/** `text` is one line for people, `json` one JSON object a line for machines. */
+/** `text` is one line for a user, `json` one JSON object a line for programs. */
 export type LogFormat = "text" | "json";
 
-/** Facts that go with a line. Never credentials. */
+/** Facts that a line contains. Never credentials. */
 export type LogFields = Record<string, string | number | bigint | boolean | undefined>;
 
 /** The program's own log, not the job's. */
@@ -24,13 +24,13 @@ export interface Logger {
   flush(): Promise<void>;
 }
 
-/** How to make a logger. */
+/** Options of a logger. */
 export interface LoggerOptions {
-  /** Lines below it are not written. @default "info" */
+  /** Lines below this level are not written. @default "info" */
   readonly level?: LogLevel;
   /** @default "text" */
   readonly format?: LogFormat;
-  /** Takes each line, its newline included. @default standard error */
+  /** Writes a line, which includes its newline. @default standard error */
   readonly write?: (line: string) => void;
 }
 
@@ -40,7 +40,7 @@ const RULES: Rules<LoggerOptions> = {
   write: callback,
 };
 
-/** Says nothing. */
+/** Writes nothing. */
 export const silentLogger: Logger = {
   debug: () => undefined,
   info: () => undefined,
@@ -70,8 +70,8 @@ export function guardLogger(logger: Logger, callbacks: Callbacks): Logger {
 }
 
 /**
- * Makes a logger on pino. pino takes longer to load than a small job takes to start, so it is loaded with the first
- * line that is to be written; lines wait for it in order.
+ * Makes a logger on pino. Loading pino takes longer than starting a small job, so it is loaded for the first line that
+ * is written; lines wait for it in order.
  */
 export function createLogger(given: LoggerOptions = {}): Logger {
   const options = checkOptions("createLogger", given, RULES);
@@ -119,7 +119,7 @@ class Sink {
         base: null,
         timestamp: false,
         mixin: () => ({ time: Date.now() }),
-        // A line that had to wait keeps the time at which it was made.
+        // A line that had to wait keeps its original time.
         mixinMergeStrategy: (own, mixin) => ({ ...mixin, ...own }),
         formatters: { level: (label) => ({ level: label }), log: plain },
       },
@@ -129,7 +129,7 @@ class Sink {
   }
 }
 
-/** bigint is no JSON; times are written as people and log stores read them. */
+/** JSON has no bigint; times are written in ISO 8601, for users and log stores. */
 function plain(fields: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(fields).map(([key, value]) => [

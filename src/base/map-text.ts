@@ -1,7 +1,7 @@
 import type { DescField, DescMessage, Message, MessageShape } from "@bufbuild/protobuf";
 import { ScalarType } from "@bufbuild/protobuf";
 
-/** Fields that say which one it is: another text would be another one. */
+/** Fields that identify something: another text would identify something else. */
 const IDENTITIES: ReadonlySet<string> = new Set([
   "job_id",
   "session_id",
@@ -11,14 +11,14 @@ const IDENTITIES: ReadonlySet<string> = new Set([
   "trace_parent",
 ]);
 
-/** Takes a text, gives another one or the same. */
+/** Returns another text, or the same. */
 export type MapText = (text: string) => string;
 
 /**
- * Maps every text of a message, those of the messages, lists and maps within it included; keys of maps, too. Ids stay
- * as they are.
+ * Maps every text of a message, including those in its messages, lists and maps, and the keys of maps. Ids stay
+ * unchanged.
  *
- * @returns the same message if no text changes. Else a copy, which shares what has not changed
+ * @returns the same message if no text changes, otherwise a copy that shares what has not changed
  */
 export function mapText<D extends DescMessage>(desc: D, message: MessageShape<D>, map: MapText): MessageShape<D> {
   let copy: Record<string, unknown> | undefined;
@@ -40,7 +40,7 @@ export function mapText<D extends DescMessage>(desc: D, message: MessageShape<D>
   return (copy ?? message) as MessageShape<D>;
 }
 
-/** Keeps the prototype: it says which message it is. */
+/** A copy with the same prototype, which identifies the type of the message. */
 function copyOf(message: Record<string, unknown>): Record<string, unknown> {
   return Object.assign(Object.create(Object.getPrototypeOf(message) as object) as Record<string, unknown>, message);
 }

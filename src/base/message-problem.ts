@@ -3,10 +3,10 @@ import { ScalarType } from "@bufbuild/protobuf";
 import { describeValue, isObject } from "./options.ts";
 
 /**
- * Checks that what a program gave as a message, or as the fields of one, can be sent: protobuf-es takes any value and
- * encodes `command: "ls"` as two arguments.
+ * Checks that a program's value for a message or its fields can be sent: protobuf-es accepts any value and encodes
+ * `command: "ls"` as two arguments.
  *
- * @returns path, what was expected and what was found, for an error; undefined if nothing is wrong
+ * @returns the path, what was expected and what was found, for an error; undefined if the value is valid
  */
 export function messageProblem(desc: DescMessage, value: unknown, path = ""): string | undefined {
   if (!isObject(value) || Array.isArray(value)) return wrong(path, "an object", value);

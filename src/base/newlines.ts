@@ -1,10 +1,10 @@
 const NEWLINE = 0x0a;
 const NEWLINES = 0x0a0a0a0a;
-/** Words after which the four per-byte counters, each of 8 bits, must be emptied. */
+/** Number of words after which the four counters of 8 bits must be emptied. */
 const ROUND = 255;
 
 /**
- * Counts newlines. Four bytes at a time: a byte of `word ^ NEWLINES` is zero exactly where a newline stands, and the
+ * Counts newlines. Four bytes at a time: a byte of `word ^ NEWLINES` is zero exactly if it is a newline, and the
  * zero-byte test of H. S. Warren, "Hacker's Delight", section 6-1, turns each into one bit.
  */
 export function countNewlines(bytes: Uint8Array): number {

@@ -2,24 +2,24 @@ import { MAX_TIMEOUT_MS } from "./clock.ts";
 import { MAX_DURATION_MS } from "./durations.ts";
 import { BelayError } from "./errors.ts";
 
-/** What one option of a function takes. */
+/** The values that one option of a function accepts. */
 export interface Rule {
   /** For the error, such as `a number of milliseconds`. */
   readonly expected: string;
   readonly accepts: (value: unknown) => boolean;
-  /** Options within it, where it is an object. */
+  /** Options within the option, if it is an object. */
   readonly fields?: Readonly<Record<string, Rule>>;
-  /** Whether it may be left out. @default true */
+  /** Whether the option may be left out. @default true */
   readonly optional?: boolean;
 }
 
-/** One rule for each option: the compiler misses the rule of a new one. */
+/** One rule for each option. Without a rule for a new option, the program does not compile. */
 export type Rules<T extends object> = { readonly [K in keyof Required<T>]: Rule };
 
 /**
- * Checks what a program gave as the options of a function.
+ * Checks a program's options for a function.
  *
- * @param of the function, for errors
+ * @param of the function's name, for errors
  * @returns the options, without those that are undefined
  * @throws BelayError `BAD_USAGE` that names the option
  */
@@ -50,7 +50,7 @@ function checkFields(
   return checked;
 }
 
-/** The same option, which must be given. */
+/** The same rule for an option that must be given. */
 export function required(rule: Rule): Rule {
   return { ...rule, optional: false };
 }
@@ -68,7 +68,7 @@ export function milliseconds(least: number = 0): Rule {
   };
 }
 
-/** A number of milliseconds for a timer of Node's own, or a library's. */
+/** A number of milliseconds for a timer of Node or a library. */
 export function timerMilliseconds(least: number): Rule {
   return {
     expected: `a whole number of milliseconds, ${least} to ${MAX_TIMEOUT_MS}`,
@@ -114,7 +114,7 @@ export const pem: Rule = {
   accepts: (value) => value instanceof Uint8Array,
 };
 
-/** Somewhere to log to. */
+/** A logger. */
 export const someLogger: Rule = {
   expected: "a Logger, as createLogger makes one",
   accepts: (value) => isObject(value) && hasMethods(value, "debug", "info", "warn", "error"),
@@ -156,7 +156,7 @@ function wrong(what: string, expected: string, found: unknown): BelayError {
   return new BelayError("BAD_USAGE", `${what}: expected ${expected}, found ${describeValue(found)}`);
 }
 
-/** A value for the end of an error, short. */
+/** A short description of a value, for the end of an error. */
 export function describeValue(value: unknown): string {
   switch (typeof value) {
     case "string":

@@ -1,14 +1,14 @@
 import { chmodSync, closeSync, constants, openSync } from "node:fs";
 import { errnoOf } from "./errors.ts";
 
-/** Only the user may read and write it, whatever the umask and the directory allow. */
+/** Only the user may read and write the file, whatever the umask and the directory allow. */
 const FILE_MODE = 0o600;
 
 /**
- * Makes a file that others cannot read, or takes their rights away from one that is there. For files that a library
- * opens, such as SQLite, which would make them for everyone.
+ * Makes a file that other users cannot read, or removes their permissions from an existing one. For files that a
+ * library such as SQLite opens, which would make them readable for all users.
  *
- * A file that is there is not opened: to close it again would drop the locks that this process holds on it (fcntl(2)).
+ * An existing file is not opened: closing it would release the locks that this process holds on it (fcntl(2)).
  */
 export function makePrivate(path: string): void {
   try {

@@ -1,7 +1,7 @@
 import { residentMemory } from "./resident-memory.ts";
 import type { MetricsRegistry } from "./prometheus.ts";
 
-/** What Prometheus's own client libraries tell of the process that they run in, by the names that they use. */
+/** Adds the process metrics of Prometheus's own client libraries, under the same names. */
 export function addProcessGauges(metrics: MetricsRegistry): void {
   metrics.gauge("process_resident_memory_bytes", "Resident memory.", () => residentMemory());
   const cpu = (): number => {

@@ -1,29 +1,29 @@
 /**
- * Numbers for Prometheus, in its text format 0.0.4. Written here since it is all of sixty lines: the usual library brings
- * a registry that is global, and default numbers whose names change with its versions.
+ * Metrics for Prometheus, in its text format 0.0.4. Our own, since it is only sixty lines: the usual library has a
+ * global registry, and default metrics whose names change with its versions.
  */
 
 type Labels = Readonly<Record<string, string>>;
 
-/** Where numbers are kept and written from. */
+/** Holds metrics and writes them as text. */
 export class MetricsRegistry {
   private readonly families: { readonly head: string; lines(): Iterable<string> }[] = [];
 
-  /** A number that only rises. */
+  /** Adds a number that only rises. */
   counter(name: string, help: string): Counter {
     const counter = new Counter();
     this.add(name, "counter", help, () => counter.lines(name));
     return counter;
   }
 
-  /** How often a value was at most this large, how often in all, and their sum. */
+  /** Adds a count of values up to each bound and in total, and their sum. */
   histogram(name: string, help: string, bounds: readonly number[]): Histogram {
     const histogram = new Histogram(bounds);
     this.add(name, "histogram", help, () => histogram.lines(name));
     return histogram;
   }
 
-  /** A number that is asked for when it is to be written; several with labels. */
+  /** Adds a number that is read when the text is written; several numbers with labels. */
   gauge(name: string, help: string, read: () => number | Iterable<readonly [Labels, number]>, type = "gauge"): void {
     this.add(name, type, help, function* () {
       const value = read();
@@ -32,7 +32,7 @@ export class MetricsRegistry {
     });
   }
 
-  /** All of it as text. */
+  /** All metrics as text. */
   text(): string {
     return this.families.map((family) => [family.head, ...family.lines(), ""].join("\n")).join("");
   }

@@ -1,26 +1,26 @@
 import type { Socket } from "node:net";
 import type { TcpAddress, TrackerAddress } from "./tracker-address.ts";
 
-/** Variables of the environment, in lower case, that may name a proxy. */
+/** Environment variables, in lower case, that may name a proxy. */
 const VARIABLES = ["grpc_proxy", "https_proxy", "http_proxy", "all_proxy"];
 
-/** Variables of the environment. */
+/** Environment variables. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** An HTTP proxy that is asked for a tunnel to the tracker (CONNECT). */
+/** An HTTP proxy that tunnels the connection to the tracker (CONNECT). */
 export interface Proxy {
   /** A name, or an IP address without brackets. */
   readonly host: string;
   readonly port: number;
   /** Value of Proxy-Authorization. */
   readonly authorization: string | undefined;
-  /** For people: where the proxy is, without credentials, and which variable names it. */
+  /** For messages: the proxy's address without credentials, and the variable that names it. */
   readonly text: string;
 }
 
 /**
- * The proxy on the way to a tracker, if the environment names one: the one rule for agent and commands, which
- * docs/proxies.md explains. Loads what decides only where a variable is set.
+ * The proxy for a tracker, if the environment names one. Agent and commands both use this rule, which docs/proxies.md
+ * explains. The code that decides is loaded only if one of the variables is set.
  *
  * @throws BelayError `BAD_USAGE` for a proxy that cannot be used
  */
@@ -34,7 +34,7 @@ export async function proxyTo(
   return findProxy(address, environment);
 }
 
-/** Connects to a tracker through the proxy on the way. Undefined: there is none. @throws as proxyTo, ProxyError */
+/** Connects to a tracker through the proxy for it. Undefined: it has no proxy. @throws like proxyTo; ProxyError */
 export async function connectThroughProxy(address: TcpAddress, signal?: AbortSignal): Promise<Socket | undefined> {
   const proxy = await proxyTo(address);
   if (proxy === undefined) return undefined;
@@ -42,10 +42,10 @@ export async function connectThroughProxy(address: TcpAddress, signal?: AbortSig
   return connectThrough(proxy, address, signal);
 }
 
-/** No way through a proxy. The message begins with the proxy and its variable. */
+/** A proxy does not connect to the tracker. The message begins with the proxy and its variable. */
 export class ProxyError extends Error {
   override readonly name = "ProxyError";
-  /** HTTP status of the proxy's refusal. Undefined: it sent none. */
+  /** HTTP status of the proxy's refusal. Undefined: the proxy sent none. */
   readonly status: number | undefined;
 
   constructor(message: string, options: { status?: number; cause?: unknown } = {}) {

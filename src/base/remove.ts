@@ -1,8 +1,8 @@
 import fs from "node:fs";
 
 /**
- * Removes a file or a directory with all that is in it, as far as that can be done: what others have made of a
- * temporary directory (a link to itself, say) is not to be the failure of whoever cleans up.
+ * Removes a file, or a directory with everything in it, as far as possible. Never throws: what other processes have
+ * made of a temporary directory (such as a link to itself) must not fail the cleanup.
  *
  * @returns whether nothing is left
  */

@@ -1,7 +1,7 @@
-// Which variables hold credentials, by their names and values. Gathered from the lists of Buildkite, GitHub Actions,
+// Which variables hold credentials, by their names and values. Collected from the lists of Buildkite, GitHub Actions,
 // GitLab, gitleaks, detect-secrets, Sentry, Datadog and Rails. docs/secrets.md says the same to users.
 
-/** Words that make a name's value a credential wherever they stand in it, run together or not. */
+/** Words that make a name's value a credential wherever they occur in the name, also without separators. */
 const ANYWHERE = [
   "password",
   "passwd",
@@ -15,7 +15,7 @@ const ANYWHERE = [
   "connection strings",
 ];
 
-/** Words that look like those of `ANYWHERE` and are others. */
+/** Words that contain one of `ANYWHERE` and mean something else. */
 const NOT_ANYWHERE = /\b(?:passwordless|secretary|secretariat)\b/g;
 
 /** Words at the end of a name that make its value a credential. */
@@ -28,7 +28,7 @@ const LAST_WORDS = [
   "bearer",
   "csrf",
   "xsrf",
-  // Azure's shared access signatures; addresses that are good for whoever has them
+  // Azure's shared access signatures; addresses that give access to any holder
   "sas",
   "(?:pre)?signed url",
   // DB_PASS, PGPASS, SSHPASS, DB_PW, MYSQL_PWD
@@ -42,7 +42,7 @@ const LAST_WORDS = [
   "(?:api|access|account|auth|deploy|encryption|master|service|signing|ssh) keys",
   // Key ids are half of a credential and name an account: AWS_ACCESS_KEY_ID
   "access key id",
-  // *_CREDENTIALS hold JSON as often as a path; a path is seen by its form
+  // *_CREDENTIALS hold JSON as often as a path; a path is recognised by its form
   "credentials?",
   "creds?",
   // SMTP_AUTH, npm_config__auth; DOCKER_AUTH_CONFIG is JSON with passwords; OTEL_EXPORTER_OTLP_HEADERS
@@ -63,33 +63,33 @@ const LAST_WORDS = [
   "(?:\\w*sess|session)id",
   "salt",
   "pepper",
-  // What brings an account or wallet back
+  // Recovery of an account or wallet
   "mnemonic",
   "(?:seed|recovery) phrase",
   "(?:recovery|backup) codes?",
 ];
 
-/** Words before "key" of keys that open nothing: SORT_KEY, PARTITION_KEY, CACHE_KEY … */
+/** Words before "key" in names of keys that are not credentials: SORT_KEY, PARTITION_KEY, CACHE_KEY … */
 const PLAIN_KEYS =
   /\b(?:sort|partition|primary|foreign|public|cache|hash|range|shard|group|grouping|routing|message|idempotency|dedup|deduplication|object|bucket|project|issue|state|index|row|column|composite|unique|natural|surrogate|candidate|join|lookup|search|map|dict|json|metric|label|tag|config|setting|feature|translation|i18n|compose|hot|shortcut|modifier|any|first|last|next|max|min|data|file|field|item|entry|event|context|registry|sonar project|order|order by|distribution|dist|clustering|version|answer|test|no|use|has|enter|escape|arrow|function|home|end|tab|ctrl|alt|meta|shift) key$/;
 
-/** Tokens of a text, as language models and parsers have them: EOS_TOKEN, STOP_TOKEN … */
+/** Tokens of a text, as in language models and parsers: EOS_TOKEN, STOP_TOKEN … */
 const PLAIN_TOKENS =
   /\b(?:eos|bos|pad|unk|sep|cls|mask|stop|start|end|special|image|audio|video|prompt|first|last|next|prev|max|min|num|per|new|begin) token$/;
 
-/** Words that end in "pass" and are others: GIT_ASKPASS names a program, LOW_PASS a filter. */
+/** Words that end in "pass" and mean something else: GIT_ASKPASS names a program, LOW_PASS a filter. */
 const PLAIN_PASSES =
   /(?:\b(?:askpass|\w+ askpass|bypass|compass|encompass|trespass|surpass|overpass|underpass|multipass|impasse)|\b(?:first|second|single|one|two|multi|low|high|band|all|render|forward|backward|final|optimizer) ?pass)$/;
 
-/** Ends of names that say where something is, what it is called or how it is made, not what it is. */
+/** Ends of names of variables that hold a place, a name or a method of something, not the thing itself. */
 const PLACES =
   /\b(?:file|path|dir|directory|name|arn|sock|socket|length|len|size|count|ttl|expiry|expiration|expires|age|rotation|algorithm|type|format|prefix|suffix|policy|provider|manager|engine|backend|store|namespace|region|version|field|pattern|regex|enabled?|disabled?|required|min|max|reset url|help|hint|prompt)$/;
 
-/** What stands behind the words that matter: DB_PASS_PROD, SSH_KEY_BASE64, TOKEN_2. */
+/** Qualifiers after the decisive word: DB_PASS_PROD, SSH_KEY_BASE64, TOKEN_2. */
 const QUALIFIER =
   / (?:base64|b64|hex|json|yaml|pem|raw|value|plain|text|enc|prod|production|prd|dev|development|stg|stage|staging|qa|test|testing|live|sandbox|local|old|new|next|previous|current|primary|secondary|backup|main|default|rw|ro|\d+)$/;
 
-/** Names that match and yet hold no credential. */
+/** Names that match but hold no credential. */
 const HARMLESS = new Set(["pwd", "oldpwd", "google application credentials", "belay cookie", "compose key"]);
 
 const AT_END = new RegExp(`(?:^| )(?:${LAST_WORDS.join("|")})$`);
@@ -116,7 +116,7 @@ function wordsOf(name: string): string {
     .trim();
 }
 
-/** Values that stand in such variables and in most logs. */
+/** Values that occur in such variables and in most logs. */
 const COMMON = new Set(
   (
     "access apikey basic bearer changeme default disable disabled enable enabled example external github gitlab hidden " +
@@ -124,12 +124,12 @@ const COMMON = new Set(
     "secret secrets testing undefined unknown true false yes no on off none null nil"
   ).split(" "),
 );
-/** A shorter number is a count, a size, a port or a date sooner than a credential. Digits. */
+/** A shorter number is more likely a count, a size, a port or a date than a credential. Digits. */
 const SHORTEST_NUMBER = 10;
-/** A path, as far as its form tells: base64 has upper case letters too, and no dots. */
+/** A path, judged by its form: base64 also has upper case letters, and no dots. */
 const PATH = /^(?:~|\.{1,2})?(?:\/[a-z0-9._-]+){2,}\/?$|^(?:~|\.{1,2})\/[\w./-]*$/;
 
-/** Whether a value is what many variables hold, so that to remove it would only harm the log. */
+/** Whether a value is so common that removing it would only harm the log. */
 export function isCommonplace(value: string): boolean {
   const text = value.trim();
   if (/^\d+$/.test(text)) return text.length < SHORTEST_NUMBER;
@@ -144,7 +144,7 @@ export function passwordsIn(value: string): string[] {
     try {
       found.push(decodeURIComponent(password));
     } catch {
-      // It is not percent-encoded; as written it is in the list.
+      // The password is not percent-encoded; as written, it is in the list.
     }
   }
   return found;

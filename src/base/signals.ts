@@ -1,13 +1,13 @@
 import { constants } from "node:os";
 
-/** First of the real-time signals that programs may use: the C library keeps 32 and 33 to itself. */
+/** First real-time signal that programs may use: the C library reserves 32 and 33. */
 const RTMIN = 34;
-/** The last signal that Linux has. */
+/** The last signal of Linux. */
 const RTMAX = 64;
-/** The first one that Node has no name for. */
+/** The first signal for which Node has no name. */
 const FIRST_UNNAMED = 32;
 
-/** A signal that Node has no name for. */
+/** A signal for which Node has no name. */
 type RealTimeSignal = "SIG32" | "SIG33" | "SIGRTMIN" | `SIGRTMIN+${number}`;
 
 /** The name of a signal, as in "SIGTERM" or "SIGRTMIN+3". */
@@ -20,7 +20,7 @@ export function realTimeSignal(number: number): RealTimeSignal | undefined {
   return number === RTMIN ? "SIGRTMIN" : `SIGRTMIN+${number - RTMIN}`;
 }
 
-/** The number of a signal of this name, or undefined when this system has none. */
+/** The number of the signal with this name, or undefined if this system has no such signal. */
 export function signalNumber(name: string): number | undefined {
   if (Object.hasOwn(constants.signals, name)) return constants.signals[name as NodeJS.Signals];
   if (process.platform !== "linux") return undefined;
@@ -31,7 +31,7 @@ export function signalNumber(name: string): number | undefined {
   return number >= RTMIN && number <= RTMAX ? number : undefined;
 }
 
-/** Finds the signal that people mean by "SIGTERM", "TERM", "term" or "rtmax-1". */
+/** Finds the signal that a user names as "SIGTERM", "TERM", "term" or "rtmax-1". */
 export function findSignal(text: string): Signal | undefined {
   const upper = text.trim().toUpperCase();
   const name = upper.startsWith("SIG") ? upper : `SIG${upper}`;

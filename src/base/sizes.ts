@@ -29,11 +29,11 @@ const UNITS: Record<string, number> = {
 };
 
 /**
- * Reads a size such as "64KiB", "1GiB", "10MB" or "4096".
+ * Parses a size such as "64KiB", "1GiB", "10MB" or "4096".
  *
  * @param text what the user wrote
- * @param what how to call it in an error, such as `--spool-limit`
- * @returns bytes, whole
+ * @param what what an error calls the value, such as `--spool-limit`
+ * @returns whole bytes
  * @throws BelayError `BAD_USAGE`
  */
 export function parseSize(text: string, what = "size"): number {
@@ -47,7 +47,7 @@ export function parseSize(text: string, what = "size"): number {
   throw new BelayError("BAD_USAGE", `Cannot use ${what} "${text}": expected less than "8192TiB"`);
 }
 
-/** Writes bytes for people: "812 B", "64.0 KiB", "1.2 GiB". */
+/** Formats bytes for a user: "812 B", "64.0 KiB", "1.2 GiB". */
 export function formatSize(bytes: number | bigint): string {
   let value = Number(bytes);
   if (value < KiB) return `${value} B`;

@@ -1,20 +1,20 @@
 /**
- * W3C Trace Context, as far as a job needs it (https://www.w3.org/TR/trace-context/): who started what, as text that
- * goes through environment variables. Needs no library of OpenTelemetry, so that an agent starts without one.
+ * The part of W3C Trace Context that a job needs (https://www.w3.org/TR/trace-context/): a parent span, as text in
+ * environment variables. Needs no OpenTelemetry library, so that an agent starts without one.
  */
 
-/** Longest `tracestate` that is taken; the standard asks that at least this much is passed on. */
+/** Longest `tracestate` that is accepted; the standard requires at least this much. */
 export const MAX_TRACE_STATE_BYTES = 512;
 /** Most members of a `tracestate`. */
 const MAX_MEMBERS = 32;
 
-/** One span, as others name it. */
+/** The identity of a span. */
 export interface TraceParent {
   /** 32 lower-case hexadecimal digits, not all zero. */
   readonly traceId: string;
-  /** 16 of them. */
+  /** 16 lower-case hexadecimal digits, not all zero. */
   readonly spanId: string;
-  /** Whether whoever began the trace has it recorded. */
+  /** Whether the trace is recorded. Decided by the program that began it. */
   readonly sampled: boolean;
 }
 
@@ -23,9 +23,9 @@ const KEY = /^(?:[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0
 const VALUE = /^[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]$/;
 
 /**
- * Reads a `traceparent`. Of a version later than ours, what we know of it counts, as the standard wants.
+ * Parses a `traceparent`. Of a later version, the fields that we know are used, as the standard requires.
  *
- * @returns undefined if it is none
+ * @returns undefined if the text is not a traceparent
  */
 export function parseTraceParent(text: string): TraceParent | undefined {
   const [, version, traceId = "", spanId = "", flags = "", more] = TRACE_PARENT.exec(text) ?? [];
@@ -33,12 +33,12 @@ export function parseTraceParent(text: string): TraceParent | undefined {
   return { traceId, spanId, sampled: (Number.parseInt(flags, 16) & 1) === 1 };
 }
 
-/** Writes a `traceparent`. */
+/** Formats a `traceparent`. */
 export function formatTraceParent({ traceId, spanId, sampled }: TraceParent): string {
   return `00-${traceId}-${spanId}-${sampled ? "01" : "00"}`;
 }
 
-/** Whether a text is a `tracestate` that can be passed on. The empty one is. */
+/** Whether a text is a `tracestate` that can be passed on. An empty text is. */
 export function isTraceState(text: string): boolean {
   if (text.length > MAX_TRACE_STATE_BYTES) return false;
   const members = text.split(",").map((member) => member.replaceAll(/^[ \t]+|[ \t]+$/g, ""));

@@ -1,7 +1,7 @@
 import { BelayError } from "./errors.ts";
 import { isLoopback } from "./loopback.ts";
 
-/** Where a tracker listens. */
+/** An address of a tracker. */
 export type TrackerAddress = TcpAddress | UnixAddress;
 
 /** `http://host:port` or `https://host:port`. */
@@ -13,7 +13,7 @@ export interface TcpAddress {
   /** A name, or an IP address without brackets. */
   readonly host: string;
   readonly port: number;
-  /** Whether the way there never leaves this machine. */
+  /** Whether the connection never leaves this machine. */
   readonly local: boolean;
 }
 
@@ -27,10 +27,10 @@ export interface UnixAddress {
 }
 
 /**
- * Reads a tracker's address, or several with commas between.
+ * Parses a tracker's address, or several separated by commas.
  *
- * @param what how to call it in an error
- * @returns one at least
+ * @param what what an error calls the value
+ * @returns at least one
  * @throws BelayError `BAD_USAGE`
  */
 export function parseTrackerAddresses(text: string, what = "--tracker"): readonly TrackerAddress[] {
@@ -54,15 +54,15 @@ function parseTrackerAddress(text: string, what: string): TrackerAddress {
     throw wrong(scheme === undefined ? "it has no scheme" : `scheme "${scheme}" is not known`);
   }
   if (/\[[^\]]*%/.test(text)) throw wrong("an address with a zone is not supported");
-  if (!URL.canParse(text)) throw wrong("it is no URL");
+  if (!URL.canParse(text)) throw wrong("it is not a URL");
   const url = new URL(text);
   if (url.username !== "" || url.password !== "") throw wrong("credentials belong in --token-file");
-  if (url.pathname !== "/" || url.search !== "" || url.hash !== "") throw wrong("it goes on after the port");
+  if (url.pathname !== "/" || url.search !== "" || url.hash !== "") throw wrong("it has more than host and port");
   const tls = url.protocol === "https:";
   const port = url.port === "" ? (tls ? 443 : 80) : Number(url.port);
   if (port === 0) throw wrong("no server listens on port 0");
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
-  // Linux connects to the unspecified address by way of loopback.
+  // Linux connects to the unspecified address through the loopback interface.
   return { kind: "tcp", text, tls, host, port, local: isLoopback(host) || host === "0.0.0.0" || host === "::" };
 }
 
@@ -71,7 +71,7 @@ export function hostAndPort({ host, port }: Pick<TcpAddress, "host" | "port">): 
   return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
-/** What a request names its server by. */
+/** The name of the server in a request. */
 export function authorityOf(address: TrackerAddress): string {
   return address.kind === "unix" ? "localhost" : hostAndPort(address);
 }

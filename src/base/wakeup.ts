@@ -1,18 +1,18 @@
 import type { Keepalive } from "./keepalive.ts";
 
-/** Lets a loop sleep until something happened, and never miss what happened while it was awake. */
+/** Lets a loop sleep until it is notified. A notification while the loop is awake is not lost. */
 export class Wakeup {
   private happened = false;
   private wake: (() => void) | undefined;
 
-  /** Something happened. */
+  /** Wakes the loop, now or at its next wait. */
   notify(): void {
     this.happened = true;
     this.wake?.();
     this.wake = undefined;
   }
 
-  /** Returns at once if something happened since the last time, and no later than a sign of life is due. */
+  /** Resolves at once if there was a notification since the last wait, and at the latest when a sign of life is due. */
   async wait(keepalive?: Keepalive): Promise<void> {
     if (!this.happened) {
       await new Promise<void>((resolve) => {
@@ -28,8 +28,8 @@ export class Wakeup {
 }
 
 /**
- * What is to be undone when a streaming call is over. It may be over without the handler noticing: when a client goes
- * while we wait for it to read, connect-node never comes back to the handler. The call's signal tells in any case.
+ * Cleans up when a streaming call ends. The handler may not notice the end: if a client disconnects while we wait for
+ * it to read, connect-node never resumes the handler. The call's signal aborts in any case.
  */
 export class CallScope implements Disposable {
   private readonly undo: (() => void)[] = [];
@@ -40,13 +40,13 @@ export class CallScope implements Disposable {
     signal.addEventListener("abort", this.end, { once: true });
   }
 
-  /** Runs it at the end of the call, or now if the call is over. */
+  /** Runs a function at the end of the call, or now if the call has ended. */
   defer(undo: () => void): void {
     this.undo.push(undo);
     if (this.signal.aborted) this.end();
   }
 
-  /** @throws the reason, if the call is over */
+  /** @throws the reason, if the call has ended */
   check(): void {
     this.signal.throwIfAborted();
   }

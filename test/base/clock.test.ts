@@ -3,11 +3,11 @@ import { MAX_TIMEOUT_MS, sleep, systemClock } from "../../src/base/clock.ts";
 
 const DAY_MS = 86_400_000;
 
-describe("a delay beyond 2^31 ms, which Node's timers cannot take", () => {
+describe("a delay beyond 2^31 ms, which is too long for Node's timers", () => {
   beforeEach(() => vi.useFakeTimers());
   afterEach(() => vi.useRealTimers());
 
-  it.each([MAX_TIMEOUT_MS + 1, 30 * DAY_MS, 100 * DAY_MS])("is waited for: %d ms", async (ms) => {
+  it.each([MAX_TIMEOUT_MS + 1, 30 * DAY_MS, 100 * DAY_MS])("is kept: %d ms", async (ms) => {
     const called = vi.fn<() => void>();
     systemClock.after(ms, called);
     const slept = vi.fn<() => void>();
@@ -21,7 +21,7 @@ describe("a delay beyond 2^31 ms, which Node's timers cannot take", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("can be taken back at any time", async () => {
+  it("can be canceled at any time", async () => {
     const called = vi.fn<() => void>();
     const timer = systemClock.after(60 * DAY_MS, called);
     await vi.advanceTimersByTimeAsync(40 * DAY_MS);
@@ -31,7 +31,7 @@ describe("a delay beyond 2^31 ms, which Node's timers cannot take", () => {
     expect(called).not.toHaveBeenCalled();
   });
 
-  it("of no end never fires", async () => {
+  it("without an end never fires", async () => {
     const called = vi.fn<() => void>();
     const timer = systemClock.after(Number.POSITIVE_INFINITY, called);
     await vi.advanceTimersByTimeAsync(400 * DAY_MS);
@@ -40,7 +40,7 @@ describe("a delay beyond 2^31 ms, which Node's timers cannot take", () => {
   });
 });
 
-it("milliseconds and nanoseconds since the epoch are the same moment, and near to the machine's", () => {
+it("milliseconds and nanoseconds since the epoch are the same moment, and close to the machine's clock", () => {
   const before = Number(systemClock.unixNano() / 1_000_000n);
   const ms = systemClock.unixMs();
   expect(ms).toBeGreaterThanOrEqual(before);

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { combine, crc32, withoutFirst } from "../../src/base/crc32.ts";
 
-test("Checksums of pieces make the checksum of the whole, and the other way round", () => {
+test("Checksums of pieces combine to the checksum of the whole, and the reverse", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 500 }), fc.uint8Array({ maxLength: 70_000, size: "max" }), (a, b) => {
       const whole = zlibs(Buffer.concat([a, b]));

@@ -43,14 +43,14 @@ async function fullCollections(begin: string): Promise<number> {
   return Number(stdout);
 }
 
-describe("Buffers that pass through a large heap", () => {
+describe("Buffers beside a large heap", () => {
   test("are collected without collecting the whole heap", async () => {
     const late = await fullCollections("");
     expect(late).toBeGreaterThan(3);
     expect(await fullCollections("collectGarbageEarly();")).toBeLessThan(late / 2);
   });
 
-  test("are collected so in a program that starts a tracker of its own, too", async () => {
+  test("are also collected so in a program that starts its own tracker", async () => {
     const start = `
       const { startTracker } = await import(${JSON.stringify(SERVER)});
       await startTracker({ listen: "127.0.0.1:0", dataDirectory: directory });`;

@@ -16,10 +16,10 @@ test.each(["a", "train-7", "a.b_c-d", "9".repeat(128)])("%s is a valid id", (id)
   expect(idProblem(id)).toBeUndefined();
 });
 
-test.each(["", "-a", ".", "..", "a/b", "a b", "é", "a\n", "x".repeat(129)])("%j is no valid id", (id) => {
+test.each(["", "-a", ".", "..", "a/b", "a b", "é", "a\n", "x".repeat(129)])("%j is not a valid id", (id) => {
   expect(idProblem(id)).toBeTypeOf("string");
 });
 
-test("a long id is not repeated whole in the message", () => {
+test("the message does not repeat all of a long id", () => {
   expect(idProblem("x".repeat(300))).toBe(`"${"x".repeat(40)}…" has 300 characters: expected at most 128`);
 });

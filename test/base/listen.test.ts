@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { bind, hostAndPortOf, parseListen } from "../../src/base/listen.ts";
 
-describe("where to listen", () => {
+describe("an address to listen on", () => {
   it.each([
     ["127.0.0.1:7070", { kind: "tcp", host: "127.0.0.1", port: 7070 }],
     ["[::1]:0", { kind: "tcp", host: "::1", port: 0 }],
@@ -21,7 +21,7 @@ describe("where to listen", () => {
   });
 });
 
-describe("a server that is to listen", () => {
+describe("a server that starts to listen", () => {
   let directory: string;
   const servers: Server[] = [];
   const server = (): Server => {
@@ -37,7 +37,7 @@ describe("a server that is to listen", () => {
     rmSync(directory, { recursive: true });
   });
 
-  it("is told which port it got, or that it is taken", async () => {
+  it("gets a free port, or an error if the port is in use", async () => {
     const first = server();
     await bind(first, parseListen("127.0.0.1:0"));
     const where = hostAndPortOf(first, "127.0.0.1");
@@ -47,7 +47,7 @@ describe("a server that is to listen", () => {
     });
   });
 
-  it("takes over the socket of a process that was killed, and not of one that lives", async () => {
+  it("replaces the socket of a process that was killed, but not of one that lives", async () => {
     const path = join(directory, "socket");
     const script = `require("node:net").createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, "SIGKILL"))`;
     spawnSync(process.execPath, ["-e", script]);
@@ -56,7 +56,7 @@ describe("a server that is to listen", () => {
     await expect(bind(server(), { kind: "unix", path })).rejects.toMatchObject({ code: "ADDRESS_IN_USE" });
   });
 
-  it("is refused a directory that is not there", async () => {
+  it("cannot use a directory that does not exist", async () => {
     const path = join(directory, "none", "socket");
     await expect(bind(server(), { kind: "unix", path })).rejects.toMatchObject({ code: "BAD_USAGE" });
   });

@@ -6,7 +6,7 @@ function recorded(format: "text" | "json", level: "debug" | "warn"): [ReturnType
   return [createLogger({ format, level, write: (line) => lines.push(line) }), lines];
 }
 
-test("text lines are for people: time, level, message, facts", async () => {
+test("text lines have time, level, message and facts", async () => {
   const [log, lines] = recorded("text", "debug");
   log.child({ job: "j1" }).info("Job started", { pid: 7, why: "two words" });
   await log.flush();
@@ -14,7 +14,7 @@ test("text lines are for people: time, level, message, facts", async () => {
   expect(lines[0]).toMatch(/^\d\d:\d\d:\d\d\.\d{3} info {2}Job started job=j1 pid=7 why="two words"\n$/);
 });
 
-test("JSON lines are for machines, and bigints survive", async () => {
+test("JSON lines can be parsed, and bigints survive", async () => {
   const [log, lines] = recorded("json", "debug");
   log.error("It broke", { bytes: 12n });
   await log.flush();

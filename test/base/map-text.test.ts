@@ -29,7 +29,7 @@ test("every text of a message is mapped: in lists, maps, their keys, messages an
   });
 });
 
-test("the message that is given does not change, and is given back if nothing in it would", () => {
+test("the original message does not change, and is returned if no text in it changes", () => {
   const job = create(JobSchema, { spec: { command: ["a"] }, commands: [{ reason: "B" }] });
   const mapped = mapText(JobSchema, job, upper);
   expect(job.spec?.command).toEqual(["a"]);

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { countNewlines } from "../../src/base/newlines.ts";
 
-test("newlines are counted as a plain loop counts them, at any alignment", () => {
+test("the count of newlines is that of a plain loop, at any alignment", () => {
   const byte = fc.oneof(fc.constant(0x0a), fc.constant(0x8a), fc.constant(0x0b), fc.integer({ min: 0, max: 255 }));
   const bytes = fc.oneof(fc.array(byte, { maxLength: 40 }), fc.array(byte, { minLength: 1000, maxLength: 5000 }));
   fc.assert(

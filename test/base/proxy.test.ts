@@ -50,7 +50,7 @@ describe("The proxy to a tracker", () => {
     expect(await to(url, { http_proxy: "p:1", all_proxy: "p:1" })).toBeUndefined();
   });
 
-  it("is given the credentials of its variable, decoded", async () => {
+  it("gets the credentials of its variable, decoded", async () => {
     const proxy = await to("http://a", { http_proxy: "http://us%40er:100%25%@p:1" });
     expect(proxy?.authorization).toBe(`Basic ${Buffer.from("us@er:100%25%").toString("base64")}`);
     expect(proxy?.text).not.toContain("us");

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { removeAll } from "../../src/base/remove.ts";
 
-it("removes a directory with all in it, and does not mind what cannot be removed", () => {
+it("removes a directory with everything in it, and ignores what cannot be removed", () => {
   const directory = fs.mkdtempSync(join(tmpdir(), "belay-test-"));
   fs.mkdirSync(join(directory, "a", "b"), { recursive: true });
   fs.symlinkSync(join(directory, "loop"), join(directory, "loop"));

@@ -33,7 +33,7 @@ describe.runIf(process.platform === "linux")("A real-time signal", () => {
   it.each([0, 1, 15, 31, 65, 127])("is not number %i", (number) => expect(realTimeSignal(number)).toBeUndefined());
 });
 
-it.each(Object.entries(constants.signals))("%s has the number that the system gives it", (name, number) => {
+it.each(Object.entries(constants.signals))("%s has the system's number", (name, number) => {
   expect(signalNumber(name)).toBe(number);
   expect(signalNumber(findSignal(name.slice(3).toLowerCase()) ?? "")).toBe(number);
 });

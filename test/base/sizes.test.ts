@@ -15,7 +15,7 @@ test.each([
   expect(parseSize(text)).toBe(bytes);
 });
 
-test.each(["", "x", "10 parsecs", "-1", "1GiBB"])("%j is refused, and the message teaches", (text) => {
+test.each(["", "x", "10 parsecs", "-1", "1GiBB"])("%j is refused, and the message shows valid sizes", (text) => {
   expect(() => parseSize(text, "--spool-limit")).toThrow(`Cannot parse --spool-limit "${text}"`);
 });
 

@@ -11,12 +11,12 @@ describe("A traceparent", () => {
     expect(parseTraceParent(`00-${trace}-${span}-00`)).toEqual({ traceId: trace, spanId: span, sampled: false });
   });
 
-  it("says by its last bit whether it is recorded, whatever the other bits say", () => {
+  it("shows by its last bit whether it is recorded, whatever the other bits are", () => {
     expect(parseTraceParent(`00-${trace}-${span}-fe`)?.sampled).toBe(false);
     expect(parseTraceParent(`00-${trace}-${span}-ff`)?.sampled).toBe(true);
   });
 
-  it("of a later version may say more", () => {
+  it("of a later version may have more fields", () => {
     expect(parseTraceParent(`cc-${trace}-${span}-01-what-the-future-brings`)).toMatchObject({ traceId: trace });
     expect(parseTraceParent(`cc-${trace}-${span}-01`)).toMatchObject({ spanId: span });
   });
@@ -39,7 +39,7 @@ describe("A traceparent", () => {
     expect(parseTraceParent(text)).toBeUndefined();
   });
 
-  it("is read as it was written", () => {
+  it("is parsed as it was formatted", () => {
     const hex = (length: number) =>
       fc
         .array(fc.integer({ min: 0, max: 15 }), { minLength: length, maxLength: length })

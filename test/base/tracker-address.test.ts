@@ -24,9 +24,9 @@ describe("a tracker's address", () => {
   it.each([
     ["localhost:7070", `Cannot use --tracker "localhost:7070": it has no scheme; expected http://host:port`],
     ["grpc://a:1", `scheme "grpc" is not known`],
-    ["http://", "it is no URL"],
-    ["http://a:99999", "it is no URL"],
-    ["http://a:1/path", "it goes on after the port"],
+    ["http://", "it is not a URL"],
+    ["http://a:99999", "it is not a URL"],
+    ["http://a:1/path", "it has more than host and port"],
     ["http://user:secret@a:1", "credentials belong in --token-file"],
     ["unix:relative", "the socket's path must be absolute"],
     ["", "it is empty"],
@@ -35,7 +35,7 @@ describe("a tracker's address", () => {
     expect(() => parseTrackerAddresses(text)).toThrow(message);
   });
 
-  it("is called by the name that the user knows", () => {
+  it("is named in errors as the user wrote it", () => {
     expect(() => parseTrackerAddresses("x", "tracker")).toThrow('Cannot use tracker "x"');
   });
 });

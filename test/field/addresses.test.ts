@@ -75,13 +75,13 @@ it("A tracker says why it cannot listen, in words of its own", async () => {
 
 const misspelt: [url: string, why: string][] = [
   ["http://127.0.0.1:0", "no server listens on port 0"],
-  ["http://127.0.0.1:65536", "it is no URL"],
-  ["http://[::1", "it is no URL"],
-  ["http://::1:7070", "it is no URL"],
+  ["http://127.0.0.1:65536", "it is not a URL"],
+  ["http://[::1", "it is not a URL"],
+  ["http://::1:7070", "it is not a URL"],
   ["http://[fe80::1%25eth0]:7070", "an address with a zone is not supported"],
   ["http://[fe80::1%eth0]:7070", "an address with a zone is not supported"],
   ["http://me:secret@127.0.0.1:1", "credentials belong in --token-file"],
-  ["http://127.0.0.1:1/path", "it goes on after the port"],
+  ["http://127.0.0.1:1/path", "it has more than host and port"],
   ["unix:relative", "the socket's path must be absolute"],
 ];
 

@@ -103,12 +103,12 @@ describe("What is wrong with a proxy is said in a sentence that names it and its
     [
       "it wants a password",
       "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
-      `does not connect to ${NAME}:7070: it wants a user and a password, as in http://user:password@host:port (407 Proxy Authentication Required)`,
+      `does not connect to ${NAME}:7070: it requires a user and a password, as in http://user:password@host:port (407 Proxy Authentication Required)`,
     ],
     ["it forbids", "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "it does not allow this (403 Forbidden)"],
-    ["the tracker is away", "HTTP/1.1 502 Bad Gateway\r\n\r\n", "it does not reach it now (502 Bad Gateway)"],
+    ["the tracker is away", "HTTP/1.1 502 Bad Gateway\r\n\r\n", "it cannot reach the tracker now (502 Bad Gateway)"],
     ["it hangs up", "", "cannot be reached: it closed the connection without an answer"],
-    ["it is something else", "220 mail.example ESMTP\r\n\r\n", "does not answer as a proxy does"],
+    ["it is something else", "220 mail.example ESMTP\r\n\r\n", "does not answer like a proxy"],
   ];
 
   it.each(answers)("%s", async (_, answer, says) => {

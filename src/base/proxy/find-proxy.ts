@@ -4,9 +4,9 @@ import { hostAndPort, type TcpAddress } from "../tracker-address.ts";
 import { isExempt } from "./no-proxy.ts";
 
 /**
- * Finds the proxy for an address as curl does. The first variable that is set and not empty counts, in lower case before
- * upper case: `grpc_proxy`, then the one of the address's scheme, then `all_proxy`; `no_grpc_proxy` or `no_proxy` names
- * what is reached without. `HTTP_PROXY` in upper case does not count in a CGI program, where a client can set it.
+ * Finds the proxy for an address as curl does. The first variable that is set and not empty counts, lower case before
+ * upper case: `grpc_proxy`, then the one of the address's scheme, then `all_proxy`. `no_grpc_proxy` or `no_proxy` lists
+ * addresses without a proxy. `HTTP_PROXY` in upper case does not count in a CGI program, where a client can set it.
  *
  * @throws BelayError `BAD_USAGE`
  */
@@ -56,7 +56,7 @@ function parseProxy(value: string, variable: string): Proxy {
   };
 }
 
-/** Percent signs that stand for themselves stay. */
+/** Decodes percent-encoding. Other percent signs stay. */
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text);

@@ -2,10 +2,10 @@ import { BlockList, isIP } from "node:net";
 import type { TcpAddress } from "../tracker-address.ts";
 
 /**
- * Whether a list as in `no_proxy` names an address. Its entries, with commas or blanks between: `*` for all; a name,
- * which stands for its subdomains as well, with or without a dot in front; an IP address; a network such as
- * 10.0.0.0/8. Each but `*` and a network may have a port, and is then for that port only. Names are compared as they
- * are written: nothing is looked up.
+ * Whether a list such as `no_proxy` contains an address. Its entries, separated by commas or blanks: `*` for all
+ * addresses; a name, which includes its subdomains, with or without a leading dot; an IP address; a network such as
+ * 10.0.0.0/8. Names and IP addresses may have a port, and then apply only to that port. Names are compared as written:
+ * nothing is resolved.
  */
 export function isExempt(address: Pick<TcpAddress, "host" | "port">, list: string): boolean {
   const host = plain(address.host);
@@ -26,7 +26,7 @@ function isNamed(host: string, port: number, entry: string): boolean {
   return domain !== "" && (host === domain || host.endsWith(`.${domain}`));
 }
 
-/** Whether a host is an IP address of a network; IPv4-mapped addresses count as what they map. */
+/** Whether a host is an IP address in a network; an IPv4-mapped address counts as its IPv4 address. */
 function isWithin(host: string, network: string, bits: number): boolean {
   const [kind, of] = [isIP(host), isIP(network)];
   if (kind === 0 || of === 0 || bits > (of === 4 ? 32 : 128)) return false;

@@ -3,12 +3,12 @@ import { errnoOf, messageOf } from "../errors.ts";
 import { type Proxy, ProxyError } from "../proxy.ts";
 import { hostAndPort, type TcpAddress } from "../tracker-address.ts";
 
-/** Time for the whole of a proxy's answer; the proxy connects to the tracker meanwhile. Milliseconds. */
+/** Time for a proxy's complete answer, in which it connects to the tracker. Milliseconds. */
 const TIMEOUT_MS = 10_000;
 /** Longest head of an answer. */
 const MAX_HEAD_BYTES = 16_384;
 
-/** Connects to a tracker by way of a proxy. @throws ProxyError */
+/** Connects to a tracker through a proxy. @throws ProxyError */
 export async function connectThrough(proxy: Proxy, address: TcpAddress, signal?: AbortSignal): Promise<Socket> {
   const socket = connect({ host: proxy.host, port: proxy.port });
   return openTunnel(socket, proxy, address, signal);
@@ -36,9 +36,9 @@ export async function openTunnel(
     socket.write(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n${authorization}\r\n`);
     const head = await readHead(socket);
     const [, status, reason = ""] = /^HTTP\/1\.\d (\d{3}) ?([^\r\n]*)/.exec(head) ?? [];
-    if (status === undefined) throw new ProxyError(`${proxy.text} does not answer as a proxy does`);
+    if (status === undefined) throw new ProxyError(`${proxy.text} does not answer like a proxy`);
     if (!status.startsWith("2")) {
-      const why = WHY[status] ?? "it refuses the way";
+      const why = WHY[status] ?? "it refuses the connection";
       const text = `${proxy.text} does not connect to ${target}: ${why} (${`${status} ${reason}`.trim()})`;
       throw new ProxyError(text, { status: Number(status) });
     }
@@ -62,14 +62,14 @@ const WHY: Readonly<Record<string, string>> = {
   EHOSTUNREACH: "no route to the host",
   ENETUNREACH: "no route to the network",
   ETIMEDOUT: "no answer",
-  "407": "it wants a user and a password, as in http://user:password@host:port",
+  "407": "it requires a user and a password, as in http://user:password@host:port",
   "403": "it does not allow this",
-  "502": "it does not reach it now",
-  "503": "it does not reach it now",
-  "504": "it does not reach it now",
+  "502": "it cannot reach the tracker now",
+  "503": "it cannot reach the tracker now",
+  "504": "it cannot reach the tracker now",
 };
 
-/** Reads up to the empty line; what comes after it stays in the socket. */
+/** Reads up to the empty line; later bytes stay in the socket. */
 function readHead(socket: Socket): Promise<string> {
   return new Promise((resolve, reject) => {
     let seen = Buffer.alloc(0);
@@ -92,7 +92,7 @@ function readHead(socket: Socket): Promise<string> {
         return;
       }
     };
-    // Kept: an error that comes after the tunnel is there reaches its user by other listeners as well.
+    // This listener stays: an error after the tunnel is open also reaches the listeners of its user.
     socket.on("error", () => undefined);
     socket.on("readable", read);
     socket.on("end", ended);
