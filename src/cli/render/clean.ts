@@ -1,6 +1,6 @@
 /**
- * A text of unknown origin on one line: control characters are shown (`^[`, `\u009b`) instead of sent to the terminal.
- * For names, labels and messages; a log goes through TerminalFilter.
+ * A text of unknown origin on one line, with control characters made visible (`^[`, `\u009b`). For names, labels and
+ * messages; logs use TerminalFilter.
  */
 export function clean(text: string): string {
   // eslint-disable-next-line no-control-regex

@@ -11,7 +11,7 @@ import { isEnded } from "../../contract/states.ts";
 /** Longest name shown on a terminal. */
 const NAME_WIDTH = 48;
 
-/** Jobs as a table. In a pipe, times are ISO 8601 and names whole. */
+/** Jobs as a table. In a pipe, times are ISO 8601 and names are not cut. */
 export function jobTable(jobs: readonly Job[], output: Pick<Output, "isTerminal" | "color">, now: number): string {
   const style = styleOf(output);
   const header = ["JOB", "STATE", "CREATED", "TOOK", "CODE", "AGENT", "NAME"];
@@ -38,7 +38,7 @@ export function jobTable(jobs: readonly Job[], output: Pick<Output, "isTerminal"
   return table(output.isTerminal ? header.map((title) => style.bold(title)) : header, rows);
 }
 
-/** By the agent's clock alone if it has ended; the tracker hears of start and end later. */
+/** How long a job took, only by the agent's clock if it has ended: the tracker learns of start and end later. */
 function tookText(job: Job, now: number): string {
   const { result } = job;
   return result?.startTime === undefined

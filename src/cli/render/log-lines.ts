@@ -5,14 +5,14 @@ import type { LogChunk } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { LogChunkSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
 
 const NEWLINE = 0x0a;
-/** Longest line that is waited for; a longer one comes in parts, each treated as a line. */
+/** A longer line is split, and each part is treated as a line. */
 const MAX_LINE_BYTES: number = 1 * MiB;
 
-/** What is done with whole lines. */
+/** Options for whole lines. */
 export interface LineOptions {
-  /** Only lines that this matches, as UTF-8. */
+  /** Only lines that match this, decoded as UTF-8, are printed. */
   readonly grep?: RegExp;
-  /** Each line begins with the time of its first byte. */
+  /** Whether each line begins with the time of its first byte. */
   readonly timestamps: boolean;
 }
 
@@ -22,7 +22,7 @@ interface Open {
   first: LogChunk;
 }
 
-/** Puts chunks together to whole lines, stream by stream, and lets through those that are wanted. */
+/** Joins the chunks of each stream to whole lines, and returns the selected lines. */
 export class LogLines {
   private readonly options: LineOptions;
   private readonly open = new Map<LogStream, Open>();
@@ -31,7 +31,7 @@ export class LogLines {
     this.options = options;
   }
 
-  /** Whole lines of it and of what came before, as chunks; gaps as they are. */
+  /** Returns the lines that this chunk completes, as chunks; a gap is returned unchanged. */
   *push(chunk: LogChunk): Generator<LogChunk, void> {
     if (chunk.content.case !== "data") {
       yield* this.take(chunk.stream);
@@ -51,7 +51,7 @@ export class LogLines {
     }
   }
 
-  /** Lines that had no end. */
+  /** Returns unfinished lines. */
   *end(): Generator<LogChunk, void> {
     for (const stream of this.open.keys()) yield* this.take(stream);
   }

@@ -10,22 +10,24 @@ const NEWLINE = 0x0a;
 
 /** How a log is printed. */
 export interface LogPrinterOptions {
-  /** One stream was asked for: its bytes are written as they are, and a gap is told on standard error. */
+  /**
+   * Whether only one stream was requested: its bytes are written unchanged, and gaps are reported on standard error.
+   */
   readonly exact: boolean;
-  /** Control sequences are made harmless: someone looks at it. */
+  /** Whether control sequences are made visible, because the output is a terminal. */
   readonly neutralize: boolean;
 }
 
 /**
- * Prints chunks of a log in the order they come. Law: with `exact` and without `neutralize`, standard output gets the
- * bytes of the log, no more and no fewer.
+ * Prints chunks of a log in the order in which they arrive. Law: with `exact` and without `neutralize`, standard output
+ * gets exactly the bytes of the log.
  */
 export class LogPrinter {
   private readonly stdout: Output;
   private readonly stderr: Output;
   private readonly options: LogPrinterOptions;
   private readonly filters = new Map<LogStream, TerminalFilter>();
-  /** Whether the next byte begins a line; where streams meet in mid-line, a remark would be glued to the job's text. */
+  /** Whether the next byte begins a line. If not, a message of the agent would continue a line of the job. */
   private atLineStart = true;
   private agentAtLineStart = true;
 
@@ -47,7 +49,7 @@ export class LogPrinter {
     }
   }
 
-  /** Prints what was held back in the middle of a sequence. */
+  /** Prints bytes that were held back within a sequence. */
   async end(): Promise<void> {
     for (const filter of this.filters.values()) await this.write(filter.end());
   }
@@ -62,7 +64,7 @@ export class LogPrinter {
     return filter.push(data);
   }
 
-  /** Marks each line of the agent's, so that it is not taken for the job's. */
+  /** Marks each line of the agent, so that it does not look like the job's output. */
   private remark(data: Uint8Array): Uint8Array {
     let text = Buffer.from(data).toString("latin1");
     const endsLine = text.endsWith("\n");

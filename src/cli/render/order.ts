@@ -3,7 +3,7 @@ import { CommandState } from "../../gen/belay/v1/job_pb.ts";
 import type { Io } from "../io.ts";
 import { clean } from "./clean.ts";
 
-/** What became of an order, as far as is known when it has been given. */
+/** The state of a command right after it was given. */
 export function orderText(
   jobId: string,
   order: string,

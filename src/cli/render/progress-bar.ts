@@ -1,9 +1,9 @@
 const EIGHTHS = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 
 /**
- * How far something has come, as a bar of exactly `width` characters. It is empty only at 0, and full only at 1.
+ * Progress as a bar of exactly `width` characters. It is empty only at 0, and full only at 1.
  *
- * @param fraction 0 to 1; what is beyond, or no number, counts as the nearer end or 0
+ * @param fraction 0 to 1; a value outside counts as the nearer end, NaN as 0
  */
 export function progressBar(fraction: number, width: number, options: { readonly ascii?: boolean } = {}): string {
   const done = Number.isNaN(fraction) ? 0 : Math.min(1, Math.max(0, fraction));
@@ -18,7 +18,7 @@ export function progressBar(fraction: number, width: number, options: { readonly
   return ("█".repeat(whole) + (EIGHTHS[eighths % 8] ?? "")).padEnd(room, "░");
 }
 
-/** Share of so many steps, 0 and all of them kept for nothing and everything. */
+/** A share of `count` steps: 0 only for nothing, all of them only for everything. */
 function steps(fraction: number, count: number): number {
   if (fraction === 0 || fraction === 1) return fraction * count;
   return Math.min(Math.max(count - 1, 0), Math.max(Math.min(1, count), Math.round(fraction * count)));

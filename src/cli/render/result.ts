@@ -14,26 +14,26 @@ export function resultText(result: JobResult): string {
   const after = took === "" ? "" : ` after ${took}`;
   const how =
     result.signal !== "" ? clean(result.signal) : result.exitCode === undefined ? "" : `exit code ${result.exitCode}`;
-  const reason = TOLD_OTHERWISE.has(result.reason) ? "" : reasonName(result.reason);
+  const reason = SHOWN_OTHERWISE.has(result.reason) ? "" : reasonName(result.reason);
   const parts = [reason, how].filter((part) => part !== "").join(", ");
   return `${parts}${after}`.trim();
 }
 
-/** The same in brackets behind a state; nothing if there is nothing to add. */
+/** The same in brackets, to follow a state; empty if there is nothing to add. */
 export function resultDetail(result: JobResult | undefined): string {
   const text = result === undefined ? "" : resultText(result);
   return text === "" ? "" : ` (${text})`;
 }
 
-/** Reasons that code, signal or state tell already. */
-const TOLD_OTHERWISE: ReadonlySet<EndReason> = new Set([EndReason.EXITED, EndReason.SIGNALED, EndReason.CANCELED]);
+/** Reasons that exit code, signal or state already show. */
+const SHOWN_OTHERWISE: ReadonlySet<EndReason> = new Set([EndReason.EXITED, EndReason.SIGNALED, EndReason.CANCELED]);
 
-/** Whether the message tells more than the exit code does. */
+/** Whether the message says more than the exit code does. */
 export function deservesMessage(result: JobResult): boolean {
   return result.outcome !== Outcome.SUCCEEDED && result.reason !== EndReason.EXITED && result.message !== "";
 }
 
-/** What was done to end a job by force, as lines with the time since it was asked. */
+/** How a job was ended by force, as lines with the time since the request. */
 export function evidenceLines(evidence: EndEvidence): string[] {
   const start = evidence.askTime ?? evidence.signals[0]?.sendTime;
   const at = (time: EndEvidence["askTime"]): string => {
@@ -63,7 +63,7 @@ interface Rounds {
   count: number;
 }
 
-/** Rounds of the same signal to as many processes are one line: a fork loop needs many. */
+/** Groups rounds of the same signal to the same number of processes: a fork loop needs many rounds. */
 function alike(rounds: readonly SignalRound[]): Rounds[] {
   const found: Rounds[] = [];
   for (const round of rounds) {

@@ -14,7 +14,7 @@ import { gpuFacts, metricsText, usageText } from "./usage.ts";
 import { containmentName } from "../../contract/names.ts";
 import { isEnded } from "../../contract/states.ts";
 
-/** All that is known of a job, for people. */
+/** Everything known about a job, for a user. */
 export function showText(job: Job, style: Style, now: number): string {
   const spec = job.spec;
   const head = facts([
@@ -36,7 +36,7 @@ export function showText(job: Job, style: Style, now: number): string {
   return head + attempts + commands;
 }
 
-/** Program and arguments as a shell would take them. */
+/** Program and arguments, quoted for a shell. */
 export function commandText(command: readonly string[]): string {
   return clean(
     command.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(" "),

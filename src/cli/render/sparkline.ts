@@ -2,9 +2,9 @@
 export interface SparklineOptions {
   /** Value at the bottom. @default 0, or the least value if that is below 0 */
   readonly min?: number;
-  /** Value at the top; what is above is drawn as this. @default the greatest value */
+  /** Value at the top; greater values are drawn as this one. @default the greatest value */
   readonly max?: number;
-  /** For terminals that show nothing but ASCII. @default false */
+  /** For terminals that show only ASCII. @default false */
   readonly ascii?: boolean;
 }
 
@@ -12,8 +12,8 @@ const BLOCKS = "▁▂▃▄▅▆▇█";
 const ASCII = ".:-=+*#@";
 
 /**
- * Values over time as one line of characters, the oldest first: one a column while there is room, else the greatest of
- * each column's values, since a chart must not lose a peak. A value that is not known is a gap.
+ * Values over time as one line of characters, the oldest first: one value per column if there is room, otherwise the
+ * greatest of each column's values, so that no peak is lost. An unknown value is a gap.
  *
  * @returns at most `width` characters; fewer only if there are fewer values
  */
@@ -30,7 +30,7 @@ export function sparkline(
   return columns.map((value) => (value === undefined ? " " : levels[level(value, min, max)])).join("");
 }
 
-/** So many values, in place of all: the greatest of each group of neighbours. */
+/** Reduces values to `width`: the greatest of each group of neighbours. */
 function fit(values: readonly (number | undefined)[], width: number): (number | undefined)[] {
   const columns: (number | undefined)[] = [];
   const wanted = Math.min(width, values.length);
@@ -52,7 +52,7 @@ function least(known: readonly number[]): number {
   return known.reduce((found, value) => Math.min(found, value), 0);
 }
 
-/** 0 to 7. The lowest is for the bottom value alone, so that little differs from nothing. */
+/** The height of a value, 0 to 7. 0 is only for the bottom value, so that little differs from nothing. */
 function level(value: number, min: number, max: number): number {
   if (value <= min) return 0;
   if (value >= max) return 7;

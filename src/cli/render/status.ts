@@ -11,7 +11,7 @@ import { ago, msOf } from "./time.ts";
 import { reasonName } from "../../contract/names.ts";
 import { isEnded } from "../../contract/states.ts";
 
-/** How a job stands: the agent's own report, or why there is none and what the tracker last knew. */
+/** The state of a job: the agent's own report, or why it is missing and what the tracker last knew. */
 export function statusText(answer: GetJobStatusResponse, style: Style, now: number): string {
   const { job, report, roundTrip } = answer;
   if (job === undefined) return "";

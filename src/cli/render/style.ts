@@ -2,7 +2,7 @@ import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { Output } from "../io.ts";
 import { stateName } from "../../contract/names.ts";
 
-/** Colours of one output; without colours, texts come back as they are. */
+/** Colours of one output; without colours, texts are returned unchanged. */
 export interface Style {
   bold(text: string): string;
   dim(text: string): string;
@@ -14,7 +14,7 @@ export interface Style {
   state(state: JobState): string;
 }
 
-/** The colours that an output welcomes. */
+/** The style for an output. */
 export function styleOf(output: Pick<Output, "color">): Style {
   const paint = (code: number) => (text: string) => (output.color ? `\u001b[${code}m${text}\u001b[0m` : text);
   const style = {

@@ -2,7 +2,7 @@ import { widthOf } from "../terminal/text-width.ts";
 
 /**
  * Lines with columns under a header, two spaces apart. An empty cell is shown as `-`, so that every line has the same
- * number of words and `awk '{print $2}'` works; the last column may hold spaces.
+ * number of words and `awk '{print $2}'` works; the last column may contain spaces.
  */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [header, ...rows.map((row) => row.map((cell) => (cell === "" ? "-" : cell)))];

@@ -1,11 +1,11 @@
-/** Longest colour sequence that is passed on; real ones have about 20 bytes. */
+/** Longest colour sequence that is passed through; real ones have about 20 bytes. */
 const MAX_SEQUENCE = 64;
 
 const ESC = 0x1b;
 const BRACKET = 0x5b;
 const REPLACEMENT = [0xef, 0xbf, 0xbd];
 
-/** Where in its input a filter stands. */
+/** The position of a filter within its input. */
 type State =
   /** Between characters. Left at ESC, at 0xC2. */
   | { readonly kind: "ground" }
@@ -19,24 +19,23 @@ type State =
 const GROUND: State = { kind: "ground" };
 
 /**
- * Lets a log be looked at on a terminal: bytes go through, colour sequences too, all other control sequences are shown
- * as text (`^[`) instead of obeyed, so that a log can neither move the cursor nor set the clipboard nor answer in the
- * user's name.
+ * Makes a log safe for a terminal: text and colour sequences pass through, all other control sequences are shown as
+ * text (`^[`), so that a log can neither move the cursor, nor set the clipboard, nor make the terminal type an answer.
  *
- * Law: what comes out does not depend on how the input was cut into pieces.
+ * Law: the output does not depend on how the input is split.
  */
 export class TerminalFilter {
   private state: State = GROUND;
   private colored = false;
 
-  /** Takes a piece, returns what can be shown so far. */
+  /** Adds input and returns what can be shown so far. */
   push(data: Uint8Array): Uint8Array {
     const out: number[] = [];
     let plainFrom = -1;
     const pieces: Uint8Array[] = [];
     for (let i = 0; i < data.length; i++) {
       const byte = data[i] ?? 0;
-      // The fast way: most of a log is printable ASCII, and it is passed on in long pieces.
+      // Fast path: most of a log is printable ASCII, and long stretches of it pass through at once.
       if (this.state.kind === "ground" && ((byte >= 0x20 && byte < 0x7f) || byte === 0x0a)) {
         if (plainFrom < 0) plainFrom = i;
         continue;
@@ -52,7 +51,7 @@ export class TerminalFilter {
     return pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces);
   }
 
-  /** Returns what was held back, and ends colours that the log has left on. */
+  /** Returns bytes that were held back, and resets colours that the log has left on. */
   end(): Uint8Array {
     const out: number[] = [];
     this.abandon(out);
@@ -119,7 +118,7 @@ export class TerminalFilter {
     this.ground(byte, out);
   }
 
-  /** Shows what looked like the start of a colour sequence and was not. */
+  /** Shows bytes that looked like the start of a colour sequence but were not. */
   private abandon(out: number[]): void {
     if (this.state.kind === "sequence") out.push(0x5e, BRACKET, ...this.state.bytes.slice(1));
     else if (this.state.kind === "c2") out.push(...REPLACEMENT);

@@ -1,4 +1,4 @@
-/** How far something had come at a moment. */
+/** Progress at one moment. */
 export interface ProgressPoint {
   /** Milliseconds since any fixed moment, the same for all. */
   readonly atMs: number;
@@ -6,20 +6,20 @@ export interface ProgressPoint {
   readonly fraction: number;
 }
 
-/** Points that the rate is taken from: enough for a median, few enough to compare each with each. */
+/** How many points the rate is computed from: enough for a median, few enough to compare every pair. */
 const SAMPLED = 32;
-/** The rate is that of the latest part of the way, at least this share of the time since the start. */
+/** The rate is that of the latest part: at least this share of the time since the start. */
 const RECENT = 0.5;
-/** Silence that is so many times the longest wait seen between two reports means that we no longer know. */
+/** After a silence of this many times the longest pause between two reports, the time left is unknown. */
 const SILENCE = 4;
-/** A wait beyond this is no estimate but noise. */
+/** A longer estimate is meaningless. */
 const LONGEST_MS = 365 * 86_400_000;
 
 /**
- * Estimates how long the rest takes, in milliseconds. Undefined: that cannot be known yet, or any more.
+ * Estimates how long the rest takes, in milliseconds. Undefined: not known yet, or no longer known.
  *
- * It goes by the median of the rates between any two points of the later half of the time (Theil and Sen), so that
- * neither one pause nor a slow beginning spoils it. Progress that goes back starts anew from there.
+ * Uses the median of the rates between any two points of the later half of the time (Theil and Sen), so that neither a
+ * pause nor a slow beginning distorts it. When progress goes back, the estimate starts again from there.
  *
  * @param points in order of time
  */
@@ -33,7 +33,7 @@ export function timeLeft(points: readonly ProgressPoint[], nowMs: number): numbe
   const longest = longestWait(run);
   if (longest === undefined || waited > SILENCE * longest) return undefined;
   const from = last.atMs - (last.atMs - first.atMs) * RECENT;
-  // The point before the half counts as well: two points a long time apart are a rate, one is not.
+  // The last point before that half counts as well: one point alone has no rate.
   const start = Math.max(0, run.findIndex(({ atMs }) => atMs >= from) - 1);
   const rate = medianRate(evenly(run.slice(start)));
   if (rate === undefined || rate <= 0) return undefined;
@@ -41,7 +41,7 @@ export function timeLeft(points: readonly ProgressPoint[], nowMs: number): numbe
   return left > LONGEST_MS ? undefined : Math.max(0, left);
 }
 
-/** Where the way that still goes on begins: after the last step back. */
+/** Index of the first point after progress last went back. */
 function startOfRun(points: readonly ProgressPoint[]): number {
   for (let i = points.length - 1; i > 0; i--) {
     if ((points[i]?.fraction ?? 0) < (points[i - 1]?.fraction ?? 0)) return i;
@@ -58,7 +58,7 @@ function longestWait(points: readonly ProgressPoint[]): number | undefined {
   return longest;
 }
 
-/** Some of the points, the first and the last among them. */
+/** Some of the points, including the first and the last. */
 function evenly(points: readonly ProgressPoint[]): ProgressPoint[] {
   if (points.length <= SAMPLED) return [...points];
   return Array.from(
@@ -67,7 +67,7 @@ function evenly(points: readonly ProgressPoint[]): ProgressPoint[] {
   ).filter((point) => point !== undefined);
 }
 
-/** Share a millisecond. */
+/** The median rate: progress per millisecond. */
 function medianRate(points: readonly ProgressPoint[]): number | undefined {
   const rates: number[] = [];
   for (const [i, a] of points.entries()) {

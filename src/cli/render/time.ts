@@ -7,18 +7,18 @@ export function msOf(duration: Duration): number {
   return Number(duration.seconds) * 1000 + duration.nanos / 1e6;
 }
 
-/** `2026-11-22T08:33:17.123Z`, or nothing. */
+/** `2026-11-22T08:33:17.123Z`; empty if there is no time. */
 export function isoTime(time: Timestamp | undefined): string {
   return time === undefined ? "" : new Date(timestampMs(time)).toISOString();
 }
 
-/** From one moment to another, `3m 20s`; nothing if one is missing. Clocks of two machines may make it negative: 0. */
+/** Time from one moment to another, `3m 20s`; empty if one is missing. 0 if two machines' clocks make it negative. */
 export function span(from: Timestamp | undefined, to: Timestamp | undefined): string {
   if (from === undefined || to === undefined) return "";
   return formatDuration(Math.max(0, timestampMs(to) - timestampMs(from)));
 }
 
-/** `3m 20s ago`, or nothing. */
+/** `3m 20s ago`; empty if there is no time. */
 export function ago(time: Timestamp | undefined, now: number): string {
   return time === undefined ? "" : `${formatDuration(Math.max(0, now - timestampMs(time)))} ago`;
 }

@@ -30,7 +30,7 @@ export function gpuFacts(gpus: readonly GpuSample[]): [string, string][] {
   });
 }
 
-/** `disk 1.0 MiB read and 20.0 MiB written`, and the same of the network, as far as they are known. */
+/** `disk 1.0 MiB read and 20.0 MiB written`, and the same for the network, as far as known. */
 function trafficTexts(counted: MetricSample | ResourceUsage): string[] {
   const { diskReadBytes, diskWrittenBytes, networkReceivedBytes, networkSentBytes } = counted;
   const pair = (

@@ -1,4 +1,4 @@
-/** A text as lines of at most so many columns, cut at spaces, each with its newline. A longer word stays whole. */
+/** Wraps a text at spaces into lines of at most `columns`, each with its newline. A longer word stays whole. */
 export function wrap(text: string, columns: number): string[] {
   const lines: string[] = [];
   let line = "";

@@ -29,7 +29,7 @@ async function print(
 }
 
 describe("a log of all streams", () => {
-  it("is printed in the order it comes, remarks of the agent marked and on lines of their own", async () => {
+  it("is printed in order of arrival, with the agent's messages marked and on their own lines", async () => {
     const { stdout } = await print([
       data(STDOUT, "half a line"),
       data(AGENT, "step 1 took long\nvery long\n"),
@@ -51,7 +51,7 @@ describe("a log of all streams", () => {
 });
 
 describe("a log of one stream", () => {
-  it("is its bytes and nothing else; what is missing is told on standard error", async () => {
+  it("is exactly its bytes; missing bytes are reported on standard error", async () => {
     const bytes = "\u001b[2J\xff\x00no newline";
     const { stdout, stderr } = await print([data(STDOUT, bytes), gap(STDOUT), data(STDOUT, "x")], { exact: true });
     expect(stdout).toBe(`${bytes}x`);
@@ -59,7 +59,7 @@ describe("a log of one stream", () => {
   });
 });
 
-it("on a terminal, sequences are followed in each stream by itself", async () => {
+it("on a terminal, control sequences are tracked in each stream separately", async () => {
   const { stdout } = await print([data(STDOUT, "\u001b["), data(STDERR, "2J\n"), data(STDOUT, "2Jx")], {
     neutralize: true,
   });

@@ -17,7 +17,7 @@ describe("a progress bar", () => {
     expect(progressBar(fraction, 10, { ascii: true })).toBe(ascii);
   });
 
-  it("is as wide as asked, however narrow", () => {
+  it("has exactly the requested width, however narrow", () => {
     for (const width of [0, 1, 2, 3]) {
       for (const fraction of [0, 0.5, 1]) {
         expect(progressBar(fraction, width)).toHaveLength(width);

@@ -87,8 +87,8 @@ const canceled = create(JobSchema, {
   ],
 });
 
-describe("a job that tells its progress", () => {
-  it("shows it with its note, and when it was said", () => {
+describe("a job that reports its progress", () => {
+  it("is shown with its note, and when it was reported", () => {
     const job = create(JobSchema, {
       jobId: "train-18",
       state: JobState.RUNNING,
@@ -109,7 +109,7 @@ describe("a job that tells its progress", () => {
 });
 
 describe("belay show", () => {
-  it("tells all of a canceled job, evidence included, and lets no name reach the terminal's controls", () => {
+  it("shows everything about a canceled job, evidence included, with control sequences in names as text", () => {
     expect(showText(canceled, plain, START + 69_000)).toMatchInlineSnapshot(`
       "Job      train-17
       Name     train^[[2J
@@ -177,7 +177,7 @@ describe("belay status", () => {
     `);
   });
 
-  it("says why there is none, and what was last known", () => {
+  it("says why there is no report, and what was last known", () => {
     const answer = create(GetJobStatusResponseSchema, {
       job: {
         jobId: "j1",
@@ -210,7 +210,7 @@ describe("belay jobs", () => {
     for (const line of text.trim().split("\n")) expect(line.split(/ +/).length).toBe(7);
   });
 
-  it("is for eyes on a terminal", () => {
+  it("is readable on a terminal", () => {
     expect(jobTable([canceled], { isTerminal: true, color: true }, START + 69_000)).toContain(
       "\u001b[33mCANCELED\u001b[0m",
     );

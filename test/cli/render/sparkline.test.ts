@@ -21,7 +21,7 @@ describe("a sparkline", () => {
     expect(sparkline(values, width, options)).toBe(expected);
   });
 
-  it("is never wider than it may be, and uses all of it", () => {
+  it("is never wider than allowed, and uses the whole width", () => {
     for (const count of [79, 80, 81, 1000]) {
       const values = Array.from({ length: count }, (_, i) => i);
       expect(sparkline(values, 80)).toHaveLength(Math.min(count, 80));

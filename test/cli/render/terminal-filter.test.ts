@@ -37,7 +37,7 @@ describe("a log on a terminal", () => {
     expect(show(text)).toBe(shown);
   });
 
-  it("marks bytes that are no text", () => {
+  it("marks bytes that are not text", () => {
     expect(show(Uint8Array.from([0x61, 0x80, 0xff, 0x62]))).toBe("a\uFFFD\uFFFDb");
   });
 
@@ -51,7 +51,7 @@ describe("a log on a terminal", () => {
     { maxLength: 30 },
   );
 
-  it("is shown the same however it was cut", () => {
+  it("is shown the same however it is split", () => {
     fc.assert(
       fc.property(mean, fc.array(fc.nat({ max: 12 })), (pieces, cuts) => {
         const whole = Buffer.concat(pieces);
@@ -68,7 +68,7 @@ describe("a log on a terminal", () => {
     );
   });
 
-  it("never obeys anything but colours", () => {
+  it("passes only colour sequences through", () => {
     fc.assert(
       fc.property(mean, (pieces) => {
         const shown = raw(Buffer.concat(pieces));

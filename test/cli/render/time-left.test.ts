@@ -25,13 +25,13 @@ describe("the time left", () => {
     else expect(left).toBeCloseTo(expected, 3);
   });
 
-  it("goes by the later half: a slow beginning is forgotten", () => {
+  it("is based on the later half: a slow beginning is ignored", () => {
     const slow = Array.from({ length: 100 }, (_, i) => ({ atMs: i * 1000, fraction: i * 0.0001 }));
     const fast = Array.from({ length: 101 }, (_, i) => ({ atMs: 100_000 + i * 1000, fraction: 0.01 + i * 0.004 }));
     expect(timeLeft([...slow, ...fast], 200_000)).toBeCloseTo((1 - 0.41) / 0.004e-3, -3);
   });
 
-  it("is not spoiled by one pause", () => {
+  it("is not distorted by one pause", () => {
     const points = Array.from({ length: 50 }, (_, i) => ({
       atMs: i * 1000 + (i > 45 ? 5000 : 0),
       fraction: i / 100,
@@ -39,7 +39,7 @@ describe("the time left", () => {
     expect(timeLeft(points, 54_000)).toBeCloseTo(51_000, -3);
   });
 
-  it("takes thousands of reports", () => {
+  it("handles thousands of reports", () => {
     const points = Array.from({ length: 10_000 }, (_, i) => ({ atMs: i, fraction: i / 20_000 }));
     expect(timeLeft(points, 9_999)).toBeCloseTo(10_001, 0);
   });

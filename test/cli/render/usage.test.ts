@@ -4,7 +4,7 @@ import { gpuFacts, metricsText, usageText } from "../../../src/cli/render/usage.
 import { GpuSampleSchema, MetricSampleSchema, ResourceUsageSchema } from "../../../src/gen/belay/v1/job_pb.ts";
 
 describe("What a job uses", () => {
-  it("is one line, with what is known", () => {
+  it("is one line with the known values", () => {
     const sample = {
       cpuCores: 0.5,
       cpuSeconds: 4.1,
@@ -27,7 +27,7 @@ describe("What a job uses", () => {
     );
   });
 
-  it("is one line when it has ended, which says what was only sampled", () => {
+  it("is one line after its end, which says what was only sampled", () => {
     const usage = { cpuSeconds: 4.1, peakMemoryBytes: 35_651_584n, exact: false };
     expect(usageText(create(ResourceUsageSchema, usage))).toBe("4.10 s of processor, 34.0 MiB at most (sampled)");
     const more = {
@@ -42,7 +42,7 @@ describe("What a job uses", () => {
     );
   });
 
-  it("has a line for each graphics processor, and lets no name reach the terminal's controls", () => {
+  it("has a line for each graphics processor, with control sequences in names as text", () => {
     const gpus = [
       {
         name: "NVIDIA H100 80GB HBM3\u001b[2J",

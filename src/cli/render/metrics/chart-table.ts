@@ -7,9 +7,9 @@ import { columnsOf } from "./over-time.ts";
 /** One line of a chart table. */
 export interface Row {
   readonly name: string;
-  /** As many as the table has columns. Empty: not known. */
+  /** One for each column of the table. Empty: not known. */
   readonly cells: readonly string[];
-  /** Behind the cells, such as the limit. */
+  /** Text after the cells, such as the limit. */
   readonly note: string;
   readonly stretches: readonly Stretch[];
   /** Bottom and top of the chart. @default 0 or the least value, and the greatest value */
@@ -17,26 +17,26 @@ export interface Row {
   readonly max?: number;
 }
 
-/** How it is drawn. */
+/** How charts are drawn. */
 export interface ChartStyle {
-  /** Of the terminal. */
+  /** Width of the terminal. */
   readonly columns: number;
   readonly ascii: boolean;
   readonly style: Style;
 }
 
-/** Below this, a chart gets a line of its own. */
+/** With fewer columns than this, a chart gets its own line. */
 const LEAST_CHART = 12;
-/** Longest name that is not cut, and on a narrow terminal. */
+/** Longest name that is not cut; the second is for a narrow terminal. */
 const NAME_WIDTH = 28;
 const NARROW_NAME_WIDTH = 14;
 const GAP = 2;
 
 /**
- * Rows of figures with a chart of each behind it, in the width that there is. Where it gets narrow, first the notes go,
- * then the columns that are said to be dispensable, then each chart has a line of its own, and then the last columns go.
+ * Rows of numbers, each followed by a chart, in the available width. If there is not enough room, first the notes are
+ * dropped, then the dispensable columns, then each chart gets its own line, and then the last columns are dropped.
  *
- * @param dispensable numbers of columns, the first to go first
+ * @param dispensable indexes of columns, in the order in which they are dropped
  */
 export function chartTable(
   header: readonly string[],
@@ -64,14 +64,14 @@ export function chartTable(
   };
   for (const column of [header.length + 1, ...dispensable.map((i) => i + 1)]) if (room() < LEAST_CHART) drop(column);
   const beneath = room() < LEAST_CHART;
-  // A chart of its own needs no gap behind the last column.
+  // A chart on its own line needs no gap after the last column.
   for (let column = header.length; column > 1 && room() < -GAP; column--) drop(column);
   const widths = widthsOf();
   return lines
     .map((line, i) => {
       const cells = line.flatMap((cell, column) => {
         const width = widths[column] ?? 0;
-        // Numbers end in one column; name and note begin in one.
+        // Numbers are right-aligned; name and note are left-aligned.
         const isText = column === 0 || column === line.length - 1;
         return width === 0 ? [] : [pad(cell, width, isText)];
       });

@@ -7,7 +7,7 @@ export type CsvKind = "usage" | "gpus" | "said";
 
 type Cell = string | number | bigint | boolean | undefined;
 
-/** Columns are part of the contract: new ones come at the end, none goes. */
+/** Columns are part of the contract: new ones are added at the end, none is removed. */
 const USAGE: Readonly<Record<string, (sample: MetricSample) => Cell>> = {
   time: ({ sampleUnixNano }) => timeText(sampleUnixNano),
   step: ({ step }) => step,
@@ -56,7 +56,7 @@ export function csvHeader(kind: CsvKind): string {
   return row(HEADERS[kind]);
 }
 
-/** Rows as RFC 4180 has them, but for the newline, which is one character. */
+/** Rows as in RFC 4180, except that a newline is one character. */
 export function csvRows(kind: CsvKind, { samples, jobMetrics }: ReadMetricsResponse): string {
   switch (kind) {
     case "usage":
@@ -94,7 +94,7 @@ export function timeText(nano: bigint): string {
   return new Date(Math.floor(msOfNano(nano))).toISOString();
 }
 
-/** As Python, R and spreadsheets read it. */
+/** A number as Python, R and spreadsheets read it. */
 function number(value: number): string {
   if (Number.isNaN(value)) return "nan";
   return Number.isFinite(value) ? String(value) : value < 0 ? "-inf" : "inf";

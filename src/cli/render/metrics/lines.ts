@@ -5,12 +5,12 @@ import { metricsText } from "../usage.ts";
 import { timeText } from "./csv.ts";
 import { formatNumber } from "./number.ts";
 
-/** What has arrived, one line a sample or record, in order of time. */
+/** One line for each sample or record that has arrived, in order of time. */
 export function metricLines({ samples, jobMetrics }: ReadMetricsResponse): string {
   const lines = [
     ...samples.map((sample) => ({ nano: sample.sampleUnixNano, text: metricsText(sample) })),
     ...jobMetrics.flatMap(({ readUnixNano: nano, metrics, progress }) => [
-      ...saidTexts(metrics).map((text) => ({ nano, text })),
+      ...valueTexts(metrics).map((text) => ({ nano, text })),
       ...(progress === undefined ? [] : [{ nano, text: progressText(progress.fraction, progress.note) }]),
     ]),
   ];
@@ -24,8 +24,8 @@ function progressText(fraction: number, note: string): string {
   return `progress ${(fraction * 100).toFixed(1).replace(/\.0$/, "")} %${note === "" ? "" : `  ${clean(note)}`}`;
 }
 
-/** `loss=0.31 acc=0.87 step=10`: values of one step on one line, until one of them comes again. */
-function saidTexts(metrics: readonly JobMetric[]): string[] {
+/** `loss=0.31 acc=0.87 step=10`: values of one step on one line, until a name repeats. */
+function valueTexts(metrics: readonly JobMetric[]): string[] {
   const texts: string[] = [];
   let group: JobMetric[] = [];
   const close = (): void => {

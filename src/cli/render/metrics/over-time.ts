@@ -6,15 +6,15 @@ export interface Stretch {
   readonly value: number | undefined;
 }
 
-/** From when to when a chart goes, in milliseconds of one clock. */
+/** The time that a chart covers, in milliseconds of one clock. */
 export interface Range {
   readonly fromMs: number;
   readonly toMs: number;
 }
 
 /**
- * One value for each of so many equal columns of time: the greatest of those whose stretch touches it. A column that no
- * stretch touches is undefined.
+ * One value for each of `width` equal columns of time: the greatest of the stretches that touch the column. Undefined
+ * if no stretch touches it.
  */
 export function columnsOf(stretches: readonly Stretch[], range: Range, width: number): (number | undefined)[] {
   if (width <= 0) return [];
@@ -24,7 +24,7 @@ export function columnsOf(stretches: readonly Stretch[], range: Range, width: nu
     perColumn > 0 ? Math.min(width - 1, Math.max(0, Math.floor((ms - range.fromMs) / perColumn))) : width - 1;
   for (const { fromMs, toMs, value } of stretches) {
     if (value === undefined || Number.isNaN(value)) continue;
-    // A stretch that only begins where a column ends does not touch it; one without length does.
+    // A stretch that ends where a column begins does not touch that column, unless the stretch has no length.
     const last = columnAt(toMs > fromMs ? toMs - 1e-6 : toMs);
     for (let at = perColumn > 0 ? columnAt(fromMs) : 0; at <= last; at++) {
       const found = columns[at];

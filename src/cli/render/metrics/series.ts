@@ -7,49 +7,49 @@ import type { ProgressPoint } from "../time-left.ts";
 export interface Point {
   readonly atMs: number;
   readonly value: number;
-  /** On the job's own axis. */
+  /** Position on the job's own axis. */
   readonly step: number | undefined;
 }
 
 /** One of the job's own metrics. */
 export interface Named {
   readonly name: string;
-  /** In order; some of them, if there were many: of neighbours the least and the greatest. */
+  /** In order. If there were many, only the least and the greatest of neighbours. */
   points: Point[];
   last: Point;
-  /** Of all that were seen and are numbers; infinite the wrong way round, if none is. */
+  /** Over all values seen that are not NaN; without such a value, min is +Infinity and max is -Infinity. */
   min: number;
   max: number;
 }
 
-/** Points of a series above which neighbours are merged. */
+/** Neighbours are merged when a series has more points than this. */
 const MOST = 4000;
 
 /**
- * What is known of an attempt's metrics, in bounded memory, however long it is followed: where a series has too many
- * points, neighbours are merged, peaks kept.
+ * The metrics of an attempt, in bounded memory, however long it is followed: if a series has too many points,
+ * neighbours are merged, and peaks are kept.
  */
 export class Series {
   /** In order of time. */
   samples: MetricSample[] = [];
   readonly named: Map<string, Named> = new Map();
   progress: ProgressPoint[] = [];
-  /** The job's last words on its progress. */
+  /** The latest note on the job's progress. */
   note = "";
-  /** Values that the tracker did not keep, since there were too many names. */
+  /** How many values the tracker did not keep because there were too many names. */
   unkeptValues = 0n;
-  /** Time of the newest of all, by the agent's clock, in milliseconds. */
+  /** Time of the newest sample or record, by the agent's clock, in milliseconds. */
   newestMs = 0;
   private readonly most: number;
   private readonly wants: (name: string) => boolean;
 
-  /** @param wants which of the job's own metrics are kept */
+  /** @param wants whether to keep the own metric with this name */
   constructor(wants: (name: string) => boolean = () => true, most: number = MOST) {
     this.wants = wants;
     this.most = most;
   }
 
-  /** Samples that were taken, merged ones counted. */
+  /** How many samples were taken, including merged ones. */
   get taken(): bigint {
     return this.samples.reduce((sum, { merged }) => sum + (merged?.samples ?? 1n), 0n);
   }
@@ -99,7 +99,7 @@ function halved(samples: readonly MetricSample[]): MetricSample[] {
   return merged;
 }
 
-/** Of each four neighbours the least and the greatest. */
+/** The least and the greatest of each four neighbours. */
 function extremes(points: readonly Point[]): Point[] {
   const kept: Point[] = [];
   for (let at = 0; at < points.length; at += 4) {

@@ -4,7 +4,7 @@ import type { Row } from "./chart-table.ts";
 import { msOfNano } from "./series.ts";
 import type { Stretch } from "./over-time.ts";
 
-/** What the job uses, as rows of a chart table: NOW, AVERAGE, PEAK. What is not known has no row. */
+/** What the job uses, as rows of a chart table: NOW, AVERAGE, PEAK. Unknown values have no row. */
 export function usageRows(samples: readonly MetricSample[]): Row[] {
   const last = samples.at(-1);
   if (last === undefined) return [];
@@ -21,7 +21,7 @@ export function usageRows(samples: readonly MetricSample[]): Row[] {
     ...pressureRow("cpu wait", samples, ({ cpuPressure }) => cpuPressure),
     ...pressureRow("memory wait", samples, ({ memoryPressure }) => memoryPressure),
     ...pressureRow("io wait", samples, ({ ioPressure }) => ioPressure),
-    // A sample without any had no fresh reading at hand.
+    // A sample without GPUs had no recent reading.
     ...(samples.findLast(({ gpus }) => gpus.length > 0)?.gpus ?? []).flatMap((gpu) => gpuRows(samples, gpu)),
   ];
 }
@@ -31,7 +31,7 @@ function cpuRow(samples: readonly MetricSample[], last: MetricSample): Row {
   const seconds = Number(last.sampleUnixNano - first.sampleUnixNano) / 1e9;
   const average = seconds > 0 ? Math.max(0, (last.cpuSeconds - first.cpuSeconds) / seconds) : last.cpuCores;
   const peaks = samples.map(({ merged, cpuCores }) => merged?.peakCpuCores ?? cpuCores);
-  // Two samples of one moment have no span to average over: the one before counts.
+  // Two samples of the same moment have no span to average over: the one before counts.
   const now = latest(samples.map(({ cpuCores }) => cpuCores));
   return {
     name: "cpu",
@@ -84,7 +84,7 @@ function countRow(
   ];
 }
 
-/** Of a counter of bytes: bytes a second, and the sum. */
+/** A counter of bytes, as bytes per second and the sum. */
 function rateRow(
   name: string,
   samples: readonly MetricSample[],
@@ -108,7 +108,7 @@ function rateRow(
   ];
 }
 
-/** A second; undefined where one of the counts, or the time between, is not known. */
+/** Bytes per second; undefined if a count or the time between is not known. */
 function rate(
   from: MetricSample | undefined,
   to: MetricSample,
@@ -120,7 +120,7 @@ function rate(
   return seconds > 0 ? Math.max(0, Number(after - before) / seconds) : undefined;
 }
 
-/** Shares of time, where there was any such waiting. */
+/** Shares of time; no row if there was no waiting. */
 function pressureRow(
   name: string,
   samples: readonly MetricSample[],
@@ -158,7 +158,7 @@ function gpuRows(samples: readonly MetricSample[], { index, uuid }: GpuSample): 
   ];
 }
 
-/** None for a device that has no memory of its own. */
+/** No row for a device that has no memory of its own. */
 function gpuMemoryRow(
   name: string,
   samples: readonly MetricSample[],
@@ -178,7 +178,7 @@ function gpuMemoryRow(
   ];
 }
 
-/** A sample stands for the time since the one before. */
+/** Each sample stands for the time since the previous one. */
 function stretchesOf(
   samples: readonly MetricSample[],
   of: (sample: MetricSample, i: number) => number | undefined,
@@ -198,7 +198,7 @@ function greatest(values: readonly (number | undefined)[]): number | undefined {
   );
 }
 
-/** The last that is known. */
+/** The last known value. */
 function latest(values: readonly (number | undefined)[]): number | undefined {
   return values.findLast((value) => value !== undefined);
 }

@@ -18,23 +18,23 @@ import { isEnded } from "../../../contract/states.ts";
 /** Widest bar. */
 const BAR_WIDTH = 40;
 
-/** What is shown. */
+/** What `metricsView` shows. */
 export interface MetricsView {
   readonly job: Job;
   readonly attempt: number;
   readonly series: Series;
-  /** Whether what the job uses is shown as well as what it says. */
+  /** Whether to show what the job uses, besides its own metrics. */
   readonly usage: boolean;
 }
 
-/** An attempt's metrics for people: progress, what it uses, what it says about itself, each over time. */
+/** An attempt's metrics for a user: progress, what the job uses and its own metrics, each over time. */
 export function metricsView({ job, attempt, series, usage }: MetricsView, chart: ChartStyle): string {
   const range = rangeOf(series);
   const used = usage ? usageRows(series.samples) : [];
-  const said = [...series.named.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1)).map(saidRow);
+  const own = [...series.named.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1)).map(ownRow);
   const tables = [
     chartTable(["NOW", "AVERAGE", "PEAK"], used, range, chart, [1]),
-    chartTable(["LAST", "MIN", "MAX"], said, range, chart, []),
+    chartTable(["LAST", "MIN", "MAX"], own, range, chart, []),
   ];
   const remarks = [
     used.length > 0 && series.samples.at(-1)?.exact === false
@@ -43,7 +43,7 @@ export function metricsView({ job, attempt, series, usage }: MetricsView, chart:
     series.unkeptValues > 0n
       ? `${series.unkeptValues} values are not kept: the job uses more names than the tracker keeps.`
       : "",
-    used.length + said.length === 0 ? "No metrics yet." : "",
+    used.length + own.length === 0 ? "No metrics yet." : "",
   ].filter((remark) => remark !== "");
   return [
     headLine({ job, attempt, series, usage }, range, chart),
@@ -63,7 +63,7 @@ function headLine({ job, attempt, series }: MetricsView, range: Range, { style, 
   ].filter((part) => part !== "");
   const state = `${style.bold(job.jobId)}  ${style.state(job.state)}`;
   const text = [state, ...plain].join("  ");
-  // The least important goes first where there is no room for it.
+  // If there is not enough room, the least important part is dropped first.
   const width = job.jobId.length + 14 + plain.join("  ").length;
   return `${width > columns ? state : text}\n`;
 }
@@ -87,12 +87,12 @@ function percentText({ fraction }: ProgressPoint): string {
 
 function leftText(job: Job, { progress, newestMs }: Series, ascii: boolean): string {
   if (isEnded(job.state) || (progress.at(-1)?.fraction ?? 0) >= 1) return "";
-  // By the agent's clock, as the progress is: ours may differ.
+  // By the agent's clock, like the progress: our clock may differ.
   const left = timeLeft(progress, newestMs);
   return left === undefined ? `time left ${ascii ? "-" : "–"}` : `${formatDuration(left)} left`;
 }
 
-function saidRow({ name, points, last, min, max }: Named): Row {
+function ownRow({ name, points, last, min, max }: Named): Row {
   const stretches = points.map((point, i) => ({
     fromMs: startOf(points[i - 1], point),
     toMs: point.atMs,
@@ -104,12 +104,12 @@ function saidRow({ name, points, last, min, max }: Named): Row {
     cells: [formatNumber(last.value), known ? formatNumber(min) : "", known ? formatNumber(max) : ""],
     note: last.step === undefined ? "" : `step ${formatNumber(last.step)}`,
     stretches,
-    // A loss that goes from 2.31 to 2.29 is drawn from there: what tells is its way, not its size.
+    // A loss that goes from 2.31 to 2.29 is drawn between these: its change matters, not its size.
     ...(known && Number.isFinite(min) ? { min } : {}),
   };
 }
 
-/** A value stands for the time since the one before. */
+/** Each value stands for the time since the previous one. */
 function startOf(before: Point | undefined, { atMs }: Point): number {
   return before === undefined || before.atMs > atMs ? atMs : before.atMs;
 }

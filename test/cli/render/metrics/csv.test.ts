@@ -6,7 +6,7 @@ import { ReadMetricsResponseSchema } from "../../../../src/gen/belay/v1/job_serv
 
 const AT = 1_700_000_000_123_456_789n;
 
-it("A sample is a row, what is not known an empty cell; the columns never change their place", () => {
+it("A sample is a row, an unknown value an empty cell; columns never move", () => {
   const samples = [
     { sampleUnixNano: AT, step: 1, cpuSeconds: 2.5, memoryBytes: 1000n, processes: 3, threads: 4 },
     {
@@ -42,7 +42,7 @@ it("A sample is a row, what is not known an empty cell; the columns never change
   );
 });
 
-it("A value of the job's own is a row; names are quoted where they must be", () => {
+it("A value of the job's own metrics is a row; names are quoted if necessary", () => {
   const metrics = [
     { name: "loss", value: 0.25, step: 10 },
     { name: 'a,"b"', value: Number.NaN },

@@ -6,7 +6,7 @@ import { ReadMetricsResponseSchema } from "../../../../src/gen/belay/v1/job_serv
 const AT = 1_700_000_000_000_000_000n;
 const SECOND = 1_000_000_000n;
 
-it("Samples and what the job says are lines in order of time; values of one step share a line", () => {
+it("Samples and the job's own metrics are lines in order of time; values of one step share a line", () => {
   const answer = create(ReadMetricsResponseSchema, {
     samples: [
       { sampleUnixNano: AT, cpuSeconds: 1, memoryBytes: 1024n, processes: 1 },

@@ -14,7 +14,7 @@ it("A stretch of time fills the columns that it touches; the greatest value of a
   expect(columnsOf(stretches, RANGE, 5)).toEqual([1, 7, undefined, undefined, 3]);
 });
 
-it("What is not known leaves a gap, and a moment is one column", () => {
+it("An unknown value is a gap, and a moment is one column", () => {
   const stretches = [
     { fromMs: 0, toMs: 50, value: undefined },
     { fromMs: 50, toMs: 50, value: 4 },

@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import { Series } from "../../../../src/cli/render/metrics/series.ts";
 import { ReadMetricsResponseSchema } from "../../../../src/gen/belay/v1/job_service_pb.ts";
 
-describe("What is known of an attempt's metrics", () => {
-  it("stays bounded however long it is followed, and keeps peaks, sums and ends", () => {
+describe("The metrics of an attempt", () => {
+  it("stay bounded however long it is followed, and keep peaks, sums and ends", () => {
     const series = new Series(undefined, 100);
     for (let i = 0; i < 5000; i++) {
       const sampleUnixNano = BigInt(i) * 1_000_000n;
@@ -28,7 +28,7 @@ describe("What is known of an attempt's metrics", () => {
     expect(series.newestMs).toBe(4999);
   });
 
-  it("leaves out names that are not wanted", () => {
+  it("leave out names that were not selected", () => {
     const series = new Series((name) => name.startsWith("val/"));
     const metrics = [
       { name: "loss", value: 1 },

@@ -106,15 +106,15 @@ loss     1    1   10  ██▇▇▆▆▅▅▅▅▄▄▃▃▂▂▁▁
     expect(text).toMatch(/^train-17 {2}FAILED {2}attempt 2\n█{18}░{22} {2}45 % {2}epoch 9\/20\n/);
   });
 
-  it("say that the time left is not known where it is not", () => {
+  it("say when the time left is not known", () => {
     expect(shown({ jobMetrics: SAID.slice(0, 1) })).toContain("  0 %  time left –  epoch 0/20");
   });
 
-  it("of a job that has said and used nothing", () => {
+  it("of a job that has reported and used nothing", () => {
     expect(shown({})).toBe("train-17  RUNNING\n\nNo metrics yet.\n");
   });
 
-  it("say what cannot be right, and what is missing", () => {
+  it("say what may be wrong, and what is missing", () => {
     const samples = USAGE.map((sample) => ({ ...sample, exact: false }));
     expect(shown({ samples, unkeptValues: 7n })).toMatch(
       /\n\nSums over the processes that were seen: without a cgroup,[^]*missing\.\n7 values are not kept: [^]*keeps\.\n$/,
@@ -152,7 +152,7 @@ loss     1    1   10  ██▇▇▆▆▅▅▅▅▄▄▃▃▂▂▁▁
     expect(text).toMatch(/^gpu 1 memory +60\.0 GiB +– +60\.0 GiB {2}of 80\.0 GiB +▇+$/m);
   });
 
-  it("keep values that are no numbers out of the chart, and show the last one", () => {
+  it("leave NaN out of the chart, and show the last one", () => {
     const jobMetrics = [1, Number.NaN].map((value, i) => ({
       readUnixNano: BigInt(i) * SECOND,
       metrics: [{ name: "loss", value }],
@@ -160,7 +160,7 @@ loss     1    1   10  ██▇▇▆▆▅▅▅▅▄▄▃▃▂▂▁▁
     expect(shown({ jobMetrics })).toMatch(/^loss {3}nan {4}1 {4}1 {2}/m);
   });
 
-  it("of names and notes in wide characters stay in their columns", () => {
+  it("stay in their columns when names and notes have wide characters", () => {
     const note = "学習".repeat(30);
     const metrics = [
       { name: "損失", value: 1 },
@@ -173,7 +173,7 @@ loss     1    1   10  ██▇▇▆▆▅▅▅▅▄▄▃▃▂▂▁▁
     expect(lines.find((line) => line.startsWith("xx"))).toMatch(/^x{27}… {5}2 {4}2 {4}2 {2}/);
   });
 
-  it("do not let a name or a note write to the terminal", () => {
+  it("show control sequences in a name or a note as text", () => {
     const evil = "\u001b[2Jx";
     const metrics = [{ name: evil, value: 1 }];
     const text = shown({ jobMetrics: [{ readUnixNano: SECOND, metrics, progress: { fraction: 0.5, note: evil } }] });
