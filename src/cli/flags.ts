@@ -50,11 +50,11 @@ interface Texts {
   readonly help: string;
 }
 
-/** A flag with a text, such as a path. */
-export function text(options: Texts): Flag<string | undefined>;
+/** A flag with a text, such as a path. An empty one is refused, unless `empty` says that it has a meaning. */
+export function text(options: Texts & { empty?: true }): Flag<string | undefined>;
 export function text(options: Texts & { default: string }): Flag<string>;
-export function text(options: Texts & { default?: string }): Flag<string | undefined> {
-  return single(options, options.default, options.default, notEmpty);
+export function text(options: Texts & { default?: string; empty?: true }): Flag<string | undefined> {
+  return single(options, options.default, options.default, options.empty === true ? (given) => given : notEmpty);
 }
 
 /** A flag with a duration; comes as milliseconds. */

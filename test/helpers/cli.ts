@@ -32,6 +32,8 @@ export interface CliOptions {
   readonly cwd?: string;
   /** What its standard input gives. */
   readonly stdin?: string;
+  /** Flags of Node, with which it is started past its own launcher. */
+  readonly nodeFlags?: readonly string[];
 }
 
 /** A `belay` process of its own. Killed when the test ends. */
@@ -45,7 +47,9 @@ export class Cli {
 
   constructor(args: readonly string[], options: CliOptions = {}) {
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("BELAY_"));
-    this.child = spawn(MAIN, args, {
+    const { nodeFlags } = options;
+    const [file, ...before] = nodeFlags === undefined ? [MAIN] : [process.execPath, ...nodeFlags, MAIN];
+    this.child = spawn(file ?? MAIN, [...before, ...args], {
       cwd: options.cwd,
       env: { ...Object.fromEntries(inherited), PATH: NODE_PATH, ...options.env },
       stdio: ["pipe", "pipe", "pipe"],

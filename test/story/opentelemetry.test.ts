@@ -1,24 +1,28 @@
 import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { belay, belayEnds, tempDirectory } from "../helpers/cli.ts";
+import { belay, belayEnds, type CliOptions, tempDirectory } from "../helpers/cli.ts";
 import { OtlpCollector } from "../helpers/otlp-collector.ts";
 
 const submitter = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /** Starts a tracker with an environment of its own. */
-async function tracker(env: Record<string, string>, ...args: string[]) {
+async function tracker(options: Pick<CliOptions, "env" | "nodeFlags">, ...args: string[]) {
   const data = await tempDirectory();
-  const cli = belay(["tracker", "--listen", "127.0.0.1:0", "--data", data, ...args], { env });
+  const cli = belay(["tracker", "--listen", "127.0.0.1:0", "--data", data, ...args], options);
   const [, url = ""] = await cli.says(/^listening on (\S+), data in /m);
   return { cli, url };
 }
 
-describe("Whoever has OpenTelemetry", { timeout: 60_000 }, () => {
+describe("A user of OpenTelemetry", { timeout: 60_000 }, () => {
   it("sees a job below the span from which it was submitted, with what it used", async () => {
     const collector = await OtlpCollector.start();
     const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint, OTEL_EXPORTER_OTLP_HEADERS: "x-key=k1" };
-    const { cli, url } = await tracker({ ...env, OTEL_SERVICE_NAME: "batch" }, "--otlp-metrics-interval", "100ms");
+    const { cli, url } = await tracker(
+      { env: { ...env, OTEL_SERVICE_NAME: "batch" } },
+      "--otlp-metrics-interval",
+      "100ms",
+    );
     const go = path.join(await tempDirectory(), "go");
     const script = `echo "$TRACEPARENT"; until [ -e ${go} ]; do sleep 0.05; done`;
     const job = ["--job", "j1", "--name", "train", "--metrics-interval", "100ms", "--", "sh", "-c", script];
@@ -51,19 +55,19 @@ describe("Whoever has OpenTelemetry", { timeout: 60_000 }, () => {
 
   it("can keep a tracker out of it, whatever the environment says", async () => {
     const env = { OTEL_EXPORTER_OTLP_ENDPOINT: "no address" };
-    const { cli } = await tracker(env, "--otlp-endpoint", "");
+    const { cli } = await tracker({ env }, "--otlp-endpoint", "");
     expect(await cli.kill("SIGTERM")).toBe(0);
   });
 
-  it("is told at once what is wrong with an endpoint", async () => {
+  it("reads at once what is wrong with an endpoint", async () => {
     const given = await belayEnds(["tracker", "--otlp-endpoint", "localhost:4317"]);
     expect(given.stderr).toContain('Cannot use the OTLP endpoint "localhost:4317": expected a URL such as');
     expect(given.code).toBe(64);
   });
 });
 
-describe("Whoever has none", { timeout: 60_000 }, () => {
-  it("has jobs that know their trace all the same, and loads nothing of it", async () => {
+describe("A user without OpenTelemetry", { timeout: 60_000 }, () => {
+  it("has jobs that know their trace anyway, and loads nothing of it", async () => {
     const directory = await tempDirectory();
     const hook = path.join(directory, "hook.cjs");
     await writeFile(
@@ -74,11 +78,14 @@ describe("Whoever has none", { timeout: 60_000 }, () => {
        fs.readFileSync = (file, ...rest) => (files.push(String(file)), read(file, ...rest));
        process.on("exit", () => fs.writeFileSync(process.env.LOADED, files.join("\\n")));`,
     );
-    const loaded = (name: string) => ({ NODE_OPTIONS: `--require ${hook}`, LOADED: path.join(directory, name) });
+    const loaded = (name: string) => ({
+      nodeFlags: ["--require", hook],
+      env: { LOADED: path.join(directory, name) },
+    });
     const read = (name: string) => readFile(path.join(directory, name), "utf8");
     const without = await tracker(loaded("without"));
-    const script = 'unset NODE_OPTIONS; echo "$TRACEPARENT"';
-    const run = await belayEnds(["run", "--tracker", without.url, "--", "sh", "-c", script], { env: loaded("agent") });
+    const script = 'echo "$TRACEPARENT"';
+    const run = await belayEnds(["run", "--tracker", without.url, "--", "sh", "-c", script], loaded("agent"));
     expect(run.stdout).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01\n$/);
     await without.cli.kill("SIGTERM");
     expect(await read("agent")).not.toContain("opentelemetry");

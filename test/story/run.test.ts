@@ -157,7 +157,7 @@ describe("a job's surroundings", () => {
     expect(run.stdout).toBe(`${directory}\nfile flag spec passed\nj7 1\n`);
   });
 
-  it("hold nothing of the agent's own settings", async () => {
+  it("hold nothing of the agent's own settings but its tracker's address", async () => {
     const tracker = await TrackerProcess.start();
     const env = { BELAY_TRACKER: tracker.url, BELAY_JOB: "j1", BELAY_QUIET: "0", BELAY_NAME: "n" };
     const run = belay(["run", "--", "env"], { env });
@@ -169,6 +169,7 @@ describe("a job's surroundings", () => {
       "BELAY_METRICS",
       "BELAY_REDACT",
       "BELAY_STEP",
+      "BELAY_TRACKER",
     ]);
   });
 });

@@ -96,6 +96,7 @@ const flagTable = {
   }),
   otlpEndpoint: text({
     value: "URL",
+    empty: true,
     help:
       "export jobs as spans and what they use as metrics, by OTLP over HTTP, such as http://127.0.0.1:4318; " +
       "default: OTEL_EXPORTER_OTLP_ENDPOINT; empty: nowhere",
