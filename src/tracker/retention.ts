@@ -1,7 +1,7 @@
 import type { Timer } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
-import type { JobRegistry } from "./jobs/registry.ts";
+import type { JobContext } from "./jobs/context.ts";
 import type { RetentionOptions } from "./options.ts";
 import { isOpen } from "./jobs/states.ts";
 import type { EndedJob } from "./store/types.ts";
@@ -16,15 +16,15 @@ const PAGE = 100;
  * decided, stays, however large it is.
  */
 export class Retention {
-  private readonly registry: JobRegistry;
+  private readonly context: JobContext;
   private readonly options: Required<RetentionOptions>;
   private readonly logger: Logger;
   private timer: Timer | undefined;
   private running: Promise<void> = Promise.resolve();
   private closed = false;
 
-  constructor(registry: JobRegistry, options: Required<RetentionOptions>, logger: Logger) {
-    this.registry = registry;
+  constructor(context: JobContext, options: Required<RetentionOptions>, logger: Logger) {
+    this.context = context;
     this.options = options;
     this.logger = logger;
   }
@@ -49,13 +49,13 @@ export class Retention {
       this.logger.error("Cannot remove old jobs", { error: messageOf(error) });
     }
     if (this.closed) return;
-    this.timer = this.registry.clock.after(this.options.interval, () => {
+    this.timer = this.context.clock.after(this.options.interval, () => {
       this.running = this.look();
     });
   }
 
   private async sweep(): Promise<void> {
-    const { store } = this.registry;
+    const { store } = this.context;
     let excess = await this.excess();
     for (;;) {
       const page = await store.endedJobs(PAGE);
@@ -72,23 +72,24 @@ export class Retention {
   /** Bytes of output and metrics above the limit. */
   private async excess(): Promise<number> {
     if (this.options.bytes === 0) return 0;
-    let bytes = await this.registry.store.endedBytes();
+    let bytes = await this.context.store.endedBytes();
     // One that is over may still be in memory; the store has counted it. Metrics, some MiB at most, count from the end on.
-    for (const live of this.registry.inMemory()) if (isOpen(live.job)) bytes += live.log?.committed.position ?? 0;
+    for (const live of this.context.registry.inMemory())
+      if (isOpen(live.job)) bytes += live.log?.committed.position ?? 0;
     return bytes - this.options.bytes;
   }
 
   private isOld(job: EndedJob): boolean {
-    const { clock } = this.registry;
+    const { clock } = this.context;
     // A clock that was set forward must not make jobs old, and one that was set back keeps them for longer at worst.
     const now = Math.min(clock.now(), clock.unixMs());
     return this.options.age > 0 && job.endTime <= now - this.options.age;
   }
 
   private async remove(job: EndedJob, why: string): Promise<void> {
-    const live = await this.registry.find(job.jobId);
+    const live = await this.context.registry.find(job.jobId);
     if (live === undefined) return;
-    await this.registry.remove(live);
+    await this.context.registry.remove(live);
     this.logger.info("Removed a job", { job: job.jobId, why, bytes: job.bytes });
   }
 }

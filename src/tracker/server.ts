@@ -13,7 +13,10 @@ import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { checkTokens, compileOptions } from "./config.ts";
 import { jobService } from "./control/job-service.ts";
 import { HealthService } from "./health.ts";
+import type { JobContext } from "./jobs/context.ts";
+import { JobChanges } from "./jobs/job-changes.ts";
 import { Leases } from "./jobs/leases.ts";
+import type { LiveJob } from "./jobs/live-job.ts";
 import { JobRegistry } from "./jobs/registry.ts";
 import { TokenGate, callerOf } from "./net/caller.ts";
 import { callGate } from "./net/gate.ts";
@@ -50,12 +53,15 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
   const metrics = new TrackerMetrics();
   const loop = new LoopDelay();
   const store = openStore(config.dataDirectory, logger, { ...config.store, observer: metrics });
-  const registry = new JobRegistry(store, clock, logger);
-  const leases = new Leases(registry, config.lease, logger);
-  const retention = new Retention(registry, config.retention, logger);
+  const changes = new JobChanges(store.highest.version);
+  const registry = new JobRegistry({ store, clock, changes, logger });
+  const inMemory = (): Iterable<LiveJob> => registry.inMemory();
+  const jobs: JobContext = { registry, store, clock };
+  const leases = new Leases(jobs, config.lease, logger);
+  const retention = new Retention(jobs, config.retention, logger);
   const { heartbeatInterval } = config;
   const sessions = new SessionService({
-    registry,
+    ...jobs,
     leases,
     logger,
     heartbeatInterval,
@@ -85,7 +91,7 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
       // What people write is read to the letter: a misspelt filter would let all jobs through.
       const strict = { jsonOptions: { ignoreUnknownFields: false } };
       const { keepaliveInterval, limits } = config;
-      const control = { registry, callerOf, specBytes: limits.specBytes, keepaliveInterval };
+      const control = { ...jobs, changes, callerOf, specBytes: limits.specBytes, keepaliveInterval };
       router.service(JobService, jobService(control), strict);
       router.service(Health, health.implementation);
     },
@@ -105,8 +111,14 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
   }
 
   try {
-    exporting = await exportTo(config.otlp, { registry, metrics: metrics.registry, logger });
-    const open = await registry.open();
+    exporting = await exportTo(config.otlp, {
+      spans: store.spans,
+      clock,
+      jobs: inMemory,
+      metrics: metrics.registry,
+      logger,
+    });
+    const open = await registry.open(exporting?.record);
     exporting?.adopt(open);
     for (const live of open) if (live.attempt !== undefined) leases.grant(live);
     retention.start();
@@ -117,7 +129,7 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
       logger,
       dropped: () => metrics.connectionDropped(),
     });
-    addGauges(metrics.registry, { jobs: registry, loop, connections: () => listener.connections });
+    addGauges(metrics.registry, { jobs: inMemory, loop, connections: () => listener.connections });
     warnOfOtherHost(config.listen, config.tls, logger);
     logger.info("Tracker listens", { address: listener.address, data: config.dataDirectory });
     let closing: Promise<void> | undefined;

@@ -77,13 +77,13 @@ describe("Retention by age, when the tracker's clock is moved by a day,", () => 
     const clock = Object.assign(new ManualClock(), { now: () => start + moved, unixMs: () => start + passed });
     const removed: string[] = [];
     const ended = [{ key: 1, jobId: "j", endTime: start, bytes: 0 }];
+    const store = { endedJobs: () => Promise.resolve(ended.splice(0)) };
     const registry = {
-      clock,
-      store: { endedJobs: () => Promise.resolve(ended.splice(0)) },
       find: (jobId: string) => Promise.resolve({ id: jobId }),
       remove: ({ id }: { id: string }) => Promise.resolve(void removed.push(id)),
     };
-    const retention = new Retention(registry as never, { age: HOUR_MS, bytes: 0, interval: 60_000 }, silentLogger);
+    const context = { registry, store, clock };
+    const retention = new Retention(context as never, { age: HOUR_MS, bytes: 0, interval: 60_000 }, silentLogger);
     retention.start();
     await expect.poll(() => clock.pending).toBe(1);
     expect(removed).toEqual(expected);

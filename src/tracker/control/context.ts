@@ -3,12 +3,14 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { idProblem } from "../../base/ids.ts";
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
+import type { JobContext } from "../jobs/context.ts";
+import type { JobChanges } from "../jobs/job-changes.ts";
 import type { JobRegistry } from "../jobs/registry.ts";
 import type { CallerFacts } from "../net/caller.ts";
 
 /** What the calls of JobService need. */
-export interface ControlContext {
-  readonly registry: JobRegistry;
+export interface ControlContext extends JobContext {
+  readonly changes: JobChanges;
   /** Largest job spec. */
   readonly specBytes: number;
   /** Milliseconds of silence after which a stream of answers shows that it lives. 0: never. */

@@ -1,6 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { LiveJob } from "../jobs/live-job.ts";
-import type { JobChange, JobRegistry } from "../jobs/registry.ts";
+import type { JobRegistry } from "../jobs/registry.ts";
+import type { ControlContext } from "./context.ts";
 import { currentOf, jobOf } from "./context.ts";
 import type { Keepalive } from "../../base/keepalive.ts";
 import type { CallScope } from "../../base/wakeup.ts";
@@ -18,16 +19,16 @@ export class FollowedJob {
   private job: LiveJob;
   private deleted = false;
 
-  private constructor(registry: JobRegistry, scope: CallScope, job: LiveJob, kinds: readonly JobChange["kind"][]) {
+  private constructor({ registry, changes }: ControlContext, scope: CallScope, job: LiveJob, samples: boolean) {
     this.registry = registry;
     this.scope = scope;
     this.job = job;
     this.wakeup = new Wakeup();
     scope.defer(() => this.wakeup.notify());
     scope.defer(
-      registry.onChange(({ jobId, kind }) => {
-        if (jobId !== job.id || !kinds.includes(kind)) return;
-        this.deleted ||= kind === "deleted";
+      changes.onChange(({ jobId, keepsVersion, deleted }) => {
+        if (jobId !== job.id || (keepsVersion && !samples)) return;
+        this.deleted ||= deleted;
         this.wakeup.notify();
       }),
     );
@@ -39,10 +40,9 @@ export class FollowedJob {
    * @param samples whether new metrics end the sleep, too
    * @throws ConnectError INVALID_ARGUMENT or NOT_FOUND
    */
-  static async of(registry: JobRegistry, jobId: string, scope: CallScope, samples?: "samples"): Promise<FollowedJob> {
-    const job = await jobOf(registry, jobId);
-    const kinds = ["changed", "deleted", ...(samples === undefined ? [] : ["sampled" as const])] as const;
-    return new FollowedJob(registry, scope, job, kinds);
+  static async of(context: ControlContext, jobId: string, scope: CallScope, samples?: "samples"): Promise<FollowedJob> {
+    const job = await jobOf(context.registry, jobId);
+    return new FollowedJob(context, scope, job, samples !== undefined);
   }
 
   /** The job as it was when `next` last returned, and what has changed of it since. */

@@ -7,7 +7,6 @@ import { JobSpecSchema, LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
 import type { CreateJobRequest, JobService } from "../../gen/belay/v1/job_service_pb.ts";
 import { noteDamage } from "../jobs/ending.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
-import type { JobRegistry } from "../jobs/registry.ts";
 import { specProblem } from "../jobs/spec.ts";
 import type { ControlContext } from "./context.ts";
 import { check, invalid, jobOf } from "./context.ts";
@@ -21,12 +20,11 @@ import { watchJob, watchJobs } from "./watch.ts";
 
 /** The platforms' side of the tracker. */
 export function jobService(context: ControlContext): ServiceImpl<typeof JobService> {
-  const { registry } = context;
   return {
     createJob: async (request) => ({ job: await createJob(context, request) }),
     getJob: async (request) => {
-      const live = await jobOf(registry, request.jobId);
-      await noteMissingLogs(registry, live);
+      const live = await jobOf(context.registry, request.jobId);
+      await noteMissingLogs(context, live);
       return { job: live.snapshot() };
     },
     listJobs: (request, call) => listJobs(context, request, call),
@@ -44,10 +42,10 @@ export function jobService(context: ControlContext): ServiceImpl<typeof JobServi
 }
 
 /** A log that was complete may have been removed since. Costs one look at the directory for each attempt. */
-async function noteMissingLogs(registry: JobRegistry, live: LiveJob): Promise<void> {
+async function noteMissingLogs({ registry, store }: ControlContext, live: LiveJob): Promise<void> {
   for (const { attempt, logCompleteness, stored } of live.job.attempts) {
     if (logCompleteness !== LogCompleteness.COMPLETE || stored.every(({ bytes }) => bytes === 0n)) continue;
-    if (registry.store.hasLog(live.key, attempt)) continue;
+    if (store.hasLog(live.key, attempt)) continue;
     await noteDamage(registry, live, attempt, "the stored log is missing");
   }
 }

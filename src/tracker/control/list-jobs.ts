@@ -18,14 +18,14 @@ export async function listJobs(
   request: ListJobsRequest,
   call: HandlerContext,
 ): Promise<{ jobs: Job[]; nextPageToken: string }> {
-  const { registry } = context;
+  const { registry, store } = context;
   const { filter, pageSize } = request;
   check(pageSize > MAX_PAGE ? `page_size is ${pageSize}: expected at most ${MAX_PAGE}` : undefined);
   check(filterProblem(filter));
   const limit = pageSize === 0 ? DEFAULT_PAGE : pageSize;
   const below = request.pageToken === "" ? undefined : readToken(request.pageToken);
   // One more than asked for tells whether there is another page.
-  const found = await registry.store.list({ filter, below, limit: limit + 1 });
+  const found = await store.list({ filter, below, limit: limit + 1 });
   const jobs: Job[] = [];
   let bytes = 64 + FRAME_BYTES;
   let last = below;

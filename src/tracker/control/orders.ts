@@ -44,7 +44,7 @@ export async function cancelJob(
   request: CancelJobRequest,
   call: HandlerContext,
 ): Promise<Ordered> {
-  const { registry } = context;
+  const { registry, clock } = context;
   const { reason, gracePeriod } = request;
   const bytes = Buffer.byteLength(reason);
   check(bytes > MAX_REASON_BYTES ? `reason has ${bytes} bytes: expected at most ${MAX_REASON_BYTES}` : undefined);
@@ -54,7 +54,7 @@ export async function cancelJob(
   const value = create(CancelSchema, { reason, ...(gracePeriod === undefined ? {} : { gracePeriod }) });
   const wanted: Order = { case: "cancel", value };
   if (live.job.state === JobState.PENDING) {
-    cancelPending(live, reason, registry.clock.now());
+    cancelPending(live, reason, clock.now());
     await registry.commit(live, { urgent: true });
     return { job: live.snapshot(), agentConnected: false };
   }
@@ -120,12 +120,12 @@ async function order(
   wanted: Order,
   facts: { id: string; reason: string; call: HandlerContext },
 ): Promise<Ordered> {
-  const { registry } = context;
+  const { registry, clock } = context;
   const there = await knownCommand(context, live, wanted, facts.id);
   if (there !== undefined) return ordered(live, there.record);
   const { principal } = context.callerOf(facts.call);
   const id = facts.id === "" ? shortId() : facts.id;
-  const command = addCommand(live, wanted, { id, reason: facts.reason, principal, now: registry.clock.now() });
+  const command = addCommand(live, wanted, { id, reason: facts.reason, principal, now: clock.now() });
   try {
     await registry.commit(live, { commands: [command], urgent: true, lasting: true });
   } catch (error) {
@@ -149,13 +149,13 @@ async function order(
  * @throws ConnectError ALREADY_EXISTS if it orders something else
  */
 async function knownCommand(
-  { registry }: ControlContext,
+  { store }: ControlContext,
   live: LiveJob,
   wanted: Order,
   id: string,
 ): Promise<StoredCommand | undefined> {
   if (id === "") return undefined;
-  const stored = await registry.store.command(live.key, id);
+  const stored = await store.command(live.key, id);
   const known = live.commands.get(id) ?? stored;
   if (known === undefined || isSameOrder(known.command.order, wanted)) return known;
   throw new ConnectError(`Job "${live.id}" has another command with the id "${id}"`, Code.AlreadyExists);

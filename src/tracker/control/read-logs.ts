@@ -8,7 +8,6 @@ import { LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
 import type { ReadLogsRequest, ReadLogsResponse } from "../../gen/belay/v1/job_service_pb.ts";
 import { noteDamage } from "../jobs/ending.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
-import type { JobRegistry } from "../jobs/registry.ts";
 import { AnswerSink } from "../net/answer-sink.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
 import type { PlacedChunk } from "../store/log/format.ts";
@@ -37,12 +36,12 @@ export async function* readLogs(
   request: ReadLogsRequest,
   { signal, values }: HandlerContext,
 ): AsyncGenerator<ReadLogsResponse, void> {
-  const { registry } = context;
+  const { registry, clock } = context;
   using scope = new CallScope(signal);
   const filter = filterOf(request);
-  const job = await FollowedJob.of(registry, request.jobId, scope);
+  const job = await FollowedJob.of(context, request.jobId, scope);
   const sink = new AnswerSink(values, { message: messageOfLogs, parts: encodeLogs });
-  const keepalive = new Keepalive(registry.clock, context.keepaliveInterval);
+  const keepalive = new Keepalive(clock, context.keepaliveInterval);
   let attempt = pickAttempt(job, request);
   while (attempt === 0) {
     await job.next(keepalive);
@@ -53,7 +52,7 @@ export async function* readLogs(
     attempt = pickAttempt(job, request);
   }
   if (attempt === undefined) return;
-  const handle = await openLog(registry, job.live, attempt);
+  const handle = await openLog(context, job.live, attempt);
   scope.defer(() => void handle.release());
   scope.defer(handle.log.onWrite(() => job.wakeup.notify()));
   const cursor = new LogCursor(
@@ -81,9 +80,9 @@ export async function* readLogs(
 const DAMAGED = "the stored log is damaged";
 
 /** @throws ConnectError DATA_LOSS if nothing of what was stored can be read */
-async function openLog(registry: JobRegistry, live: LiveJob, attempt: number): Promise<LogHandle> {
+async function openLog({ registry, store }: ControlContext, live: LiveJob, attempt: number): Promise<LogHandle> {
   try {
-    return await registry.store.log(live.key, attempt);
+    return await store.log(live.key, attempt);
   } catch (error) {
     if (!(error instanceof BelayError) || error.code !== "STORE") throw error;
     await noteDamage(registry, live, attempt, "the stored log is missing or damaged as a whole");

@@ -36,9 +36,9 @@ export async function* readMetrics(
   request: ReadMetricsRequest,
   signal: AbortSignal,
 ): AsyncGenerator<ReadMetricsResponse, void> {
-  const { registry } = context;
+  const { store, clock } = context;
   using scope = new CallScope(signal);
-  const job = await FollowedJob.of(registry, request.jobId, scope, "samples");
+  const job = await FollowedJob.of(context, request.jobId, scope, "samples");
   const latest = job.live.attempt?.attempt ?? 0;
   if (request.attempt > latest) throw noSuchAttempt(job.live, request.attempt);
   const query = {
@@ -50,13 +50,13 @@ export async function* readMetrics(
   const attemptOf = (): number => (request.attempt === 0 ? (job.live.attempt?.attempt ?? 0) : request.attempt);
   let attempt = attemptOf();
   let wanted = request.maxSamples;
-  const keepalive = new Keepalive(registry.clock, context.keepaliveInterval);
+  const keepalive = new Keepalive(clock, context.keepaliveInterval);
   for (;;) {
     const last =
       !request.follow || (attempt > 0 && (attempt < (job.live.attempt?.attempt ?? 0) || !isOpen(job.live.job)));
     if (attempt === 0) attempt = attemptOf();
     const first = query.afterSequence === 0;
-    const points = await registry.store.metrics({ ...query, attempt });
+    const points = await store.metrics({ ...query, attempt });
     for (const answer of answers(points, wanted, first)) {
       if (answer.samples.length + answer.jobMetrics.length > 0) {
         yield job.live.shown.message(ReadMetricsResponseSchema, answer);

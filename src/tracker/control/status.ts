@@ -22,8 +22,7 @@ export async function getJobStatus(
   request: GetJobStatusRequest,
   signal: AbortSignal,
 ): Promise<MessageInitShape<typeof GetJobStatusResponseSchema>> {
-  const { registry } = context;
-  const { clock } = registry;
+  const { registry, clock } = context;
   const wait = request.wait === undefined ? DEFAULT_WAIT_MS : durationMs(request.wait);
   check(wait < 0 || wait > MAX_WAIT_MS ? `wait is ${wait / 1000} s: expected 0 to 60 s` : undefined);
   const live = await jobOf(registry, request.jobId);
@@ -51,7 +50,7 @@ function noAnswerFrom(live: LiveJob): string | undefined {
 }
 
 function ask(live: LiveJob, context: ControlContext, wait: number, scope: CallScope): Promise<StatusAnswer> {
-  const { clock } = context.registry;
+  const { clock } = context;
   const id = shortId();
   const order = { case: "status" as const, value: create(StatusSchema) };
   const command = create(CommandSchema, { commandId: id, issueTime: timestampFromMs(clock.now()), order });

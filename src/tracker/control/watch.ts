@@ -26,10 +26,9 @@ export async function* watchJob(
   request: WatchJobRequest,
   signal: AbortSignal,
 ): AsyncGenerator<WatchJobResponse, void> {
-  const { registry } = context;
   using scope = new CallScope(signal);
-  const followed = await FollowedJob.of(registry, request.jobId, scope);
-  const keepalive = new Keepalive(registry.clock, context.keepaliveInterval);
+  const followed = await FollowedJob.of(context, request.jobId, scope);
+  const keepalive = new Keepalive(context.clock, context.keepaliveInterval);
   let seen = request.afterVersion;
   for (;;) {
     const job = followed.live.snapshot();
@@ -58,28 +57,28 @@ export async function* watchJobs(
   request: WatchJobsRequest,
   signal: AbortSignal,
 ): AsyncGenerator<WatchJobsResponse, void> {
-  const { registry } = context;
+  const { registry, changes } = context;
   const { filter } = request;
   check(filterProblem(filter));
   using scope = new CallScope(signal);
   const after = Number(request.afterVersion);
-  if (after > registry.version) {
-    throw new ConnectError(`Version ${after} is not of this tracker: it is at ${registry.version}`, Code.Aborted);
+  if (after > changes.version) {
+    throw new ConnectError(`Version ${after} is not of this tracker: it is at ${changes.version}`, Code.Aborted);
   }
   const wakeup = new Wakeup();
   const pending = new Map<string, { version: number; deleted: boolean }>();
   scope.defer(() => wakeup.notify());
   scope.defer(
-    registry.onChange(({ jobId, version, kind }) => {
-      if (kind === "sampled") return;
+    changes.onChange(({ jobId, version, keepsVersion, deleted }) => {
+      if (keepsVersion) return;
       // Moved to the end: what waits stays in order of version.
       pending.delete(jobId);
-      pending.set(jobId, { version, deleted: kind === "deleted" });
+      pending.set(jobId, { version, deleted });
       wakeup.notify();
     }),
   );
-  const keepalive = new Keepalive(registry.clock, context.keepaliveInterval);
-  const reached = registry.version;
+  const keepalive = new Keepalive(context.clock, context.keepaliveInterval);
+  const reached = changes.version;
   const shown = new Set<string>();
   const changeOf = async (jobId: string, deleted: boolean, resumed: boolean): Promise<Change | undefined> => {
     const live = deleted ? undefined : await registry.find(jobId);
@@ -135,7 +134,7 @@ interface Found {
 async function* matching(context: ControlContext, { filter }: WatchJobsRequest): AsyncGenerator<Found, void> {
   let below: number | undefined;
   for (;;) {
-    const page = await context.registry.store.list({ filter, below, limit: PAGE });
+    const page = await context.store.list({ filter, below, limit: PAGE });
     // In order of creation, not of change: only when all are sent has the caller seen any version.
     for (const { jobId } of page) yield { jobId, deleted: false, version: 0 };
     below = page.at(-1)?.key;
@@ -146,7 +145,7 @@ async function* matching(context: ControlContext, { filter }: WatchJobsRequest):
 async function* changedAfter(context: ControlContext, after: number): AsyncGenerator<Found, void> {
   let seen = after;
   for (;;) {
-    const page = await context.registry.store.changesAfter(seen, PAGE);
+    const page = await context.store.changesAfter(seen, PAGE);
     if (page === undefined) {
       throw new ConnectError(`Version ${seen} is too old: start again without a version`, Code.Aborted);
     }

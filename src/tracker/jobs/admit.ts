@@ -7,7 +7,7 @@ import { AttemptSchema, JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { Hello } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { GoodbyeReason } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { LiveJob } from "./live-job.ts";
-import type { Touched } from "./registry.ts";
+import type { ChangedParts } from "./changed-parts.ts";
 import { beginTrace } from "./trace.ts";
 import { stateName } from "../../contract/names.ts";
 import { isEnded } from "../../contract/states.ts";
@@ -40,7 +40,7 @@ export interface Caller {
  * @returns what has changed, to be stored; undefined: nothing
  * @throws ConnectError with the code that the contract names
  */
-export function admit(live: LiveJob, caller: Caller): Touched | undefined {
+export function admit(live: LiveJob, caller: Caller): ChangedParts | undefined {
   const { job, attempt } = live;
   const { hello } = caller;
   const fenced = job.attempts.find((candidate) => candidate.sessionId === hello.sessionId && candidate.superseded);
@@ -72,7 +72,7 @@ export function admit(live: LiveJob, caller: Caller): Touched | undefined {
   return { ...assign(live, caller), otherAttempt: attempt };
 }
 
-function assign(live: LiveJob, { hello, principal, now }: Caller): Touched {
+function assign(live: LiveJob, { hello, principal, now }: Caller): ChangedParts {
   const { job } = live;
   const attempt = create(AttemptSchema, {
     attempt: (live.attempt?.attempt ?? 0) + 1,
@@ -97,7 +97,7 @@ function assign(live: LiveJob, { hello, principal, now }: Caller): Touched {
   return { spec, attempt };
 }
 
-function resume(live: LiveJob, attempt: Attempt, { hello, principal }: Caller): Touched {
+function resume(live: LiveJob, attempt: Attempt, { hello, principal }: Caller): ChangedParts {
   const { job } = live;
   if (hello.agent !== undefined) attempt.agent = hello.agent;
   attempt.principal = principal;

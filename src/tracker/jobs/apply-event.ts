@@ -4,7 +4,7 @@ import type { CommandUpdate, Event } from "../../gen/belay/v1/tracker_service_pb
 import type { StoredCommand } from "../store/types.ts";
 import { putAttemptResult, putResult } from "./ending.ts";
 import type { LiveJob } from "./live-job.ts";
-import type { Touched } from "./registry.ts";
+import type { ChangedParts } from "./changed-parts.ts";
 import { isEnded } from "../../contract/states.ts";
 import { isRunning } from "../../contract/states.ts";
 
@@ -17,48 +17,48 @@ const MOST_MESSAGE = 4096;
  * @param nextAttemptFollows as in Hello: a result ends the attempt only
  * @returns what is stored: also when the disk is full, except for the start of a step, whose arguments may be long
  */
-export function applyEvent(live: LiveJob, event: Event, now: number, nextAttemptFollows: boolean): Touched {
+export function applyEvent(live: LiveJob, event: Event, now: number, nextAttemptFollows: boolean): ChangedParts {
   return { ...apply(live, event, now, nextAttemptFollows), urgent: event.kind.case !== "stepStarted" };
 }
 
-function apply(live: LiveJob, event: Event, now: number, nextAttemptFollows: boolean): Touched {
+function apply(live: LiveJob, event: Event, now: number, nextAttemptFollows: boolean): ChangedParts {
   const { job, attempt } = live;
-  if (attempt === undefined) return { quiet: true };
-  const touched = { attempt, event: { attempt: attempt.attempt, event } };
+  if (attempt === undefined) return { keepsVersion: true };
+  const parts = { attempt, event: { attempt: attempt.attempt, event } };
   const ended = isEnded(job.state);
   const { kind } = event;
   switch (kind.case) {
     case "stateChange":
-      if (ended || !isRunning(kind.value.state)) return { ...touched, quiet: true };
+      if (ended || !isRunning(kind.value.state)) return { ...parts, keepsVersion: true };
       job.state = kind.value.state;
-      return touched;
+      return parts;
     case "stepStarted":
-      if (ended) return { ...touched, quiet: true };
+      if (ended) return { ...parts, keepsVersion: true };
       job.step = kind.value.step;
       job.startTime ??= event.eventTime ?? timestampFromMs(now);
-      return touched;
+      return parts;
     case "stepEnded":
       if (job.step === kind.value.step) job.step = 0;
-      return touched;
+      return parts;
     case "metricSample":
       attempt.metrics = kind.value;
-      return { ...touched, quiet: true };
+      return { ...parts, keepsVersion: true };
     case "jobMetrics":
-      if (kind.value.progress === undefined) return { ...touched, quiet: true };
+      if (kind.value.progress === undefined) return { ...parts, keepsVersion: true };
       attempt.progress = kind.value.progress;
-      return touched;
+      return parts;
     case "commandUpdate": {
       const command = updateCommand(live, kind.value, now);
-      return command === undefined ? { ...touched, quiet: true } : { ...touched, commands: [command] };
+      return command === undefined ? { ...parts, keepsVersion: true } : { ...parts, commands: [command] };
     }
     case "result":
       // The first one stands: an ended job never changes again.
-      if (ended) return { ...touched, quiet: true };
+      if (ended) return { ...parts, keepsVersion: true };
       if (nextAttemptFollows) putAttemptResult(live, kind.value);
       else putResult(live, kind.value, now);
-      return touched;
+      return parts;
     case undefined:
-      return { attempt, quiet: true };
+      return { attempt, keepsVersion: true };
   }
 }
 

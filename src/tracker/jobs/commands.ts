@@ -6,7 +6,7 @@ import type { Command } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { CommandSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { COMMAND_KINDS, type Order } from "../../contract/commands.ts";
 import type { StoredCommand } from "../store/types.ts";
-import type { AgentStream, LiveJob } from "./live-job.ts";
+import type { AgentConnection, LiveJob } from "./live-job.ts";
 
 /** Makes a command and adds it to the job. It is sent by `deliver`, once it is stored. */
 export function addCommand(
@@ -41,7 +41,7 @@ export function deliver(live: LiveJob, stored: StoredCommand): boolean {
 /** The commands that a new stream is to be told of. Those that its agent does not know are rejected on its behalf. */
 export function pendingFor(
   live: LiveJob,
-  stream: AgentStream,
+  stream: AgentConnection,
   now: number,
 ): { commands: Command[]; rejected: StoredCommand[] } {
   const pending = live.pendingCommands;

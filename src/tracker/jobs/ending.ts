@@ -14,6 +14,7 @@ import type { Receipt } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { StoredCommand } from "../store/types.ts";
 import { hasAllBytes, judgeLog, missingLog } from "./completeness.ts";
 import type { LiveJob } from "./live-job.ts";
+import type { JobContext } from "./context.ts";
 import type { JobRegistry } from "./registry.ts";
 import { isEnded } from "../../contract/states.ts";
 import { endState } from "../../contract/states.ts";
@@ -60,19 +61,20 @@ export function cancelPending(live: LiveJob, reason: string, now: number): void 
  * @param last true: nothing more will come, so what is missing stays missing
  * @returns the receipt for the agent when the log was decided already or is now; undefined if more is to come
  */
-export async function decideLog(registry: JobRegistry, live: LiveJob, last: boolean): Promise<Receipt | undefined> {
+export async function decideLog(context: JobContext, live: LiveJob, last: boolean): Promise<Receipt | undefined> {
+  const { registry, store, clock } = context;
   const { attempt, log } = live;
   if (attempt?.result === undefined || log === undefined) return undefined;
   if (!last && !hasAllBytes(attempt.result, log.committed)) return undefined;
   // Its file may have been removed while it was written.
-  const isThere = log.committed.sequence === 0 || registry.store.hasLog(live.key, attempt.attempt);
+  const isThere = log.committed.sequence === 0 || store.hasLog(live.key, attempt.attempt);
   const receipt = isThere ? judgeLog(attempt.result, log.committed) : missingLog(log.committed);
   if (attempt.logCompleteness === receipt.logCompleteness && attempt.logMessage === receipt.message) return receipt;
   attempt.logCompleteness = receipt.logCompleteness;
   attempt.logMessage = receipt.message;
   live.keepTotals();
   // A job that goes on as its next attempt keeps its orders.
-  const commands = isEnded(live.job.state) ? closeCommands(live, registry.clock.now()) : [];
+  const commands = isEnded(live.job.state) ? closeCommands(live, clock.now()) : [];
   await registry.commit(live, { attempt, commands, urgent: true });
   return receipt;
 }

@@ -1,10 +1,9 @@
-import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import { messageOf } from "../../base/errors.ts";
 import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import { decideLog, isLogUndecided } from "./ending.ts";
+import type { JobContext } from "./context.ts";
 import type { LiveJob } from "./live-job.ts";
-import type { JobRegistry } from "./registry.ts";
 import { isOpen } from "./states.ts";
 import { isRunning } from "../../contract/states.ts";
 
@@ -18,39 +17,37 @@ const STALL_SHARE = 0.25;
  * when it fires early it is set for the rest.
  */
 export class Leases {
-  private readonly registry: JobRegistry;
-  private readonly clock: Clock;
+  private readonly context: JobContext;
   private readonly logger: Logger;
   /** Milliseconds. */
   readonly duration: number;
   private readonly watched = new Map<LiveJob, { cancel(): void }>();
 
-  constructor(registry: JobRegistry, duration: number, logger: Logger) {
-    this.registry = registry;
-    this.clock = registry.clock;
+  constructor(context: JobContext, duration: number, logger: Logger) {
+    this.context = context;
     this.duration = duration;
     this.logger = logger;
   }
 
   /** The agent was heard: its lease begins anew, and a job that was lost is back. */
   async renew(live: LiveJob): Promise<void> {
-    live.heardAt = this.clock.now();
+    live.heardAt = this.context.clock.now();
     this.grant(live);
     // With a result in, only the rest of the log comes: the job is free for its next attempt.
     if (live.job.state !== JobState.LOST || live.attempt?.result !== undefined) return;
     live.job.state = live.resumeState;
-    await this.registry.commit(live, { urgent: true });
+    await this.context.registry.commit(live, { urgent: true });
   }
 
   /** Gives a full lease without a sign of life, as after a restart of the tracker, when no agent could be heard. */
   grant(live: LiveJob): void {
-    live.leaseFrom = this.clock.monotonic();
+    live.leaseFrom = this.context.clock.monotonic();
     if (!this.watched.has(live)) this.watch(live, this.duration);
   }
 
   /** Milliseconds that are left. */
   left(live: LiveJob): number {
-    return Math.max(0, live.leaseFrom + this.duration - this.clock.monotonic());
+    return Math.max(0, live.leaseFrom + this.duration - this.context.clock.monotonic());
   }
 
   close(): void {
@@ -59,13 +56,14 @@ export class Leases {
   }
 
   private watch(live: LiveJob, ms: number): void {
-    const due = this.clock.monotonic() + ms;
+    const due = this.context.clock.monotonic() + ms;
     const look = (): void => {
       // If we ourselves stood still (a stopped process, a machine that slept), what agents said may wait unread.
-      if (this.clock.monotonic() - due > this.duration * STALL_SHARE) live.leaseFrom = this.clock.monotonic();
+      if (this.context.clock.monotonic() - due > this.duration * STALL_SHARE)
+        live.leaseFrom = this.context.clock.monotonic();
       void this.check(live);
     };
-    this.watched.set(live, this.clock.after(ms, look));
+    this.watched.set(live, this.context.clock.after(ms, look));
   }
 
   private async check(live: LiveJob): Promise<void> {
@@ -85,7 +83,7 @@ export class Leases {
 
   /** What is on disk has taken the place of a job that could not be stored; nobody may have come for it. */
   private async watchAgain(jobId: string): Promise<void> {
-    const live = await this.registry.find(jobId);
+    const live = await this.context.registry.find(jobId);
     if (live?.attempt !== undefined && isOpen(live.job) && !this.watched.has(live)) this.grant(live);
   }
 
@@ -95,10 +93,10 @@ export class Leases {
       live.resumeState = job.state;
       job.state = JobState.LOST;
       this.logger.warn("A job is lost: its agent was silent for a whole lease", { job: live.id });
-      await this.registry.commit(live, { urgent: true });
+      await this.context.registry.commit(live, { urgent: true });
     } else if (isLogUndecided(live)) {
-      await decideLog(this.registry, live, true);
-      await this.registry.settle(live);
+      await decideLog(this.context, live, true);
+      await this.context.registry.settle(live);
     }
   }
 }

@@ -13,7 +13,7 @@ import { SHOWN_COMMANDS } from "../store/types.ts";
 /** Commands of a job that are shown: the latest of them. */
 
 /** The stream of the session that has the job. */
-export interface AgentStream {
+export interface AgentConnection {
   readonly sessionId: string;
   /** True while we do not read since our disk is slow; the agent's silence is then our own. */
   readonly holding: boolean;
@@ -36,11 +36,11 @@ export interface Probe {
 }
 
 /** How far a lane of events has come. */
-export interface EventLane {
+export interface LaneProgress {
   /** Sequence up to which it is stored. */
   committed: number;
-  /** Sequence up to which it has been taken, stored or not. */
-  taken: number;
+  /** Sequence up to which it has been accepted, stored or not. */
+  accepted: number;
 }
 
 /**
@@ -58,7 +58,7 @@ export class LiveJob {
   /** What tracing had noted when it was loaded. */
   readonly traceNotes: string;
   /** Open stream of the latest attempt. */
-  stream: AgentStream | undefined;
+  stream: AgentConnection | undefined;
   /** When the latest attempt's agent was last heard, in milliseconds since the Unix epoch. 0: not in this life. */
   heardAt = 0;
   /** From when on its lease counts, on the monotonic clock. */
@@ -67,7 +67,7 @@ export class LiveJob {
   abandoned = false;
   /** Heartbeats in a row, since the result, in which the agent had nothing left to send. */
   idleHeartbeats = 0;
-  private readonly lanes: Map<number, EventLane>;
+  private readonly lanes: Map<number, LaneProgress>;
   private held:
     | { readonly attempt: number; readonly handle: Promise<LogHandle>; log: AttemptLog | undefined }
     | undefined;
@@ -79,7 +79,7 @@ export class LiveJob {
     this.traceNotes = stored.traceNotes;
     this.commands = new Map(stored.commands.map((command) => [command.record.commandId, command]));
     this.lanes = new Map(
-      [...stored.events].map(([attempt, events]) => [attempt, { committed: events, taken: events }]),
+      [...stored.events].map(([attempt, events]) => [attempt, { committed: events, accepted: events }]),
     );
   }
 
@@ -92,10 +92,10 @@ export class LiveJob {
     return this.job.attempts.at(-1);
   }
 
-  lane(attempt: number): EventLane {
+  lane(attempt: number): LaneProgress {
     let lane = this.lanes.get(attempt);
     if (lane === undefined) {
-      lane = { committed: 0, taken: 0 };
+      lane = { committed: 0, accepted: 0 };
       this.lanes.set(attempt, lane);
     }
     return lane;

@@ -6,10 +6,11 @@ import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { Attempt, JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { JobSchema, JobState } from "../../gen/belay/v1/job_pb.ts";
-import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { TraceChange } from "../store/trace-change.ts";
 import { isNoSpace } from "../store/condition.ts";
-import type { Store, StoredCommand } from "../store/types.ts";
+import type { Store } from "../store/types.ts";
+import type { ChangedParts } from "./changed-parts.ts";
+import type { JobChanges } from "./job-changes.ts";
 import { LiveJob } from "./live-job.ts";
 import { isOpen } from "./states.ts";
 import { beginTrace } from "./trace.ts";
@@ -17,76 +18,48 @@ import { beginTrace } from "./trace.ts";
 /** Ended jobs that stay in memory after the last look at them. */
 const KEPT_ENDED = 500;
 
-/** Parts of a job that have changed. */
-export interface Touched {
-  /** The spec, which goes with a new job or a new attempt only. */
-  readonly spec?: boolean;
-  readonly attempt?: Attempt;
-  readonly otherAttempt?: Attempt;
-  readonly commands?: readonly StoredCommand[];
-  readonly event?: { readonly attempt: number; readonly event: Event };
-  /** True: only samples; not a change that watchers are told of. */
-  readonly quiet?: boolean;
-  /** True: it is small, and is stored even when the disk is full. */
-  readonly urgent?: boolean;
-  /**
-   * True: the job in memory stays as it is although the change could not be stored, since what changed is stored with
-   * a later change as well.
-   */
-  readonly lasting?: boolean;
+/** Called with each change at once after it was made, before it is stored; adds what must be stored with it. */
+export type Recorder = (live: LiveJob, parts: ChangedParts) => TraceChange | undefined;
+
+/** What the registry needs. */
+export interface RegistryContext {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly changes: JobChanges;
+  readonly logger: Logger;
 }
-
-/** A change to a job. `sampled`: it only has new metrics; its version is the one before. */
-export interface JobChange {
-  readonly jobId: string;
-  readonly version: number;
-  readonly kind: "changed" | "sampled" | "deleted";
-}
-
-/** Told of each change before it is stored, at once after it was made; adds what is to be stored with it. */
-export type Recorder = (live: LiveJob, touched: Touched) => TraceChange | undefined;
-
-/** Told of each change, once it is stored. */
-export type ChangeListener = (change: JobChange) => void;
 
 /** All jobs: the one place that loads, makes, stores and removes them. */
 export class JobRegistry {
-  readonly store: Store;
-  readonly clock: Clock;
-  /** Makes spans of what happens. Undefined: nobody wants any. */
-  recorder: Recorder | undefined;
-  private readonly logger: Logger;
+  private readonly context: RegistryContext;
+  private recorder: Recorder | undefined;
   private readonly jobs = new Map<string, LiveJob>();
   private readonly loading = new Map<string, Promise<LiveJob | undefined>>();
-  private readonly listeners = new Set<ChangeListener>();
   private nextKey: number;
-  private lastVersion: number;
   private sinceSweep = 0;
 
-  constructor(store: Store, clock: Clock, logger: Logger) {
-    this.store = store;
-    this.clock = clock;
-    this.logger = logger;
-    this.nextKey = store.highest.key + 1;
-    this.lastVersion = store.highest.version;
+  constructor(context: RegistryContext) {
+    this.context = context;
+    this.nextKey = context.store.highest.key + 1;
   }
 
-  /** Version of the latest change of all. */
-  get version(): number {
-    return this.lastVersion;
-  }
-
-  /** Loads every job that may still change. */
-  async open(): Promise<LiveJob[]> {
-    const open = (await this.store.openJobs()).map((stored) => new LiveJob(stored));
+  /**
+   * Loads every job that may still change.
+   *
+   * @param recorder makes spans of each change from now on; undefined: no spans are made
+   */
+  async open(recorder?: Recorder): Promise<LiveJob[]> {
+    const { store, logger } = this.context;
+    this.recorder = recorder;
+    const open = (await store.openJobs()).map((stored) => new LiveJob(stored));
     for (const live of open) {
       this.jobs.set(live.id, live);
       if (live.attempt === undefined) continue;
       try {
-        await live.openLog((attempt) => this.store.log(live.key, attempt));
+        await live.openLog((attempt) => store.log(live.key, attempt));
       } catch (error) {
-        // The other jobs go on; this one's agent and readers are told when they come.
-        this.logger.error("Cannot open a log", { job: live.id, error: messageOf(error) });
+        // The other jobs go on; this one's agent and readers get the error when they call.
+        logger.error("Cannot open a log", { job: live.id, error: messageOf(error) });
       }
     }
     return open;
@@ -130,7 +103,7 @@ export class JobRegistry {
     // Between that answer and here, no other call had a turn to make it.
     const other = there ?? this.jobs.get(jobId);
     if (other !== undefined) return [other, false];
-    const createTime = timestampFromMs(this.clock.now());
+    const createTime = timestampFromMs(this.context.clock.now());
     const traceParent = beginTrace(spec);
     const job = create(JobSchema, { jobId, spec, state: JobState.PENDING, createTime, traceParent });
     if (shownSpec !== undefined) job.shownSpec = shownSpec;
@@ -148,56 +121,53 @@ export class JobRegistry {
     return [live, true];
   }
 
-  /** Stores a change that has been made to a job in memory, then tells watchers. */
-  async commit(live: LiveJob, touched: Touched): Promise<void> {
+  /** Stores a change that has been made to a job in memory, then notifies watchers. */
+  async commit(live: LiveJob, parts: ChangedParts): Promise<void> {
     if (live.abandoned) throw cannotStore("an earlier change of the job was lost");
+    const { store, changes } = this.context;
     const { job, key } = live;
-    const quiet = touched.quiet === true;
-    if (!quiet) job.version = BigInt(++this.lastVersion);
+    const keepsVersion = parts.keepsVersion === true;
+    if (!keepsVersion) job.version = BigInt(changes.nextVersion());
     const version = Number(job.version);
     const stored = (attempt: Attempt | undefined) =>
-      attempt === undefined ? undefined : { attempt, events: live.lane(attempt.attempt).taken };
-    const attempt = stored(touched.attempt);
-    const otherAttempt = stored(touched.otherAttempt);
-    const trace = this.recorder?.(live, touched);
+      attempt === undefined ? undefined : { attempt, events: live.lane(attempt.attempt).accepted };
+    const attempt = stored(parts.attempt);
+    const otherAttempt = stored(parts.otherAttempt);
+    const trace = this.recorder?.(live, parts);
+    const fields = { job, resumeState: live.resumeState, open: isOpen(job), spec: parts.spec === true };
     const change = {
       key,
-      ...(quiet ? {} : { job: { job, resumeState: live.resumeState, open: isOpen(job), spec: touched.spec === true } }),
+      ...(keepsVersion ? {} : { job: fields }),
       ...(attempt === undefined ? {} : { attempt }),
       ...(otherAttempt === undefined ? {} : { otherAttempt }),
-      ...(touched.commands === undefined ? {} : { commands: touched.commands }),
-      ...(touched.event === undefined ? {} : { event: touched.event }),
+      ...(parts.commands === undefined ? {} : { commands: parts.commands }),
+      ...(parts.event === undefined ? {} : { event: parts.event }),
       ...(trace === undefined ? {} : { trace }),
-      urgent: touched.urgent === true,
-      failed: () => void (live.abandoned ||= touched.lasting !== true),
+      urgent: parts.urgent === true,
+      failed: () => void (live.abandoned ||= parts.lasting !== true),
     };
     try {
-      await this.store.commit(change);
+      await store.commit(change);
     } catch (error) {
-      if (live.abandoned) this.giveUp(live, error);
+      if (live.abandoned) this.abandon(live, error);
       throw cannotStore(whyNot(error));
     }
-    this.announce({ jobId: job.jobId, version, kind: quiet ? "sampled" : "changed" });
+    changes.announce({ jobId: job.jobId, version, keepsVersion, deleted: false });
   }
 
   /** Removes a job that has ended. */
   async remove(live: LiveJob): Promise<void> {
-    const version = ++this.lastVersion;
+    const { store, changes } = this.context;
+    const version = changes.nextVersion();
     this.jobs.delete(live.id);
     live.stream?.fail(new ConnectError(`Job "${live.id}" was deleted`, Code.NotFound));
     await live.releaseLog();
     try {
-      await this.store.remove(live.key, live.id, version);
+      await store.remove(live.key, live.id, version);
     } catch (error) {
       throw cannotStore(whyNot(error));
     }
-    this.announce({ jobId: live.id, version, kind: "deleted" });
-  }
-
-  /** @returns ends it */
-  onChange(listener: ChangeListener): () => void {
-    this.listeners.add(listener);
-    return () => void this.listeners.delete(listener);
+    changes.announce({ jobId: live.id, version, keepsVersion: false, deleted: true });
   }
 
   /** Lets go of what a job needed while it was busy. To be called when it may no longer be. */
@@ -206,12 +176,8 @@ export class JobRegistry {
     this.forgetSome();
   }
 
-  private announce(change: JobChange): void {
-    for (const listener of this.listeners) listener(change);
-  }
-
   private async load(jobId: string): Promise<LiveJob | undefined> {
-    const stored = await this.store.load(jobId);
+    const stored = await this.context.store.load(jobId);
     if (stored === undefined) return undefined;
     const live = new LiveJob(stored);
     this.jobs.set(jobId, live);
@@ -219,10 +185,10 @@ export class JobRegistry {
     return live;
   }
 
-  /** Memory is ahead of the disk: forget the job, so that whoever comes next finds what is on disk. */
-  private giveUp(live: LiveJob, error: unknown): void {
+  /** Memory is ahead of the disk: forgets the job, so that the next caller finds what is on disk. */
+  private abandon(live: LiveJob, error: unknown): void {
     if (this.jobs.get(live.id) !== live) return;
-    this.logger.error("Cannot store a change", { job: live.id, error: messageOf(error) });
+    this.context.logger.error("Cannot store a change", { job: live.id, error: messageOf(error) });
     this.jobs.delete(live.id);
     live.stream?.fail(new ConnectError("The tracker cannot store what it receives", Code.ResourceExhausted));
     void live.releaseLog();

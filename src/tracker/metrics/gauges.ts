@@ -1,5 +1,5 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import type { JobRegistry } from "../jobs/registry.ts";
+import type { LiveJob } from "../jobs/live-job.ts";
 import { VERSION } from "../../base/version.ts";
 import { addProcessGauges } from "../../base/process-gauges.ts";
 import type { MetricsRegistry } from "../../base/prometheus.ts";
@@ -39,17 +39,17 @@ export class LoopDelay {
 /** Adds the metrics that are read only when the page is requested. */
 export function addGauges(
   metrics: MetricsRegistry,
-  facts: { jobs: JobRegistry; loop: LoopDelay; connections: () => number },
+  facts: { jobs: () => Iterable<LiveJob>; loop: LoopDelay; connections: () => number },
 ): void {
   metrics.gauge("belay_build_info", "The tracker's version.", () => [[{ version: VERSION }, 1]]);
   metrics.gauge("belay_sessions", "Agents that are connected.", () => {
     let connected = 0;
-    for (const live of facts.jobs.inMemory()) if (live.stream !== undefined) connected++;
+    for (const live of facts.jobs()) if (live.stream !== undefined) connected++;
     return connected;
   });
   metrics.gauge("belay_jobs", "Jobs that have not ended, by state.", () => {
     const states = new Map<string, number>();
-    for (const { job } of facts.jobs.inMemory()) {
+    for (const { job } of facts.jobs()) {
       if (isEnded(job.state)) continue;
       const name = stateName(job.state).toLowerCase();
       states.set(name, (states.get(name) ?? 0) + 1);

@@ -16,16 +16,16 @@ export class CallLimit {
    * @param most of this client, if that is less than others may have
    * @returns how many there may be, if all are taken; undefined: it may go ahead
    */
-  take(client: string, whenOver: WhenOver, most: number = this.most): number | undefined {
+  accept(client: string, whenOver: WhenOver, most: number = this.most): number | undefined {
     const allowed = Math.min(most || Infinity, this.most || Infinity);
     const count = this.underWay.get(client) ?? 0;
     if (count >= allowed) return allowed;
     this.underWay.set(client, count + 1);
-    whenOver(() => this.giveBack(client));
+    whenOver(() => this.release(client));
     return undefined;
   }
 
-  private giveBack(client: string): void {
+  private release(client: string): void {
     const left = (this.underWay.get(client) ?? 0) - 1;
     if (left > 0) this.underWay.set(client, left);
     else this.underWay.delete(client);

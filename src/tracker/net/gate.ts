@@ -42,11 +42,11 @@ export function callGate(
     if (foreign !== undefined) throw new ConnectError(foreign, Code.PermissionDenied);
     const client = clientOf(context);
     if (context.service.typeName === TrackerService.typeName) {
-      takeAgent(context, client);
+      acceptAgent(context, client);
       return;
     }
-    if (context.service.typeName === JobService.typeName) takeTurn(client);
-    const most = calls.take(client, context.values.get(whenOverKey));
+    if (context.service.typeName === JobService.typeName) countCall(client);
+    const most = calls.accept(client, context.values.get(whenOverKey));
     if (most === undefined) return;
     throw new ConnectError(
       `More than ${most} calls under way by ${client}: end some, such as watches and followed logs, or raise the ` +
@@ -55,10 +55,10 @@ export function callGate(
     );
   }
 
-  function takeAgent(context: HandlerContext, client: string): void {
+  function acceptAgent(context: HandlerContext, client: string): void {
     const { jobId } = callerOf(context);
     const ofJob = jobId === undefined ? undefined : MAX_STREAMS_OF_JOB_TOKEN;
-    const most = agents.take(client, context.values.get(whenOverKey), ofJob);
+    const most = agents.accept(client, context.values.get(whenOverKey), ofJob);
     if (most === undefined) return;
     const advice =
       most === limits.agentsPerClient
@@ -67,7 +67,7 @@ export function callGate(
     throw new ConnectError(`More than ${most} agents' streams open by ${client}: ${advice}`, Code.ResourceExhausted);
   }
 
-  function takeTurn(client: string): void {
+  function countCall(client: string): void {
     const wait = rate.take(client);
     if (wait === 0) return;
     throw new ConnectError(

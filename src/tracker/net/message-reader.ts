@@ -85,7 +85,7 @@ export class MessageReader {
     this.started = true;
     const { stream } = this;
     const broken = (): void => this.end(new ConnectError("The client ended the stream", Code.Canceled));
-    stream.on("data", (piece: Buffer) => this.take(piece));
+    stream.on("data", (piece: Buffer) => this.accept(piece));
     stream.once("end", () => this.end(this.isWhole ? undefined : incomplete()));
     stream.once("aborted", broken);
     stream.once("error", broken);
@@ -98,7 +98,7 @@ export class MessageReader {
     return this.prefixed === 0;
   }
 
-  private take(piece: Buffer): void {
+  private accept(piece: Buffer): void {
     for (let at = 0; at < piece.length && this.over === undefined; ) {
       at += this.body === undefined ? this.takePrefix(piece, at) : this.takeBody(this.body, piece, at);
     }

@@ -5,12 +5,14 @@ import type { Resource } from "@opentelemetry/resources";
 import { detectResources, envDetector, resourceFromAttributes } from "@opentelemetry/resources";
 import type { PushMetricExporter } from "@opentelemetry/sdk-metrics";
 import { PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
+import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { MetricsRegistry } from "../../base/prometheus.ts";
 import { VERSION } from "../../base/version.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
-import type { JobRegistry } from "../jobs/registry.ts";
+import type { Recorder } from "../jobs/registry.ts";
 import type { OtlpOptions } from "../options.ts";
+import type { SpanQueue } from "../store/span-queue.ts";
 import { Collector } from "./collector.ts";
 import { JobValues } from "./job-values.ts";
 import { readableSpan } from "./readable-span.ts";
@@ -28,27 +30,30 @@ const FLUSH_TIMEOUT_MS = 3_000;
 /** What is exported, and where to. */
 export interface ExportContext {
   readonly options: OtlpOptions;
-  readonly registry: JobRegistry;
+  readonly spans: SpanQueue;
+  readonly clock: Clock;
+  /** The jobs in memory. */
+  readonly jobs: () => Iterable<LiveJob>;
   readonly metrics: MetricsRegistry;
   readonly logger: Logger;
 }
 
 /** A running export. */
 export interface Export {
+  readonly record: Recorder;
   /** Registers the jobs that the tracker found when it started. */
   adopt(jobs: readonly LiveJob[]): void;
   /** Sends what is waiting, for at most this many milliseconds, then stops. */
   close(ms: number): Promise<void>;
 }
 
-/** Starts to export jobs as spans, and what they use as metrics. Must be called before the registry is opened. */
-export function startExport({ options, registry, metrics, logger }: ExportContext): Export {
-  const { store, clock } = registry;
+/** Starts to export jobs as spans, and what they use as metrics. */
+export function startExport({ options, spans: queue, clock, jobs, metrics, logger }: ExportContext): Export {
   const collector = new Collector(options);
   const resource = resourceOf();
   const spans = new OTLPTraceExporter(collector.exporterOptions("traces"));
   const pump = new SpanPump({
-    queue: store.spans,
+    queue,
     send: (records) => {
       const readable = records.map((record) => readableSpan(record, resource));
       return collector.outcome((done) => spans.export(readable, done));
@@ -59,31 +64,27 @@ export function startExport({ options, registry, metrics, logger }: ExportContex
   const recorder = new SpanRecorder(clock);
   const values = new JobValues();
   const interval = options.metricsInterval ?? METRICS_INTERVAL_MS;
-  registry.recorder = (live, touched) => {
-    if (interval > 0) values.record(live, touched);
-    const trace = recorder.record(live, touched);
+  const record: Recorder = (live, parts) => {
+    if (interval > 0) values.record(live, parts);
+    const trace = recorder.record(live, parts);
     if (trace !== undefined && trace.ended.length > 0) pump.wake();
     return trace;
   };
   const failures = metrics.counter("belay_otlp_metrics_failures_total", "Exports of metrics that failed.");
   const reader = interval === 0 ? undefined : readerOf(collector, interval, () => failures.add());
-  reader?.setMetricProducer(new UsageProducer(values, () => registry.inMemory(), resource));
+  reader?.setMetricProducer(new UsageProducer(values, jobs, resource));
   metrics.gauge(
     "belay_otlp_spans_total",
     "Spans that have ended, by the result of their export.",
     () => [
       [{ result: "exported" }, pump.exported],
       [{ result: "refused" }, pump.refused],
-      [{ result: "dropped" }, store.spans.dropped],
+      [{ result: "dropped" }, queue.dropped],
     ],
     "counter",
   );
-  metrics.gauge("belay_otlp_spans_waiting", "Spans that wait to be exported.", () => store.spans.count);
-  metrics.gauge(
-    "belay_otlp_spans_waiting_bytes",
-    "Bytes in the store of the spans that wait.",
-    () => store.spans.bytes,
-  );
+  metrics.gauge("belay_otlp_spans_waiting", "Spans that wait to be exported.", () => queue.count);
+  metrics.gauge("belay_otlp_spans_waiting_bytes", "Bytes in the store of the spans that wait.", () => queue.bytes);
   metrics.gauge(
     "belay_otlp_jobs_left_out",
     "Running jobs whose usage is not exported: too many.",
@@ -91,8 +92,9 @@ export function startExport({ options, registry, metrics, logger }: ExportContex
   );
   logger.info("Spans and metrics are exported", { to: collector.origin });
   return {
-    adopt: (jobs) => {
-      for (const live of jobs) recorder.adopt(live);
+    record,
+    adopt: (open) => {
+      for (const live of open) recorder.adopt(live);
       pump.start();
     },
     close: async (ms) => {

@@ -1,6 +1,6 @@
 import type { JobMetrics } from "../../gen/belay/v1/job_pb.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
-import type { Touched } from "../jobs/registry.ts";
+import type { ChangedParts } from "../jobs/changed-parts.ts";
 import { isEnded } from "../../contract/states.ts";
 import { isRunning } from "../../contract/states.ts";
 
@@ -24,7 +24,7 @@ export class JobValues {
   private readonly ended = new Set<LiveJob>();
 
   /** Records the values in a change. */
-  record(live: LiveJob, { event }: Touched): void {
+  record(live: LiveJob, { event }: ChangedParts): void {
     const kind = event?.event.kind;
     if (kind?.case === "jobMetrics") this.recordOwn(live, kind.value);
     else if (kind?.case === "result" && isEnded(live.job.state) && this.ended.size < MAX_JOBS) this.ended.add(live);

@@ -5,7 +5,7 @@ import type { Attempt, Job } from "../../gen/belay/v1/job_pb.ts";
 import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
-import type { Touched } from "../jobs/registry.ts";
+import type { ChangedParts } from "../jobs/changed-parts.ts";
 import type { TraceChange } from "../store/trace-change.ts";
 import { commandAttributes, shortArguments } from "./attributes.ts";
 import type { Moments, Notes } from "./notes.ts";
@@ -46,8 +46,8 @@ export class SpanRecorder {
   }
 
   /** See `Recorder`. */
-  record(live: LiveJob, touched: Touched): TraceChange | undefined {
-    const span = touched.quiet === true ? undefined : parseTraceParent(live.job.traceParent);
+  record(live: LiveJob, parts: ChangedParts): TraceChange | undefined {
+    const span = parts.keepsVersion === true ? undefined : parseTraceParent(live.job.traceParent);
     // The trace is not recorded: its first span has the flag "not sampled".
     if (span?.sampled !== true) return undefined;
     const notes = this.notesOf(live);
@@ -55,7 +55,7 @@ export class SpanRecorder {
     const before = JSON.stringify(notes);
     const { shown } = live;
     const job = { ...live.job, spec: shown.spec };
-    const ended = new Change(job, span, notes, timeOfNano(this.clock.unixNano())).apply(touched);
+    const ended = new Change(job, span, notes, timeOfNano(this.clock.unixNano())).apply(parts);
     const over = isEnded(live.job.state);
     if (over) this.notes.set(live, "over");
     const after = JSON.stringify(notes);
@@ -91,7 +91,7 @@ class Change {
   }
 
   /** @returns the spans that this change ends, inner ones first */
-  apply({ event, commands }: Touched): SpanRecord[] {
+  apply({ event, commands }: ChangedParts): SpanRecord[] {
     const { job, notes, now } = this;
     this.applyAttempts();
     if (event !== undefined) this.applyEvent(event.event);

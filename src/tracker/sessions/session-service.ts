@@ -15,6 +15,8 @@ import type {
 } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { GoodbyeReason, OpenSessionResponseSchema, WelcomeSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { admit } from "../jobs/admit.ts";
+import { SAME } from "../jobs/changed-parts.ts";
+import type { ChangedParts } from "../jobs/changed-parts.ts";
 import { pendingFor } from "../jobs/commands.ts";
 import { isLogUndecided } from "../jobs/ending.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
@@ -24,7 +26,7 @@ import type { CallerFacts } from "../net/caller.ts";
 import { asRefusal } from "./refusal.ts";
 import { type SessionPort, sessionPort } from "./session-port.ts";
 import type { StreamContext } from "./session-stream.ts";
-import { SAME, SessionStream } from "./session-stream.ts";
+import { SessionStream } from "./session-stream.ts";
 import { stateName } from "../../contract/names.ts";
 
 /** Largest message that is accepted from an agent. */
@@ -59,7 +61,7 @@ export class SessionService {
 
   constructor(context: SessionContext) {
     this.context = context;
-    context.registry.store.condition.onChange(() => {
+    context.store.condition.onChange(() => {
       for (const stream of this.streams) stream.storeChanged();
     });
   }
@@ -78,23 +80,23 @@ export class SessionService {
     requests: AsyncIterable<OpenSessionRequest>,
     context: HandlerContext,
   ): AsyncGenerator<OpenSessionResponse, void> {
-    const { registry, leases, logger } = this.context;
+    const { leases, logger, clock } = this.context;
     const port = sessionPort(requests, context.values);
     const hello = await this.readHello(port);
     const caller = this.context.callerOf(context);
     checkScope(caller, hello);
     const live = await this.findJob(hello);
     if (this.draining) throw new ConnectError("The tracker stops", Code.Unavailable);
-    const now = registry.clock.now();
+    const now = clock.now();
     const facts = { job: live.id, session: hello.sessionId };
-    let touched: ReturnType<typeof admit>;
+    let parts: ChangedParts | undefined;
     try {
-      touched = admit(live, { hello, principal: caller.principal, now, leaseLeft: leases.left(live) });
+      parts = admit(live, { hello, principal: caller.principal, now, leaseLeft: leases.left(live) });
     } catch (error) {
       logger.warn("Session refused", { ...facts, why: messageOf(error) });
       throw error;
     }
-    const stream = await this.attach(live, hello, touched);
+    const stream = await this.attach(live, hello, parts);
     logger.info("Session opened", { ...facts, attempt: live.attempt?.attempt });
     const end = this.watchOver(stream, context, caller);
     try {
@@ -112,7 +114,7 @@ export class SessionService {
 
   private async readHello(port: SessionPort): Promise<Hello> {
     const timeout = Promise.withResolvers<never>();
-    const timer = this.context.registry.clock.after(HELLO_TIMEOUT_MS, () =>
+    const timer = this.context.clock.after(HELLO_TIMEOUT_MS, () =>
       timeout.reject(new ConnectError("No Hello within 10 s", Code.DeadlineExceeded)),
     );
     try {
@@ -139,17 +141,17 @@ export class SessionService {
   }
 
   /** Makes a stream the job's current one, and waits until what was taken before is stored. */
-  private async attach(live: LiveJob, hello: Hello, touched: ReturnType<typeof admit>): Promise<SessionStream> {
-    const { registry, leases } = this.context;
-    const { gone } = registry.store.condition;
+  private async attach(live: LiveJob, hello: Hello, parts: ChangedParts | undefined): Promise<SessionStream> {
+    const { registry, store, leases } = this.context;
+    const { gone } = store.condition;
     if (gone !== undefined) {
       throw new ConnectError(`The tracker cannot store what it receives: ${gone}`, Code.ResourceExhausted);
     }
     leases.grant(live);
     replace(live);
     const attempt = live.attempt?.attempt ?? 0;
-    if (touched !== undefined) await registry.commit(live, touched);
-    const log = await live.openLog((number) => registry.store.log(live.key, number));
+    if (parts !== undefined) await registry.commit(live, parts);
+    const log = await live.openLog((number) => store.log(live.key, number));
     await log.flush();
     if (live.attempt?.attempt !== attempt || live.attempt.sessionId !== hello.sessionId) {
       throw new ConnectError(`Job "${live.id}" was taken over`, Code.FailedPrecondition);
@@ -167,8 +169,8 @@ export class SessionService {
   }
 
   private welcome(stream: SessionStream, live: LiveJob, hello: Hello): OpenSessionResponse {
-    const { registry, leases, heartbeatInterval, trackerVersion } = this.context;
-    const { commands, rejected } = pendingFor(live, stream, registry.clock.now());
+    const { registry, clock, leases, heartbeatInterval, trackerVersion } = this.context;
+    const { commands, rejected } = pendingFor(live, stream, clock.now());
     if (rejected.length > 0) registry.commit(live, { commands: rejected, urgent: true }).catch(() => undefined);
     const spec: JobSpec | undefined = hello.spec === undefined ? live.job.spec : undefined;
     const value = create(WelcomeSchema, {
@@ -179,7 +181,7 @@ export class SessionService {
       limits: { maxMessageBytes: MAX_MESSAGE_BYTES, maxUnacknowledgedBytes: MAX_UNACKNOWLEDGED_BYTES },
       commands,
       trackerVersion,
-      sendTime: timestampFromMs(registry.clock.now()),
+      sendTime: timestampFromMs(clock.now()),
       ...(spec === undefined ? {} : { spec }),
       traceParent: traceParentForJob(live.job, live.attempt?.attempt ?? 0, this.context.exportsSpans),
     });
@@ -193,7 +195,7 @@ export class SessionService {
    * @returns ends the watch and detaches the stream
    */
   private watchOver(stream: SessionStream, context: HandlerContext, caller: CallerFacts): () => void {
-    const { clock } = this.context.registry;
+    const { clock } = this.context;
     const patience = this.context.heartbeatInterval * SILENT_INTERVALS;
     const { heartbeatInterval } = this.context;
     let over = false;

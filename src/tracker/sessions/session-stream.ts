@@ -17,8 +17,10 @@ import { AckSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { applyEvent } from "../jobs/apply-event.ts";
 import { decideLog, isLogUndecided } from "../jobs/ending.ts";
 import type { Leases } from "../jobs/leases.ts";
-import type { AgentStream, EventLane, LiveJob } from "../jobs/live-job.ts";
-import type { JobRegistry, Touched } from "../jobs/registry.ts";
+import type { AgentConnection, LaneProgress, LiveJob } from "../jobs/live-job.ts";
+import type { ChangedParts } from "../jobs/changed-parts.ts";
+import { SAME } from "../jobs/changed-parts.ts";
+import type { JobContext } from "../jobs/context.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
 import type { Incoming, SessionPort } from "./session-port.ts";
 import { Outbox } from "./outbox.ts";
@@ -33,8 +35,7 @@ const ACK_EVERY_BYTES: number = 256 * KiB;
 const MAX_WAITING_EVENTS = 256;
 
 /** What a stream needs of the tracker. */
-export interface StreamContext {
-  readonly registry: JobRegistry;
+export interface StreamContext extends JobContext {
   readonly leases: Leases;
   readonly logger: Logger;
 }
@@ -45,7 +46,7 @@ export interface StreamContext {
  * Law: an ack never says more than what is stored, and never goes back. Only the job's current stream changes it:
  * messages that still come on one that was replaced are dropped.
  */
-export class SessionStream implements AgentStream {
+export class SessionStream implements AgentConnection {
   readonly sessionId: string;
   readonly outbox: Outbox = new Outbox();
   /** When the agent was last heard, on the monotonic clock. */
@@ -57,7 +58,7 @@ export class SessionStream implements AgentStream {
   private readonly live: LiveJob;
   private readonly hello: Hello;
   private readonly log: AttemptLog;
-  private readonly lane: EventLane;
+  private readonly lane: LaneProgress;
   private waitingEvents = 0;
   /** Where the log stood when it was last confirmed. */
   private confirmed = 0;
@@ -70,7 +71,7 @@ export class SessionStream implements AgentStream {
     this.sessionId = hello.sessionId;
     this.log = log;
     this.lane = live.lane(attempt);
-    this.heardAt = context.registry.clock.monotonic();
+    this.heardAt = context.clock.monotonic();
     this.stopListening = log.onWrite((problem) => this.onWrite(problem));
   }
 
@@ -97,7 +98,7 @@ export class SessionStream implements AgentStream {
 
   /** Ends the stream when nothing can be stored any more, and when what was dropped for want of room is wanted again. */
   storeChanged(): void {
-    const { gone, isFull } = this.context.registry.store.condition;
+    const { gone, isFull } = this.context.store.condition;
     if (gone !== undefined) {
       this.fail(new ConnectError(`The tracker cannot store what it receives: ${gone}`, Code.ResourceExhausted));
     } else if (this.waitsForRoom && !isFull) {
@@ -114,7 +115,7 @@ export class SessionStream implements AgentStream {
   skipLost(): void {
     const events = Number(this.hello.lowestEventSequence) - 1;
     const logs = Number(this.hello.lowestLogSequence) - 1;
-    if (events > this.lane.taken) this.lane.taken = this.lane.committed = events;
+    if (events > this.lane.accepted) this.lane.accepted = this.lane.committed = events;
     this.log.skipTo(logs);
   }
 
@@ -124,7 +125,7 @@ export class SessionStream implements AgentStream {
       for (let next = await port.next(); next !== undefined; next = await port.next()) {
         if (!this.isCurrent) return;
         this.heard();
-        await this.take(next);
+        await this.accept(next);
       }
       await this.log.flush();
       this.outbox.end();
@@ -136,14 +137,14 @@ export class SessionStream implements AgentStream {
   /**
    * Ends what belongs to the stream. To be called once it is over, however it ended.
    *
-   * @param tell whether watchers are to hear that the agent is away
+   * @param notify whether watchers are notified that the agent is away
    */
-  async detach(tell: boolean): Promise<void> {
+  async detach(notify: boolean): Promise<void> {
     this.stopListening();
     if (!this.isCurrent) return;
     this.live.stream = undefined;
-    // A failure to store it is told and handled there.
-    if (tell) await this.context.registry.commit(this.live, SAME).catch(() => undefined);
+    // The registry reports and handles a failure to store it.
+    if (notify) await this.context.registry.commit(this.live, SAME).catch(() => undefined);
     await this.context.registry.settle(this.live);
   }
 
@@ -152,37 +153,37 @@ export class SessionStream implements AgentStream {
   }
 
   private heard(): void {
-    this.heardAt = this.context.registry.clock.monotonic();
+    this.heardAt = this.context.clock.monotonic();
     void this.context.leases.renew(this.live).catch((error: unknown) => this.fail(asRefusal(error)));
   }
 
-  private async take({ message: { payload }, release }: Incoming): Promise<void> {
+  private async accept({ message: { payload }, release }: Incoming): Promise<void> {
     switch (payload.case) {
       case "event":
-        return this.takeEvent(payload.value);
+        return this.acceptEvent(payload.value);
       case "logBatch":
-        return this.takeBatch(payload.value, release);
+        return this.acceptBatch(payload.value, release);
       case "heartbeat":
-        return this.takeHeartbeat(payload.value);
+        return this.acceptHeartbeat(payload.value);
       case "hello":
         throw new ConnectError("Hello came twice: it is the first message of a stream only", Code.InvalidArgument);
       case undefined:
     }
   }
 
-  private async takeEvent(event: Event): Promise<void> {
+  private async acceptEvent(event: Event): Promise<void> {
     const sequence = Number(event.sequence);
     const { lane, live } = this;
     if (sequence < 1) throw new ConnectError("Event with sequence 0: the first is 1", Code.InvalidArgument);
-    if (sequence > lane.taken + 1) throw skipped("events", lane.taken + 1, sequence);
-    if (sequence <= lane.taken) {
+    if (sequence > lane.accepted + 1) throw skipped("events", lane.accepted + 1, sequence);
+    if (sequence <= lane.accepted) {
       this.sendAck();
       return;
     }
-    const { registry } = this.context;
-    const touched = applyEvent(live, event, registry.clock.now(), this.hello.nextAttemptFollows);
-    lane.taken = sequence;
-    const kept = registry.store.condition.isFull && isSample(event) ? withoutEvent(touched) : touched;
+    const { registry, store, clock } = this.context;
+    const parts = applyEvent(live, event, clock.now(), this.hello.nextAttemptFollows);
+    lane.accepted = sequence;
+    const kept = store.condition.isFull && isSample(event) ? withoutEvent(parts) : parts;
     const stored = registry.commit(live, kept).then(async () => {
       lane.committed = sequence;
       this.sendAck();
@@ -195,7 +196,7 @@ export class SessionStream implements AgentStream {
     if (this.waitingEvents >= MAX_WAITING_EVENTS) await settled;
   }
 
-  private async takeBatch(batch: LogBatch, release: (() => void) | undefined): Promise<void> {
+  private async acceptBatch(batch: LogBatch, release: (() => void) | undefined): Promise<void> {
     if (this.waitsForRoom) {
       release?.();
       return;
@@ -220,13 +221,13 @@ export class SessionStream implements AgentStream {
     this.heard();
   }
 
-  private async takeHeartbeat(heartbeat: Heartbeat): Promise<void> {
+  private async acceptHeartbeat(heartbeat: Heartbeat): Promise<void> {
     const { live, context } = this;
     if (live.attempt !== undefined) live.attempt.heartbeat = heartbeat;
     const value = {
       $typeName: "belay.v1.HeartbeatReply" as const,
       nonce: heartbeat.nonce,
-      sendUnixNano: context.registry.clock.unixNano(),
+      sendUnixNano: context.clock.unixNano(),
     };
     this.outbox.reply({ case: "heartbeatReply", value });
     if (!isLogUndecided(live)) return;
@@ -238,14 +239,14 @@ export class SessionStream implements AgentStream {
 
   /** Sends the receipt if the result and all of the log are stored. */
   async tryReceipt(last: boolean): Promise<void> {
-    const receipt = await decideLog(this.context.registry, this.live, last);
+    const receipt = await decideLog(this.context, this.live, last);
     if (receipt !== undefined) this.receipt(receipt);
   }
 
   private onWrite(problem: unknown): void {
     if (problem !== undefined) {
       this.context.logger.error("Cannot write a log", { job: this.live.id, error: messageOf(problem) });
-      if (this.context.registry.store.condition.isFull) this.waitsForRoom = true;
+      if (this.context.store.condition.isFull) this.waitsForRoom = true;
       else {
         this.fail(new ConnectError(`The tracker cannot store the log: ${messageOf(problem)}`, Code.ResourceExhausted));
       }
@@ -264,16 +265,13 @@ export class SessionStream implements AgentStream {
   }
 }
 
-/** Nothing has changed but whether the agent is connected, which only watchers need. */
-export const SAME: Touched = { urgent: true, lasting: true };
-
 /** Whether an event is one of many, and a later one says more. */
 function isSample({ kind }: Event): boolean {
   return kind.case === "metricSample" || kind.case === "jobMetrics";
 }
 
-function withoutEvent(touched: Touched): Touched {
-  const { event: _, ...rest } = touched;
+function withoutEvent(parts: ChangedParts): ChangedParts {
+  const { event: _, ...rest } = parts;
   return rest;
 }
 

@@ -64,11 +64,11 @@ export class GroupCommit {
     if (error === undefined) return;
     condition.failed(error);
     const urgent = condition.gone === undefined && isNoSpace(error) ? urgentOf(group) : [];
-    giveUp(group, urgent, error);
+    abandon(group, urgent, error);
     if (urgent.length === 0) return;
     let problem = refusal === undefined ? error : this.transaction(urgent);
     if (problem !== undefined && this.makeRoom()) problem = this.transaction(urgent);
-    if (problem !== undefined) giveUp(urgent, [], problem);
+    if (problem !== undefined) abandon(urgent, [], problem);
   }
 
   /** @returns whether there may be more room now */
@@ -109,7 +109,7 @@ function urgentOf(group: readonly Waiting[]): Waiting[] {
 }
 
 /** Fails all but some. */
-function giveUp(group: readonly Waiting[], but: readonly Waiting[], error: unknown): void {
+function abandon(group: readonly Waiting[], but: readonly Waiting[], error: unknown): void {
   const failed = group.filter((change) => !but.includes(change));
   for (const change of failed) change.failed?.();
   for (const change of failed) change.reject(error);

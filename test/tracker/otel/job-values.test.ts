@@ -12,7 +12,7 @@ function aJob(state: JobState, key = 1): LiveJob {
 
 function says(values: JobValues, live: LiveJob, name: string, value: number): void {
   const event = create(EventSchema, { kind: { case: "jobMetrics", value: { metrics: [{ name, value }] } } });
-  values.record(live, { event: { attempt: 1, event }, quiet: true });
+  values.record(live, { event: { attempt: 1, event }, keepsVersion: true });
 }
 
 function ends(values: JobValues, live: LiveJob): void {

@@ -14,7 +14,7 @@ import {
   encodeFileHeader,
   encodeRecord,
 } from "./format.ts";
-import { takeChunks } from "./intake.ts";
+import { acceptChunks } from "./intake.ts";
 import { ENTRY_BYTES, encodeEntry, lastEntry } from "./index-file.ts";
 import type { LogOwner } from "./owner.ts";
 import type { PlacedRecord } from "./records.ts";
@@ -162,7 +162,7 @@ export class AttemptLog {
     if (sequence < 1) return { kind: "invalid", problem: "a sequence of 0: the first is 1" };
     if (sequence <= this.tail.sequence) return { kind: "duplicate" };
     if (sequence > this.tail.sequence + 1) return { kind: "gap", expected: this.tail.sequence + 1 };
-    const taken = takeChunks(batch, this.tail, this.options.limit);
+    const taken = acceptChunks(batch, this.tail, this.options.limit);
     if (typeof taken === "string") return { kind: "invalid", problem: taken };
     this.add(sequence, taken, release);
     return { kind: "accepted" };
@@ -282,12 +282,12 @@ export class AttemptLog {
         this.done = reached;
         this.pendingBytes -= bytes;
         this.options.written?.(bytes, performance.now() - start, Date.now() - Number(since / 1_000_000n));
-        this.tell(undefined);
+        this.notify(undefined);
         this.readyEntries.push(...entries);
         if (this.pending.length === 0 || this.readyEntries.length >= ENTRIES_AT_ONCE) await this.writeEntries();
       }
     } catch (error) {
-      await this.giveUp(error);
+      await this.abandon(error);
     } finally {
       this.writing = undefined;
       this.wake();
@@ -321,7 +321,7 @@ export class AttemptLog {
     if (written?.bytesWritten === bytes.length) this.entries += entries.length;
   }
 
-  private async giveUp(problem: unknown): Promise<void> {
+  private async abandon(problem: unknown): Promise<void> {
     await this.file?.truncate(this.done.position).catch(() => undefined);
     this.pending = [];
     this.pendingBytes = 0;
@@ -330,10 +330,10 @@ export class AttemptLog {
     this.tail = copyTotals(this.done);
     this.indexed = Math.min(this.indexed, this.done.position);
     this.options.failed?.(problem);
-    this.tell(problem);
+    this.notify(problem);
   }
 
-  private tell(problem: unknown): void {
+  private notify(problem: unknown): void {
     for (const listener of this.listeners) listener(problem);
     if (this.pendingBytes <= LOW_WATER_BYTES) this.wake();
   }

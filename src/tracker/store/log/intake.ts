@@ -19,7 +19,7 @@ const MAX_CHUNKS = 65_536;
  * @param limit bytes of output that are stored; 0: all
  * @returns the chunks, or what is wrong with them
  */
-export function takeChunks(batch: LogBatch, totals: Readonly<LogTotals>, limit = 0): StoredChunk[] | string {
+export function acceptChunks(batch: LogBatch, totals: Readonly<LogTotals>, limit = 0): StoredChunk[] | string {
   if (batch.chunks.length > MAX_CHUNKS) return `${batch.chunks.length} chunks: at most ${MAX_CHUNKS} are accepted`;
   const next = STREAMS.map((stream) => sumsOf(totals, stream)?.bytes ?? 0);
   const taken: StoredChunk[] = [];
@@ -28,7 +28,7 @@ export function takeChunks(batch: LogBatch, totals: Readonly<LogTotals>, limit =
     const expected = next[chunk.stream - 1];
     if (expected === undefined || chunk.content.case === undefined) continue;
     const offset = Number(chunk.offset);
-    const stored = takeChunk(chunk, offset);
+    const stored = acceptChunk(chunk, offset);
     const end = offset + (stored.gap?.bytes ?? stored.data?.byteLength ?? 0);
     const name = streamName(chunk.stream);
     if (offset < expected) return `a chunk of ${name} at offset ${offset}: the next byte has offset ${expected}`;
@@ -41,7 +41,7 @@ export function takeChunks(batch: LogBatch, totals: Readonly<LogTotals>, limit =
   return taken;
 }
 
-function takeChunk(chunk: LogChunk, offset: number): StoredChunk {
+function acceptChunk(chunk: LogChunk, offset: number): StoredChunk {
   const { content } = chunk;
   const data = content.case === "data" ? content.value : undefined;
   const gap = content.case === "gap" ? { bytes: Number(content.value.bytes), reason: content.value.reason } : undefined;
