@@ -14,6 +14,7 @@ import {
 } from "../../gen/belay/v1/job_pb.ts";
 import { StepEndedSchema, StepStartedSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { argumentsProblem } from "./start/argument-limits.ts";
+import { Cause } from "./cause.ts";
 import { Closing } from "./end/closing.ts";
 import { type CompiledSpec, compileSpec, type Step } from "./compile-spec.ts";
 import { sendToGroup } from "./tree/deliver.ts";
@@ -23,6 +24,7 @@ import { type Launched, launchStep } from "./start/launch.ts";
 import { LimitFinder } from "./usage/limits.ts";
 import { countOomKillsAround } from "./tree/memory-control.ts";
 import { Output } from "./output/output.ts";
+import { PauseClock } from "./pause-clock.ts";
 import { prepareJob, type PreparedJob } from "./start/prepare.ts";
 import { countProcesses, describeProcesses, listProcesses } from "./tree/process-info.ts";
 import { makeEvidence, makeResult } from "./end/result.ts";
@@ -34,12 +36,12 @@ import { StepTimeouts } from "./end/step-timeouts.ts";
 import type { EndOrder, Job, JobHandlers, JobOptions, JobStatus, SignalSource } from "./types.ts";
 import { describeStep, naturalVerdict, orderedVerdict, spawnVerdict, type Verdict } from "./end/verdict.ts";
 import { stateName } from "../../contract/names.ts";
-import { endState } from "../../contract/states.ts";
+import { endState, isEnded } from "../../contract/states.ts";
 
 /**
- * Starts a job. Nothing of it has run yet when this returns; handlers are called later.
+ * Starts a job. No process of it runs yet when this returns; handlers are called later.
  *
- * @throws BelayError `BAD_SPEC` when the spec cannot be run, `BAD_USAGE` when the containment cannot be had
+ * @throws BelayError `BAD_SPEC` when the spec cannot be run, `BAD_USAGE` when the containment is not available
  */
 export function startJob(options: JobOptions, handlers: JobHandlers): Job {
   const spec = compileSpec(options.spec);
@@ -47,23 +49,16 @@ export function startJob(options: JobOptions, handlers: JobHandlers): Job {
   return new JobRun(options, spec, prepared, handlers);
 }
 
-/** What was found when everything was over. */
+/** What is known when every process has ended and the output was read. */
 interface Closed {
   readonly end: TreeEnd;
   readonly usage: ResourceUsage;
   readonly outputCut: boolean;
 }
 
-/** An end that was ordered, under way or done. */
-interface OrderedEnd {
-  readonly order: EndOrder;
-  readonly askTime: number;
-  readonly tree: Promise<TreeEnd>;
-}
-
 /**
- * One job on its way: PENDING → SETTING_UP (when there is setup) → RUNNING ⇄ PAUSED → ended; CANCELING from the first
- * order on. What decides the end is kept in one of two places, whichever is set first: `ordered` or `natural`.
+ * One run of a job: PENDING → SETTING_UP (when there is setup) → RUNNING ⇄ PAUSED → ended; CANCELING from the first
+ * order on. `cause` holds what decides the end.
  */
 class JobRun implements Job {
   readonly containment: Containment;
@@ -71,11 +66,9 @@ class JobRun implements Job {
   readonly done: Promise<JobResult>;
   private current: JobState = JobState.PENDING;
   private running: Launched | undefined;
-  private ordered: OrderedEnd | undefined;
-  private natural: Verdict | undefined;
+  private readonly cause = new Cause();
   private ladder: Ladder | undefined;
-  /** Aborted by the first order. */
-  private readonly ending = new AbortController();
+  private readonly pauses = new PauseClock();
   private readonly output: Output;
   private readonly closing: Closing;
   private readonly sampler: Sampler;
@@ -84,8 +77,6 @@ class JobRun implements Job {
   private readonly signalsSent = new Map<string, SignalSource>();
   private readonly oomKillsAround = countOomKillsAround();
   private startTime: number | undefined;
-  private pausedSince: number | undefined;
-  private pausedMs = 0;
   private readonly options: JobOptions;
   private readonly spec: CompiledSpec;
   private readonly prepared: PreparedJob;
@@ -121,29 +112,28 @@ class JobRun implements Job {
   }
 
   end(order: EndOrder): void {
-    if (this.ordered !== undefined || this.natural !== undefined) {
-      // Too late to be the cause; what is still to be ended may end sooner.
-      const grace = order.grace ?? this.spec.grace;
+    const grace = order.grace ?? this.spec.grace;
+    if (this.cause.first !== undefined) {
+      // Too late to be the cause, but what has not ended yet may end sooner.
       this.ladder?.shorten(grace);
       this.closing.shorten(grace);
       return;
     }
     const { running } = this;
     if (running?.process.hasEnded() === true) {
-      // It ended before any signal of ours: that stands, if it decides the job. Node may not have told us yet.
+      // The process ended before any signal of ours: that decides, unless another step follows. Node may report it later.
       if (running.process.exit === undefined) {
         void running.process.exited.then(() => this.end(order));
         return;
       }
       if (running.step.main || running.process.exit.code !== 0) {
-        this.closing.shorten(order.grace ?? this.spec.grace);
+        this.closing.shorten(grace);
         return;
       }
     }
-    this.ladder = new Ladder(this.prepared.tree, order.grace ?? this.spec.grace);
-    this.leavePause();
-    this.ordered = { order, askTime: systemClock.unixMs(), tree: this.ladder.climb(this.spec.stopSignal) };
-    this.ending.abort();
+    const ladder = (this.ladder = new Ladder(this.prepared.tree, grace));
+    this.pauses.end();
+    this.cause.order(order, () => ladder.climb(this.spec.stopSignal));
     this.handlers.ending?.();
     this.setState(JobState.CANCELING, order.message);
   }
@@ -157,7 +147,7 @@ class JobRun implements Job {
 
   async pause(): Promise<void> {
     this.mustRun("pause", [JobState.RUNNING]);
-    this.pausedSince = performance.now();
+    this.pauses.begin();
     this.timeouts.pause();
     this.setState(JobState.PAUSED, "");
     await this.prepared.tree.freeze();
@@ -165,7 +155,7 @@ class JobRun implements Job {
 
   async resume(): Promise<void> {
     this.mustRun("resume", [JobState.PAUSED]);
-    this.leavePause();
+    this.pauses.end();
     this.timeouts.resume();
     this.prepared.tree.thaw();
     this.setState(JobState.RUNNING, "");
@@ -180,7 +170,7 @@ class JobRun implements Job {
       stepDuration: this.running === undefined ? 0 : Math.round(performance.now() - this.running.start),
       processes: describeProcesses(members),
       processCount: members.length,
-      endReason: this.ordered?.order.reason ?? EndReason.UNSPECIFIED,
+      endReason: this.cause.ordered?.order.reason ?? EndReason.UNSPECIFIED,
     });
   }
 
@@ -202,10 +192,7 @@ class JobRun implements Job {
     } catch (error) {
       verdict = this.failure(error);
     }
-    if (this.ordered === undefined) {
-      this.natural = verdict;
-      this.handlers.ending?.();
-    }
+    this.endsNaturally(verdict);
     this.timeouts.cancel();
     try {
       return await this.finish(verdict);
@@ -215,7 +202,7 @@ class JobRun implements Job {
       this.output.close();
       await this.handlers.outputEnded?.();
       await Promise.all([this.prepared.close(), measured]);
-      this.current = endState(verdict.outcome);
+      this.setState(endState(verdict.outcome), "");
     }
   }
 
@@ -226,27 +213,35 @@ class JobRun implements Job {
     }
     let last: { step: Step; exit: ExitStatus | undefined } | undefined;
     for (const step of this.spec.steps) {
-      const started = this.ordered === undefined ? await this.startStep(step) : undefined;
+      const started = this.cause.ordered === undefined ? await this.startStep(step) : undefined;
       if (started instanceof SpawnProblem) return spawnVerdict(step, started);
       if (started === undefined) break;
       const exit = await this.stepExit(started);
       last = { step, exit };
-      this.tellEnded(started, exit);
-      if (this.ordered !== undefined || exit === undefined) break;
-      if (step.main || exit.code !== 0) return (this.natural = this.naturalVerdict(step, exit));
+      this.reportEnded(started, exit);
+      if (this.cause.ordered !== undefined || exit === undefined) break;
+      if (step.main || exit.code !== 0) return this.endsNaturally(this.naturalVerdict(step, exit));
       // All of a step's output comes before the next step's.
-      await this.output.drain(this.ending.signal);
+      await this.output.drain(this.cause.orderSignal);
       await this.handlers.stepOver?.();
     }
-    if (this.ordered === undefined) throw new BelayError("INTERNAL", "Job came to no end");
-    await this.ordered.tree;
-    return orderedVerdict(this.ordered.order, last?.step.number ?? 0, last?.exit);
+    const { ordered } = this.cause;
+    if (ordered === undefined) throw new BelayError("INTERNAL", "No step decided the job's result");
+    await ordered.tree;
+    return orderedVerdict(ordered.order, last?.step.number ?? 0, last?.exit);
   }
 
-  /** Starts a step; undefined: the job was to end before it could. */
+  /** Keeps the verdict as the cause of the end, unless an order came first. */
+  private endsNaturally(verdict: Verdict): Verdict {
+    if (this.cause.natural(verdict)) this.handlers.ending?.();
+    return verdict;
+  }
+
+  /** Starts a step. Undefined: an order to end the job came before its process was started. */
   private async startStep(step: Step): Promise<Launched | SpawnProblem | undefined> {
     this.startTime ??= systemClock.unixMs();
-    const launched = await launchStep(step, this.spec, this.options, this.prepared, () => this.ordered === undefined);
+    const mayStart = (): boolean => this.cause.ordered === undefined;
+    const launched = await launchStep(step, this.spec, this.options, this.prepared, mayStart);
     if (launched === undefined || launched instanceof SpawnProblem) {
       if (this.running === undefined) this.startTime = undefined;
       return launched;
@@ -271,26 +266,26 @@ class JobRun implements Job {
     this.output.add(LogStream.STDERR, step.number, stderr, outputEnded);
     this.timeouts.started(step);
     this.sampler.start();
-    // After all that is waiting to be sent and read: nothing of the job's is to wait for a measurement.
-    setImmediate(() => this.tellUsage(launched));
+    // After everything that waits to be sent and read: nothing of the job's must wait for a measurement.
+    setImmediate(() => this.reportUsage(launched));
     return this.running;
   }
 
-  /** How the step's process ended; undefined when it outlived SIGKILL. */
+  /** How the step's process ended. Undefined: it outlived SIGKILL. The order to end it may be older than this call. */
   private async stepExit({ process }: Launched): Promise<ExitStatus | undefined> {
     const outlived = new Promise<undefined>((resolve) => {
-      this.ending.signal.addEventListener("abort", () => {
-        void this.ordered?.tree.then((end) => {
-          if (end.survivors.length > 0) resolve(undefined);
+      void this.cause.whenOrdered
+        .then(({ tree }) => tree)
+        .then(({ survivors }) => {
+          if (survivors.length > 0) resolve(undefined);
         });
-      });
     });
     const exit = await Promise.race([process.exited, outlived]);
     this.ladder?.look();
     return exit;
   }
 
-  private tellEnded(running: Launched, exit: ExitStatus | undefined): void {
+  private reportEnded(running: Launched, exit: ExitStatus | undefined): void {
     this.handlers.stepEnded(
       create(StepEndedSchema, {
         step: running.step.number,
@@ -299,16 +294,16 @@ class JobRun implements Job {
         duration: durationFromMs(Math.round(performance.now() - running.start)),
       }),
     );
-    this.tellUsage(running);
+    this.reportUsage(running);
     for (const group of this.groups) if (!sendToGroup(group, 0)) this.groups.delete(group);
     this.prepared.watcher.setGroups([...this.groups]);
   }
 
-  private tellUsage({ step, process }: Launched): void {
+  private reportUsage({ step, process }: Launched): void {
     this.handlers.usage?.(this.sampler.sample(step.number, process.pid));
   }
 
-  /** Makes sure of the limit now that something runs under it: a kernel may refuse one that is exceeded already. */
+  /** Sets the limit again now that a process runs under it: a kernel may refuse a limit that is exceeded already. */
   private limitMemory(step: Step): void {
     const { memoryLimitBytes } = this.spec;
     if (memoryLimitBytes === 0) return;
@@ -335,28 +330,27 @@ class JobRun implements Job {
     };
   }
 
-  /** Ends what is left, reads the output to its end and puts the result together. */
+  /** Ends the processes that are left, reads the output to its end and makes the result. */
   private async finish(verdict: Verdict): Promise<JobResult> {
-    const askTime = this.ordered?.askTime ?? systemClock.unixMs();
+    const { ordered } = this.cause;
+    const askTime = ordered?.askTime ?? systemClock.unixMs();
     const { end, usage, outputCut } = this.keeps() ? await this.letGo() : await this.endAll();
-    this.leavePause();
-    const forced = this.ordered !== undefined || end.rounds.length > 0 || outputCut;
+    this.pauses.end();
+    const forced = ordered !== undefined || end.rounds.length > 0 || outputCut;
     return makeResult({
       verdict,
       survivors: end.survivors,
       startTime: this.startTime,
       endTime: end.emptyTime ?? systemClock.unixMs(),
       usage,
-      pausedMs: this.pausedMs,
-      evidence: forced
-        ? makeEvidence(askTime, this.ordered?.order.commandId, end, outputCut, this.containment)
-        : undefined,
+      pausedMs: this.pauses.pausedMs,
+      evidence: forced ? makeEvidence(askTime, ordered?.order.commandId, end, outputCut, this.containment) : undefined,
     });
   }
 
-  /** Whether what is left is to be left alone: only when the main command came to its end by itself. */
+  /** Whether the processes that are left go on: only when the main command ended by itself. */
   private keeps(): boolean {
-    return this.spec.keepDescendants && this.ordered === undefined && this.running?.step.main === true;
+    return this.spec.keepDescendants && this.cause.ordered === undefined && this.running?.step.main === true;
   }
 
   private async letGo(): Promise<Closed> {
@@ -369,8 +363,9 @@ class JobRun implements Job {
 
   private async endAll(): Promise<Closed> {
     const { closing } = this;
+    const { ordered } = this.cause;
     const force = (): void => this.noticeLeftovers();
-    const first = this.ordered === undefined ? await closing.endLeftovers(force) : await this.ordered.tree;
+    const first = ordered === undefined ? await closing.endLeftovers(force) : await ordered.tree;
     const end = await closing.endHolders(first, force);
     const usage = this.sampler.total();
     return { end, usage, outputCut: await closing.finishOutput() };
@@ -378,28 +373,25 @@ class JobRun implements Job {
 
   private noticeLeftovers(): void {
     const { running } = this;
-    if (this.ordered !== undefined || running === undefined) return;
+    if (this.cause.ordered !== undefined || running === undefined) return;
     const left = this.prepared.tree.members();
     if (left.length === 0) return;
     const what = `${countProcesses(left)} behind, which the agent ends: ${listProcesses(left)}`;
     this.handlers.notice(running.step.number, `${describeStep(running.step)} left ${what}`);
   }
 
+  /** The one place that changes the state. The end is reported by the result, not as a change of the state. */
   private setState(state: JobState, message: string): void {
     if (this.current === state) return;
     this.current = state;
-    this.handlers.state(state, message);
-  }
-
-  private leavePause(): void {
-    if (this.pausedSince !== undefined) this.pausedMs += performance.now() - this.pausedSince;
-    this.pausedSince = undefined;
+    if (!isEnded(state)) this.handlers.state(state, message);
   }
 
   private mustRun(verb: string, states: readonly JobState[]): void {
-    const ended = this.natural !== undefined || this.running === undefined;
-    if (states.includes(this.current) && !ended) return;
-    const state = this.natural === undefined ? this.current : endState(this.natural.outcome);
+    const { first } = this.cause;
+    const natural = first?.kind === "natural" ? first.verdict : undefined;
+    if (states.includes(this.current) && natural === undefined && this.running !== undefined) return;
+    const state = natural === undefined ? this.current : endState(natural.outcome);
     throw new BelayError("BAD_USAGE", `Cannot ${verb} job "${this.options.jobId}": it is ${stateName(state)}`);
   }
 }
