@@ -1,4 +1,4 @@
-import type { Command } from "./command.ts";
+import type { Command } from "./flags/command.ts";
 
 /** Where a command stands in the overview, and how to load it. Loading one must not load the others. */
 export interface CommandEntry {

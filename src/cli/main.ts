@@ -1,5 +1,5 @@
 import type { Ended } from "./program.ts";
-import type { Launch } from "./launch.ts";
+import type { Launch } from "./process/launch.ts";
 
 /** Runs the command line of this process. @returns when everything written has arrived */
 export async function run(launch: Launch): Promise<Ended> {
@@ -10,7 +10,7 @@ export async function run(launch: Launch): Promise<Ended> {
   };
   // Deprecations are for us, not for those who run a job.
   process.noDeprecation = true;
-  const [{ main }, { processIo }] = await Promise.all([import("./program.ts"), import("./io.ts")]);
+  const [{ main }, { processIo }] = await Promise.all([import("./program.ts"), import("./process/io.ts")]);
   const given = await exactly(process.argv.slice(2), launch);
   return main(given.argv, processIo(given.launch));
 }

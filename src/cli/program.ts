@@ -1,12 +1,12 @@
 import { BelayError, errnoOf, messageOf } from "../base/errors.ts";
 import { systemProblem } from "../base/file-problem.ts";
 import { COMMANDS } from "./commands.ts";
-import { readContext } from "./context.ts";
+import { readContext } from "./flags/context.ts";
 import { didYouMean } from "../base/did-you-mean.ts";
-import type { Io } from "./io.ts";
+import type { Io } from "./process/io.ts";
 import { shownText } from "../base/system-text.ts";
 import { VERSION } from "../base/version.ts";
-import { STILL_MS, whenRead } from "./when-read.ts";
+import { STILL_MS, whenRead } from "./process/when-read.ts";
 
 /** How the program ended. */
 export interface Ended {
@@ -39,7 +39,7 @@ async function attempt(argv: readonly string[], io: Io): Promise<Ended> {
       await io.stderr.write(`belay: This is a mistake in Belay; please report it with these lines\n${error.stack}\n`);
     }
     // Loaded late: it knows the contract, which `belay --version` need not.
-    const { exitCodeOfError } = await import("./exit-codes.ts");
+    const { exitCodeOfError } = await import("./process/exit-codes.ts");
     return { code: exitCodeOfError(error), worked: false };
   }
 }
@@ -52,7 +52,7 @@ async function afterOutput(io: Io, code: number): Promise<number> {
   const why = errnoOf(problem) === "ENOSPC" ? "the disk is full" : messageOf(problem);
   await io.stderr.write(`belay: Cannot write to standard ${which}: ${why}\n`);
   await whenRead(io.stderr, () => STILL_MS);
-  const { EXIT_BELAY } = await import("./exit-codes.ts");
+  const { EXIT_BELAY } = await import("./process/exit-codes.ts");
   return code === 0 ? EXIT_BELAY : code;
 }
 
@@ -78,7 +78,7 @@ async function dispatch(argv: readonly string[], io: Io): Promise<number> {
     const what = name.startsWith("-") ? "flag" : "command";
     throw new BelayError("BAD_USAGE", `Unknown ${what} "${name}"${near === "" ? ": see belay --help" : near}`);
   }
-  const [command, { parseCommand }] = await Promise.all([entry.load(), import("./parse.ts")]);
+  const [command, { parseCommand }] = await Promise.all([entry.load(), import("./flags/parse.ts")]);
   // Only commands that talk to a tracker have flags that are kept.
   const kept = Object.hasOwn(command.flags, "tracker") ? readContext(io.env) : {};
   const parsed = parseCommand(command, rest, io.env, () => io.stdout.columns, kept);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { COMMANDS } from "../../src/cli/commands.ts";
-import { flagName, variableName } from "../../src/cli/flags.ts";
+import { flagName, variableName } from "../../src/cli/flags/flags.ts";
 
 describe.each(Object.keys(COMMANDS))("belay %s", (name) => {
   it("carries its own name, says what it does, and shows how to call it", async () => {

@@ -1,4 +1,4 @@
-import type { Output } from "../../src/cli/io.ts";
+import type { Output } from "../../src/cli/process/io.ts";
 
 /** An output that keeps what is written. */
 export class MemoryOutput implements Output {

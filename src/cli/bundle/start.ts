@@ -2,7 +2,7 @@
 // by way of the code cache. Requires nothing but what Node has loaded already.
 import type { CodeCache as Cache } from "./code-cache.ts";
 import { CodeCache } from "./code-cache.ts";
-import { nodeTookEnvFile, takeLaunch } from "../launch.ts";
+import { nodeTookEnvFile, takeLaunch } from "../process/launch.ts";
 import { keepHeapSmall } from "./heap.ts";
 import { keepDebuggerShut } from "./no-debugger.ts";
 import type * as Program from "../main.ts";

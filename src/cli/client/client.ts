@@ -9,8 +9,8 @@ import { BelayError } from "../../base/errors.ts";
 import { MiB } from "../../base/sizes.ts";
 import { parseTrackerAddresses, type TrackerAddress } from "../../base/tracker-address.ts";
 import { JobService } from "../../gen/belay/v1/job_service_pb.ts";
-import { readFlagFile } from "../flag-file.ts";
-import { onlyToken } from "../token-file.ts";
+import { readFlagFile } from "../flags/flag-file.ts";
+import { onlyToken } from "../flags/token-file.ts";
 import { translate } from "./errors.ts";
 import { ORIGIN, TrackerSession } from "./session.ts";
 

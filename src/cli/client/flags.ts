@@ -1,8 +1,8 @@
-import type { Flag, Values } from "../flags.ts";
-import type { ConnectionFlags } from "../connection-flags.ts";
-import { connectionFlags } from "../connection-flags.ts";
-import { duration, grouped, toggle } from "../flags.ts";
-import type { Io } from "../io.ts";
+import type { Flag, Values } from "../flags/flags.ts";
+import type { ConnectionFlags } from "../flags/connection-flags.ts";
+import { connectionFlags } from "../flags/connection-flags.ts";
+import { duration, grouped, toggle } from "../flags/flags.ts";
+import type { Io } from "../process/io.ts";
 import type { JobClient } from "./client.ts";
 import { openClient } from "./client.ts";
 

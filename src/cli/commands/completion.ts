@@ -1,10 +1,10 @@
 import { BelayError } from "../../base/errors.ts";
-import type { Command } from "../command.ts";
-import { command } from "../command.ts";
+import type { Command } from "../flags/command.ts";
+import { command } from "../flags/command.ts";
 import { complete } from "../completion/complete.ts";
 import { SCRIPTS } from "../completion/scripts.ts";
 import { didYouMean } from "../../base/did-you-mean.ts";
-import { EXIT_OK } from "../exit-codes.ts";
+import { EXIT_OK } from "../process/exit-codes.ts";
 
 /** `belay completion` */
 export const completion: Command = command({

@@ -3,13 +3,13 @@ import { BelayError } from "../../base/errors.ts";
 import { workingDirectory } from "../../base/directories.ts";
 import { shownText } from "../../base/system-text.ts";
 import { parseTrackerAddresses } from "../../base/tracker-address.ts";
-import type { Command } from "../command.ts";
-import { command } from "../command.ts";
-import { connectionFlags } from "../connection-flags.ts";
+import type { Command } from "../flags/command.ts";
+import { command } from "../flags/command.ts";
+import { connectionFlags } from "../flags/connection-flags.ts";
 import { didYouMean } from "../../base/did-you-mean.ts";
-import { CONTEXT_KEYS, contextPath, readContext, writeContext } from "../context.ts";
-import { EXIT_OK } from "../exit-codes.ts";
-import { flagName } from "../flags.ts";
+import { CONTEXT_KEYS, contextPath, readContext, writeContext } from "../flags/context.ts";
+import { EXIT_OK } from "../process/exit-codes.ts";
+import { flagName } from "../flags/flags.ts";
 
 /** Settings that are paths: kept whole, since they will be read from other directories. */
 const PATHS = new Set(["tokenFile", "ca", "cert", "key"]);

@@ -5,16 +5,16 @@ import { BelayError } from "../../base/errors.ts";
 import type { Tracker } from "../../tracker/options.ts";
 import { startTracker } from "../../tracker/server.ts";
 import { openClient } from "../client/client.ts";
-import type { Command } from "../command.ts";
-import { command } from "../command.ts";
+import type { Command } from "../flags/command.ts";
+import { command } from "../flags/command.ts";
 import type { AgentProcess } from "../demo/agent-process.ts";
 import { playHello } from "../demo/hello.ts";
 import { Stage } from "../demo/stage.ts";
 import { playStubborn } from "../demo/stubborn.ts";
 import { stillAlive } from "../demo/verify.ts";
-import { EXIT_BELAY, EXIT_OK } from "../exit-codes.ts";
-import { ignoredSignals } from "../ignored-signals.ts";
-import { takeStopSignals } from "../stop-signals.ts";
+import { EXIT_BELAY, EXIT_OK } from "../process/exit-codes.ts";
+import { ignoredSignals } from "../process/ignored-signals.ts";
+import { takeStopSignals } from "../process/stop-signals.ts";
 
 /** Longest time the demo may take; it takes about 8 s. */
 const LIMIT_MS = 18_000;

@@ -1,13 +1,13 @@
 import { type FlushedSession, flushSpool } from "../../agent/flush.ts";
 import { BelayError } from "../../base/errors.ts";
-import type { Command } from "../command.ts";
-import { command } from "../command.ts";
-import { connectionFlags, flushTimeout, securityOf } from "../connection-flags.ts";
-import { EXIT_BELAY, EXIT_OK } from "../exit-codes.ts";
-import { logFlags, loggerOf } from "../log-flags.ts";
+import type { Command } from "../flags/command.ts";
+import { command } from "../flags/command.ts";
+import { connectionFlags, flushTimeout, securityOf } from "../flags/connection-flags.ts";
+import { EXIT_BELAY, EXIT_OK } from "../process/exit-codes.ts";
+import { logFlags, loggerOf } from "../flags/log-flags.ts";
 import { clean } from "../render/clean.ts";
-import { ignoredSignals } from "../ignored-signals.ts";
-import { takeStopSignals } from "../stop-signals.ts";
+import { ignoredSignals } from "../process/ignored-signals.ts";
+import { takeStopSignals } from "../process/stop-signals.ts";
 
 /** `belay flush` */
 export const flush: Command = command({

@@ -8,15 +8,15 @@ import { clientFlags, clientOf, jsonFlag } from "../client/flags.ts";
 import { nextAttemptText, throughAttempts } from "../client/attempts.ts";
 import type { JobClient } from "../client/client.ts";
 import { readLogs } from "../client/resume.ts";
-import type { Command } from "../command.ts";
-import { command } from "../command.ts";
-import { EXIT_OK } from "../exit-codes.ts";
-import type { Values } from "../flags.ts";
-import { choice, count, many, text, toggle, wanted } from "../flags.ts";
-import { jobArgument, onlyJob, presentJob } from "../job-argument.ts";
+import type { Command } from "../flags/command.ts";
+import { command } from "../flags/command.ts";
+import { EXIT_OK } from "../process/exit-codes.ts";
+import type { Values } from "../flags/flags.ts";
+import { choice, count, many, text, toggle, wanted } from "../flags/flags.ts";
+import { jobArgument, onlyJob, presentJob } from "../flags/job-argument.ts";
 import { jsonLine } from "../render/json.ts";
 import { LogLines } from "../render/log-lines.ts";
-import { moment } from "../moment-flag.ts";
+import { moment } from "../flags/moment-flag.ts";
 import { LogPrinter } from "../render/log-printer.ts";
 
 const STREAMS: Readonly<Record<"stdout" | "stderr" | "agent", LogStreamType>> = {

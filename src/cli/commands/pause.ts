@@ -1,5 +1,5 @@
 import { PauseJobResponseSchema, ResumeJobResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
-import type { Command } from "../command.ts";
+import type { Command } from "../flags/command.ts";
 import { orderCommand } from "./order-command.ts";
 
 /** `belay pause` */

@@ -1,9 +1,9 @@
 import { JobSchema } from "../../gen/belay/v1/job_pb.ts";
 import { clientFlags, clientOf, jsonFlag } from "../client/flags.ts";
-import type { Command } from "../command.ts";
-import { command } from "../command.ts";
-import { EXIT_OK } from "../exit-codes.ts";
-import { jobArgument, onlyJob, presentJob } from "../job-argument.ts";
+import type { Command } from "../flags/command.ts";
+import { command } from "../flags/command.ts";
+import { EXIT_OK } from "../process/exit-codes.ts";
+import { jobArgument, onlyJob, presentJob } from "../flags/job-argument.ts";
 import { jsonLine } from "../render/json.ts";
 import { showText } from "../render/show.ts";
 import { styleOf } from "../render/style.ts";

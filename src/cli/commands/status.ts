@@ -1,11 +1,11 @@
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { GetJobStatusResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
 import { clientFlags, clientOf, jsonFlag } from "../client/flags.ts";
-import type { Command } from "../command.ts";
-import { command } from "../command.ts";
-import { EXIT_OK } from "../exit-codes.ts";
-import { duration } from "../flags.ts";
-import { jobArgument, onlyJob } from "../job-argument.ts";
+import type { Command } from "../flags/command.ts";
+import { command } from "../flags/command.ts";
+import { EXIT_OK } from "../process/exit-codes.ts";
+import { duration } from "../flags/flags.ts";
+import { jobArgument, onlyJob } from "../flags/job-argument.ts";
 import { jsonLine } from "../render/json.ts";
 import { statusText } from "../render/status.ts";
 import { styleOf } from "../render/style.ts";

@@ -1,12 +1,12 @@
 import { signToken } from "../../tracker/net/signed-token.ts";
 import { BelayError } from "../../base/errors.ts";
-import type { Command } from "../command.ts";
-import { command } from "../command.ts";
-import { EXIT_OK } from "../exit-codes.ts";
-import { readFlagFile } from "../flag-file.ts";
-import { duration, text } from "../flags.ts";
-import { jobArgument, onlyJob } from "../job-argument.ts";
-import { linesOf } from "../token-file.ts";
+import type { Command } from "../flags/command.ts";
+import { command } from "../flags/command.ts";
+import { EXIT_OK } from "../process/exit-codes.ts";
+import { readFlagFile } from "../flags/flag-file.ts";
+import { duration, text } from "../flags/flags.ts";
+import { jobArgument, onlyJob } from "../flags/job-argument.ts";
+import { linesOf } from "../flags/token-file.ts";
 
 /** `belay token` */
 export const token: Command = command({

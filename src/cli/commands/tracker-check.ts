@@ -1,7 +1,7 @@
 import { formatSize } from "../../base/sizes.ts";
 import { checkDirectory } from "../../tracker/store/check/check.ts";
-import { EXIT_OK, EXIT_PROBLEMS } from "../exit-codes.ts";
-import type { Io } from "../io.ts";
+import { EXIT_OK, EXIT_PROBLEMS } from "../process/exit-codes.ts";
+import type { Io } from "../process/io.ts";
 
 /** `belay tracker check`: prints what was found, one thing a line. @returns the exit code */
 export async function checkCommand(directory: string, repair: boolean, io: Io): Promise<number> {

@@ -4,21 +4,21 @@ import { BelayError, messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { Tracker, TrackerOptions, TrackerTls } from "../../tracker/options.ts";
 import { startTracker } from "../../tracker/server.ts";
-import { aborted } from "../aborted.ts";
+import { aborted } from "../process/aborted.ts";
 import { checkCommand } from "./tracker-check.ts";
-import type { Command } from "../command.ts";
-import { command } from "../command.ts";
-import { EXIT_OK } from "../exit-codes.ts";
-import { readConfigFile } from "../config-file.ts";
-import { readFlagFile } from "../flag-file.ts";
-import type { Values } from "../flags.ts";
-import { choice, count, duration, many, size, text, toggle, wanted } from "../flags.ts";
-import { logFlags, loggerOf } from "../log-flags.ts";
-import { linesOf } from "../token-file.ts";
-import { takeStopSignals } from "../stop-signals.ts";
-import { ignoredSignals } from "../ignored-signals.ts";
-import { takeWarningSignals } from "../warning-signals.ts";
-import { watchTerminal } from "../terminal-gone.ts";
+import type { Command } from "../flags/command.ts";
+import { command } from "../flags/command.ts";
+import { EXIT_OK } from "../process/exit-codes.ts";
+import { readConfigFile } from "../flags/config-file.ts";
+import { readFlagFile } from "../flags/flag-file.ts";
+import type { Values } from "../flags/flags.ts";
+import { choice, count, duration, many, size, text, toggle, wanted } from "../flags/flags.ts";
+import { logFlags, loggerOf } from "../flags/log-flags.ts";
+import { linesOf } from "../flags/token-file.ts";
+import { takeStopSignals } from "../process/stop-signals.ts";
+import { ignoredSignals } from "../process/ignored-signals.ts";
+import { takeWarningSignals } from "../process/warning-signals.ts";
+import { watchTerminal } from "../process/terminal-gone.ts";
 
 const flagTable = {
   config: text({

@@ -1,6 +1,6 @@
-import type { Command } from "../command.ts";
+import type { Command } from "../flags/command.ts";
 import { COMMANDS } from "../commands.ts";
-import { flagName } from "../flags.ts";
+import { flagName } from "../flags/flags.ts";
 import { programWords, signalWords } from "./words.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -66,10 +66,10 @@ async function argumentsOf(
 /** Ids of the newest jobs, from the tracker that the command would talk to. None if it does not answer. */
 async function jobIds(typed: readonly string[], env: Env): Promise<readonly string[]> {
   const [{ parseCommand }, { openClient }, { clientFlags }, { readContext }] = await Promise.all([
-    import("../parse.ts"),
+    import("../flags/parse.ts"),
     import("../client/client.ts"),
     import("../client/flags.ts"),
-    import("../context.ts"),
+    import("../flags/context.ts"),
   ]);
   const asking = {
     name: "completion",

@@ -1,4 +1,4 @@
-import type { Io } from "../io.ts";
+import type { Io } from "../process/io.ts";
 import type { Style } from "../render/style.ts";
 import { styleOf } from "../render/style.ts";
 

@@ -1,6 +1,6 @@
 import type { Job } from "../../gen/belay/v1/job_pb.ts";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { Output } from "../io.ts";
+import type { Output } from "../process/io.ts";
 import { clean } from "./clean.ts";
 import { commandText } from "./show.ts";
 import { styleOf } from "./style.ts";

@@ -2,7 +2,7 @@ import { formatSize } from "../../base/sizes.ts";
 import { LogStream } from "../../gen/belay/v1/job_pb.ts";
 import type { Gap, LogChunk } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { GapReason } from "../../gen/belay/v1/tracker_service_pb.ts";
-import type { Output } from "../io.ts";
+import type { Output } from "../process/io.ts";
 import { TerminalFilter } from "./terminal-filter.ts";
 import { streamName } from "../../contract/names.ts";
 

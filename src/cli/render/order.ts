@@ -1,6 +1,6 @@
 import type { CommandRecord } from "../../gen/belay/v1/job_pb.ts";
 import { CommandState } from "../../gen/belay/v1/job_pb.ts";
-import type { Io } from "../io.ts";
+import type { Io } from "../process/io.ts";
 import { clean } from "./clean.ts";
 
 /** The state of a command right after it was given. */

@@ -1,5 +1,5 @@
 import { JobState } from "../../gen/belay/v1/job_pb.ts";
-import type { Output } from "../io.ts";
+import type { Output } from "../process/io.ts";
 import { stateName } from "../../contract/names.ts";
 
 /** Colours of one output; without colours, texts are returned unchanged. */

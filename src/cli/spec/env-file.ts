@@ -1,5 +1,5 @@
 import { BelayError } from "../../base/errors.ts";
-import { isKey } from "../flags.ts";
+import { isKey } from "../flags/flags.ts";
 
 /** A name that every shell can set. */
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;

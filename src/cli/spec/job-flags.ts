@@ -1,5 +1,5 @@
-import type { Flag } from "../flags.ts";
-import { duration, grouped, isKey, many, pairs, size, text, toggle, wanted } from "../flags.ts";
+import type { Flag } from "../flags/flags.ts";
+import { duration, grouped, isKey, many, pairs, size, text, toggle, wanted } from "../flags/flags.ts";
 
 /** Flags that say what is run: the fields of a JobSpec. */
 export type JobFlags = {

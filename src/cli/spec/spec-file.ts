@@ -8,8 +8,8 @@ import { fileProblem } from "../../base/file-problem.ts";
 import { MiB, formatSize } from "../../base/sizes.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
-import { utf8Problem } from "../flag-file.ts";
-import { yamlProblem } from "../yaml-problem.ts";
+import { utf8Problem } from "../flags/flag-file.ts";
+import { yamlProblem } from "../flags/yaml-problem.ts";
 import { specError } from "./spec-error.ts";
 import { messageValue } from "./spec-value.ts";
 

@@ -6,7 +6,7 @@ import { parseDuration } from "../../base/durations.ts";
 import { BelayError } from "../../base/errors.ts";
 import { parseSize } from "../../base/sizes.ts";
 import { didYouMean } from "../../base/did-you-mean.ts";
-import { isKey } from "../flags.ts";
+import { isKey } from "../flags/flags.ts";
 import type { SpecSource } from "./spec-error.ts";
 import { specError } from "./spec-error.ts";
 

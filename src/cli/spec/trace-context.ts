@@ -1,6 +1,6 @@
 import { isTraceState, parseTraceParent } from "../../base/trace-context.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
-import type { Io } from "../io.ts";
+import type { Io } from "../process/io.ts";
 import { clean } from "../render/clean.ts";
 
 /** Takes the trace in which this command runs into a spec that says nothing of one. What cannot be used is left out. */

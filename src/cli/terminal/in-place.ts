@@ -1,4 +1,4 @@
-import type { Output } from "../io.ts";
+import type { Output } from "../process/io.ts";
 import { widthOf } from "./text-width.ts";
 
 /** A text on a terminal that is redrawn in the same place. */

@@ -4,13 +4,13 @@ import path from "node:path";
 import { Readable } from "node:stream";
 import { toJson } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Command } from "../../../src/cli/command.ts";
-import { command } from "../../../src/cli/command.ts";
-import { parseCommand } from "../../../src/cli/parse.ts";
+import type { Command } from "../../../src/cli/flags/command.ts";
+import { command } from "../../../src/cli/flags/command.ts";
+import { parseCommand } from "../../../src/cli/flags/parse.ts";
 import type { JobFlags } from "../../../src/cli/spec/job-flags.ts";
 import { jobFlags } from "../../../src/cli/spec/job-flags.ts";
 import { specOf } from "../../../src/cli/spec/job-spec.ts";
-import type { Call } from "../../../src/cli/command.ts";
+import type { Call } from "../../../src/cli/flags/command.ts";
 import { JobSpecSchema } from "../../../src/gen/belay/v1/job_pb.ts";
 import { MemoryOutput } from "../memory-output.ts";
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import type { Command } from "../../src/cli/command.ts";
-import { command } from "../../src/cli/command.ts";
-import { choice, count, duration, many, pairs, size, text, toggle } from "../../src/cli/flags.ts";
-import { parseCommand } from "../../src/cli/parse.ts";
+import type { Command } from "../../../src/cli/flags/command.ts";
+import { command } from "../../../src/cli/flags/command.ts";
+import { choice, count, duration, many, pairs, size, text, toggle } from "../../../src/cli/flags/flags.ts";
+import { parseCommand } from "../../../src/cli/flags/parse.ts";
 
 const example: Command = command({
   name: "example",

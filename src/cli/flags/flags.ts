@@ -1,6 +1,6 @@
-import { BelayError } from "../base/errors.ts";
-import { parseDuration } from "../base/durations.ts";
-import { parseSize } from "../base/sizes.ts";
+import { BelayError } from "../../base/errors.ts";
+import { parseDuration } from "../../base/durations.ts";
+import { parseSize } from "../../base/sizes.ts";
 
 /**
  * One flag of a command: the only place that knows its name's meaning, default and help. Its name in the command's

@@ -1,4 +1,4 @@
-import { BelayError } from "../base/errors.ts";
+import { BelayError } from "../../base/errors.ts";
 
 /** What a header can carry after `Bearer `. */
 const TOKEN = /^[\x21-\x7e]+$/;

@@ -1,9 +1,9 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
-import { BelayError } from "../../src/base/errors.ts";
-import { exitCodeOfError, exitCodeOfResult } from "../../src/cli/exit-codes.ts";
-import { EndReason, JobResultSchema, Outcome, SpawnFailureKind } from "../../src/gen/belay/v1/job_pb.ts";
+import { BelayError } from "../../../src/base/errors.ts";
+import { exitCodeOfError, exitCodeOfResult } from "../../../src/cli/process/exit-codes.ts";
+import { EndReason, JobResultSchema, Outcome, SpawnFailureKind } from "../../../src/gen/belay/v1/job_pb.ts";
 
 describe("a job's result becomes an exit code", () => {
   const failed = Outcome.FAILED;

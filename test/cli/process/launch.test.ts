@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { nodeTookEnvFile, takeLaunch } from "../../src/cli/launch.ts";
+import { nodeTookEnvFile, takeLaunch } from "../../../src/cli/process/launch.ts";
 
 /** As of a process with HUP (1) and PIPE (13) ignored, USR1 (10) blocked, and a name that is a trap. */
 const STAT = `7 (a) b (c) R 1 7 7 0 -1 4194304 ${"0 ".repeat(21)}0 512 4097 0`;
@@ -61,7 +61,7 @@ describe("Node takes --env-file out of a command line", () => {
 });
 
 it("launch.sh cannot end the comment that it is to Node", () => {
-  const script = readFileSync(new URL("../../src/cli/bundle/launch.sh", import.meta.url), "utf8");
+  const script = readFileSync(new URL("../../../src/cli/bundle/launch.sh", import.meta.url), "utf8");
   expect(script.match(/\*\//g)).toHaveLength(1);
   expect(script.trimEnd().endsWith("\n*/")).toBe(true);
 });

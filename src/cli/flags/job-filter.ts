@@ -1,5 +1,5 @@
-import { JobState } from "../gen/belay/v1/job_pb.ts";
-import { didYouMean } from "../base/did-you-mean.ts";
+import { JobState } from "../../gen/belay/v1/job_pb.ts";
+import { didYouMean } from "../../base/did-you-mean.ts";
 import type { Flag, Values } from "./flags.ts";
 import { many, pairs, text, wanted } from "./flags.ts";
 

@@ -1,5 +1,5 @@
 import type { Flags, Values } from "./flags.ts";
-import type { Io } from "./io.ts";
+import type { Io } from "../process/io.ts";
 
 /** What a command is called with. */
 export interface Call<F extends Flags> {

@@ -1,6 +1,6 @@
-import { BelayError } from "../base/errors.ts";
-import { idProblem } from "../base/ids.ts";
-import type { Job } from "../gen/belay/v1/job_pb.ts";
+import { BelayError } from "../../base/errors.ts";
+import { idProblem } from "../../base/ids.ts";
+import type { Job } from "../../gen/belay/v1/job_pb.ts";
 
 /** The argument of every command about one job. */
 export const jobArgument: { readonly name: string; readonly help: string } = { name: "<job>", help: "the job's id" };

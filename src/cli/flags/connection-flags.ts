@@ -1,4 +1,4 @@
-import type { TransportSecurity } from "../agent/options.ts";
+import type { TransportSecurity } from "../../agent/options.ts";
 import type { Flag, Values } from "./flags.ts";
 import { duration, grouped, text, toggle } from "./flags.ts";
 

@@ -1,9 +1,9 @@
 import { PassThrough } from "node:stream";
 import { describe, expect, it } from "vitest";
-import type { Io } from "../../src/cli/io.ts";
-import { StreamOutput } from "../../src/cli/io.ts";
-import { passThrough } from "../../src/cli/pass-through.ts";
-import { MemoryOutput } from "./memory-output.ts";
+import type { Io } from "../../../src/cli/process/io.ts";
+import { StreamOutput } from "../../../src/cli/process/io.ts";
+import { passThrough } from "../../../src/cli/process/pass-through.ts";
+import { MemoryOutput } from "../memory-output.ts";
 
 function ioOf(stdout: Io["stdout"], stderr: Io["stderr"] = new MemoryOutput()): Io {
   return { stdout, stderr, stdin: new PassThrough(), env: {} };

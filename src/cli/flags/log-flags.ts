@@ -1,9 +1,9 @@
-import type { LogFormat, Logger, LogLevel } from "../base/logger.ts";
-import { createLogger, LOG_LEVELS } from "../base/logger.ts";
-import { boundedLines } from "./bounded-lines.ts";
+import type { LogFormat, Logger, LogLevel } from "../../base/logger.ts";
+import { createLogger, LOG_LEVELS } from "../../base/logger.ts";
+import { boundedLines } from "../process/bounded-lines.ts";
 import type { Flag, Values } from "./flags.ts";
 import { choice, grouped } from "./flags.ts";
-import type { Io } from "./io.ts";
+import type { Io } from "../process/io.ts";
 
 /** Flags of the programs that keep running: agent and tracker. */
 export type LogFlags = { logLevel: Flag<LogLevel | undefined>; logFormat: Flag<LogFormat> };
