@@ -42,23 +42,27 @@ const [program = "belay", ...rest] = belay;
 const agent = spawn(program, [...rest, "run", "--tracker", tracker, "--quiet", "--job", jobId], { stdio: "inherit" });
 const agentEnded = once(agent, "exit");
 
-// 3. Follow the job's output; stop after three lines.
+// 3. Follow the job's output; stop after three lines. Leaving the loop does not end the call: aborting its signal does.
 let text = "";
-for await (const { chunks } of jobs.readLogs({ jobId, follow: true })) {
+const following = new AbortController();
+for await (const { chunks } of jobs.readLogs({ jobId, follow: true }, { signal: following.signal })) {
   for (const { content } of chunks) if (content.case === "data") text += Buffer.from(content.value).toString("utf8");
   if (text.split("\n").length > 3) break;
 }
+following.abort();
 say(text.split("\n").slice(0, 3).join("\n"));
 
 // 4. Cancel the job, and watch it until none of its processes is left.
 await jobs.cancelJob({ jobId, reason: "seen enough", gracePeriod: { seconds: 2n, nanos: 0 } });
-for await (const { job } of jobs.watchJob({ jobId })) {
+const watching = new AbortController();
+for await (const { job } of jobs.watchJob({ jobId }, { signal: watching.signal })) {
   if (job === undefined) continue;
   say(enumToJson(JobStateSchema, job.state) as string);
   if (job.result === undefined) continue;
   say(`${enumToJson(OutcomeSchema, job.result.outcome) as string}: ${job.result.message}`);
   break;
 }
+watching.abort();
 await agentEnded;
 
 function say(line: string): void {
