@@ -11,7 +11,7 @@ const CLOSE_INTERVAL_MS = 20;
  */
 export function keepDebuggerShut(): void {
   process.on("SIGUSR1", () => undefined);
-  if (process.execArgv.some((argument) => argument.startsWith("--inspect"))) return;
+  if (process.execArgv.some((argument) => /^--inspect(-brk|-wait)?(=|$)/.test(argument))) return;
   closeDebugger(CLOSE_ROUNDS);
 }
 

@@ -1,5 +1,9 @@
-import { readFileSync } from "node:fs";
-import { describe, expect, it } from "vitest";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it, onTestFinished, test } from "vitest";
 import { nodeTookEnvFile, takeLaunch } from "../../../src/cli/process/launch.ts";
 
 /** As of a process with HUP (1) and PIPE (13) ignored, USR1 (10) blocked, and a name that is a trap. */
@@ -77,4 +81,28 @@ it("docs/environment.md lists what launch.sh keeps from Node", () => {
   expect(names).toContain("NODE_OPTIONS");
   const docs = readFileSync(new URL("docs/environment.md", root), "utf8");
   expect(names.filter((name) => !docs.includes(`\`${name}\``))).toEqual([]);
+});
+
+test("No signal opens Node's debugger, not even before the program's first line", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "belay-launch-"));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
+  // A "node" that runs Node with the launcher's flags, but a program that has no listener for the signal.
+  const program = join(directory, "program.js");
+  writeFileSync(program, 'console.log("ready"); setTimeout(() => console.log("over"), 1000);');
+  const flags = '[ "$1" = -- ] && break; flags="$flags $1"; shift';
+  const node = `#!/bin/sh\nwhile :; do ${flags}; done\nexec ${process.execPath} $flags -- ${program}\n`;
+  writeFileSync(join(directory, "node"), node, { mode: 0o755 });
+  const child = spawn("sh", ["dist/cli/main.js", "--version"], {
+    env: { PATH: `${directory}:${process.env["PATH"]}` },
+  });
+  let output = "";
+  child.stdout.on("data", (chunk) => {
+    output += String(chunk);
+    if (String(chunk).includes("ready")) child.kill("SIGUSR1");
+  });
+  child.stderr.on("data", (chunk) => (output += String(chunk)));
+  await once(child, "close");
+  expect(output).toMatch(/^ready\n/);
+  expect(output).toMatch(/over\n$/);
+  expect(output).not.toContain("Debugger listening");
 });
