@@ -33,6 +33,7 @@ import { MetricsFile } from "./job-metrics/metrics-file.ts";
 import { passSignal } from "./pass-signal.ts";
 import { CommandDesk } from "./session/command-desk.ts";
 import { Session } from "./session/session.ts";
+import { SESSION_TIMING, type SessionTiming } from "./session/session-timing.ts";
 import { statusReport } from "./status.ts";
 import { errorWithoutSecrets, secretsFor, withoutSecrets } from "./without-secrets.ts";
 
@@ -47,12 +48,17 @@ import { errorWithoutSecrets, secretsFor, withoutSecrets } from "./without-secre
  *   `ADDRESS_IN_USE`, `STOPPED` before the job is started; `SUPERSEDED` when it was taken over while it ran, and was killed
  * @throws CallbackError when all is over, with the outcome: a function of the options has failed
  */
-export async function runAgent(options: AgentOptions): Promise<AgentOutcome> {
+export function runAgent(options: AgentOptions): Promise<AgentOutcome> {
+  return runAgentTimed(options, SESSION_TIMING);
+}
+
+/** The same for tests that would otherwise wait for a session's constants; not part of the package's interface. */
+export async function runAgentTimed(options: AgentOptions, timing: SessionTiming): Promise<AgentOutcome> {
   const compiled = compileOptions(options);
   const mask = new Mask();
   mask.know(...secretsFor(compiled.environment, compiled.spec));
   try {
-    return await new Agent(mask, compiled).run();
+    return await new Agent(mask, compiled, timing).run();
   } catch (error) {
     throw errorWithoutSecrets(error, mask);
   }
@@ -76,7 +82,7 @@ class Agent {
   private discarded = 0;
   private failure: CallbackFailure | undefined;
 
-  constructor(mask: Mask, given: CompiledOptions) {
+  constructor(mask: Mask, given: CompiledOptions, timing: SessionTiming) {
     const guarded = guardCallbacks(given, new Callbacks((name, error) => this.callbackFailed({ name, error })));
     const options = withoutSecrets(guarded, mask);
     this.mask = mask;
@@ -101,28 +107,31 @@ class Agent {
     );
     this.leftBehind = new LeftBehind(options, sessionId);
     this.desk = new CommandDesk(this.report.command, () => this.status());
-    this.session = new Session({
-      identity: {
-        sessionId,
-        jobId: options.jobId,
-        agent,
-        spec: options.spec,
-        shownSpec: options.spec && mask.message(JobSpecSchema, options.spec),
+    this.session = new Session(
+      {
+        identity: {
+          sessionId,
+          jobId: options.jobId,
+          agent,
+          spec: options.spec,
+          shownSpec: options.spec && mask.message(JobSpecSchema, options.spec),
+        },
+        addresses,
+        security: options.security ?? {},
+        connectTimeout: options.connectTimeout ?? DEFAULTS.connectTimeout,
+        spool: this.report.spool,
+        clock,
+        logger: options.logger ?? silentLogger,
+        handlers: {
+          jobState: () => this.job?.state ?? JobState.PENDING,
+          command: (command) => this.desk.take(command),
+          connected: (address, first) => this.connected(address, first),
+          lost: (why, retryIn) => this.lost(why, retryIn),
+          fenced: (message) => this.job?.end({ reason: EndReason.SUPERSEDED, message, grace: 0 }),
+        },
       },
-      addresses,
-      security: options.security ?? {},
-      connectTimeout: options.connectTimeout ?? DEFAULTS.connectTimeout,
-      spool: this.report.spool,
-      clock,
-      logger: options.logger ?? silentLogger,
-      handlers: {
-        jobState: () => this.job?.state ?? JobState.PENDING,
-        command: (command) => this.desk.take(command),
-        connected: (address, first) => this.connected(address, first),
-        lost: (why, retryIn) => this.lost(why, retryIn),
-        fenced: (message) => this.job?.end({ reason: EndReason.SUPERSEDED, message, grace: 0 }),
-      },
-    });
+      timing,
+    );
     this.report.spool.onRoom = () => this.readOn();
   }
 

@@ -4,6 +4,7 @@ import { Report } from "../../src/agent/report/report.ts";
 import { Mask } from "../../src/agent/report/redact/mask.ts";
 import type { TransportSecurity } from "../../src/agent/options.ts";
 import { Session } from "../../src/agent/session/session.ts";
+import { SESSION_TIMING, type SessionTiming } from "../../src/agent/session/session-timing.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLogger } from "../../src/base/logger.ts";
 import { parseTrackerAddresses } from "../../src/base/tracker-address.ts";
@@ -21,31 +22,40 @@ export interface SomeSession {
 /** Makes a session that is not started yet; it is closed when the test is over. */
 export function someSession(
   address: string,
-  options: { connectTimeout?: number; jobId?: string; security?: TransportSecurity } = {},
+  options: {
+    connectTimeout?: number;
+    jobId?: string;
+    security?: TransportSecurity;
+    timing?: Partial<SessionTiming>;
+  } = {},
 ): SomeSession {
   const report = new Report(systemClock, new Mask());
   const said = new Queue<string>();
-  const session = new Session({
-    identity: {
-      sessionId: crypto.randomUUID(),
-      jobId: options.jobId ?? "j1",
-      agent: create(AgentInfoSchema, { version: "test" }),
-      spec: create(JobSpecSchema, { command: ["true"] }),
+  const timing = { ...SESSION_TIMING, ...options.timing };
+  const session = new Session(
+    {
+      identity: {
+        sessionId: crypto.randomUUID(),
+        jobId: options.jobId ?? "j1",
+        agent: create(AgentInfoSchema, { version: "test" }),
+        spec: create(JobSpecSchema, { command: ["true"] }),
+      },
+      addresses: parseTrackerAddresses(address),
+      security: options.security ?? {},
+      connectTimeout: options.connectTimeout ?? 20_000,
+      spool: report.spool,
+      clock: systemClock,
+      logger: silentLogger,
+      handlers: {
+        jobState: () => JobState.RUNNING,
+        command: (command) => said.push(`command ${command.commandId}`),
+        connected: (_, first) => said.push(first ? "connected" : "connected again"),
+        lost: (why) => said.push(`lost: ${why}`),
+        fenced: (message) => said.push(`fenced: ${message}`),
+      },
     },
-    addresses: parseTrackerAddresses(address),
-    security: options.security ?? {},
-    connectTimeout: options.connectTimeout ?? 20_000,
-    spool: report.spool,
-    clock: systemClock,
-    logger: silentLogger,
-    handlers: {
-      jobState: () => JobState.RUNNING,
-      command: (command) => said.push(`command ${command.commandId}`),
-      connected: (_, first) => said.push(first ? "connected" : "connected again"),
-      lost: (why) => said.push(`lost: ${why}`),
-      fenced: (message) => said.push(`fenced: ${message}`),
-    },
-  });
+    timing,
+  );
   onTestFinished(() => session.close("The test is over"));
   return { session, report, said };
 }

@@ -1,7 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { onTestFinished } from "vitest";
 import type { AgentOptions, AgentOutcome } from "../../src/agent/options.ts";
-import { runAgent } from "../../src/agent/run.ts";
+import { runAgentTimed } from "../../src/agent/run.ts";
+import { SESSION_TIMING, type SessionTiming } from "../../src/agent/session/session-timing.ts";
 import { JobSpecSchema, LogStream } from "../../src/gen/belay/v1/job_pb.ts";
 import { Queue } from "../helpers/queue.ts";
 import type { TestTracker } from "../helpers/tracker.ts";
@@ -24,14 +25,14 @@ export interface SomeAgent {
 export function someAgent(
   tracker: string,
   script: string,
-  options: Partial<AgentOptions> & { jobId?: string } = {},
+  { timing, ...options }: Partial<AgentOptions> & { timing?: Partial<SessionTiming> } = {},
 ): SomeAgent {
   const said = new Queue<string>();
   const stop = new AbortController();
   const pieces: Buffer[] = [];
   let wake: () => void = () => undefined;
   const jobId = options.jobId ?? "j1";
-  const outcome = runAgent({
+  const agent: AgentOptions = {
     tracker,
     spec: create(JobSpecSchema, { command: ["sh", "-c", script] }),
     flushTimeout: 30_000,
@@ -45,7 +46,8 @@ export function someAgent(
     stopNow: stop.signal,
     ...options,
     jobId,
-  });
+  };
+  const outcome = runAgentTimed(agent, { ...SESSION_TIMING, ...timing });
   outcome.catch(() => undefined);
   onTestFinished(async () => {
     stop.abort();

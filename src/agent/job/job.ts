@@ -16,6 +16,7 @@ import { StepEndedSchema, StepStartedSchema } from "../../gen/belay/v1/tracker_s
 import { argumentsProblem } from "./start/argument-limits.ts";
 import { Cause } from "./cause.ts";
 import { Closing } from "./end/closing.ts";
+import { END_TIMING, type EndTiming } from "./end/end-timing.ts";
 import { type CompiledSpec, compileSpec, type Step } from "./compile-spec.ts";
 import { sendToGroup } from "./tree/deliver.ts";
 import { GpuSource, gpuEnvironment } from "./usage/gpu/gpu-source.ts";
@@ -43,10 +44,10 @@ import { endState, isEnded } from "../../contract/states.ts";
  *
  * @throws BelayError `BAD_SPEC` when the spec cannot be run, `BAD_USAGE` when the containment is not available
  */
-export function startJob(options: JobOptions, handlers: JobHandlers): Job {
+export function startJob(options: JobOptions, handlers: JobHandlers, timing: EndTiming = END_TIMING): Job {
   const spec = compileSpec(options.spec);
   const prepared = options.prepared ?? prepareJob(options);
-  return new JobRun(options, spec, prepared, handlers);
+  return new JobRun(options, spec, prepared, handlers, timing);
 }
 
 /** What is known when every process has ended and the output was read. */
@@ -81,16 +82,24 @@ class JobRun implements Job {
   private readonly spec: CompiledSpec;
   private readonly prepared: PreparedJob;
   private readonly handlers: JobHandlers;
+  private readonly timing: EndTiming;
 
-  constructor(options: JobOptions, spec: CompiledSpec, prepared: PreparedJob, handlers: JobHandlers) {
+  constructor(
+    options: JobOptions,
+    spec: CompiledSpec,
+    prepared: PreparedJob,
+    handlers: JobHandlers,
+    timing: EndTiming,
+  ) {
     this.options = options;
     this.spec = spec;
     this.prepared = prepared;
     this.handlers = handlers;
+    this.timing = timing;
     this.containment = prepared.containment;
     this.containmentMessage = prepared.message;
     this.output = new Output(handlers);
-    this.closing = new Closing(prepared.tree, this.output, prepared.pipes.directory, spec.grace);
+    this.closing = new Closing(prepared.tree, this.output, prepared.pipes.directory, spec.grace, timing);
     this.timeouts = new StepTimeouts(spec, (message) => this.end({ reason: EndReason.TIMED_OUT, message }));
     const { memoryLimitBytes } = spec;
     const unlimited = memoryLimitBytes > 0 ? prepared.tree.limitMemory(memoryLimitBytes) : undefined;
@@ -131,7 +140,7 @@ class JobRun implements Job {
         return;
       }
     }
-    const ladder = (this.ladder = new Ladder(this.prepared.tree, grace));
+    const ladder = (this.ladder = new Ladder(this.prepared.tree, grace, this.timing));
     this.pauses.end();
     this.cause.order(order, () => ladder.climb(this.spec.stopSignal));
     this.handlers.ending?.();

@@ -1,11 +1,11 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
-import { backoffDelay } from "../../base/backoff.ts";
+import { type BackoffBounds, backoffDelay } from "../../base/backoff.ts";
 import { type Clock, sleep, type Timer } from "../../base/clock.ts";
 import type { TrackerAddress } from "../../base/tracker-address.ts";
 import { Scout } from "./scout.ts";
+import { SESSION_TIMING } from "./session-timing.ts";
 import type { StreamEnd } from "./stream.ts";
 
-const BACKOFF = { base: 500, cap: 30_000 };
 /** A transport that is not up after this time makes the scout look whether it ever could be. Milliseconds. */
 const SLOW_DIAL = 1000;
 /** Agents that find the way open again in the same second are spread over this time, in milliseconds. */
@@ -26,6 +26,7 @@ const FAILURES_AFTER_WELCOME = 1;
 export class Route {
   private readonly addresses: readonly TrackerAddress[];
   private readonly clock: Clock;
+  private readonly backoff: BackoffBounds;
   private readonly scout: Scout;
   private turn = 0;
   private failures = 0;
@@ -36,9 +37,15 @@ export class Route {
   private waiting: AbortController | undefined;
 
   /** @param onOpen called when an address is found open while another, or the same, is being dialed in vain */
-  constructor(addresses: readonly TrackerAddress[], clock: Clock, onOpen: (address: TrackerAddress) => void) {
+  constructor(
+    addresses: readonly TrackerAddress[],
+    clock: Clock,
+    onOpen: (address: TrackerAddress) => void,
+    backoff: BackoffBounds = SESSION_TIMING.backoff,
+  ) {
     this.addresses = addresses;
     this.clock = clock;
+    this.backoff = backoff;
     this.scout = new Scout(addresses, clock, (address) => {
       this.opened = address;
       if (this.waiting === undefined) onOpen(address);
@@ -75,7 +82,7 @@ export class Route {
     if (this.opened !== undefined) return 0;
     const asked = end.goodbye?.retryDelay;
     if (asked !== undefined) return durationMs(asked);
-    return backoffDelay(Math.ceil(this.failures / this.addresses.length), BACKOFF);
+    return backoffDelay(Math.ceil(this.failures / this.addresses.length), this.backoff);
   }
 
   /** Waits, but no longer than until a way opens. */

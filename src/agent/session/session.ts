@@ -14,11 +14,9 @@ import { StallMeter } from "./stall-meter.ts";
 import { COMMAND_KINDS } from "../../contract/commands.ts";
 import type { SessionHealth, SessionIdentity, SessionOptions } from "./session-options.ts";
 import type { CloseReason, Drain, SessionState } from "./session-state.ts";
+import { SESSION_TIMING, type SessionTiming } from "./session-timing.ts";
 import { Stream, type StreamEnd } from "./stream.ts";
 import { Route } from "./route.ts";
-
-/** A tracker that has committed everything but sends no Receipt within this time will not send one. Milliseconds. */
-const RECEIPT_PATIENCE = 5000;
 
 /**
  * An agent's line to its tracker: one stream after the other until everything is delivered or the tracker says no.
@@ -30,6 +28,7 @@ export class Session {
   readonly admitted: Promise<Welcome>;
   private readonly admit: PromiseWithResolvers<Welcome>;
   private readonly options: SessionOptions;
+  private readonly timing: SessionTiming;
   private readonly stalls: StallMeter;
   private readonly route: Route;
   /** Aborted with a CloseReason. */
@@ -47,16 +46,18 @@ export class Session {
   /** A pump of the stream is in the queue of microtasks. */
   private pumping = false;
 
-  constructor(options: SessionOptions) {
+  constructor(options: SessionOptions, timing: SessionTiming = SESSION_TIMING) {
     this.options = options;
+    this.timing = timing;
     this.admit = Promise.withResolvers<Welcome>();
     this.admitted = this.admit.promise;
     this.admitted.catch(() => undefined);
     this.stalls = new StallMeter(options.clock);
-    this.route = new Route(options.addresses, options.clock, ({ text }) => {
-      // What is being dialed waits for the kernel to repeat its SYN, which may take longer than starting anew.
+    const onOpen = ({ text }: TrackerAddress): void => {
+      // What is being dialed waits for the kernel to repeat its SYN, which may take longer than dialing again.
       this.stream?.destroy(`The route to "${text}" is open again`);
-    });
+    };
+    this.route = new Route(options.addresses, options.clock, onOpen, timing.backoff);
     this.current = { kind: "dialing", address: options.addresses[0]?.text ?? "" };
     options.spool.onPush = () => this.pumpSoon();
   }
@@ -183,7 +184,7 @@ export class Session {
         goodbye: undefined,
       };
     }
-    this.stream = new Stream(dialed, spool, clock, {
+    this.stream = new Stream(dialed, spool, clock, this.timing, {
       hello: () => this.hello(),
       heartbeat: (nonce) => this.heartbeat(nonce),
       connected: () => {
@@ -250,7 +251,7 @@ export class Session {
     const { spool, clock } = this.options;
     if (LANES.some((lane) => spool.lowestHeld(lane) !== 0)) return;
     if (drain.receipt !== undefined) this.leave(drain);
-    else drain.patience ??= clock.after(RECEIPT_PATIENCE, () => this.leave(drain));
+    else drain.patience ??= clock.after(this.timing.receipt, () => this.leave(drain));
   }
 
   private leave(drain: Drain): void {

@@ -19,18 +19,14 @@ import type { Spool } from "../report/spool.ts";
 import type { Call, Dialed } from "./dial.ts";
 import { statusText } from "./status-text.ts";
 import { SendLoop } from "./send-loop.ts";
+import type { SessionTiming } from "./session-timing.ts";
 import { MAX_WINDOW } from "./window.ts";
 
-/** Longest time for the transport to come up, and for Welcome after that. Milliseconds. */
-const CONNECT_DEADLINE = 10_000;
-const WELCOME_DEADLINE = 10_000;
 /** Heartbeat intervals without any message after which a stream counts as dead. */
 const SILENT_INTERVALS = 3;
 /** When a tracker does not say. Milliseconds. */
 const DEFAULT_HEARTBEAT_INTERVAL = 10_000;
 const MIN_HEARTBEAT_INTERVAL = 20;
-/** Time for the tracker to end the stream after the half-close. Milliseconds. */
-const CLOSE_DEADLINE = 2000;
 
 /** How a stream ended. */
 export interface StreamEnd {
@@ -67,6 +63,7 @@ export class Stream {
   private readonly spool: Spool;
   private readonly clock: Clock;
   private readonly handlers: StreamHandlers;
+  private readonly timing: SessionTiming;
   private sendLoop: SendLoop | undefined;
   private timer: Timer | undefined;
   private nonce = 0n;
@@ -78,7 +75,7 @@ export class Stream {
   private connected = false;
   private ended = false;
 
-  constructor(dialed: Dialed, spool: Spool, clock: Clock, handlers: StreamHandlers) {
+  constructor(dialed: Dialed, spool: Spool, clock: Clock, timing: SessionTiming, handlers: StreamHandlers) {
     const { promise, resolve } = Promise.withResolvers<StreamEnd>();
     this.done = promise;
     this.end = resolve;
@@ -86,6 +83,7 @@ export class Stream {
     this.call = dialed.call;
     this.spool = spool;
     this.clock = clock;
+    this.timing = timing;
     this.handlers = handlers;
   }
 
@@ -100,7 +98,7 @@ export class Stream {
     });
     this.call.on("status", ({ code, details }: StatusObject) => this.over(code, details));
     this.call.write(encode({ case: "hello", value: this.handlers.hello() }));
-    this.dialed.connected(CONNECT_DEADLINE).then(
+    this.dialed.connected(this.timing.connect).then(
       () => {
         if (this.ended) return;
         this.connected = true;
@@ -121,7 +119,7 @@ export class Stream {
     this.sendLoop?.stop();
     this.timer?.cancel();
     this.call.end();
-    this.timer = this.clock.after(CLOSE_DEADLINE, () => this.finish(status.OK, "Everything was confirmed"));
+    this.timer = this.clock.after(this.timing.close, () => this.finish(status.OK, "Everything was confirmed"));
   }
 
   /** Gives the stream up. */
@@ -208,8 +206,9 @@ export class Stream {
   }
 
   private expectWelcome(): void {
-    this.timer = this.clock.after(WELCOME_DEADLINE, () => {
-      const waited = `The tracker did not welcome the agent within ${formatDuration(WELCOME_DEADLINE)}`;
+    const { welcome } = this.timing;
+    this.timer = this.clock.after(welcome, () => {
+      const waited = `The tracker did not welcome the agent within ${formatDuration(welcome)}`;
       this.finish(status.DEADLINE_EXCEEDED, this.wrongType === undefined ? waited : statusText("", this.wrongType));
     });
   }

@@ -6,6 +6,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { createInterface } from "node:readline";
 import { create, type JsonObject, type MessageInitShape, toJson } from "@bufbuild/protobuf";
+import type { EndTiming } from "../../../src/agent/job/end/end-timing.ts";
 import { makeContainment } from "../../../src/agent/job/tree/containment.ts";
 import type { ContainmentChoice } from "../../../src/agent/options.ts";
 import { JobSpecSchema } from "../../../src/gen/belay/v1/job_pb.ts";
@@ -83,12 +84,14 @@ export class Driven implements AsyncDisposable {
   /**
    * @param command made from the mark and a path for notes
    * @param wrap program and arguments that start the agent in their turn
+   * @param timing bounds of the job's end, where a test would wait for the real ones
    */
   constructor(
     mode: Mode,
     command: (mark: string, note: string) => string[],
     spec: MessageInitShape<typeof JobSpecSchema> = {},
     wrap: readonly string[] = [],
+    timing: Partial<EndTiming> = {},
   ) {
     fs.mkdirSync(this.temporary);
     fs.chmodSync(this.temporary, 0o1777);
@@ -110,7 +113,7 @@ export class Driven implements AsyncDisposable {
     this.child.stderr?.on("data", (data) => (this.errors += String(data)));
     this.child.stdin?.on("error", () => undefined);
     const job = create(JobSpecSchema, { command: command(this.mark, this.note), ...spec });
-    this.tell({ start: { spec: toJson(JobSpecSchema, job), containment: mode.containment } });
+    this.tell({ start: { spec: toJson(JobSpecSchema, job), containment: mode.containment, timing } });
   }
 
   tell(line: Record<string, unknown>): void {

@@ -4,8 +4,10 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { Report } from "../../../src/agent/report/report.ts";
 import { Mask } from "../../../src/agent/report/redact/mask.ts";
 import { Session } from "../../../src/agent/session/session.ts";
+import { SESSION_TIMING } from "../../../src/agent/session/session-timing.ts";
+import { Stream } from "../../../src/agent/session/stream.ts";
 import type { SessionHandlers } from "../../../src/agent/session/session-options.ts";
-import { systemClock } from "../../../src/base/clock.ts";
+import { type Clock, systemClock } from "../../../src/base/clock.ts";
 import { parseTrackerAddresses } from "../../../src/base/tracker-address.ts";
 import { silentLogger } from "../../../src/base/logger.ts";
 import {
@@ -24,6 +26,7 @@ import {
   GoodbyeSchema,
   HeartbeatReplySchema,
 } from "../../../src/gen/belay/v1/tracker_service_pb.ts";
+import { ManualClock } from "../../helpers/manual-clock.ts";
 import { Queue } from "../../helpers/queue.ts";
 import { ScriptedTracker } from "../../helpers/scripted-tracker.ts";
 
@@ -39,9 +42,10 @@ interface SetUp {
   said: Queue<string>;
 }
 
-async function setUp(options: { connectTimeout?: number; address?: string } = {}): Promise<SetUp> {
+async function setUp(options: { connectTimeout?: number; address?: string; clock?: Clock } = {}): Promise<SetUp> {
+  const { clock = systemClock } = options;
   const tracker = await ScriptedTracker.start();
-  const report = new Report(systemClock, new Mask());
+  const report = new Report(clock, new Mask());
   const said = new Queue<string>();
   const handlers: SessionHandlers = {
     jobState: () => JobState.RUNNING,
@@ -61,7 +65,7 @@ async function setUp(options: { connectTimeout?: number; address?: string } = {}
     security: {},
     connectTimeout: options.connectTimeout ?? 10_000,
     spool: report.spool,
-    clock: systemClock,
+    clock,
     logger: silentLogger,
     handlers,
   });
@@ -340,7 +344,29 @@ describe("at the end", () => {
     expect(result?.case === "result" && result.value.streams[0]).toMatchObject({ bytes: 5n, lines: 1n });
   });
 
-  test("a stream lost before the receipt is made anew", async () => {
+  test("a tracker that confirms everything but sends no receipt is left after five seconds", async () => {
+    const clock = new ManualClock();
+    const { tracker, session, report } = await setUp({ clock });
+    const ended = session.run();
+    const stream = await tracker.stream();
+    stream.welcome();
+    await session.admitted;
+    report.result(create(JobResultSchema, { outcome: Outcome.SUCCEEDED }));
+    session.finish();
+    await stream.next("event");
+    stream.ack(1n, 0n);
+    await vi.waitFor(() => expect(report.spool.lowestHeld("events")).toBe(0));
+    const halfClosed = vi.spyOn(Stream.prototype, "halfClose");
+    clock.advance(SESSION_TIMING.receipt - 1);
+    expect(halfClosed).not.toHaveBeenCalled();
+    clock.advance(1);
+    expect(halfClosed).toHaveBeenCalled();
+    halfClosed.mockRestore();
+    stream.end();
+    expect(await ended).toEqual({ kind: "delivered", receipt: undefined });
+  });
+
+  test("a stream lost before the receipt is made again", async () => {
     const { tracker, session, report } = await setUp();
     const ended = session.run();
     const first = await tracker.stream();

@@ -1,11 +1,10 @@
 import { sleep, systemClock } from "../../../base/clock.ts";
+import type { EndTiming } from "./end-timing.ts";
 import { Ladder, type TreeEnd } from "./ladder.ts";
 import type { Output } from "../output/output.ts";
 import { pipeHolders } from "../tree/pipe-holders.ts";
 import type { ProcessTree } from "../tree/tree.ts";
 
-/** After the output has been silent for so long, a pipe that somebody still holds is given up. */
-const OUTPUT_SILENCE_MS = 5000;
 /** What the main command left behind may end by itself while it prints, and for so long after. */
 const SETTLE_MS = 100;
 /** And no longer than this in all. */
@@ -24,17 +23,19 @@ export class Closing {
   private readonly output: Output;
   private readonly pipes: string;
   private readonly grace: number;
+  private readonly timing: EndTiming;
   private ladder: Ladder | undefined;
 
   /**
    * @param pipes directory in which the job's pipes were made
    * @param grace of the job
    */
-  constructor(tree: ProcessTree, output: Output, pipes: string, grace: number) {
+  constructor(tree: ProcessTree, output: Output, pipes: string, grace: number, timing: EndTiming) {
     this.tree = tree;
     this.output = output;
     this.pipes = pipes;
     this.grace = Math.min(grace, LEFTOVER_GRACE_MS);
+    this.timing = timing;
   }
 
   /** Brings SIGKILL for leftovers forward. */
@@ -73,7 +74,7 @@ export class Closing {
    */
   async finishOutput(): Promise<boolean> {
     while (!this.output.ended) {
-      const left = OUTPUT_SILENCE_MS - this.output.stillFor;
+      const left = this.timing.outputSilence - this.output.stillFor;
       if (left <= 0) {
         this.output.close();
         return true;
@@ -96,7 +97,7 @@ export class Closing {
   }
 
   private climb(): Promise<TreeEnd> {
-    this.ladder = new Ladder(this.tree, this.grace);
+    this.ladder = new Ladder(this.tree, this.grace, this.timing);
     return this.ladder.climb("SIGTERM");
   }
 

@@ -6,9 +6,8 @@ import { type SignalRound, SignalRoundSchema } from "../../../gen/belay/v1/job_p
 import { identity } from "../tree/deliver.ts";
 import type { ProcessEntry } from "../tree/proc.ts";
 import type { ProcessTree } from "../tree/tree.ts";
+import { END_TIMING, type EndTiming } from "./end-timing.ts";
 
-/** How long SIGKILL is repeated before the survivors are named: only uninterruptible sleep outlasts it. */
-const SWEEP_MS = 5000;
 /** A process that has nothing to tidy up ends within this time of its signal: nothing else is worth doing meanwhile. */
 const AT_ONCE_MS = 1;
 /** A little longer the tree is looked at in each turn of the event loop. */
@@ -33,12 +32,14 @@ export interface TreeEnd {
  */
 export class Ladder {
   private readonly tree: ProcessTree;
+  private readonly timing: EndTiming;
   private deadline: number;
   private wake = new AbortController();
 
   /** @param grace milliseconds from now to SIGKILL; 0: at once */
-  constructor(tree: ProcessTree, grace: number) {
+  constructor(tree: ProcessTree, grace: number, timing: EndTiming = END_TIMING) {
     this.tree = tree;
+    this.timing = timing;
     this.deadline = performance.now() + grace;
   }
 
@@ -67,7 +68,7 @@ export class Ladder {
         return { rounds, emptyTime: systemClock.unixMs(), survivors: [] };
     }
     const killed = new Set<string>();
-    const giveUp = performance.now() + SWEEP_MS;
+    const giveUp = performance.now() + this.timing.sweep;
     for (let pause = 1; performance.now() < giveUp; pause = Math.min(pause * 2, 20)) {
       if (this.tree.isEmpty()) return { rounds, emptyTime: systemClock.unixMs(), survivors: [] };
       const time = systemClock.unixMs();

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { END_TIMING } from "../../../../src/agent/job/end/end-timing.ts";
 import { Ladder, type TreeEnd } from "../../../../src/agent/job/end/ladder.ts";
 import { type ProcessEntry, readProcess } from "../../../../src/agent/job/tree/proc.ts";
 import type { ProcessTree } from "../../../../src/agent/job/tree/tree.ts";
@@ -34,8 +35,9 @@ class Reborn extends Immortal {
   }
 }
 
-async function climb(tree: Immortal): Promise<TreeEnd> {
-  const ladder = new Ladder(tree as Partial<ProcessTree> as ProcessTree, 3_600_000);
+/** @param sweep for how long SIGKILL is repeated, in milliseconds */
+async function climb(tree: Immortal, sweep: number = END_TIMING.sweep): Promise<TreeEnd> {
+  const ladder = new Ladder(tree as Partial<ProcessTree> as ProcessTree, 3_600_000, { ...END_TIMING, sweep });
   const climbed = ladder.climb("SIGUSR1");
   ladder.shorten(0);
   return await climbed;

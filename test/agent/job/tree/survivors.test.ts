@@ -4,15 +4,15 @@ import { Driven, MODES } from "../driver.ts";
 import { eventually } from "../facts.ts";
 import { Frozen, noFreezer } from "../../../helpers/freezer.ts";
 
-/** Time in which a ladder gives up, twice, and more. */
-const LONG_MS = 25_000;
+/** A ladder gives up soon. That it does after five seconds is shown in ladder.test. */
+const TIMING = { sweep: 500 };
 
 /** Waits until a process runs this command. */
 async function runs(pid: number, command: string): Promise<void> {
   await eventually(command, () => fs.readFileSync(`/proc/${pid}/cmdline`, "latin1").replaceAll("\0", " ") === command);
 }
 
-describe.for(MODES)("A process that outlives SIGKILL $name", { timeout: 2 * LONG_MS }, ({ skip, ...mode }) => {
+describe.for(MODES)("A process that outlives SIGKILL $name", ({ skip, ...mode }) => {
   const why = skip ?? noFreezer;
   if (why !== undefined) {
     it.skip(`is not tested: ${why}`);
@@ -20,12 +20,12 @@ describe.for(MODES)("A process that outlives SIGKILL $name", { timeout: 2 * LONG
   }
 
   it("is named in the result of a canceled job; it ends as soon as it can, and everything is cleaned up", async () => {
-    await using agent = new Driven(mode, () => ["sh", "-c", "echo ready; exec sleep 1000 >&- 2>&-"]);
+    await using agent = new Driven(mode, () => ["sh", "-c", "echo ready; exec sleep 1000 >&- 2>&-"], {}, [], TIMING);
     const pid = await agent.until("the start", () => agent.lines.find((line) => line["started"] !== undefined)?.pid);
     await runs(pid, "sleep 1000 ");
     await using frozen = await Frozen.freeze(pid);
     agent.tell({ end: { grace: 100 } });
-    const result = await agent.result(LONG_MS);
+    const result = await agent.result();
     expect(result).toMatchObject({
       outcome: "OUTCOME_CANCELED",
       reason: "END_REASON_CANCELED",
@@ -47,17 +47,17 @@ describe.for(MODES)("A process that outlives SIGKILL $name", { timeout: 2 * LONG
   });
 });
 
-describe("A process that outlives SIGKILL", { timeout: 2 * LONG_MS }, () => {
+describe("A process that outlives SIGKILL", () => {
   it.skipIf(noFreezer !== undefined)("is named when the main command ended by itself and left it behind", async () => {
     const mode = { name: "", containment: "process-group" } as const;
     const script = 'sleep 1000 >&- 2>&- & echo "$!"; until [ -e "$1" ]; do sleep 0.02; done; exit 5';
-    await using agent = new Driven(mode, (_mark, note) => ["sh", "-c", script, "sh", note]);
+    await using agent = new Driven(mode, (_mark, note) => ["sh", "-c", script, "sh", note], {}, [], TIMING);
     await agent.until("the pid", () => agent.output.endsWith("\n"));
     const pid = Number(agent.output);
     await runs(pid, "sleep 1000 ");
     await using frozen = await Frozen.freeze(pid);
     fs.writeFileSync(agent.note, "");
-    expect(await agent.result(LONG_MS)).toMatchObject({
+    expect(await agent.result()).toMatchObject({
       outcome: "OUTCOME_FAILED",
       exitCode: 5,
       message: `Main command exited with code 5; 1 process outlived SIGKILL: ${pid} sleep 1000`,
