@@ -1,4 +1,4 @@
-import { copyFile, readFile, rm, stat, symlink, truncate, writeFile } from "node:fs/promises";
+import { copyFile, readdir, readFile, rm, stat, symlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it, test } from "vitest";
 import { LogCompleteness, LogStream } from "../../src/gen/belay/v1/job_pb.ts";
@@ -78,14 +78,45 @@ function reading({ content }: LogChunk): string {
 
 const gap = (lines: number): string => `LOG_DAMAGED ${lines * LINE_BYTES}`;
 
+/** What was done to a log, how, and what is read of it afterwards. */
+type Harm = [string, (log: string) => Promise<void>, string[]];
+
+/**
+ * Harms a log and reads it in each way, at a tracker that runs and, after a repair, at one that is started again.
+ *
+ * @returns what the tracker says of the attempt before and after, and what the check found
+ */
+async function readHarmed(
+  harm: Harm[1],
+  expected: string[],
+): Promise<Record<"before" | "findings" | "after", unknown>> {
+  const { jobs, tracker, dataDirectory, log } = await trackerWithLog();
+  await harm(log);
+  expect(await readings(jobs, { jobId: "j", follow: true })).toEqual(expected);
+  expect(await readings(jobs, { jobId: "j", streams: [LogStream.STDOUT] })).toEqual(expected);
+  // The last line that can be read.
+  const lastLines = await readings(jobs, { jobId: "j", start: { case: "tailLines", value: 1n } });
+  expect(lastLines.filter((found) => found.length === 1)).toEqual(
+    expected.filter((found) => found.length === 1).slice(-1),
+  );
+  const middle = await readings(jobs, { jobId: "j", start: { case: "fromLine", value: 3n } });
+  expect(middle.at(-1)).toBe(expected.at(-1));
+  const before = (await jobs.getJob({ jobId: "j" })).job?.attempts[0];
+  await tracker.close();
+  const { findings } = await checkDirectory(dataDirectory, true);
+  expect((await checkDirectory(dataDirectory)).findings).toEqual([]);
+  const again = await testTracker({ dataDirectory });
+  expect(await readings(again.jobs, { jobId: "j" })).toEqual(expected);
+  return { before, findings, after: (await again.jobs.getJob({ jobId: "j" })).job?.attempts[0] };
+}
+
 describe("A log that was damaged after its job's end", () => {
-  it.each<[string, (log: string) => Promise<void>, string[]]>([
+  it.each<Harm>([
     ["a flipped bit in the data of a line", (log) => edit(log, flip(recordOf(4) + 90)), lines("0123", gap(1), "56789")],
     ["a flipped bit in a record's header", (log) => edit(log, flip(recordOf(4) + 5)), lines("0123", gap(1), "56789")],
     ["a flipped bit in a chunk's header", (log) => edit(log, flip(recordOf(4) + 40)), lines("0123", gap(1), "56789")],
     ["a flipped bit in the first record", (log) => edit(log, flip(recordOf(0))), lines(gap(1), "123456789")],
     ["a flipped bit in the last record", (log) => edit(log, flip(recordOf(9) + 100)), lines("012345678", gap(1))],
-    ["a flipped bit in the header", (log) => edit(log, flip(6)), lines("0123456789")],
     [
       "two places",
       (log) => edit(log, (bytes) => flip(recordOf(2) + 50)(flip(recordOf(7) + 50)(bytes))),
@@ -112,7 +143,6 @@ describe("A log that was damaged after its job's end", () => {
       (log) => edit(log, (bytes) => Buffer.concat([bytes.subarray(0, recordOf(5)), bytes.subarray(recordOf(6))])),
       lines("01234", gap(1), "6789"),
     ],
-    ["garbage behind its end", (log) => writeFile(log, "BREC and more", { flag: "a" }), lines("0123456789")],
     [
       "a flipped bit, and no index",
       async (log) => {
@@ -129,45 +159,28 @@ describe("A log that was damaged after its job's end", () => {
       },
       lines("0123", gap(1), "56789"),
     ],
-    ["an index that is gone", (log) => rm(`${log}.index`), lines("0123456789")],
-    ["an index of another log", (log) => edit(`${log}.index`, flip(172)), lines("0123456789")],
   ])(
     "%s: what is intact is read, and a repair makes the log incomplete and the check clean",
     async (_, harm, expected) => {
-      const { jobs, tracker, dataDirectory, log } = await trackerWithLog();
-      await harm(log);
-      const isWhole = !expected.join().includes("DAMAGED");
-      expect(await readings(jobs, { jobId: "j", follow: true })).toEqual(expected);
-      expect(await readings(jobs, { jobId: "j", streams: [LogStream.STDOUT] })).toEqual(expected);
-      // The last line that can be read.
-      const lastLines = await readings(jobs, { jobId: "j", start: { case: "tailLines", value: 1n } });
-      expect(lastLines.filter((found) => found.length === 1)).toEqual(
-        expected.filter((found) => found.length === 1).slice(-1),
-      );
-      const middle = await readings(jobs, { jobId: "j", start: { case: "fromLine", value: 3n } });
-      expect(middle.at(-1)).toBe(expected.at(-1));
-      const attempt = (await jobs.getJob({ jobId: "j" })).job?.attempts[0];
-      expect(attempt).toMatchObject(
-        isWhole
-          ? { logCompleteness: LogCompleteness.COMPLETE }
-          : { logCompleteness: LogCompleteness.INCOMPLETE, logMessage: "the stored log is damaged" },
-      );
-      await tracker.close();
-      const { findings } = await checkDirectory(dataDirectory, true);
-      if (!isWhole) expect(findings).toMatchObject([{ severity: "problem", where: "j, attempt 1" }]);
-      expect((await checkDirectory(dataDirectory)).findings).toEqual([]);
-      const again = await testTracker({ dataDirectory });
-      expect(await readings(again.jobs, { jobId: "j" })).toEqual(expected);
-      if (isWhole) return;
-      const { job } = await again.jobs.getJob({ jobId: "j" });
-      expect(job?.attempts[0]).toMatchObject({
-        logCompleteness: LogCompleteness.INCOMPLETE,
-        logMessage: expect.stringMatching(
-          /^the stored log was damaged and repaired: stdout: \d00 of 1000 bytes/,
-        ) as unknown,
-      });
+      const { before, findings, after } = await readHarmed(harm, expected);
+      const damaged = { logCompleteness: LogCompleteness.INCOMPLETE, logMessage: "the stored log is damaged" };
+      expect(before).toMatchObject(damaged);
+      expect(findings).toMatchObject([{ severity: "problem", where: "j, attempt 1" }]);
+      const repaired = /^the stored log was damaged and repaired: stdout: \d00 of 1000 bytes/;
+      expect(after).toMatchObject({ ...damaged, logMessage: expect.stringMatching(repaired) as unknown });
     },
   );
+
+  it.each<Harm>([
+    ["a flipped bit in the header", (log) => edit(log, flip(6)), lines("0123456789")],
+    ["garbage behind its end", (log) => writeFile(log, "BREC and more", { flag: "a" }), lines("0123456789")],
+    ["an index that is gone", (log) => rm(`${log}.index`), lines("0123456789")],
+    ["an index of another log", (log) => edit(`${log}.index`, flip(172)), lines("0123456789")],
+  ])("%s: all of it is read, and the log stays complete", async (_, harm, expected) => {
+    const { before, after } = await readHarmed(harm, expected);
+    expect(before).toMatchObject({ logCompleteness: LogCompleteness.COMPLETE });
+    expect(after).toMatchObject({ logMessage: "", logCompleteness: LogCompleteness.COMPLETE });
+  });
 
   test("is read on from any place with the same gaps, each once", async () => {
     const { jobs, log } = await trackerWithLog();
@@ -295,6 +308,24 @@ test("A log that is removed while its job runs is not called complete, to the ag
 describe("A data directory that is not what it was", () => {
   const part = (name: string) => (data: string) => rm(join(data, name), { recursive: true });
 
+  /** Harms a directory with the log of one job, and has a tracker refuse it, a repair mend it, and a tracker serve it. */
+  async function refusedUntilRepair(harm: (data: string) => Promise<void>, message: RegExp) {
+    const { tracker, dataDirectory, log } = await trackerWithLog();
+    await tracker.close();
+    const kept = await readFile(log);
+    await harm(dataDirectory);
+    const refused = testTracker({ dataDirectory });
+    await expect(refused).rejects.toMatchObject(STORE(message));
+    await expect(refused).rejects.toMatchObject(STORE(/--data|check --repair/));
+    const { findings } = await checkDirectory(dataDirectory, true);
+    expect(findings).toMatchObject([{ severity: "problem", repaired: expect.any(String) as unknown }]);
+    expect((await checkDirectory(dataDirectory)).findings).toEqual([]);
+    const again = await testTracker({ dataDirectory });
+    await runJob(again, "new");
+    expect(await readings(again.jobs, { jobId: "new" })).toEqual(lines("0123456789"));
+    return { dataDirectory, kept, again };
+  }
+
   it.each<[string, (data: string) => Promise<void>, RegExp]>([
     ["without its database", part("belay.db"), /belay\.db is missing, but there are logs of 1 job: restore it/],
     ["with an empty database", (data) => truncate(join(data, "belay.db"), 0), /belay\.db is empty/],
@@ -318,23 +349,16 @@ describe("A data directory that is not what it was", () => {
       },
       /belay\.db belongs to other logs/,
     ],
-    ["without its logs", part("logs"), /the logs of 1 job are missing: restore or mount the directory "logs"/],
-  ])("%s is refused with one sentence, until a repair; nothing is deleted", async (_, harm, message) => {
-    const { tracker, dataDirectory, log } = await trackerWithLog();
-    await tracker.close();
-    const kept = await readFile(log);
-    await harm(dataDirectory);
-    const refused = testTracker({ dataDirectory });
-    await expect(refused).rejects.toMatchObject(STORE(message));
-    await expect(refused).rejects.toMatchObject(STORE(/--data|check --repair/));
-    const { findings } = await checkDirectory(dataDirectory, true);
-    expect(findings).toMatchObject([{ severity: "problem", repaired: expect.any(String) as unknown }]);
-    const aside = /moved to "(.*)"/.exec(findings[0]?.repaired ?? "")?.[1];
-    if (aside !== undefined) expect(await readFile(join(aside, "logs", "1", "1.log"))).toEqual(kept);
-    expect((await checkDirectory(dataDirectory)).findings).toEqual([]);
-    const again = await testTracker({ dataDirectory });
-    await runJob(again, "new");
-    expect(await readings(again.jobs, { jobId: "new" })).toEqual(lines("0123456789"));
+  ])("%s is refused with one sentence, until a repair, which sets the logs aside", async (_, harm, message) => {
+    const { dataDirectory, kept } = await refusedUntilRepair(harm, message);
+    const aside = (await readdir(dataDirectory)).filter((name) => name.startsWith("set-aside"));
+    expect(await readFile(join(dataDirectory, ...aside, "logs", "1", "1.log"))).toEqual(kept);
+  });
+
+  it("without its logs is refused with one sentence, until a repair, which puts gaps in their place", async () => {
+    const message = /the logs of 1 job are missing: restore or mount the directory "logs"/;
+    const { again } = await refusedUntilRepair(part("logs"), message);
+    expect(await readings(again.jobs, { jobId: "j" })).toEqual(lines(gap(LINES)));
   });
 
   it.each<[string, (path: string) => Promise<void>, RegExp]>([

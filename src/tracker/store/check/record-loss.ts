@@ -5,16 +5,22 @@ import type { StreamTotals } from "../../../gen/belay/v1/job_pb.ts";
 import { AttemptSchema, JobSchema, LogCompleteness } from "../../../gen/belay/v1/job_pb.ts";
 import { attemptBody, storedBytes } from "../rows.ts";
 
-/** Records in the database what a repaired log holds, and that it is incomplete: a change of the job like any other. */
+/**
+ * Records in the database what a repaired log holds, and that it is incomplete where bytes are missing that were not
+ * missing before: a change of the job like any other.
+ */
 export function recordLoss(database: DatabaseSync, key: number, number: number, stored: StreamTotals[]): void {
   const row = database.prepare("SELECT body FROM jobs WHERE key = ?").get(key);
   const bodies = database.prepare("SELECT body FROM attempts WHERE job_key = ? ORDER BY attempt").all(key);
   const attempts = bodies.map(({ body }) => fromBinary(AttemptSchema, body as Uint8Array));
   const attempt = attempts.find((candidate) => candidate.attempt === number);
   if (row === undefined || attempt === undefined) return;
+  const missing = missingOf(stored);
+  if (missing !== missingOf(attempt.stored)) {
+    attempt.logCompleteness = LogCompleteness.INCOMPLETE;
+    attempt.logMessage = `the stored log was damaged and repaired: ${missing}`;
+  }
   attempt.stored = stored;
-  attempt.logCompleteness = LogCompleteness.INCOMPLETE;
-  attempt.logMessage = `the stored log was damaged and repaired: ${missingOf(stored)}`;
   const last = database
     .prepare(
       "SELECT max((SELECT max(version) FROM jobs), (SELECT coalesce(max(version), 0) FROM deletions)) AS version",
