@@ -60,16 +60,15 @@ describe.for(MODES)("A cancel $name", ({ skip, ...mode }) => {
     await agent.exited();
   });
 
-  it("reaches an orphan that cleared its environment and closed everything with a cgroup, else by chance", async () => {
+  // Without a cgroup, it is chance whether a scan falls into the short life of the orphan's parent.
+  const byChance = mode.containment !== "cgroup";
+  const silent = "reaches an orphan that cleared its environment and closed everything";
+  it.skipIf(byChance)(`${silent}${byChance ? " (skipped: without a cgroup, by chance only)" : ""}`, async () => {
     await using agent = new Driven(mode, (mark) => [vice("clears-environment-orphaned.sh"), mark, "silent"]);
     await agent.printed("ready");
     agent.tell({ end: { grace: 100 } });
     await agent.result();
-    const left = agent.processes();
-    if (mode.containment === "cgroup") expect(left).toEqual([]);
-    // Whether a look fell into its parent's short life is chance; what is left is ours to clean up.
-    for (const line of left) process.kill(Number.parseInt(line, 10), "SIGKILL");
-    await eventually("clean up", () => agent.processes().length === 0);
+    expect(agent.processes()).toEqual([]);
   });
 });
 

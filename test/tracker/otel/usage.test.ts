@@ -50,10 +50,9 @@ describe("What a running job uses", () => {
     });
     expect(at("belay.job.memory.usage")?.value).toBeGreaterThan(100e6);
     expect(at("belay.job.processes")?.value).toBe(sample?.processes);
-    if (sample?.diskWrittenBytes !== undefined) {
-      const written = at("belay.job.disk.io", { "disk.io.direction": "write" });
-      expect(written?.value).toBe(Number(sample.diskWrittenBytes));
-    }
+    const written = at("belay.job.disk.io", { "disk.io.direction": "write" });
+    // Not every machine counts them.
+    expect(written?.value).toBe(sample?.diskWrittenBytes && Number(sample.diskWrittenBytes));
     expect(point.start).toBeLessThan(point.time);
     expect(point.attributes).toEqual({
       "belay.job.id": "j1",

@@ -2,7 +2,7 @@
 const COOKIE_NAME = "BELAY_COOKIE";
 
 /** Where mkfifo and the like are. */
-const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+export const SYSTEM_PATH: string = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** What goes into the environment of one step. */
 export interface StepEnvironment {

@@ -42,7 +42,8 @@ describe.each(LOCAL_MODES)("Samples of a job in a %s", (containment) => {
     expect(usage?.peakCpuCores).toBeLessThan(1);
   });
 
-  it("tell the memory of a burst between two of them, the same peak as the result does", async () => {
+  const seen = containment === "cgroup" ? "tell the memory of a burst between two of them" : "may miss a burst";
+  it(`${seen}, and give the same peak as the result does`, async () => {
     const samples: MetricSample[] = [];
     const script = "let held = Buffer.alloc(200_000_000, 1); setTimeout(() => (held = undefined), 400)";
     const spec = { command: [process.execPath, "-e", script], metricsInterval: { seconds: 0n, nanos: 0 } };
@@ -50,7 +51,7 @@ describe.each(LOCAL_MODES)("Samples of a job in a %s", (containment) => {
     expect(samples).toHaveLength(2);
     for (const { memoryBytes } of samples) expect(memoryBytes).toBeLessThan(200_000_000n);
     // Without a cgroup, what is between two measurements of the agent is not seen.
-    if (usage?.exact === true) expect(usage.peakMemoryBytes).toBeGreaterThan(200_000_000n);
+    expect(usage?.peakMemoryBytes).toBeGreaterThan(containment === "cgroup" ? 200_000_000n : 0n);
     const peaks = samples.map(({ peakMemoryBytes = 0n }) => peakMemoryBytes);
     expect(peaks.toSorted((a, b) => Number(a - b)).at(-1)).toBe(usage?.peakMemoryBytes);
   });

@@ -5,6 +5,7 @@ import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { SYSTEM_PATH } from "../../../../../src/agent/job/start/environment.ts";
 import { findNvidiaSmi } from "../../../../../src/agent/job/usage/gpu/find.ts";
 import { gpuEnvironment } from "../../../../../src/agent/job/usage/gpu/gpu-source.ts";
 import { GpuWatch } from "../../../../../src/agent/job/usage/gpu/gpu-watch.ts";
@@ -70,7 +71,10 @@ function leftovers(): string[] {
 }
 
 describe("Graphics processors", () => {
-  it("are read with the memory of the job's own processes", async () => {
+  const memory = seesMachinePids()
+    ? { title: "with the memory of the job's own processes", jobMemoryBytes: BigInt(2296 + 7484) << 20n }
+    : { title: "without the job's memory: in a container, the driver's pids are not ours", jobMemoryBytes: undefined };
+  it(`are read ${memory.title}`, async () => {
     const gpus = watch(recorded(H100_MIG.devices, H100_MIG.apps));
     const [sample] = await eventually(
       "a reading",
@@ -86,9 +90,7 @@ describe("Graphics processors", () => {
       powerWatts: 433.78,
     });
     expect(sample?.utilization).toBeUndefined();
-    // In a container, the driver's pids are not ours.
-    if (seesMachinePids()) expect(sample?.jobMemoryBytes).toBe(BigInt(2296 + 7484) << 20n);
-    else expect(sample?.jobMemoryBytes).toBeUndefined();
+    expect(sample?.jobMemoryBytes).toBe(memory.jobMemoryBytes);
     await gpus.close();
   });
 
@@ -231,8 +233,9 @@ describe("nvidia-smi", () => {
 
   it("gets the variables that it needs to find the driver, and no secret of the agent", () => {
     const given = { PATH: "/bin", LD_LIBRARY_PATH: "/usr/local/nvidia/lib64", BELAY_TOKEN: "secret", HOME: "/root" };
-    expect(gpuEnvironment(given)).toEqual({ PATH: "/bin", LD_LIBRARY_PATH: "/usr/local/nvidia/lib64" });
-    expect(gpuEnvironment({ PATH: "/bin" })).toEqual({ PATH: "/bin" });
+    const path = { PATH: `/bin:${SYSTEM_PATH}` };
+    expect(gpuEnvironment(given)).toEqual({ ...path, LD_LIBRARY_PATH: "/usr/local/nvidia/lib64" });
+    expect(gpuEnvironment({ PATH: "/bin" })).toEqual(path);
   });
 
   it("is not even searched for when samples have no interval", async () => {
