@@ -1,3 +1,4 @@
+import { within } from "../base/deadline.ts";
 import { messageOf } from "../base/errors.ts";
 import type { LoopDelay } from "./metrics/gauges.ts";
 import type { Store } from "./store/types.ts";
@@ -33,15 +34,10 @@ export class Readiness {
     if (this.stopping) return "stopping";
     const { worst } = this.loop;
     if (worst > STALL_MS) return `the event loop stood still for ${Math.round(worst)} ms`;
-    const late = Promise.withResolvers<string>();
-    const timer = setTimeout(
-      () => late.resolve(`the store did not answer within ${PROBE_TIMEOUT_MS} ms`),
-      PROBE_TIMEOUT_MS,
-    );
     const probed = this.store.probe().then(
       () => undefined,
       (error: unknown) => `the store cannot be written: ${messageOf(error)}`,
     );
-    return Promise.race([probed, late.promise]).finally(() => clearTimeout(timer));
+    return within(PROBE_TIMEOUT_MS, probed, () => `the store did not answer within ${PROBE_TIMEOUT_MS} ms`);
   }
 }

@@ -30,10 +30,16 @@ export class ManualClock implements Clock {
       const due = this.timers.filter((timer) => timer.at <= end).toSorted((a, b) => a.at - b.at)[0];
       if (due === undefined) break;
       this.timers = this.timers.filter((timer) => timer !== due);
-      this.time = due.at;
+      this.time = Math.max(this.time, due.at);
       due.callback();
     }
     this.time = end;
+  }
+
+  /** Lets time pass while this process stands still: what was due by then fires late, all at once. */
+  stall(ms: number): void {
+    this.time += ms;
+    this.advance(0);
   }
 
   get pending(): number {

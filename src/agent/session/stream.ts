@@ -4,6 +4,7 @@ import { type Metadata, status, type StatusObject } from "@grpc/grpc-js";
 import type { Clock, Timer } from "../../base/clock.ts";
 import { messageOf } from "../../base/errors.ts";
 import { formatDuration } from "../../base/durations.ts";
+import { SilenceClock } from "../../base/silence.ts";
 import type { Heartbeat } from "../../gen/belay/v1/job_pb.ts";
 import {
   type Command,
@@ -67,7 +68,7 @@ export class Stream {
   private sendLoop: SendLoop | undefined;
   private timer: Timer | undefined;
   private nonce = 0n;
-  private lastHeard = 0;
+  private readonly silence: SilenceClock;
   private openedAt: number | undefined;
   private goodbye: Goodbye | undefined;
   /** Content type of an answer that is not gRPC. */
@@ -85,6 +86,7 @@ export class Stream {
     this.clock = clock;
     this.timing = timing;
     this.handlers = handlers;
+    this.silence = new SilenceClock(clock);
   }
 
   /** Says Hello and goes on from there. */
@@ -136,7 +138,7 @@ export class Stream {
   }
 
   private receive({ payload }: OpenSessionResponse): void {
-    this.lastHeard = this.clock.monotonic();
+    this.silence.heard();
     if (this.openedAt === undefined) {
       if (payload.case === "welcome") this.open(payload.value);
       else if (payload.case !== undefined) {
@@ -193,14 +195,10 @@ export class Stream {
     if (this.ended) return;
     const heartbeat = this.handlers.heartbeat(++this.nonce);
     this.sendLoop?.beat(encode({ case: "heartbeat", value: heartbeat }));
-    const due = this.clock.monotonic() + interval;
-    this.timer = this.clock.after(interval, () => {
-      const now = this.clock.monotonic();
-      // If we ourselves stood still (a stopped process, a sleeping laptop), messages may be waiting unread.
-      if (now - due > interval) this.lastHeard = now;
-      const silence = now - this.lastHeard;
-      if (silence >= SILENT_INTERVALS * interval) {
-        this.finish(status.DEADLINE_EXCEEDED, `Nothing came from the tracker for ${formatDuration(silence)}`);
+    this.timer = this.silence.after(interval, interval, () => {
+      const { duration } = this.silence;
+      if (duration >= SILENT_INTERVALS * interval) {
+        this.finish(status.DEADLINE_EXCEEDED, `Nothing came from the tracker for ${formatDuration(duration)}`);
       } else this.beat(interval);
     });
   }

@@ -1,4 +1,4 @@
-import { sleep } from "../../base/clock.ts";
+import { within } from "../../base/deadline.ts";
 import { formatDuration } from "../../base/durations.ts";
 import { CLIENT_FLAGS, type ProofFiles, proofOf } from "../../base/proof.ts";
 import { BelayError } from "../../base/errors.ts";
@@ -29,7 +29,8 @@ export async function explainUnreachable(
   }
   const session = new TrackerSession(addresses, () => proofOf(options, CLIENT_FLAGS));
   try {
-    await lookAgain(session);
+    // Resolves when there is a connection, or after a silence.
+    await within(PATIENCE_MS, session.ready(), () => undefined);
     // It is there now, or it was something else that the agent did not like, or it says nothing at all.
     return error;
   } catch (failure) {
@@ -37,15 +38,5 @@ export async function explainUnreachable(
     return new BelayError(error.code, `${found.message}; gave up after ${formatDuration(waited)}`, { cause: error });
   } finally {
     session.close();
-  }
-}
-
-/** Resolves when there is a connection, or nobody has said anything for a while. */
-async function lookAgain(session: TrackerSession): Promise<void> {
-  const patience = new AbortController();
-  try {
-    await Promise.race([session.ready(), sleep(PATIENCE_MS, patience.signal)]);
-  } finally {
-    patience.abort();
   }
 }

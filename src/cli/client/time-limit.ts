@@ -1,4 +1,4 @@
-import { longTimer, type Timer } from "../../base/clock.ts";
+import { within } from "../../base/deadline.ts";
 import { BelayError } from "../../base/errors.ts";
 
 /**
@@ -10,14 +10,7 @@ import { BelayError } from "../../base/errors.ts";
  */
 export async function withTimeLimit<T>(promise: Promise<T>, ms: number | undefined, message: () => string): Promise<T> {
   if (ms === undefined || ms === 0) return promise;
-  let timer: Timer | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = longTimer(ms, () => reject(new BelayError("WAIT_TIMED_OUT", message())), true);
+  return within(ms, promise, () => {
+    throw new BelayError("WAIT_TIMED_OUT", message());
   });
-  promise.catch(() => undefined);
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    timer?.cancel();
-  }
 }

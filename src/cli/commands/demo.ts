@@ -1,12 +1,14 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { within } from "../../base/deadline.ts";
 import { BelayError } from "../../base/errors.ts";
 import type { Tracker } from "../../tracker/options.ts";
 import { startTracker } from "../../tracker/server.ts";
 import { openClient } from "../client/client.ts";
 import type { Command } from "../flags/command.ts";
 import { command } from "../flags/command.ts";
+import { aborted } from "../process/aborted.ts";
 import type { AgentProcess } from "../demo/agent-process.ts";
 import { playHello } from "../demo/hello.ts";
 import { Stage } from "../demo/stage.ts";
@@ -99,18 +101,10 @@ async function epilogue(stage: Stage, cast: Cast): Promise<void> {
 
 /** The play, unless it takes too long or the user has seen enough. */
 async function bounded(play: Promise<void>, stop: AbortSignal): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const ended = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new BelayError("INTERNAL", `The demo has not come to its end within ${LIMIT_MS / 1000} s`)),
-      LIMIT_MS,
-    );
-    stop.addEventListener("abort", () => reject(new BelayError("STOPPED", "The demo was stopped")), { once: true });
+  const stopped = aborted(stop).then(() => {
+    throw new BelayError("STOPPED", "The demo was stopped");
   });
-  play.catch(() => undefined);
-  try {
-    await Promise.race([play, ended]);
-  } finally {
-    clearTimeout(timer);
-  }
+  await within(LIMIT_MS, Promise.race([play, stopped]), () => {
+    throw new BelayError("INTERNAL", `The demo did not finish within ${LIMIT_MS / 1000} s`);
+  });
 }

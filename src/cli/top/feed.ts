@@ -10,7 +10,7 @@ import { watchJobs } from "../client/resume.ts";
 import { inParallel } from "./in-parallel.ts";
 import type { JobSet } from "./job-set.ts";
 import { readLastLine } from "./last-line.ts";
-import { within } from "../terminal/within.ts";
+import { withDeadline } from "../terminal/with-deadline.ts";
 import type { LinkState } from "./link-state.ts";
 import type { Output, Row } from "./row.ts";
 import { isEnded } from "../../contract/states.ts";
@@ -200,7 +200,7 @@ export class Feed {
     await inParallel(printing, async (row) => {
       const seen = this.printed.get(row.jobId);
       this.printed.set(row.jobId, row.output);
-      const text = await within(CALL_TIMEOUT_MS, signal, (limited) => readLastLine(client, row, seen, limited));
+      const text = await withDeadline(CALL_TIMEOUT_MS, signal, (limited) => readLastLine(client, row, seen, limited));
       if (text !== undefined) jobs.putLastLine(row.jobId, text);
     });
   }
@@ -229,7 +229,7 @@ export class Feed {
 
   private async pause(ms: number, signal: AbortSignal): Promise<void> {
     if (ms <= 0 || this.refreshDue) return;
-    await within(ms, signal, async (over) => {
+    await withDeadline(ms, signal, async (over) => {
       const woken = new AbortController();
       this.wake = () => woken.abort();
       over.addEventListener("abort", this.wake, { once: true });
@@ -242,7 +242,7 @@ export class Feed {
     signal: AbortSignal,
     make: (jobs: Client<typeof JobService>, options: { signal: AbortSignal }) => Promise<T>,
   ): Promise<T> {
-    return within(CALL_TIMEOUT_MS, signal, (limited) =>
+    return withDeadline(CALL_TIMEOUT_MS, signal, (limited) =>
       this.options.client.once((jobs) => make(jobs, { signal: limited })),
     );
   }

@@ -1,5 +1,7 @@
+import type { Timer } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import { messageOf } from "../../base/errors.ts";
+import { SilenceClock } from "../../base/silence.ts";
 import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import { decideLog, isLogUndecided } from "./ending.ts";
 import type { JobContext } from "./context.ts";
@@ -9,6 +11,12 @@ import { isRunning } from "../../contract/states.ts";
 
 /** A timer that comes later than this share of a lease shows that the tracker itself stood still. */
 const STALL_SHARE = 0.25;
+
+/** A lease under watch. */
+interface Lease {
+  readonly silence: SilenceClock;
+  timer: Timer;
+}
 
 /**
  * Takes jobs for lost whose agents have been silent for a whole lease.
@@ -21,7 +29,7 @@ export class Leases {
   private readonly logger: Logger;
   /** Milliseconds. */
   readonly duration: number;
-  private readonly watched = new Map<LiveJob, { cancel(): void }>();
+  private readonly leases = new Map<LiveJob, Lease>();
 
   constructor(context: JobContext, duration: number, logger: Logger) {
     this.context = context;
@@ -41,38 +49,34 @@ export class Leases {
 
   /** Gives a full lease without a sign of life, as after a restart of the tracker, when no agent could be heard. */
   grant(live: LiveJob): void {
-    live.leaseFrom = this.context.clock.monotonic();
-    if (!this.watched.has(live)) this.watch(live, this.duration);
+    const lease = this.leases.get(live);
+    if (lease === undefined) this.watch(live, new SilenceClock(this.context.clock), this.duration);
+    else lease.silence.heard();
   }
 
   /** Milliseconds that are left. */
   left(live: LiveJob): number {
-    return Math.max(0, live.leaseFrom + this.duration - this.context.clock.monotonic());
+    const lease = this.leases.get(live);
+    return lease === undefined ? 0 : Math.max(0, this.duration - lease.silence.duration);
   }
 
   close(): void {
-    for (const timer of this.watched.values()) timer.cancel();
-    this.watched.clear();
+    for (const { timer } of this.leases.values()) timer.cancel();
+    this.leases.clear();
   }
 
-  private watch(live: LiveJob, ms: number): void {
-    const due = this.context.clock.monotonic() + ms;
-    const look = (): void => {
-      // If we ourselves stood still (a stopped process, a machine that slept), what agents said may wait unread.
-      if (this.context.clock.monotonic() - due > this.duration * STALL_SHARE)
-        live.leaseFrom = this.context.clock.monotonic();
-      void this.check(live);
-    };
-    this.watched.set(live, this.context.clock.after(ms, look));
+  private watch(live: LiveJob, silence: SilenceClock, ms: number): void {
+    const timer = silence.after(ms, this.duration * STALL_SHARE, () => void this.check(live, silence));
+    this.leases.set(live, { silence, timer });
   }
 
-  private async check(live: LiveJob): Promise<void> {
-    this.watched.delete(live);
+  private async check(live: LiveJob, silence: SilenceClock): Promise<void> {
     const left = live.stream?.holding === true ? this.duration : this.left(live);
     if (left > 0 && !live.abandoned) {
-      this.watch(live, left);
+      this.watch(live, silence, left);
       return;
     }
+    this.leases.delete(live);
     try {
       if (live.abandoned) await this.watchAgain(live.id);
       else await this.expire(live);
@@ -84,7 +88,7 @@ export class Leases {
   /** What is on disk has taken the place of a job that could not be stored; nobody may have come for it. */
   private async watchAgain(jobId: string): Promise<void> {
     const live = await this.context.registry.find(jobId);
-    if (live?.attempt !== undefined && isOpen(live.job) && !this.watched.has(live)) this.grant(live);
+    if (live?.attempt !== undefined && isOpen(live.job) && !this.leases.has(live)) this.grant(live);
   }
 
   private async expire(live: LiveJob): Promise<void> {

@@ -61,8 +61,6 @@ export class LiveJob {
   stream: AgentConnection | undefined;
   /** When the latest attempt's agent was last heard, in milliseconds since the Unix epoch. 0: not in this life. */
   heardAt = 0;
-  /** From when on its lease counts, on the monotonic clock. */
-  leaseFrom = 0;
   /** A change of it could not be stored: what is on disk counts, and is loaded anew. */
   abandoned = false;
   /** Heartbeats in a row, since the result, in which the agent had nothing left to send. */

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Agent } from "node:http";
 import { Agent as SecureAgent } from "node:https";
+import { within } from "../../base/deadline.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import type { OtlpOptions } from "../options.ts";
 
@@ -67,17 +68,12 @@ export class Collector {
    */
   async outcome(start: (done: (result: ExportResult) => void) => void): Promise<Error | undefined> {
     const { promise, resolve } = Promise.withResolvers<Error | undefined>();
-    const patience = this.timeout * CUT_AFTER_TIMEOUTS;
-    const timer = setTimeout(() => {
-      this.cut();
-      resolve(new Error(`No answer within ${patience} ms`));
-    }, patience);
     start(({ code, error }) => resolve(code === 0 ? undefined : (error ?? new Error("The collector refused it"))));
-    try {
-      return await promise;
-    } finally {
-      clearTimeout(timer);
-    }
+    const patience = this.timeout * CUT_AFTER_TIMEOUTS;
+    return within(patience, promise, () => {
+      this.cut();
+      return new Error(`No answer within ${patience} ms`);
+    });
   }
 
   /** Closes every connection at once. New requests open new ones. */

@@ -1,5 +1,6 @@
 import { backoffDelay } from "../../base/backoff.ts";
 import type { Clock } from "../../base/clock.ts";
+import { within } from "../../base/deadline.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
 import { MiB } from "../../base/sizes.ts";
@@ -63,10 +64,8 @@ export class SpanPump {
   async close(ms: number): Promise<void> {
     this.over.abort();
     this.interrupt();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, ms);
-    await Promise.race([this.running.then(() => this.empty()), promise]);
-    clearTimeout(timer);
+    const emptied = this.running.then(() => this.empty());
+    await within(ms, emptied, () => undefined);
     this.stopped = true;
   }
 

@@ -2,6 +2,7 @@ import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { within } from "../../base/deadline.ts";
 import { messageOf } from "../../base/errors.ts";
 import { idProblem } from "../../base/ids.ts";
 import { KiB, MiB } from "../../base/sizes.ts";
@@ -37,7 +38,7 @@ const MAX_UNACKNOWLEDGED_BYTES = 4 * MiB;
 const MAX_AGENT_BYTES = 64 * KiB;
 /** Time for the first message of a stream. */
 const HELLO_TIMEOUT_MS = 10_000;
-/** Heartbeat intervals without a word after which a stream counts as dead. */
+/** Heartbeat intervals without a message after which a stream counts as dead. */
 const SILENT_INTERVALS = 3;
 
 /** What the service needs beyond what a stream needs. */
@@ -113,12 +114,11 @@ export class SessionService {
   }
 
   private async readHello(port: SessionPort): Promise<Hello> {
-    const timeout = Promise.withResolvers<never>();
-    const timer = this.context.clock.after(HELLO_TIMEOUT_MS, () =>
-      timeout.reject(new ConnectError("No Hello within 10 s", Code.DeadlineExceeded)),
-    );
+    const late = (): never => {
+      throw new ConnectError("No Hello within 10 s", Code.DeadlineExceeded);
+    };
     try {
-      const first = await Promise.race([port.next(), timeout.promise]);
+      const first = await within(HELLO_TIMEOUT_MS, port.next(), late, this.context.clock);
       const payload = first?.message.payload;
       if (payload?.case !== "hello") {
         const found = payload === undefined ? "the end of the stream" : (payload.case ?? "an unknown message");
@@ -128,8 +128,6 @@ export class SessionService {
       return payload.value;
     } catch (error) {
       throw asRefusal(error);
-    } finally {
-      timer.cancel();
     }
   }
 
@@ -140,7 +138,7 @@ export class SessionService {
     return live;
   }
 
-  /** Makes a stream the job's current one, and waits until what was taken before is stored. */
+  /** Makes a stream the job's current one, and waits until what was accepted before is stored. */
   private async attach(live: LiveJob, hello: Hello, parts: ChangedParts | undefined): Promise<SessionStream> {
     const { registry, store, leases } = this.context;
     const { gone } = store.condition;
@@ -163,7 +161,7 @@ export class SessionService {
     live.stream = stream;
     this.streams.add(stream);
     await leases.renew(live);
-    // Watchers were told of a return above, while there was no stream; a failure is told and handled there.
+    // Watchers were notified of a return above, while there was no stream. The registry reports and handles a failure.
     if (hello.attempt > 0) registry.commit(live, SAME).catch(() => undefined);
     return stream;
   }
@@ -195,12 +193,10 @@ export class SessionService {
    * @returns ends the watch and detaches the stream
    */
   private watchOver(stream: SessionStream, context: HandlerContext, caller: CallerFacts): () => void {
-    const { clock } = this.context;
-    const patience = this.context.heartbeatInterval * SILENT_INTERVALS;
     const { heartbeatInterval } = this.context;
+    const patience = heartbeatInterval * SILENT_INTERVALS;
     let over = false;
-    let due = clock.monotonic() + patience;
-    let timer = clock.after(patience, check);
+    let timer = stream.silence.after(patience, heartbeatInterval, check);
     const end = (): void => {
       if (over) return;
       over = true;
@@ -215,16 +211,12 @@ export class SessionService {
     return end;
 
     function check(): void {
-      const now = clock.monotonic();
-      // If we ourselves stood still (a stopped process, a machine that slept), what the agent said may wait unread.
-      if (now - due > heartbeatInterval) stream.heardAt = now;
-      const left = stream.heardAt + patience - now;
+      const left = patience - stream.silence.duration;
       if (left > 0 || stream.holding) {
-        due = now + Math.max(left, 1);
-        timer = clock.after(Math.max(left, 1), check);
+        timer = stream.silence.after(Math.max(left, 1), heartbeatInterval, check);
         return;
       }
-      stream.fail(new ConnectError("No word from the agent for three heartbeat intervals", Code.DeadlineExceeded));
+      stream.fail(new ConnectError("No message from the agent for three heartbeat intervals", Code.DeadlineExceeded));
       end();
       caller.cut();
     }

@@ -1,6 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { create } from "@bufbuild/protobuf";
 import { messageOf } from "../../base/errors.ts";
+import { SilenceClock } from "../../base/silence.ts";
 import type { Logger } from "../../base/logger.ts";
 import { KiB } from "../../base/sizes.ts";
 import type { CommandKind, Heartbeat } from "../../gen/belay/v1/job_pb.ts";
@@ -49,8 +50,7 @@ export interface StreamContext extends JobContext {
 export class SessionStream implements AgentConnection {
   readonly sessionId: string;
   readonly outbox: Outbox = new Outbox();
-  /** When the agent was last heard, on the monotonic clock. */
-  heardAt: number;
+  readonly silence: SilenceClock;
   holding = false;
   /** The disk is full: batches are dropped unconfirmed, while events and commands go on, until the agent sends them again. */
   private waitsForRoom = false;
@@ -71,7 +71,7 @@ export class SessionStream implements AgentConnection {
     this.sessionId = hello.sessionId;
     this.log = log;
     this.lane = live.lane(attempt);
-    this.heardAt = context.clock.monotonic();
+    this.silence = new SilenceClock(context.clock);
     this.stopListening = log.onWrite((problem) => this.onWrite(problem));
   }
 
@@ -153,7 +153,7 @@ export class SessionStream implements AgentConnection {
   }
 
   private heard(): void {
-    this.heardAt = this.context.clock.monotonic();
+    this.silence.heard();
     void this.context.leases.renew(this.live).catch((error: unknown) => this.fail(asRefusal(error)));
   }
 

@@ -4,16 +4,20 @@ import { systemClock } from "../../base/clock.ts";
  * Runs work that is aborted when the signal aborts or the time is over. Leaves no listener on the signal, which may
  * live long: AbortSignal.any leaves one until it is garbage-collected.
  */
-export async function within<T>(ms: number, outer: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function withDeadline<T>(
+  ms: number,
+  outer: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const inner = new AbortController();
-  const giveUp = (): void => inner.abort();
-  outer.addEventListener("abort", giveUp, { once: true });
-  if (outer.aborted) giveUp();
-  const timer = systemClock.after(ms, giveUp);
+  const abort = (): void => inner.abort();
+  outer.addEventListener("abort", abort, { once: true });
+  if (outer.aborted) abort();
+  const timer = systemClock.after(ms, abort);
   try {
     return await work(inner.signal);
   } finally {
     timer.cancel();
-    outer.removeEventListener("abort", giveUp);
+    outer.removeEventListener("abort", abort);
   }
 }
