@@ -138,7 +138,21 @@ export class SessionService {
     return live;
   }
 
-  /** Makes a stream the job's current one, and waits until what was accepted before is stored. */
+  /**
+   * Makes a stream the job's current one, and waits until what was accepted before is stored. Whatever is awaited lets
+   * other streams and calls run in between:
+   *
+   * 1. Before anything is awaited, the lease begins and the older stream ends. So while the change is stored, the job
+   *    cannot be lost for want of messages, and no older stream changes it.
+   * 2. The change is stored, the log opened, and what was accepted of it written, so that Welcome confirms all of it.
+   *    Meanwhile another stream of this session may have become current, or another session may have the job.
+   * 3. If another session has it, this stream is refused. If another stream of this session is current, that one ends:
+   *    the agent has given it up, or it would not have called again.
+   * 4. What the agent no longer has is skipped and that is written, so that Welcome confirms it too. Nothing was
+   *    awaited since 3, so no other stream writes to the log. Another one of this session may again come to be current
+   *    while this is written; it ends as in 3.
+   * 5. This stream is current. A newer one may end it while the lease is renewed; then Goodbye follows its Welcome.
+   */
   private async attach(live: LiveJob, hello: Hello, parts: ChangedParts | undefined): Promise<SessionStream> {
     const { registry, store, leases } = this.context;
     const { gone } = store.condition;
@@ -158,6 +172,7 @@ export class SessionService {
     const stream = new SessionStream(this.context, live, hello, attempt, log);
     stream.skipLost();
     await log.flush();
+    replace(live);
     live.stream = stream;
     this.streams.add(stream);
     await leases.renew(live);
