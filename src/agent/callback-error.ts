@@ -1,11 +1,11 @@
-import type { Callbacks } from "../base/callbacks.ts";
+import { Callbacks } from "../base/callbacks.ts";
 import { BelayError, messageOf } from "../base/errors.ts";
 import { guardLogger, silentLogger } from "../base/logger.ts";
 import type { AgentOptions } from "./options.ts";
 
 /**
- * A function that the program gave us failed. It was not called again, and nothing else was changed by that: the job
- * went on, and what was to be delivered was. `cause` is what the function threw.
+ * A function that the program gave us failed. It was not called again, and that changed nothing else: the job went on,
+ * and its log was delivered. `cause` is what the function threw.
  */
 export class CallbackError<Outcome> extends BelayError {
   /** The function's name, such as `onOutput`. */
@@ -28,8 +28,21 @@ export interface CallbackFailure {
   readonly error: unknown;
 }
 
+/** Calls the program's functions and keeps the first of them that fails. */
+export class CallbackFailures {
+  /** Undefined: no function has failed. */
+  first: CallbackFailure | undefined;
+  /** Called with a sentence about each function that fails, and never within the call of that function. */
+  onFailure: (sentence: string) => void = () => undefined;
+  readonly callbacks: Callbacks = new Callbacks((name, error) => {
+    const failure = { name, error };
+    this.first ??= failure;
+    queueMicrotask(() => this.onFailure(failureText(failure)));
+  });
+}
+
 /** One sentence. */
-export function failureText({ name, error }: CallbackFailure): string {
+function failureText({ name, error }: CallbackFailure): string {
   return `The function "${name}" that Belay was given failed and is not called again: ${messageOf(error)}`;
 }
 

@@ -1,19 +1,22 @@
 import type { Environment, SecretChoice } from "../base/environment-secrets.ts";
 import { BelayError } from "../base/errors.ts";
-import { silentLogger } from "../base/logger.ts";
+import { type Logger, silentLogger } from "../base/logger.ts";
 import type { JobSpec } from "../gen/belay/v1/job_pb.ts";
 import { CallbackError } from "./callback-error.ts";
 import type { CompiledOptions } from "./compile-options.ts";
 import type { Mask } from "./report/redact/mask.ts";
 
-/** What is secret for a job: of the agent's environment and the spec's, as the spec says. */
+/** The environment in which a job's secrets are, and which variables the spec names as secret or not secret. */
 export function secretsFor(environment: Environment, spec: JobSpec | undefined): [Environment, SecretChoice] {
   const choice = { redact: spec?.redactEnvironment ?? [], keep: spec?.noRedactEnvironment ?? [] };
   return [{ ...environment, ...spec?.environment }, choice];
 }
 
-/** The same options, with labels, a logger and remarks that have no secrets. */
-export function withoutSecrets(options: CompiledOptions, mask: Mask): CompiledOptions {
+/** Options whose functions neither fail nor see secrets. */
+export type SafeOptions = CompiledOptions & { readonly logger: Logger };
+
+/** The same options, with secrets removed from the labels and from all that the logger and `onProgress` receive. */
+export function withoutSecrets(options: CompiledOptions, mask: Mask): SafeOptions {
   const { logger = silentLogger, labels = {}, onProgress } = options;
   return {
     ...options,
@@ -23,7 +26,7 @@ export function withoutSecrets(options: CompiledOptions, mask: Mask): CompiledOp
   };
 }
 
-/** The same error, with a message that has no secrets. What a function of the caller's threw is the caller's. */
+/** The same error, with secrets removed from its message. An error that the caller's own function threw stays as it is. */
 export function errorWithoutSecrets(error: unknown, mask: Mask): unknown {
   if (!(error instanceof BelayError) || error instanceof CallbackError) return error;
   const message = mask.text(error.message);

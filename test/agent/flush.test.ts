@@ -117,7 +117,7 @@ describe("what was left behind", () => {
     const { spool } = diskSpool(directory);
     const report = new Report(systemClock, new Mask(), () => spool);
     spool.admitted(1);
-    report.output(LogStream.STDOUT, 1, Buffer.from("hello\n"), 1n);
+    report.log(LogStream.STDOUT, 1, Buffer.from("hello\n"), 1n);
     report.result(create(JobResultSchema, { outcome: Outcome.SUCCEEDED, reason: EndReason.EXITED }));
     return spool.close();
   }

@@ -93,7 +93,7 @@ describe("A tracker that", () => {
     const stream = await welcomed(tracker);
     expect(await said.next()).toBe("connected");
     stream.ack(1_000_000n, 1_000_000n);
-    report.output(LogStream.STDOUT, 1, Buffer.from("after\n"), 1n);
+    report.log(LogStream.STDOUT, 1, Buffer.from("after\n"), 1n);
     const batch = await stream.next("logBatch");
     expect(batch.sequence).toBe(1n);
     expect(session.state.kind).toBe("open");
@@ -204,7 +204,7 @@ describe("A tracker that", () => {
     const stream = await welcomed(tracker, 100);
     expect(await said.next()).toBe("connected");
     stream.pause();
-    for (let i = 0; i < 64; i++) report.output(LogStream.STDOUT, 1, Buffer.alloc(65_536), 1n);
+    for (let i = 0; i < 64; i++) report.log(LogStream.STDOUT, 1, Buffer.alloc(65_536), 1n);
     expect(await said.next()).toMatch(/^lost: Nothing came from the tracker/);
     const next = await welcomed(tracker);
     expect((await next.next("logBatch")).sequence).toBe(1n);

@@ -1,8 +1,6 @@
 import { formatSize } from "../../base/sizes.ts";
 import type { LogStream } from "../../gen/belay/v1/job_pb.ts";
-
-/** Takes a job's output, as `JobHandlers.output` does. */
-type Sink = (stream: LogStream, step: number, data: Uint8Array, readUnixNano: bigint) => boolean;
+import type { OutputSink } from "./sink.ts";
 
 /** What one stream lost to the limit: the end of it, from where it was cut. */
 export interface CutEnd {
@@ -18,22 +16,22 @@ export interface CutEnd {
 /**
  * Bounds what is kept of a job's output.
  *
- * Its law: of all streams together the first `limit` bytes are passed on, exactly; everything after them is taken and
- * thrown away, so that the job goes on unharmed, and counted for each stream.
+ * Its law: of all streams together the first `limit` bytes are passed on, exactly; everything after them is accepted,
+ * thrown away and counted for each stream, so that the job is not disturbed.
  */
 export class LogLimit {
   private readonly limit: number;
-  private readonly sink: Sink;
+  private readonly sink: OutputSink;
   private readonly notice: (step: number, message: string) => void;
   private readonly cuts = new Map<LogStream, CutEnd>();
   private left: number;
 
   /**
    * @param limit bytes; 0: no limit
-   * @param sink takes what is kept
-   * @param notice takes a remark for the log, at the moment at which the limit is reached
+   * @param sink accepts what is kept
+   * @param notice called with a remark for the log when the limit is reached
    */
-  constructor(limit: bigint | number, sink: Sink, notice: (step: number, message: string) => void) {
+  constructor(limit: bigint | number, sink: OutputSink, notice: (step: number, message: string) => void) {
     this.limit = Number(limit);
     this.left = this.limit === 0 ? Number.POSITIVE_INFINITY : this.limit;
     this.sink = sink;
@@ -45,15 +43,15 @@ export class LogLimit {
     return [...this.cuts.values()];
   }
 
-  /** What to say at the end of the log. Undefined: nothing was cut. */
+  /** A sentence for the end of the log. Undefined: nothing was cut. */
   get summary(): string | undefined {
     if (this.cuts.size === 0) return undefined;
     const bytes = this.cutEnds.reduce((sum, cut) => sum + cut.bytes, 0);
     return `Log limit of ${formatSize(this.limit)}: ${formatSize(bytes)} of later output were not kept`;
   }
 
-  /** Takes output. @returns false when no more should come for now; never because of the limit */
-  output(stream: LogStream, step: number, data: Uint8Array, readUnixNano: bigint): boolean {
+  /** An `OutputSink`. Never returns false because of the limit. */
+  pass(stream: LogStream, step: number, data: Uint8Array, readUnixNano: bigint): boolean {
     if (data.length <= this.left) {
       this.left -= data.length;
       return this.sink(stream, step, data, readUnixNano);

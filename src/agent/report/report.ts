@@ -21,6 +21,7 @@ import { SlabPool } from "./frame.ts";
 import { LogLane } from "./log-lane.ts";
 import { MemorySpool } from "./memory-spool.ts";
 import type { Mask } from "./redact/mask.ts";
+import type { OutputSink } from "./sink.ts";
 import type { Spool } from "./spool.ts";
 
 /** Reports how far a command is. */
@@ -49,10 +50,8 @@ export class Report {
     this.logs = new LogLane(this.spool, pool, clock);
   }
 
-  /** @returns false when the job should wait until the spool has room */
-  output(stream: LogStream, step: number, data: Uint8Array, readUnixNano: bigint): boolean {
-    return this.logs.append(stream, step, data, readUnixNano);
-  }
+  /** Adds output to the job's log. Returns false when the job should wait until the spool has room. */
+  readonly log: OutputSink = (stream, step, data, readUnixNano) => this.logs.append(stream, step, data, readUnixNano);
 
   /** Says that bytes of a stream are missing here. */
   gap(stream: LogStream, step: number, bytes: number, reason: GapReason, readUnixNano: bigint): void {

@@ -17,10 +17,10 @@ function limited(limit: number): { log: LogLimit; kept: [LogStream, string][]; n
 describe("a log limit", () => {
   test("keeps exactly so many bytes, of all streams together, and says so once", () => {
     const { log, kept, notices } = limited(10);
-    log.output(LogStream.STDOUT, 1, Buffer.from("123456"), 1n);
-    log.output(LogStream.STDERR, 1, Buffer.from("abcdef"), 2n);
-    log.output(LogStream.STDOUT, 2, Buffer.from("78"), 3n);
-    log.output(LogStream.STDOUT, 2, Buffer.from("9"), 4n);
+    log.pass(LogStream.STDOUT, 1, Buffer.from("123456"), 1n);
+    log.pass(LogStream.STDERR, 1, Buffer.from("abcdef"), 2n);
+    log.pass(LogStream.STDOUT, 2, Buffer.from("78"), 3n);
+    log.pass(LogStream.STDOUT, 2, Buffer.from("9"), 4n);
     expect(kept).toEqual([
       [LogStream.STDOUT, "123456"],
       [LogStream.STDERR, "abcd"],
@@ -35,7 +35,7 @@ describe("a log limit", () => {
 
   test("that is reached but not passed cuts nothing and says nothing", () => {
     const { log, kept, notices } = limited(4);
-    log.output(LogStream.STDOUT, 1, Buffer.from("1234"), 1n);
+    log.pass(LogStream.STDOUT, 1, Buffer.from("1234"), 1n);
     expect(kept).toHaveLength(1);
     expect(notices).toEqual([]);
     expect(log.summary).toBeUndefined();
@@ -44,13 +44,13 @@ describe("a log limit", () => {
 
   test("of 0 is none", () => {
     const { log, kept } = limited(0);
-    for (let n = 0; n < 100; n++) log.output(LogStream.STDOUT, 1, Buffer.alloc(65_536), 1n);
+    for (let n = 0; n < 100; n++) log.pass(LogStream.STDOUT, 1, Buffer.alloc(65_536), 1n);
     expect(kept).toHaveLength(100);
   });
 
   test("names sizes for people", () => {
     const { log, notices } = limited(10 * 2 ** 20);
-    for (let n = 0; n < 161; n++) log.output(LogStream.STDOUT, 1, Buffer.alloc(65_536), 1n);
+    for (let n = 0; n < 161; n++) log.pass(LogStream.STDOUT, 1, Buffer.alloc(65_536), 1n);
     expect(notices).toEqual(["1: Log limit of 10.0 MiB reached: later output is not kept"]);
     expect(log.summary).toBe("Log limit of 10.0 MiB: 64.0 KiB of later output were not kept");
   });
@@ -61,9 +61,9 @@ describe("a log limit", () => {
       () => false,
       () => undefined,
     );
-    expect(log.output(LogStream.STDOUT, 1, Buffer.from("ab"), 1n)).toBe(false);
-    expect(log.output(LogStream.STDOUT, 1, Buffer.from("cd"), 1n)).toBe(false);
-    expect(log.output(LogStream.STDOUT, 1, Buffer.from("ef"), 1n)).toBe(true);
+    expect(log.pass(LogStream.STDOUT, 1, Buffer.from("ab"), 1n)).toBe(false);
+    expect(log.pass(LogStream.STDOUT, 1, Buffer.from("cd"), 1n)).toBe(false);
+    expect(log.pass(LogStream.STDOUT, 1, Buffer.from("ef"), 1n)).toBe(true);
   });
 
   test("loses no count: what is kept and what is cut is what came, for each stream", () => {
@@ -74,7 +74,7 @@ describe("a log limit", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 300 }), fc.array(chunk, { maxLength: 40 }), (limit, chunks) => {
         const { log, kept } = limited(limit);
-        for (const [stream, text] of chunks) log.output(stream, 1, Buffer.from(text), 1n);
+        for (const [stream, text] of chunks) log.pass(stream, 1, Buffer.from(text), 1n);
         const of = (list: [LogStream, string][], stream: LogStream): string =>
           list.flatMap(([from, text]) => (from === stream ? [text] : [])).join("");
         for (const stream of [LogStream.STDOUT, LogStream.STDERR]) {

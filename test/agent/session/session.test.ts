@@ -167,7 +167,7 @@ describe("records", () => {
     stream.welcome();
     await session.admitted;
     report.state(JobState.RUNNING, "one");
-    report.output(LogStream.STDOUT, 1, line("a"), 1n);
+    report.log(LogStream.STDOUT, 1, line("a"), 1n);
     report.state(JobState.PAUSED, "two");
     const events = [await stream.next("event"), await stream.next("event")];
     expect(events.map((event) => event.sequence)).toEqual([1n, 2n]);
@@ -182,7 +182,7 @@ describe("records", () => {
     await session.admitted;
     const read = vi.spyOn(report.spool, "read");
     report.state(JobState.RUNNING, "one");
-    report.output(LogStream.STDOUT, 1, line("a"), 1n);
+    report.log(LogStream.STDOUT, 1, line("a"), 1n);
     expect(read).not.toHaveBeenCalled();
     await stream.next("logBatch");
     expect(read).toHaveBeenCalled();
@@ -211,7 +211,7 @@ describe("records", () => {
 
   test("events and heartbeats overtake logs that wait", async () => {
     const { tracker, session, report } = await setUp();
-    for (let i = 0; i < 60; i++) report.output(LogStream.STDOUT, 1, Buffer.alloc(65_536), 1n);
+    for (let i = 0; i < 60; i++) report.log(LogStream.STDOUT, 1, Buffer.alloc(65_536), 1n);
     void session.run();
     const stream = await tracker.stream();
     stream.welcome();
@@ -336,7 +336,7 @@ describe("at the end", () => {
     stream.welcome();
     stream.behave();
     await session.admitted;
-    report.output(LogStream.STDOUT, 1, line("last"), 1n);
+    report.log(LogStream.STDOUT, 1, line("last"), 1n);
     report.result(create(JobResultSchema, { outcome: Outcome.SUCCEEDED }));
     session.finish();
     expect(await ended).toMatchObject({ kind: "delivered", receipt: { message: "" } });

@@ -1,12 +1,10 @@
 import type { LogStream } from "../../../gen/belay/v1/job_pb.ts";
+import type { OutputSink } from "../sink.ts";
 import type { Mask } from "./mask.ts";
 import { Redactor } from "./redactor.ts";
 
 /** More than there are streams, to make one number of stream and step. */
 const STREAMS = 8;
-
-/** Takes a job's output, as `JobHandlers.output` does. */
-export type OutputSink = (stream: LogStream, step: number, data: Uint8Array, readUnixNano: bigint) => boolean;
 
 /** Keeps secrets out of everything that one job prints, on all streams of all steps. */
 export class Redaction {
@@ -14,21 +12,20 @@ export class Redaction {
   private readonly sink: OutputSink;
   private readonly redactors = new Map<number, Redactor>();
 
-  /** @param sink takes what is left of the output */
+  /** @param sink accepts the output without secrets */
   constructor(mask: Mask, sink: OutputSink) {
     this.mask = mask;
     this.sink = sink;
   }
 
-  /** Takes output of the job. Bytes are valid during the call. @returns false when no more should come for now */
-  output(stream: LogStream, step: number, data: Uint8Array, readUnixNano: bigint): boolean {
+  readonly pass: OutputSink = (stream, step, data, readUnixNano) => {
     this.mask.check();
     return this.redactor(stream, step).write(data, readUnixNano);
-  }
+  };
 
   /**
-   * Lets go what is held back because a secret may follow. To be called before the next step's output and before the
-   * end of the log.
+   * Passes on what is held back because it may be the beginning of a secret. Must be called before the next step's output
+   * and before the end of the log.
    */
   flush(): void {
     this.mask.check();

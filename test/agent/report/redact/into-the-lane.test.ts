@@ -22,12 +22,12 @@ test("offsets, counts and check sums in the lane are those of what is left of th
   );
   const mask = new Mask();
   mask.know({ MY_TOKEN: "super-secret" }, { redact: [], keep: [] });
-  const redaction = new Redaction(mask, (stream, step, data, time) => limit.output(stream, step, data, time));
+  const redaction = new Redaction(mask, (stream, step, data, time) => limit.pass(stream, step, data, time));
 
   for (let n = 0; n < 5; n++) {
-    redaction.output(LogStream.STDOUT, 1, Buffer.from(`line ${n} super-`), 1n);
-    redaction.output(LogStream.STDERR, 1, Buffer.from("e\n"), 1n);
-    redaction.output(LogStream.STDOUT, 1, Buffer.from("secret\n"), 2n);
+    redaction.pass(LogStream.STDOUT, 1, Buffer.from(`line ${n} super-`), 1n);
+    redaction.pass(LogStream.STDERR, 1, Buffer.from("e\n"), 1n);
+    redaction.pass(LogStream.STDOUT, 1, Buffer.from("secret\n"), 2n);
   }
   redaction.flush();
   for (const end of limit.cutEnds) lane.gap(end.stream, end.step, end.bytes, GapReason.LOG_LIMIT, end.readUnixNano);

@@ -32,7 +32,7 @@ function start(environment: Record<string, string> = {}, redact: string[] = [], 
 /** What is left of a text that a job prints on standard output. */
 function print(text: string, stream: LogStream = LogStream.STDOUT, step = 1): string {
   passed = [];
-  redaction.output(stream, step, Buffer.from(text), 0n);
+  redaction.pass(stream, step, Buffer.from(text), 0n);
   return passed.map((piece) => piece.text).join("");
 }
 
@@ -151,7 +151,7 @@ describe.each(["pipe", "file"] as const)("a secret that comes up while the job r
     const script =
       'i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo "s-$$-$i-x" >> "$BELAY_REDACT"; echo "got s-$$-$i-x"; done';
     const job = execa("sh", ["-c", script], { env: mask.environment, buffer: false, encoding: "buffer" });
-    job.stdout.on("data", (data: Uint8Array) => redaction.output(LogStream.STDOUT, 1, data, 0n));
+    job.stdout.on("data", (data: Uint8Array) => redaction.pass(LogStream.STDOUT, 1, data, 0n));
     await job;
     redaction.flush();
     expect(passed.map(({ text }) => text).join("")).toBe("got ***\n".repeat(300));

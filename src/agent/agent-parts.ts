@@ -1,0 +1,114 @@
+import { systemClock as clock } from "../base/clock.ts";
+import { uuidv7 } from "../base/ids.ts";
+import { parseTrackerAddresses } from "../base/tracker-address.ts";
+import { EndReason, JobSpecSchema, JobState } from "../gen/belay/v1/job_pb.ts";
+import type { AgentFacts } from "./admin/facts.ts";
+import { CallbackFailures, guardCallbacks } from "./callback-error.ts";
+import type { CompiledOptions } from "./compile-options.ts";
+import { DEFAULTS } from "./defaults.ts";
+import { Disconnect } from "./disconnect.ts";
+import { agentInfo } from "./info.ts";
+import { prepareJob } from "./job/start/prepare.ts";
+import { MetricsFile } from "./job-metrics/metrics-file.ts";
+import { LeftBehind } from "./left-behind.ts";
+import { makeSpool } from "./report/make-spool.ts";
+import type { Mask } from "./report/redact/mask.ts";
+import { Report } from "./report/report.ts";
+import type { JobSurroundings, RunningJob } from "./running-job.ts";
+import { CommandDesk } from "./session/command-desk.ts";
+import { Session } from "./session/session.ts";
+import type { SessionTiming } from "./session/session-timing.ts";
+import { statusReport } from "./status.ts";
+import { Stop } from "./stop.ts";
+import { withoutSecrets } from "./without-secrets.ts";
+
+/** What an agent consists of. */
+export interface AgentParts extends JobSurroundings {
+  readonly failures: CallbackFailures;
+  readonly leftBehind: LeftBehind;
+  readonly session: Session;
+  readonly desk: CommandDesk;
+  readonly stop: Stop;
+  readonly disconnect: Disconnect;
+  readonly facts: AgentFacts;
+}
+
+/** How far an agent has come. */
+export interface AgentLife {
+  /** Aborted when the job is over. */
+  readonly over: AbortSignal;
+  /** Undefined: no job has started. */
+  readonly running: () => RunningJob | undefined;
+}
+
+/**
+ * Makes the parts of an agent and connects them. The machine is prepared for the job, which starts a process; nothing is
+ * dialed yet.
+ */
+export function connectParts(
+  mask: Mask,
+  given: CompiledOptions,
+  timing: SessionTiming,
+  { over, running }: AgentLife,
+): AgentParts {
+  const failures = new CallbackFailures();
+  const options = withoutSecrets(guardCallbacks(given, failures.callbacks), mask);
+  const { jobId, spec, logger, environment, containment = "auto", security = {} } = options;
+  const addresses = parseTrackerAddresses(options.tracker);
+  const prepared = prepareJob({ containment, environment, logger });
+  const sessionId = uuidv7();
+  const agent = agentInfo(options.labels ?? {}, prepared);
+  const metricsFile = new MetricsFile(prepared.directory);
+  const report = new Report(clock, mask, (pool) =>
+    makeSpool(options, { sessionId, jobId, agent }, pool, (message) => {
+      logger.warn(message);
+      // Not within the push that found it out.
+      queueMicrotask(() => report.notice(0, message));
+    }),
+  );
+  const { spool } = report;
+  failures.onFailure = (sentence) => {
+    // Once the job is over, its log is closed.
+    if (!over.aborted) report.notice(0, `${sentence}. The job goes on`);
+    logger.error(sentence);
+  };
+  const jobState = (): JobState => running()?.job.state ?? JobState.PENDING;
+  const desk = new CommandDesk(report.command, () =>
+    statusReport(running()?.job, () => ({ heartbeat: session.heartbeat(0n), streams: report.totals() })),
+  );
+  const disconnect = new Disconnect({ options, spool, running, whyAbsent: (ms) => session.whyAbsent(ms) });
+  const session = new Session(
+    {
+      identity: { sessionId, jobId, agent, spec, shownSpec: spec && mask.message(JobSpecSchema, spec) },
+      addresses,
+      security,
+      connectTimeout: options.connectTimeout ?? DEFAULTS.connectTimeout,
+      spool,
+      clock,
+      logger,
+      handlers: {
+        jobState,
+        command: (command) => desk.take(command),
+        connected: (address, first) => disconnect.connected(address, first),
+        lost: (why, retryIn) => disconnect.lost(why, retryIn),
+        fenced: (message) => running()?.job.end({ reason: EndReason.SUPERSEDED, message, grace: 0 }),
+      },
+    },
+    timing,
+  );
+  return {
+    options,
+    mask,
+    report,
+    prepared,
+    metricsFile,
+    over,
+    failures,
+    leftBehind: new LeftBehind(options, sessionId),
+    session,
+    desk,
+    stop: new Stop(options, (why) => session.close(why)),
+    disconnect,
+    facts: { jobId, spool, jobState, session: () => session.health, streams: () => report.totals() },
+  };
+}
