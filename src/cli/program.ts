@@ -1,6 +1,6 @@
 import { BelayError, errnoOf, messageOf } from "../base/errors.ts";
 import { systemProblem } from "../base/file-problem.ts";
-import { COMMANDS } from "./commands.ts";
+import { COMMAND_GROUPS, COMMANDS } from "./commands.ts";
 import { readContext } from "./flags/context.ts";
 import { didYouMean } from "../base/did-you-mean.ts";
 import type { Io } from "./process/io.ts";
@@ -16,7 +16,7 @@ export interface Ended {
 }
 
 /**
- * The whole program: finds the command, runs it, says what went wrong.
+ * The whole program: finds the command, runs it, reports what went wrong.
  *
  * @param argv arguments, without node and script
  * @returns when everything written has arrived
@@ -36,7 +36,7 @@ async function attempt(argv: readonly string[], io: Io): Promise<Ended> {
     const system = error instanceof BelayError ? undefined : systemProblem(error);
     await io.stderr.write(`belay: ${system === undefined ? messageOf(error) : `Cannot go on: ${system}`}\n`);
     if (system === undefined && !(error instanceof BelayError) && error instanceof Error) {
-      await io.stderr.write(`belay: This is a mistake in Belay; please report it with these lines\n${error.stack}\n`);
+      await io.stderr.write(`belay: This is a bug in Belay; please report it with these lines\n${error.stack}\n`);
     }
     // Loaded late: it knows the contract, which `belay --version` need not.
     const { exitCodeOfError } = await import("./process/exit-codes.ts");
@@ -96,28 +96,29 @@ async function dispatch(argv: readonly string[], io: Io): Promise<number> {
 /** Errors that depend on which tracker was asked. */
 const OF_A_TRACKER: ReadonlySet<string> = new Set(["TRACKER_UNREACHABLE", "TRACKER_REFUSED", "NOT_FOUND"]);
 
-/** Adds which tracker was asked, and why that one, if the command line does not say. */
+/** Adds which tracker was asked, and where its address comes from, if not from the command line. */
 function withOrigin(error: unknown, from: string | undefined, tracker: unknown): unknown {
   if (from === undefined || !(error instanceof BelayError) || !OF_A_TRACKER.has(error.code)) return error;
   return new BelayError(error.code, `${error.message} (tracker ${String(tracker)}, ${from})`, { cause: error });
 }
 
 function overview(): string {
-  const lines = Object.entries(COMMANDS).map(([name, entry]) => `  ${name.padEnd(10)}  ${entry.summary}`);
+  const groups = COMMAND_GROUPS.map((group) => {
+    const entries = Object.entries(COMMANDS).filter(([, entry]) => entry.group === group);
+    return [`${group}:`, ...entries.map(([name, { summary }]) => `  ${name.padEnd(10)}  ${summary}`), ""].join("\n");
+  });
   return `Usage: belay <command> [flags]
 
-Belay runs one job on a worker and holds the line to it: everything the job prints and uses reaches the tracker
-over one gRPC stream, and a word from the tracker stops it, cleanly and completely.
+Belay runs one batch job on a worker. It streams everything the job prints and uses to your tracker over one gRPC
+stream, and one command from the tracker stops it and every process it started.
 
-Commands:
-${lines.join("\n")}
-
+${groups.join("\n")}
 First steps:
-  belay demo                                 # see it work; needs nothing, leaves nothing
+  belay demo                                 # see it work; needs no other program, leaves nothing behind
   belay tracker                              # in one terminal
   belay run --job hello -- echo 'it works'   # in another
   belay logs hello
 
-belay <command> --help tells more; belay --version tells the version.
+\`belay <command> --help\` shows a command's flags and examples; \`belay --version\` prints the version.
 `;
 }

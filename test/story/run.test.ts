@@ -159,7 +159,7 @@ describe("a job's surroundings", () => {
 
   it("hold nothing of the agent's own settings but its tracker's address", async () => {
     const tracker = await TrackerProcess.start();
-    const env = { BELAY_TRACKER: tracker.url, BELAY_JOB: "j1", BELAY_QUIET: "0", BELAY_NAME: "n" };
+    const env = { BELAY_TRACKER: tracker.url, BELAY_JOB: "j1", BELAY_QUIET: "0", BELAY_GRACE: "9s" };
     const run = belay(["run", "--", "env"], { env });
     expect(await run.ended, run.stderr).toBe(0);
     const own = run.stdout.match(/^BELAY_[A-Z_]+/gm) ?? [];

@@ -33,7 +33,7 @@ describe("Whoever runs a tracker", () => {
     expect(tracker.stderr).not.toMatch(/first-token|second-token/);
     expect(await tracker.kill("SIGTERM")).toBe(0);
 
-    const checked = await belayEnds(["tracker", "check", file("data")]);
+    const checked = await belayEnds(["check", file("data")]);
     expect(checked).toMatchObject({ code: 0, stdout: "0 jobs, 0 logs of 0 B: nothing is missing\n" });
   });
 

@@ -8,7 +8,7 @@ import { waitForEnd } from "../client/resume.ts";
 import type { Command } from "../flags/command.ts";
 import { command } from "../flags/command.ts";
 import { EXIT_BELAY, EXIT_OK } from "../process/exit-codes.ts";
-import { duration, text, toggle } from "../flags/flags.ts";
+import { duration, grouped, text, toggle } from "../flags/flags.ts";
 import { jobArgument, onlyJob, presentJob } from "../flags/job-argument.ts";
 import { jsonLine } from "../render/json.ts";
 import { warnIfNotStored } from "../render/order.ts";
@@ -18,16 +18,16 @@ import { styleOf } from "../render/style.ts";
 import { isEnded } from "../../contract/states.ts";
 
 const flags = {
-  grace: duration({
-    variable: "BELAY_CANCEL_GRACE",
-    help: "time between stop signal and SIGKILL; 0: SIGKILL at once; default: what the job says",
+  ...grouped("Order", {
+    grace: duration({
+      variable: false,
+      help: "time between stop signal and SIGKILL; 0: SIGKILL at once",
+      defaultText: "as the job's spec says",
+    }),
+    reason: text({ variable: false, help: "reason, for people; becomes part of the result" }),
+    wait: toggle({ variable: false, help: "return when no process of the job is left, and show the evidence" }),
   }),
-  reason: text({ help: "why, for people; becomes part of the result" }),
-  wait: toggle({
-    variable: "BELAY_CANCEL_WAIT",
-    help: "return when nothing of the job is left, and show the evidence",
-  }),
-  json: jsonFlag,
+  ...jsonFlag,
   ...clientFlags,
 };
 
@@ -36,8 +36,8 @@ export const cancel: Command = command({
   name: "cancel",
   args: [jobArgument],
   about:
-    "Ends a job: stop signal to all its processes, the grace period, SIGKILL to all, until none is left. " +
-    "Canceling a job that has ended changes nothing and is no error.",
+    "Ends a job: stop signal to all its processes, the grace period, SIGKILL to all, until no process is left. " +
+    "Canceling a job that has ended changes nothing and is not an error.",
   flags,
   examples: [
     ["belay cancel train-17", "order it"],

@@ -9,6 +9,7 @@ import { openClient } from "../client/client.ts";
 import type { Command } from "../flags/command.ts";
 import { command } from "../flags/command.ts";
 import { aborted } from "../process/aborted.ts";
+import { DEMO_TIME } from "../demo/demo-time.ts";
 import type { AgentProcess } from "../demo/agent-process.ts";
 import { playHello } from "../demo/hello.ts";
 import { Stage } from "../demo/stage.ts";
@@ -18,7 +19,7 @@ import { EXIT_BELAY, EXIT_OK } from "../process/exit-codes.ts";
 import { ignoredSignals } from "../process/ignored-signals.ts";
 import { takeStopSignals } from "../process/stop-signals.ts";
 
-/** Longest time the demo may take; it takes about 8 s. */
+/** Longest time that the demo may take, on a busy machine. Milliseconds. */
 const LIMIT_MS = 18_000;
 
 /** `belay demo` */
@@ -27,7 +28,7 @@ export const demo: Command = command({
   args: [],
   about:
     "Starts a tracker in a temporary directory, runs a small job and a stubborn one under real agents, shows what " +
-    "arrives, and removes everything again. Needs nothing, takes about ten seconds.",
+    `arrives, and removes everything again. Needs no other program, takes ${DEMO_TIME}.`,
   flags: {},
   examples: [["belay demo", "see it work"]],
   run: async ({ io }) => {
@@ -65,7 +66,7 @@ export const demo: Command = command({
   },
 });
 
-/** Who takes part, for the last look round. */
+/** The processes of the demo, to check at the end that they are gone. */
 interface Cast {
   readonly agents: AgentProcess[];
   /** Processes of the jobs. */
@@ -74,10 +75,10 @@ interface Cast {
 
 async function play(address: string, stage: Stage, cast: Cast): Promise<void> {
   using client = await openClient({ tracker: address, connectTimeout: 5_000 });
-  await stage.scene("1. A tracker records jobs and passes orders");
+  await stage.scene("1. A tracker stores jobs and relays commands");
   await stage.typed("belay tracker");
   await stage.arrived("tracker", `listens on ${address}`);
-  // Not `io.env`: what Node would obey is kept from the demo's agents and jobs, too.
+  // Not `io.env`: variables that Node would obey must not reach the demo's agents and jobs either.
   const props = {
     client,
     address,
@@ -99,7 +100,7 @@ async function epilogue(stage: Stage, cast: Cast): Promise<void> {
   await stage.typed("belay logs -f mine");
 }
 
-/** The play, unless it takes too long or the user has seen enough. */
+/** Plays the demo until it ends, takes too long, or the user stops it. */
 async function bounded(play: Promise<void>, stop: AbortSignal): Promise<void> {
   const stopped = aborted(stop).then(() => {
     throw new BelayError("STOPPED", "The demo was stopped");

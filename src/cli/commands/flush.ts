@@ -4,6 +4,7 @@ import type { Command } from "../flags/command.ts";
 import { command } from "../flags/command.ts";
 import { connectionFlags, flushTimeout, securityOf } from "../flags/connection-flags.ts";
 import { EXIT_BELAY, EXIT_OK } from "../process/exit-codes.ts";
+import { grouped } from "../flags/flags.ts";
 import { logFlags, loggerOf } from "../flags/log-flags.ts";
 import { clean } from "../render/clean.ts";
 import { ignoredSignals } from "../process/ignored-signals.ts";
@@ -15,9 +16,9 @@ export const flush: Command = command({
   args: [{ name: "<directory>", help: "what --spool-dir was, or the directory of one session in it" }],
   about:
     "Delivers to the tracker what dead agents left in a spool directory, and removes what was confirmed. A job whose " +
-    "agent came to no result is reported as AGENT_LOST. Agents that still run are left alone.",
+    "agent recorded no result is reported as AGENT_LOST. Agents that still run are left alone.",
   flags: {
-    flushTimeout,
+    ...grouped("Tracker", { flushTimeout }),
     ...connectionFlags,
     ...logFlags,
   },

@@ -6,7 +6,7 @@ import { watchJobs } from "../client/resume.ts";
 import type { Command } from "../flags/command.ts";
 import { command } from "../flags/command.ts";
 import { EXIT_OK } from "../process/exit-codes.ts";
-import { count, toggle } from "../flags/flags.ts";
+import { count, grouped, toggle } from "../flags/flags.ts";
 import { jobFilterFlags, jobFilterOf } from "../flags/job-filter.ts";
 import { jobTable } from "../render/job-table.ts";
 import type { MessageInitShape } from "@bufbuild/protobuf";
@@ -22,13 +22,11 @@ const PAGE = 1000;
 
 const flags = {
   ...jobFilterFlags,
-  limit: count({ default: 100, help: "most jobs listed, newest first; 0: all" }),
-  watch: toggle({
-    short: "w",
-    variable: "BELAY_JOBS_WATCH",
-    help: "go on and print each change, one a line, until interrupted",
+  ...grouped("Selection", {
+    limit: count({ default: 100, variable: false, help: "list at most this many jobs, newest first; 0: all" }),
+    watch: toggle({ short: "w", variable: false, help: "print each change as well, one a line, until interrupted" }),
   }),
-  json: jsonFlag,
+  ...jsonFlag,
   ...clientFlags,
 };
 
@@ -113,7 +111,7 @@ function firstSteps(tracker: string): string {
   const flag = tracker === clientFlags.tracker.default ? "" : ` --tracker ${tracker}`;
   return `No jobs yet. Run one:
   belay run${flag} --job hello -- echo 'it works'
-or record one for an agent to come:
+or register one that an agent will pick up:
   belay submit${flag} -- echo 'it works'
 `;
 }

@@ -12,7 +12,7 @@ import type { Command } from "../flags/command.ts";
 import { command } from "../flags/command.ts";
 import { EXIT_OK } from "../process/exit-codes.ts";
 import type { Values } from "../flags/flags.ts";
-import { choice, count, many, text, toggle, wanted } from "../flags/flags.ts";
+import { choice, count, grouped, many, text, toggle, wanted } from "../flags/flags.ts";
 import { jobArgument, onlyJob, presentJob } from "../flags/job-argument.ts";
 import { jsonLine } from "../render/json.ts";
 import { LogLines } from "../render/log-lines.ts";
@@ -26,30 +26,25 @@ const STREAMS: Readonly<Record<"stdout" | "stderr" | "agent", LogStreamType>> = 
 };
 
 const flags = {
-  follow: toggle({ short: "f", help: "go on as more arrives, until the job's end" }),
-  tail: count({ short: "n", help: "begin this many lines before the end" }),
-  stream: choice(["stdout", "stderr", "agent"], { help: "only this stream, byte for byte" }),
-  attempt: count({
-    least: 1,
-    variable: "BELAY_LOGS_ATTEMPT",
-    help: "only this attempt; default: the latest, and with -f those that follow it",
+  ...grouped("Selection", {
+    follow: toggle({ short: "f", variable: false, help: "continue as more arrives, until the job ends" }),
+    tail: count({ short: "n", variable: false, help: "begin this many lines before the end" }),
+    stream: choice(["stdout", "stderr", "agent"], { variable: false, help: "only this stream, byte for byte" }),
+    attempt: count({
+      least: 1,
+      variable: false,
+      help: "only this attempt",
+      defaultText: "the latest, and with -f those that follow it",
+    }),
+    since: moment({ variable: false, help: "start at this time: 10m (ago), or RFC 3339: 2026-11-22T08:00:00Z" }),
+    step: many({ value: "N", variable: false, separator: ",", help: "only this step; 1 is the first" }, stepNumber),
+    grep: text({ variable: false, value: "PATTERN", help: "only lines that match this regular expression" }),
   }),
-  since: moment({
-    variable: "BELAY_LOGS_SINCE",
-    help: "begin with what was read from then on: 10m, 2026-11-22T08:00:00Z",
+  ...grouped("Output", {
+    timestamps: toggle({ short: "t", variable: false, help: "print before each line when the agent read it" }),
+    raw: toggle({ variable: false, help: "send control sequences to the terminal as they are" }),
   }),
-  step: many(
-    { value: "N", variable: "BELAY_LOGS_STEP", separator: ",", help: "only this step; 1 is the first" },
-    stepNumber,
-  ),
-  grep: text({ variable: "BELAY_LOGS_GREP", value: "PATTERN", help: "only lines that match this regular expression" }),
-  timestamps: toggle({
-    short: "t",
-    variable: "BELAY_LOGS_TIMESTAMPS",
-    help: "begin each line with the time of its read",
-  }),
-  raw: toggle({ help: "send control sequences to the terminal as they are" }),
-  json: jsonFlag,
+  ...jsonFlag,
   ...clientFlags,
 };
 
@@ -62,10 +57,10 @@ export const logs: Command = command({
     "were lost show as a line that says so. On a terminal, control sequences other than colours are shown, not obeyed.",
   flags,
   examples: [
-    ["belay logs -f train-17", "from the beginning, to the end of the job"],
-    ["belay logs -f --tail 20 train-17", "the last 20 lines and what comes"],
+    ["belay logs -f train-17", "from the beginning until the job ends"],
+    ["belay logs -f --tail 20 train-17", "the last 20 lines, and what follows"],
     ["belay logs --stream stdout train-17 > out.bin", "exactly the bytes of its standard output"],
-    ["belay logs -t --since 10m --grep 'error|warn' train-17", "what went wrong lately, and when"],
+    ["belay logs -t --since 10m --grep 'error|warn' train-17", "recent errors, with their times"],
     ["belay logs --json train-17", "for programs: LogChunk messages of the contract"],
   ],
   run: async ({ flags, args, io }) => {

@@ -13,7 +13,7 @@ import type { Command } from "../flags/command.ts";
 import { command } from "../flags/command.ts";
 import { EXIT_OK } from "../process/exit-codes.ts";
 import type { Values } from "../flags/flags.ts";
-import { count, many, toggle } from "../flags/flags.ts";
+import { count, grouped, many, toggle } from "../flags/flags.ts";
 import type { Io } from "../process/io.ts";
 import { jobArgument, onlyJob, presentJob } from "../flags/job-argument.ts";
 import { moment } from "../flags/moment-flag.ts";
@@ -21,14 +21,13 @@ import { asciiOnly } from "../render/charset.ts";
 import { InPlace } from "../terminal/in-place.ts";
 import { jsonLine } from "../render/json.ts";
 import type { CsvKind } from "../render/metrics/csv.ts";
-import { csvHeader, csvRows } from "../render/metrics/csv.ts";
+import { csvColumns, csvHeader, csvRows } from "../render/metrics/csv.ts";
 import { metricLines } from "../render/metrics/lines.ts";
 import { Series } from "../render/metrics/series.ts";
 import { metricsView } from "../render/metrics/view.ts";
 import { styleOf } from "../render/style.ts";
-import { wrap } from "../render/wrap.ts";
 
-/** Points that a chart is asked for, unless told otherwise: more than any terminal has columns. */
+/** Points of a chart without --points: more than any terminal has columns. */
 const CHART_POINTS = 500;
 /** Shortest time between two frames. */
 const FRAME_MS = 200;
@@ -39,36 +38,39 @@ const REFRESH_MS = 2_000;
 const HELP_WIDTH = 80;
 
 const flags = {
-  follow: toggle({ short: "f", help: "go on as more arrives, until the job's end" }),
-  name: many(
-    {
-      value: "NAME",
-      variable: "BELAY_METRICS_NAME",
-      separator: ",",
-      help: "only this one of the job's own metrics; * stands for anything",
-    },
-    (given) => given,
-  ),
-  attempt: count({
-    least: 1,
-    variable: "BELAY_METRICS_ATTEMPT",
-    help: "only this attempt; default: the latest, and with -f those that follow it",
+  ...grouped("Selection", {
+    follow: toggle({ short: "f", variable: false, help: "continue as more arrives, until the job ends" }),
+    name: many(
+      {
+        value: "NAME",
+        variable: false,
+        separator: ",",
+        help: "only this one of the job's own metrics; * matches any characters",
+      },
+      (given) => given,
+    ),
+    attempt: count({
+      least: 1,
+      variable: false,
+      help: "only this attempt",
+      defaultText: "the latest, and with -f those that follow it",
+    }),
+    since: moment({ variable: false, help: "start at this time: 10m (ago), or RFC 3339: 2026-11-22T08:00:00Z" }),
+    until: moment({ variable: false, help: "end before this time: 5m (ago), or RFC 3339: 2026-11-22T09:00:00Z" }),
+    points: count({
+      variable: false,
+      help: "at most this many points, neighbours merged; 0: all",
+      defaultText: `${CHART_POINTS}; with --csv or --json all`,
+    }),
   }),
-  since: moment({
-    variable: "BELAY_METRICS_SINCE",
-    help: "begin with what was taken from then on: 10m, 2026-11-22T08:00:00Z",
+  ...grouped("Output", {
+    csv: toggle({
+      variable: false,
+      help: "print a table for programs: one row for each sample, or with --name one row for each value",
+    }),
+    gpus: toggle({ variable: false, help: "with --csv: one row for each graphics processor in a sample" }),
   }),
-  until: moment({ variable: "BELAY_METRICS_UNTIL", help: "end with what was taken before: 5m, 2026-11-22T09:00:00Z" }),
-  points: count({
-    variable: "BELAY_METRICS_POINTS",
-    help: `most points of what is stored, neighbours merged; 0: all; default ${CHART_POINTS} for people, all for programs`,
-  }),
-  csv: toggle({
-    variable: "BELAY_METRICS_CSV",
-    help: "print a table for programs: one row a sample, or with --name one row a value",
-  }),
-  gpus: toggle({ variable: "BELAY_METRICS_GPUS", help: "with --csv: one row for each graphics processor in a sample" }),
-  json: jsonFlag,
+  ...jsonFlag,
   ...clientFlags,
 };
 
@@ -79,28 +81,31 @@ export const metrics: Command = command({
   name: "metrics",
   args: [jobArgument],
   about:
-    "Shows what a job uses (processors, memory, disk, network, graphics processors) and what it says about itself in " +
-    "$BELAY_METRICS (progress, loss, …), each with its course over time. The older what is shown, the more " +
-    "neighbours are merged in one point; peaks and totals stay true.",
+    "Shows resource use (processors, memory, disk, network, graphics processors) and the job's own metrics from " +
+    "$BELAY_METRICS (progress, loss, …), each over time. The older the samples, the more of them are merged into one " +
+    "point; peaks and totals stay exact.",
   flags,
   examples: [
-    ["belay metrics train-17", "how it stands, and how it came there"],
-    ["belay metrics -f train-17", "the same, drawn again as it changes"],
-    ["belay metrics --name loss --name 'val/*' train-17", "only some of its own metrics"],
+    ["belay metrics train-17", "current values, and how they developed"],
+    ["belay metrics -f train-17", "the same, updated as it changes"],
+    ["belay metrics --name loss --name 'val/*' train-17", "some of the job's own metrics"],
     ["belay metrics --since 1h train-17", "the last hour"],
     ["belay metrics --csv train-17 > usage.csv", "for a spreadsheet or pandas: one row a sample"],
-    ["belay metrics --csv --name '*' train-17 > said.csv", "the job's own: time,name,value,step"],
+    ["belay metrics --csv --name '*' train-17 > own.csv", "the job's own metrics: time,name,value,step"],
     ["belay metrics --json train-17 | jq '.samples[]?.cpuCores'", "for programs: ReadMetricsResponse of the contract"],
   ],
-  notes: `How a job says something about itself, from any language:
+  notes: `How a job reports its own metrics, from any language:
   echo "loss=0.31 acc=0.87 step=10" >> "$BELAY_METRICS"
   echo 'progress=0.42 note="epoch 3/10"' >> "$BELAY_METRICS"
 
-Columns of --csv, with --name and with --gpus; more may come, at the end:
-${columnsText("usage")}
-${columnsText("said")}
-${columnsText("gpus")}
-Counters count from the job's start; times are those of the worker; an empty cell is not known.`,
+Columns of the tables; later versions may add more at the end.
+With --csv, one row for each sample:
+${csvColumns("usage", HELP_WIDTH)}
+With --csv and --name, one row for each value of the job's own metrics:
+${csvColumns("said", HELP_WIDTH)}
+With --csv and --gpus, one row for each graphics processor in a sample:
+${csvColumns("gpus", HELP_WIDTH)}
+Counters start at 0 with the job; times are those of the worker; an empty cell means that the value is not known.`,
   run: async ({ flags, args, io }) => {
     const jobId = onlyJob(args);
     checkFlags(flags);
@@ -126,13 +131,6 @@ Counters count from the job's start; times are those of the worker; an empty cel
     return await printLines(answers, io);
   },
 });
-
-function columnsText(kind: CsvKind): string {
-  return wrap(csvHeader(kind).trim().replaceAll(",", " "), HELP_WIDTH - 2)
-    .map((line) => `  ${line}`)
-    .join("")
-    .trimEnd();
-}
 
 function checkFlags({ json, csv, gpus, follow, until, name }: MetricsFlags): void {
   const wrong = (text: string): BelayError => new BelayError("BAD_USAGE", text);
@@ -254,7 +252,7 @@ async function drawAgain(
     const arrived = await Promise.race([next, sleep(rest, tick.signal)]);
     tick.abort();
     if (stdout.gone.aborted) {
-      // What it brings, or why it ends, nobody will see.
+      // The reader has gone: what arrives now, or why it ends, is not shown.
       next.catch(() => undefined);
       return EXIT_OK;
     }
@@ -273,7 +271,7 @@ async function drawAgain(
   return EXIT_OK;
 }
 
-/** The job as it is; as it was, if that cannot be known now: whoever reads the metrics is told why. */
+/** The job as it is now; as it was, if the tracker does not answer: the reader of the metrics reports why. */
 async function current(client: JobClient, job: Job): Promise<Job> {
   try {
     return presentJob(await client.call((jobs) => jobs.getJob({ jobId: job.jobId })));

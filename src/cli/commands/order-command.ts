@@ -13,7 +13,7 @@ import { withTimeLimit } from "../client/time-limit.ts";
 import type { Command } from "../flags/command.ts";
 import { command } from "../flags/command.ts";
 import { EXIT_OK } from "../process/exit-codes.ts";
-import { duration, toggle } from "../flags/flags.ts";
+import { duration, grouped, toggle } from "../flags/flags.ts";
 import { jobArgument, onlyJob, presentJob } from "../flags/job-argument.ts";
 import { clean } from "../render/clean.ts";
 import { jsonLine } from "../render/json.ts";
@@ -21,13 +21,15 @@ import { orderText, warnIfNotStored } from "../render/order.ts";
 import { stateName } from "../../contract/names.ts";
 
 const flags = {
-  timeout: duration({
-    default: "10s",
-    variable: "BELAY_ORDER_TIMEOUT",
-    help: "how long to wait for the agent's answer; 0: for ever",
+  ...grouped("Order", {
+    timeout: duration({
+      default: "10s",
+      variable: "BELAY_ORDER_TIMEOUT",
+      help: "how long to wait for the agent's answer; 0: without limit",
+    }),
+    noWait: toggle({ variable: false, help: "return as soon as the tracker has stored the order" }),
   }),
-  noWait: toggle({ help: "return as soon as the tracker has stored the order" }),
-  json: jsonFlag,
+  ...jsonFlag,
   ...clientFlags,
 };
 

@@ -33,7 +33,7 @@ const onDisconnect: Flag<OnDisconnect> = {
   words: ["continue", "cancel-after="],
   default: { kind: "continue" },
   defaultText: "continue",
-  help: "what becomes of the job while the tracker is away: continue, or cancel-after=DURATION",
+  help: "what to do when the tracker is unreachable: continue, or cancel-after=DURATION",
   read: (texts, what) => {
     const given = texts.at(-1) ?? "";
     if (given === "continue") return { kind: "continue" };
@@ -44,35 +44,43 @@ const onDisconnect: Flag<OnDisconnect> = {
 };
 
 const flagTable = {
-  ...grouped("The job:", { job: text({ value: "ID", help: "the job's id; default: a new one" }) }),
+  ...grouped("Job", { job: text({ value: "ID", help: "id of the job", defaultText: "a new one" }) }),
   ...jobFlags,
   ...connectionFlags,
-  ...grouped("The tracker:", {
+  ...grouped("Tracker", {
     connectTimeout: duration({
       default: "60s",
-      help: "how long to try to reach the tracker at the start; 0: for ever",
+      help: "how long to keep trying an unreachable tracker at the start; 0: without limit",
     }),
     flushTimeout,
     onDisconnect,
   }),
-  spoolDir: text({ value: "DIR", help: "directory for output that waits for the tracker; default: memory only" }),
-  spoolLimit: size({ default: "1GiB", help: "most output that waits for the tracker" }),
-  onSpoolFull: choice(["block", "drop"], {
-    default: "block",
-    help: "when that is full: the job waits, or the oldest output is dropped and recorded as missing",
+  ...grouped("Spool", {
+    spoolDir: text({
+      value: "DIR",
+      help: "directory that buffers output on disk until the tracker has stored it",
+      defaultText: "buffered in memory only",
+    }),
+    spoolLimit: size({ default: "1GiB", help: "maximum size of that buffer" }),
+    onSpoolFull: choice(["block", "drop"], {
+      default: "block",
+      help: "when it is full: block pauses the job's output; drop discards the oldest output and records the gap",
+    }),
   }),
-  agentLabel: pairs({ separator: ",", help: "label of this agent, for people and filters" }),
-  containment: choice(["auto", "cgroup", "process-group"], {
-    value: "HOW",
-    default: "auto",
-    help: "how the job's processes are held together: auto, cgroup or process-group",
+  ...grouped("Agent", {
+    agentLabel: pairs({ separator: ",", help: "label of this agent, for people and filters" }),
+    containment: choice(["auto", "cgroup", "process-group"], {
+      value: "HOW",
+      default: "auto",
+      help: "how to track and kill the job's processes: auto, cgroup or process-group",
+    }),
+    admin: text({
+      value: "ADDRESS",
+      help: "serve /healthz, /readyz and /metrics of this agent at host:port or unix:/path; beyond this machine with --insecure",
+    }),
   }),
-  admin: text({
-    value: "ADDRESS",
-    help: "serve /healthz, /readyz and /metrics of this agent at host:port or unix:/path; beyond this machine with --insecure",
-  }),
-  quiet: toggle({ short: "q", help: "do not pass the job's output through" }),
   ...logFlags,
+  ...grouped("General", { quiet: toggle({ short: "q", help: "do not print the job's output here" }) }),
 };
 
 /** Ends that somebody or something waits for: a reader that stands still is not waited for long. */
@@ -94,10 +102,15 @@ const STOP_REMARKS = {
 /** `belay run` */
 export const run: Command = command({
   name: "run",
-  args: [{ name: "[command...]", help: "program and arguments, run without a shell; none: the tracker's spec is run" }],
+  args: [
+    {
+      name: "[command...]",
+      help: "program and arguments, run without a shell; without one, the spec that the tracker has",
+    },
+  ],
   about:
     "Runs one job under an agent: setup steps, then the command. Everything it prints and uses goes to the tracker; " +
-    "its output is also passed through. SIGTERM, SIGINT, SIGHUP and SIGQUIT end the job; a second one " +
+    "its output is also printed here. SIGTERM, SIGINT, SIGHUP and SIGQUIT end the job; a second one " +
     "skips the grace period, a third leaves at once. Warnings of batch systems, such as SIGUSR1 and SIGXCPU, go to the job.",
   flags: flagTable,
   takesCommandLine: true,
@@ -105,15 +118,15 @@ export const run: Command = command({
     ["belay run -- python train.py --epochs 3", "a new job"],
     ["belay run --job train-17 --setup 'npm ci' -- npm test", "with an id and a setup step"],
     ["belay run --spec job.yaml", "a spec file (the JobSpec of the contract)"],
-    ["belay run --job train-18", "a job that was recorded with belay submit"],
+    ["belay run --job train-18", "a job that was registered with belay submit"],
   ],
-  notes: `The job knows BELAY_JOB_ID, BELAY_ATTEMPT and BELAY_STEP, and by TRACEPARENT where it stands in a trace; the trace of
-this command, if TRACEPARENT names one, goes on with it. What it appends to the file $BELAY_METRICS are its own
-metrics: "loss=0.31 step=10", 'progress=0.42 note="epoch 3/10"'. BELAY_TRACKER names its tracker to a belay in the job;
-credentials are not passed on.
+  notes: `The job's environment has BELAY_JOB_ID, BELAY_ATTEMPT, BELAY_STEP and TRACEPARENT (continuing this command's trace, if
+any). Lines that the job appends to the file $BELAY_METRICS become its own metrics: "loss=0.31 step=10",
+'progress=0.42 note="epoch 3/10"'. BELAY_TRACKER has the tracker's address for a belay in the job; credentials are not
+passed on.
 
 The job has no standard input: it reads /dev/null. It has the limits, umask, niceness and ignored signals with which
-belay was started. Variables that Node or a library of ours would obey, such as NODE_OPTIONS, reach the job alone.
+belay was started. Variables that Node or a library of Belay would obey, such as NODE_OPTIONS, affect the job only.
 
 ${EXIT_CODES_HELP}`,
   run: async (call) => {

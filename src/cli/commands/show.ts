@@ -13,7 +13,7 @@ export const show: Command = command({
   name: "show",
   args: [jobArgument],
   about: "Shows all that the tracker knows of a job: spec, attempts, result with its evidence, log, commands.",
-  flags: { json: jsonFlag, ...clientFlags },
+  flags: { ...jsonFlag, ...clientFlags },
   examples: [
     ["belay show hello", "for people"],
     ["belay show --json hello | jq .result", "for programs: the Job of the contract"],

@@ -4,19 +4,21 @@ import { clientFlags, clientOf, jsonFlag } from "../client/flags.ts";
 import type { Command } from "../flags/command.ts";
 import { command } from "../flags/command.ts";
 import { EXIT_OK } from "../process/exit-codes.ts";
-import { duration } from "../flags/flags.ts";
+import { duration, grouped } from "../flags/flags.ts";
 import { jobArgument, onlyJob } from "../flags/job-argument.ts";
 import { jsonLine } from "../render/json.ts";
 import { statusText } from "../render/status.ts";
 import { styleOf } from "../render/style.ts";
 
 const flags = {
-  wait: duration({
-    variable: "BELAY_STATUS_WAIT",
-    default: "5s",
-    help: "longest wait for the agent's answer, up to 60s",
+  ...grouped("General", {
+    wait: duration({
+      variable: "BELAY_STATUS_WAIT",
+      default: "5s",
+      help: "how long to wait for the agent's answer, at most 60s",
+    }),
   }),
-  json: jsonFlag,
+  ...jsonFlag,
   ...clientFlags,
 };
 
@@ -25,7 +27,7 @@ export const status: Command = command({
   name: "status",
   args: [jobArgument],
   about:
-    "Asks the job's agent how the job stands at this moment, and waits for the answer. Says so when there is none.",
+    "Asks the agent for the job's current state and processes, and waits for the answer. Reports it when no answer comes.",
   flags,
   examples: [
     ["belay status train-17", "state, processes, what they use"],

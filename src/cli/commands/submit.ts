@@ -12,11 +12,15 @@ import { jobFlags } from "../spec/job-flags.ts";
 import { specOf } from "../spec/job-spec.ts";
 
 const flags = {
-  ...grouped("The job:", {
-    job: text({ value: "ID", help: "id for the job; default: a new one. Giving one makes the call safe to repeat" }),
+  ...grouped("Job", {
+    job: text({
+      value: "ID",
+      help: "id of the job; giving one makes the call safe to repeat",
+      defaultText: "a new one",
+    }),
   }),
   ...jobFlags,
-  json: jsonFlag,
+  ...jsonFlag,
   ...clientFlags,
 };
 
@@ -24,12 +28,12 @@ const flags = {
 export const submit: Command = command({
   name: "submit",
   args: [{ name: "[command...]", help: "program and arguments, run without a shell" }],
-  about: "Records a job at the tracker for an agent to come, and prints its id.",
+  about: "Registers a job that an agent will pick up, and prints its id.",
   flags,
   takesCommandLine: true,
   examples: [
-    ["belay submit --name train -- python train.py", "record it"],
-    ["belay run --job $(belay submit --spec job.yaml)", "record it, and run it here"],
+    ["belay submit --name train -- python train.py", "register it"],
+    ["belay run --job $(belay submit --spec job.yaml)", "register it, and run it here"],
   ],
   notes: "TRACEPARENT and TRACESTATE (W3C Trace Context) of the environment become part of the job's spec.",
   run: async (call) => {
@@ -43,7 +47,9 @@ export const submit: Command = command({
     const job = presentJob(await client.call((jobs) => jobs.createJob({ jobId, spec })));
     await io.stdout.write(flags.json ? jsonLine(JobSchema, job) : `${job.jobId}\n`);
     if (io.stdout.isTerminal && !flags.json) {
-      await io.stderr.write(`belay: Recorded. On a worker: belay run --tracker ${flags.tracker} --job ${job.jobId}\n`);
+      await io.stderr.write(
+        `belay: Registered. On a worker: belay run --tracker ${flags.tracker} --job ${job.jobId}\n`,
+      );
     }
     return EXIT_OK;
   },

@@ -4,7 +4,7 @@ import type { Command } from "../flags/command.ts";
 import { command } from "../flags/command.ts";
 import { EXIT_OK } from "../process/exit-codes.ts";
 import { readFlagFile } from "../flags/flag-file.ts";
-import { duration, text } from "../flags/flags.ts";
+import { duration, grouped, text } from "../flags/flags.ts";
 import { jobArgument, onlyJob } from "../flags/job-argument.ts";
 import { linesOf } from "../flags/token-file.ts";
 
@@ -16,11 +16,13 @@ export const token: Command = command({
     "Makes a token with which an agent may run this one job until it expires, and nothing else: not read it, not " +
     "control it, not see another. Needs no tracker, only a key that the tracker has in --token-keys.",
   flags: {
-    tokenKeys: text({ value: "FILE", help: "file with keys of signed tokens, one a line; the first one signs" }),
-    expires: duration({
-      variable: "BELAY_TOKEN_EXPIRES",
-      default: "24h",
-      help: "how long it is good; an agent shows it again each time it connects, so: longer than the job",
+    ...grouped("General", {
+      tokenKeys: text({ value: "FILE", help: "file with keys of signed tokens, one a line; the first one signs" }),
+      expires: duration({
+        variable: "BELAY_TOKEN_EXPIRES",
+        default: "24h",
+        help: "how long the token is valid; an agent sends it each time it connects, so longer than the job",
+      }),
     }),
   },
   examples: [

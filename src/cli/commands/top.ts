@@ -6,7 +6,7 @@ import type { Command } from "../flags/command.ts";
 import { command } from "../flags/command.ts";
 import { EXIT_OK } from "../process/exit-codes.ts";
 import type { Values } from "../flags/flags.ts";
-import { choice, duration, toggle, wanted } from "../flags/flags.ts";
+import { choice, duration, grouped, toggle, wanted } from "../flags/flags.ts";
 import type { Io } from "../process/io.ts";
 import { jobFilterFlags, jobFilterOf } from "../flags/job-filter.ts";
 import { asciiOnly } from "../render/charset.ts";
@@ -26,11 +26,20 @@ const LEAST_INTERVAL_MS = 250;
 
 const flags = {
   ...jobFilterFlags,
-  sort: choice(SORTS, { variable: "BELAY_TOP_SORT", default: "cpu", help: "which jobs come first" }),
-  all: toggle({ short: "a", variable: "BELAY_TOP_ALL", help: "ended jobs, too: the newest 500" }),
-  interval: duration({ variable: "BELAY_TOP_INTERVAL", default: "2s", help: "time between two samples" }),
-  once: toggle({ short: "1", variable: "BELAY_TOP_ONCE", help: "print the table once and exit" }),
-  json: jsonFlag,
+  ...grouped("Selection", {
+    sort: choice(SORTS, {
+      variable: "BELAY_TOP_SORT",
+      value: "ORDER",
+      default: "cpu",
+      help: `which jobs come first: ${SORTS.join(", ")}`,
+    }),
+    all: toggle({ short: "a", variable: false, help: "ended jobs, too: the newest 500" }),
+  }),
+  ...grouped("Output", {
+    interval: duration({ variable: "BELAY_TOP_INTERVAL", default: "2s", help: "time between two samples" }),
+    once: toggle({ short: "1", variable: false, help: "print the table once and exit" }),
+  }),
+  ...jsonFlag,
   ...clientFlags,
 };
 
@@ -39,13 +48,13 @@ export const top: Command = command({
   name: "top",
   args: [],
   about:
-    "Shows jobs as they run, over the whole terminal: what they use, how far they are, what they print. With --once or " +
-    "--json, and wherever there is no terminal, the table is printed once.",
+    "Shows a full-screen live view of jobs: what they use, their progress, what they print. With --once or --json, and " +
+    "where standard output is not a terminal, prints the table once.",
   flags,
   examples: [
     ["belay top", "every job that runs or waits"],
     ["belay top --label team=ml --sort progress", "some of them"],
-    ["belay top --once | head -3", "those that use the most processor, now"],
+    ["belay top --once | head -3", "the jobs that use the most processor time now"],
     ["belay top --json | jq -r .jobId", "for programs: one Job of the contract a line"],
   ],
   notes: `Keys:\n${KEYS.map(([keys, does]) => `  ${keys.padEnd(14)}${does}`).join("\n")}`,
@@ -56,7 +65,7 @@ export const top: Command = command({
     const { stdin, stdout } = process;
     const dumb = ["", "dumb"].includes(io.env["TERM"] ?? "");
     if (flags.once || flags.json || !io.stdout.isTerminal || dumb || !stdin.isTTY) return once(flags, io);
-    // What is wrong with the line is told on the screen, not written across it.
+    // Problems of the connection are shown on the screen, not written across it.
     using client = await openClient(flags);
     const signals = takeStopSignals({ isIgnored: ignoredSignals(io) });
     try {

@@ -5,14 +5,13 @@ import type { Logger } from "../../base/logger.ts";
 import type { Tracker, TrackerOptions, TrackerTls } from "../../tracker/options.ts";
 import { startTracker } from "../../tracker/server.ts";
 import { aborted } from "../process/aborted.ts";
-import { checkCommand } from "./tracker-check.ts";
 import type { Command } from "../flags/command.ts";
 import { command } from "../flags/command.ts";
 import { EXIT_OK } from "../process/exit-codes.ts";
 import { readConfigFile } from "../flags/config-file.ts";
 import { readFlagFile } from "../flags/flag-file.ts";
 import type { Values } from "../flags/flags.ts";
-import { choice, count, duration, many, size, text, toggle, wanted } from "../flags/flags.ts";
+import { choice, count, duration, grouped, many, size, text, toggle, wanted } from "../flags/flags.ts";
 import { logFlags, loggerOf } from "../flags/log-flags.ts";
 import { linesOf } from "../flags/token-file.ts";
 import { takeStopSignals } from "../process/stop-signals.ts";
@@ -21,131 +20,154 @@ import { takeWarningSignals } from "../process/warning-signals.ts";
 import { watchTerminal } from "../process/terminal-gone.ts";
 
 const flagTable = {
-  config: text({
-    variable: "BELAY_TRACKER_CONFIG",
-    value: "FILE",
-    help: "YAML file with flags: `listen: 0.0.0.0:7070`, `agent-tokens: [file]`; flags and variables win over it",
+  ...grouped("Listen and TLS", {
+    listen: text({
+      value: "ADDRESS",
+      default: "127.0.0.1:7070",
+      help: "host:port or unix:/path; port 0: any free port",
+    }),
+    tlsCert: text({ value: "FILE", help: "certificate of the tracker (PEM); with --tls-key, it speaks TLS" }),
+    tlsKey: text({ value: "FILE", help: "private key of that certificate (PEM)" }),
+    clientCa: text({ value: "FILE", help: "require client certificates signed by these CAs (PEM)" }),
+    insecure: toggle({
+      variable: "BELAY_TRACKER_INSECURE",
+      help: "allow listening beyond this machine without TLS and tokens",
+    }),
+    cors: many(
+      {
+        variable: "BELAY_TRACKER_CORS",
+        value: "ORIGIN",
+        separator: ",",
+        help: "allow web pages of this origin to call the tracker, with or without tokens; *: any origin",
+      },
+      (given) => given,
+    ),
   }),
-  listen: text({
-    value: "ADDRESS",
-    default: "127.0.0.1:7070",
-    help: "host:port or unix:/path; port 0 takes a free one",
+  ...grouped("Tokens", {
+    agentTokens: many(
+      { value: "FILE", separator: ",", help: "file with tokens for agents, one a line" },
+      (given) => given,
+    ),
+    operatorTokens: many(
+      { value: "FILE", separator: ",", help: "file with tokens for operators, one a line" },
+      (given) => given,
+    ),
+    tokenKeys: many(
+      { value: "FILE", separator: ",", help: "file with keys of signed tokens, one a line; the first one signs" },
+      (given) => given,
+    ),
   }),
-  data: text({ value: "DIR", default: "./belay-data", help: "directory that holds everything; made if missing" }),
-  heartbeatInterval: duration({ default: "10s", help: "time between two heartbeats of an agent" }),
-  lease: duration({ default: "30s", help: "time of silence after which a job is LOST; at least two heartbeats" }),
-  keepaliveInterval: duration({
-    default: "15s",
-    help: "silence after which watches and followed logs show proxies that they live; 0: never",
+  ...grouped("Limits", {
+    maxConnections: count({ default: 20_000, help: "connections open at one time; further ones are closed at once" }),
+    maxStreams: count({ default: 1024, help: "calls in progress on one connection" }),
+    maxClientAgents: count({
+      default: 16_384,
+      help: "agent streams per client (identified by token, certificate or address); 0: no limit",
+    }),
+    maxClientCalls: count({
+      default: 4096,
+      help: "other calls in progress per client, watches and followed logs included; 0: no limit",
+    }),
+    maxCallRate: count({ default: 1000, help: "calls of JobService a second per client; 0: no limit" }),
+    maxSpecSize: size({ default: "1MiB", help: "maximum size of the spec of a submitted job" }),
+    headersTimeout: duration({ default: "10s", help: "time for a connection's first bytes and a request's headers" }),
+    requestTimeout: duration({
+      default: "30s",
+      help: "time for a whole request, and for a connection that has no request",
+    }),
   }),
-  tlsCert: text({ value: "FILE", help: "PEM file of the tracker's certificate; with --tls-key, it speaks TLS" }),
-  tlsKey: text({ value: "FILE", help: "PEM file of the certificate's private key" }),
-  clientCa: text({ value: "FILE", help: "PEM file of authorities; clients must show a certificate of theirs" }),
-  agentTokens: many(
-    { value: "FILE", separator: ",", help: "file with tokens for agents, one a line" },
-    (given) => given,
-  ),
-  operatorTokens: many(
-    { value: "FILE", separator: ",", help: "file with tokens for operators, one a line" },
-    (given) => given,
-  ),
-  tokenKeys: many(
-    { value: "FILE", separator: ",", help: "file with keys of signed tokens, one a line; the first one signs" },
-    (given) => given,
-  ),
-  cors: many(
-    {
-      variable: "BELAY_TRACKER_CORS",
-      value: "ORIGIN",
-      separator: ",",
-      help: "let pages of this origin call from a browser, where no token is asked for, too; * is any",
-    },
-    (given) => given,
-  ),
-  maxConnections: count({ default: 20_000, help: "connections open at one time; more are closed at once" }),
-  maxStreams: count({ default: 1024, help: "calls under way on one connection" }),
-  maxClientAgents: count({
-    default: 16_384,
-    help: "agents' streams of one client, which is a token's or certificate's name, else an address; 0: no limit",
+  ...grouped("Liveness", {
+    heartbeatInterval: duration({ default: "10s", help: "time between two heartbeats of an agent" }),
+    lease: duration({ default: "30s", help: "silence after which a job is LOST; at least two heartbeat intervals" }),
+    keepaliveInterval: duration({
+      default: "15s",
+      help: "silence after which watches and followed logs send a keepalive, so that proxies keep them open; 0: never",
+    }),
   }),
-  maxClientCalls: count({
-    default: 4096,
-    help: "other calls of one client under way, watches and followed logs among them; 0: no limit",
+  ...grouped("Retention", {
+    retainAge: duration({ default: "0", help: "delete jobs that ended this long ago; 0: never" }),
+    retainSize: size({
+      default: "0",
+      help: "while logs and metrics exceed this size, delete the jobs that ended longest ago; 0: never",
+    }),
+    logLimit: size({
+      variable: "BELAY_TRACKER_LOG_LIMIT",
+      default: "0",
+      help:
+        "maximum stored output per attempt; more is recorded as a gap. This protects the tracker; belay run --log-limit " +
+        "limits what the job's agent sends; 0: no limit",
+    }),
   }),
-  maxCallRate: count({ default: 1000, help: "calls of JobService a second by one client; 0: no limit" }),
-  maxSpecSize: size({ default: "1MiB", help: "largest spec of a job that is submitted" }),
-  headersTimeout: duration({ default: "10s", help: "time for a connection's first bytes and a request's headers" }),
-  requestTimeout: duration({ default: "30s", help: "time for a whole request, and for a connection without any" }),
-  insecure: toggle({
-    variable: "BELAY_TRACKER_INSECURE",
-    help: "allow listening beyond this machine without TLS and tokens",
+  ...grouped("Durability", {
+    data: text({ value: "DIR", default: "./belay-data", help: "directory of all data; created if missing" }),
+    durability: choice(["process", "disk"], {
+      default: "process",
+      help: "what an ack guarantees: process survives kill -9 of the tracker, disk also a power failure (slower)",
+    }),
   }),
-  durability: choice(["process", "disk"], {
-    default: "process",
-    help: "what an ack promises: process survives kill -9 of the tracker, disk a power cut as well (slower)",
+  ...grouped("OpenTelemetry", {
+    otlpEndpoint: text({
+      value: "URL",
+      help:
+        "export jobs as spans and resource use as metrics, by OTLP over HTTP, such as http://127.0.0.1:4318; " +
+        "empty: do not export",
+      defaultText: "OTEL_EXPORTER_OTLP_ENDPOINT",
+    }),
+    otlpMetricsInterval: duration({ default: "10s", help: "time between two exports of resource use; 0: none" }),
   }),
-  retainAge: duration({ default: "0", help: "remove jobs that ended this long ago; 0: never" }),
-  retainSize: size({
-    default: "0",
-    help: "remove those that ended first while all logs and metrics are larger; 0: never",
+  ...grouped("Stopping", {
+    drainTimeout: duration({ default: "5s", help: "time given to open streams when stopping" }),
   }),
-  logLimit: size({
-    variable: "BELAY_TRACKER_LOG_LIMIT",
-    default: "0",
-    help: "keep this much output of one job's attempt; what comes beyond shows as a gap; 0: all",
-  }),
-  otlpEndpoint: text({
-    value: "URL",
-    empty: true,
-    help:
-      "export jobs as spans and what they use as metrics, by OTLP over HTTP, such as http://127.0.0.1:4318; " +
-      "default: OTEL_EXPORTER_OTLP_ENDPOINT; empty: nowhere",
-  }),
-  otlpMetricsInterval: duration({ default: "10s", help: "time between two exports of what jobs use; 0: none" }),
-  repair: toggle({ help: "with check: mend what can be mended" }),
-  drainTimeout: duration({ default: "5s", help: "time given to open streams when stopping" }),
   ...logFlags,
+  ...grouped("General", {
+    config: text({
+      variable: "BELAY_TRACKER_CONFIG",
+      value: "FILE",
+      help: "YAML file with flags: `listen: 0.0.0.0:7070`, `agent-tokens: [file]`; flags and variables win over it",
+    }),
+    repair: toggle({ variable: false, hidden: true, help: "with check: repair what can be repaired" }),
+  }),
 };
 
 /** `belay tracker` */
 export const tracker: Command = command({
   name: "tracker",
-  args: [
-    { name: "[action]", help: 'nothing, or "check": verify a data directory that no tracker uses' },
-    { name: "[directory]", help: "what to check; default: that of --data" },
-  ],
+  // `belay tracker check DIR` was the name of `belay check DIR`.
+  args: [{ name: "[action]" }, { name: "[directory]" }],
   about:
-    "Records jobs, their output and what they use, and passes orders to their agents. One process, one port, one " +
-    "directory. SIGTERM, SIGINT and SIGQUIT stop it in order; agents keep their jobs running and come back.",
+    "Runs the server: stores jobs, logs and metrics, and relays commands to agents. One process, one port, one " +
+    "directory. SIGTERM, SIGINT and SIGQUIT stop it in order; agents keep their jobs running and reconnect.",
   flags: flagTable,
   examples: [
     ["belay tracker", "on this machine only, data in ./belay-data"],
     ["belay tracker --listen unix:/run/belay.sock", "through a socket"],
     [
       "belay tracker --listen 0.0.0.0:7070 --tls-cert c.pem --tls-key k.pem --agent-tokens a --operator-tokens o",
-      "for others",
+      "for other machines",
     ],
-    ["belay tracker --retain-age 30d --retain-size 50GiB", "old jobs make room; never one that runs"],
-    ["belay tracker check ./belay-data", "every checksum; exits with 1 if something is missing; --repair mends"],
+    ["belay tracker --retain-age 30d --retain-size 50GiB", "delete old jobs; never one that runs"],
   ],
-  notes: `OpenTelemetry: OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES count; see docs/metrics.md.
+  notes: `OpenTelemetry: OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES apply:
+docs/metrics.md.
 
-Pages: /healthz (it runs), /readyz (it can take work: the data directory is there and takes a write, the disk is not
-full, the event loop turns), /metrics (for Prometheus; with tokens, an operator's is needed). grpc.health.v1 says the
-same as /readyz.
+Pages: /healthz (the process runs), /readyz (it accepts work: the data directory is writable, the disk is not full, the
+event loop is not blocked), /metrics (for Prometheus; where there are tokens, an operator's is needed). grpc.health.v1
+reports the same as /readyz.
 
-Damage to the data directory, a full disk, and what check --repair does: docs/storage.md.
+belay check verifies a data directory. Damage to it, a full disk, and what a repair does: docs/storage.md.
 
-SIGHUP has it read certificates and tokens again, in a terminal as well as under a supervisor. When the terminal that
-it runs in is closed, it stops in order, as with SIGTERM; under nohup it goes on.`,
+On SIGHUP the tracker reads certificates and tokens again, in a terminal as well as under a supervisor. When the
+terminal in which it runs is closed, it stops in order, as on SIGTERM; under nohup it keeps running.`,
   run: async ({ flags: typed, given, args, io }) => {
     const config = typed.config === undefined ? {} : await readConfigFile(typed.config, flagTable, given);
     const set: Values<typeof flagTable> = { ...typed, ...config };
     const flags = { ...set, otlpEndpoint: set.otlpEndpoint ?? io.env["OTEL_EXPORTER_OTLP_ENDPOINT"] };
-    if (args[0] === "check") return checkCommand(args[1] ?? flags.data, flags.repair, io);
-    if (args[0] !== undefined) throw wanted("the action", args[0], '"check", or nothing to start a tracker');
-    if (flags.repair)
-      throw new BelayError("BAD_USAGE", "Cannot use --repair without check: belay tracker check --repair");
+    if (args[0] === "check") {
+      const { checkCommand } = await import("./check.ts");
+      return checkCommand(args[1] ?? flags.data, flags.repair, io);
+    }
+    if (args[0] !== undefined) throw wanted("the argument", args[0], "flags only");
+    if (flags.repair) throw new BelayError("BAD_USAGE", "Cannot use --repair with a tracker: belay check --repair DIR");
     const logger = loggerOf(flags, "info", io);
     const options = await trackerOptions(flags);
     const isIgnored = ignoredSignals(io);
@@ -178,14 +200,16 @@ it runs in is closed, it stops in order, as with SIGTERM; under nohup it goes on
   },
 });
 
-/** Reads certificates and tokens again. What cannot be used changes nothing. */
+/** Reads certificates and tokens again. If one of the files cannot be used, nothing changes. */
 async function reload(server: Tracker, flags: Values<typeof flagTable>, logger: Logger): Promise<void> {
   try {
     const { tls, tokens } = await trackerOptions(flags);
     server.reload({ ...(tls === undefined ? {} : { tls }), ...(tokens === undefined ? {} : { tokens }) });
     logger.info("Read certificates and tokens again");
   } catch (error) {
-    logger.error("Cannot read certificates and tokens again: those there go on", { error: messageOf(error) });
+    logger.error("Cannot read certificates and tokens again: the present ones stay in use", {
+      error: messageOf(error),
+    });
   }
 }
 
@@ -248,7 +272,7 @@ function nextSteps(address: string, flags: Values<typeof flagTable>): string {
   return `run a job:  belay run${reach} -- echo 'it works'\nsee jobs:   belay jobs${reach}\n`;
 }
 
-/** An address that others can use: nobody can connect to 0.0.0.0. */
+/** An address that other machines can use: a connection to 0.0.0.0 is not possible. */
 function reachable(address: string): string {
   if (!URL.canParse(address)) return address;
   const url = new URL(address);

@@ -9,7 +9,7 @@ import { withTimeLimit } from "../client/time-limit.ts";
 import type { Command } from "../flags/command.ts";
 import { command } from "../flags/command.ts";
 import { EXIT_BELAY, EXIT_CODES_HELP, exitCodeOfResult } from "../process/exit-codes.ts";
-import { duration } from "../flags/flags.ts";
+import { duration, grouped } from "../flags/flags.ts";
 import type { Io } from "../process/io.ts";
 import { jobArgument, onlyJob } from "../flags/job-argument.ts";
 import { jsonLine } from "../render/json.ts";
@@ -19,11 +19,13 @@ import { stateName } from "../../contract/names.ts";
 import { isEnded } from "../../contract/states.ts";
 
 const flags = {
-  timeout: duration({
-    variable: "BELAY_WAIT_TIMEOUT",
-    help: "give up after this; the job goes on, the exit code is 125",
+  ...grouped("General", {
+    timeout: duration({
+      variable: "BELAY_WAIT_TIMEOUT",
+      help: "stop waiting after this time, with exit code 125; the job continues",
+    }),
   }),
-  json: jsonFlag,
+  ...jsonFlag,
   ...clientFlags,
 };
 
@@ -31,7 +33,7 @@ const flags = {
 export const wait: Command = command({
   name: "wait",
   args: [jobArgument],
-  about: "Waits until a job has ended and exits as it did, which is as its belay run does.",
+  about: "Waits until a job ends, then exits with the code that `belay run` would have used.",
   flags,
   examples: [
     ["belay wait train-17 && belay submit -- ./evaluate", "the second only if the first succeeds"],

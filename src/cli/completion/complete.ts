@@ -36,7 +36,7 @@ export async function complete(words: readonly string[], env: Env): Promise<read
   return candidates.filter((candidate) => candidate.startsWith(current));
 }
 
-/** Values of the flag before the cursor; undefined if it is none that takes a value. Empty: the shell offers files. */
+/** Values of the flag before the cursor; undefined if it is not a flag with a value. Empty: the shell offers files. */
 function valueOf(command: Command, before: string, current: string): readonly string[] | undefined {
   const [key, flag] =
     Object.entries(command.flags).find(
@@ -47,7 +47,8 @@ function valueOf(command: Command, before: string, current: string): readonly st
 }
 
 function flagsOf(command: Command): string[] {
-  return [...Object.keys(command.flags).map(flagName), "--help"];
+  const shown = Object.keys(command.flags).filter((key) => command.flags[key]?.hidden !== true);
+  return [...shown.map(flagName), "--help"];
 }
 
 async function argumentsOf(

@@ -6,17 +6,25 @@ export interface Call<F extends Flags> {
   readonly flags: Values<F>;
   /** Names of the flags that command line or environment gave. */
   readonly given: ReadonlySet<string>;
-  /** Where the tracker's address comes from, if not from the command line. Undefined: it does, or there is none. */
+  /** Where the tracker's address comes from, if not from the command line. Undefined: it comes from there, or the command has no such flag. */
   readonly trackerFrom?: string;
   readonly args: readonly string[];
   readonly io: Io;
 }
 
+/** An argument of a command. */
+export interface Argument {
+  /** As commander writes it: `<job>`, `[command...]`. */
+  readonly name: string;
+  /** Absent: it works, and the help does not show it. */
+  readonly help?: string;
+  readonly words?: readonly string[];
+}
+
 /** A command of the command line. */
 export interface CommandOf<F extends Flags> {
   readonly name: string;
-  /** Arguments as commander writes them: `<job>`, `[command...]`. */
-  readonly args: readonly { readonly name: string; readonly help: string; readonly words?: readonly string[] }[];
+  readonly args: readonly Argument[];
   /** One or two sentences under the usage line. */
   readonly about: string;
   readonly flags: F;
@@ -30,7 +38,7 @@ export interface CommandOf<F extends Flags> {
    * Does it.
    *
    * @returns the exit code
-   * @throws BelayError whatever a user can mend
+   * @throws BelayError for everything that a user can put right
    */
   run(call: Call<F>): Promise<number>;
 }

@@ -2,9 +2,30 @@ import { BelayError } from "../../base/errors.ts";
 import { parseDuration } from "../../base/durations.ts";
 import { parseSize } from "../../base/sizes.ts";
 
+/** Headings under which a command's help lists its flags. */
+export type FlagGroup =
+  | "Job"
+  | "Tracker"
+  | "Spool"
+  | "Agent"
+  | "Log"
+  | "General"
+  | "Selection"
+  | "Output"
+  | "Order"
+  | "Listen and TLS"
+  | "Tokens"
+  | "Limits"
+  | "Liveness"
+  | "Retention"
+  | "Durability"
+  | "OpenTelemetry"
+  | "Stopping";
+
 /**
  * One flag of a command: the only place that knows its name's meaning, default and help. Its name in the command's
- * table, in camel case, gives both `--kebab-case` and `BELAY_KEBAB_CASE`; the command line wins over the environment.
+ * table, in camel case, gives both `--kebab-case` and, where the flag is configuration, `BELAY_KEBAB_CASE`; the command
+ * line wins over the environment.
  */
 export interface Flag<T> {
   /** What stands for its value in the help, such as `URL`. Absent: a switch without a value. */
@@ -14,7 +35,7 @@ export interface Flag<T> {
   readonly help: string;
   /** Counts when neither command line nor environment give it. */
   readonly default: T;
-  /** Said in the help. Absent: nothing is. */
+  /** The default as the help shows it. Absent: the help shows none. */
   readonly defaultText?: string;
   /**
    * Given: may be repeated; the environment variable is split at this, where no backslash is before it. `""`: the
@@ -23,10 +44,15 @@ export interface Flag<T> {
   readonly separator?: string;
   /** What a shell offers for its value. Absent: files. */
   readonly words?: readonly string[];
-  /** Heading under which the help lists it. Absent: among the others. */
-  readonly group?: string;
-  /** Its environment variable where another command's flag of the same name means something else. */
-  readonly variable?: string;
+  /** Heading under which the help lists it. A command's table takes only flags that have one: see `grouped`. */
+  readonly group?: FlagGroup;
+  /** It works, and neither help nor completion offers it: an older name, or an older place. */
+  readonly hidden?: boolean;
+  /**
+   * Its environment variable where another command's flag of the same name means something else. `false`: it has none,
+   * since it makes sense for one call only; exported once, it would change every later call.
+   */
+  readonly variable?: string | false;
   /**
    * Reads what was given, in order, at least one text.
    *
@@ -36,15 +62,26 @@ export interface Flag<T> {
   readonly read: (texts: readonly string[], what: string) => T;
 }
 
-/** The flags of a command by name. */
-export type Flags = Record<string, Flag<unknown>>;
+/** Flags by name, before it is said where the help lists them. */
+export type UngroupedFlags = Record<string, Flag<unknown>>;
 
-/** What the flags of a table come to. */
-export type Values<F extends Flags> = { readonly [K in keyof F]: F[K] extends Flag<infer T> ? T : never };
+/** The flags of a command by name. */
+export type Flags = Record<string, Flag<unknown> & { readonly group: FlagGroup }>;
+
+/** The same flags, each with its heading. */
+export type Grouped<F extends UngroupedFlags> = {
+  readonly [K in keyof F]: F[K] & { readonly group: FlagGroup };
+};
+
+/** The values of the flags of a table. */
+export type Values<F extends UngroupedFlags> = { readonly [K in keyof F]: F[K] extends Flag<infer T> ? T : never };
 
 interface Texts {
   readonly words?: readonly string[];
-  readonly variable?: string;
+  readonly variable?: string | false;
+  /** How the help shows the default, where it is not a value that could be given. */
+  readonly defaultText?: string;
+  readonly hidden?: boolean;
   readonly value?: string;
   readonly short?: string;
   readonly help: string;
@@ -88,8 +125,8 @@ export function count(options: Texts & { default?: number; least?: number }): Fl
 }
 
 /** A flag with one of a few words. */
-export function choice<T extends string>(words: readonly T[], options: Texts & { default: T }): Flag<T>;
-export function choice<T extends string>(words: readonly T[], options: Texts): Flag<T | undefined>;
+export function choice<const T extends string>(words: readonly T[], options: Texts & { default: T }): Flag<T>;
+export function choice<const T extends string>(words: readonly T[], options: Texts): Flag<T | undefined>;
 export function choice<T extends string>(words: readonly T[], options: Texts & { default?: T }): Flag<T | undefined> {
   return single({ value: words.join("|"), words, ...options }, options.default, options.default, (given, what) => {
     const word = words.find((candidate) => candidate === given);
@@ -140,9 +177,9 @@ export function pairs(options: Texts & { separator: string }): Flag<readonly (re
   });
 }
 
-/** The same flags under a heading of their own in the help. */
-export function grouped<F extends Flags>(group: string, flags: F): F {
-  return Object.fromEntries(Object.entries(flags).map(([key, flag]) => [key, { ...flag, group }])) as F;
+/** Puts flags under a heading of the help. */
+export function grouped<F extends UngroupedFlags>(group: FlagGroup, flags: F): Grouped<F> {
+  return Object.fromEntries(Object.entries(flags).map(([key, flag]) => [key, { ...flag, group }])) as Grouped<F>;
 }
 
 /** `connectTimeout` → `--connect-timeout`. */
@@ -150,8 +187,9 @@ export function flagName(key: string): string {
   return `--${kebab(key)}`;
 }
 
-/** `connectTimeout` → `BELAY_CONNECT_TIMEOUT`. */
-export function variableName(key: string, flag: Pick<Flag<unknown>, "variable"> = {}): string {
+/** `connectTimeout` → `BELAY_CONNECT_TIMEOUT`. Undefined for a flag of one call. */
+export function variableName(key: string, flag: Pick<Flag<unknown>, "variable"> = {}): string | undefined {
+  if (flag.variable === false) return undefined;
   return flag.variable ?? `BELAY_${kebab(key).replaceAll("-", "_").toUpperCase()}`;
 }
 
@@ -170,6 +208,7 @@ function single<T>(
     ...options,
     default: byDefault,
     ...(defaultText === undefined ? {} : { defaultText }),
+    ...(options.defaultText === undefined ? {} : { defaultText: options.defaultText }),
     read: (texts, what) => readOne(texts.at(-1) ?? "", what),
   };
 }

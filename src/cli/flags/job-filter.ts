@@ -1,7 +1,7 @@
 import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import { didYouMean } from "../../base/did-you-mean.ts";
-import type { Flag, Values } from "./flags.ts";
-import { many, pairs, text, wanted } from "./flags.ts";
+import type { Flag, Grouped, Values } from "./flags.ts";
+import { grouped, many, pairs, text, wanted } from "./flags.ts";
 
 /** States by the names that people type. */
 const STATE_NAMES: ReadonlyMap<string, JobState> = new Map(
@@ -9,15 +9,15 @@ const STATE_NAMES: ReadonlyMap<string, JobState> = new Map(
 );
 
 /** Flags of the commands that show many jobs. */
-export type JobFilterFlags = {
+export type JobFilterFlags = Grouped<{
   state: Flag<readonly JobState[]>;
   label: Flag<readonly (readonly [string, string])[]>;
   name: Flag<string | undefined>;
-};
+}>;
 
 const states = many(
   {
-    variable: "BELAY_JOBS_STATE",
+    variable: false,
     value: "STATE",
     separator: ",",
     words: [...STATE_NAMES.keys()].map((name) => name.toLowerCase()),
@@ -32,7 +32,7 @@ const states = many(
 );
 
 /** See JobFilterFlags. */
-export const jobFilterFlags: JobFilterFlags = {
+export const jobFilterFlags: JobFilterFlags = grouped("Selection", {
   state: {
     ...states,
     // No state has a comma in its name: on the command line, too, several may be given at once.
@@ -42,9 +42,9 @@ export const jobFilterFlags: JobFilterFlags = {
         what,
       ),
   },
-  label: pairs({ variable: "BELAY_JOBS_LABEL", separator: ",", help: "only jobs with this label" }),
-  name: text({ variable: "BELAY_JOBS_NAME", help: "only jobs with this name" }),
-};
+  label: pairs({ variable: false, separator: ",", help: "only jobs with this label" }),
+  name: text({ variable: false, help: "only jobs with this name" }),
+});
 
 /** The filter of the contract that the flags describe. */
 export function jobFilterOf(flags: Values<JobFilterFlags>): {

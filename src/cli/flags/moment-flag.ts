@@ -6,7 +6,7 @@ import { wanted } from "./flags.ts";
 const MOMENT = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(?:Z|[+-](\d\d):?(\d\d))?)?$/i;
 
 /** A flag with a moment: how long ago, or a time; comes as milliseconds since the Unix epoch. */
-export function moment(options: { variable: string; help: string }): Flag<number | undefined> {
+export function moment(options: { variable: false; help: string }): Flag<number | undefined> {
   return {
     ...options,
     value: "TIME",

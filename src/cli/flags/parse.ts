@@ -1,13 +1,15 @@
 import { Command as Parser, CommanderError, Option } from "commander";
 import { BelayError } from "../../base/errors.ts";
-import type { Call, Command } from "./command.ts";
+import type { Argument, Call, Command } from "./command.ts";
 import { didYouMean } from "../../base/did-you-mean.ts";
 import type { Flag, Flags } from "./flags.ts";
 import { flagName, variableName, wanted } from "./flags.ts";
 import { shownText } from "../../base/system-text.ts";
 
-const SEVERAL = `The variable of a repeatable flag holds several values with commas between (BELAY_ENV: one a line); \\, is a
+const SEVERAL = `The variable of a repeatable flag holds several values, separated by commas (BELAY_ENV: one a line); \\, is a
 comma within a value.`;
+/** An example longer than this has its comment above it. Columns. */
+const LONG_EXAMPLE = 60;
 
 /** What a command line asks for: a call of the command, or its help. */
 export type Parsed = { readonly help: string } | Omit<Call<Flags>, "io">;
@@ -16,7 +18,7 @@ export type Parsed = { readonly help: string } | Omit<Call<Flags>, "io">;
  * Reads a command's arguments, flags and environment variables.
  *
  * @param argv what stands after the command's name
- * @param kept what the user has set once and for all: counts where neither command line nor environment say anything
+ * @param kept the settings of `belay config`: they count where neither command line nor environment give a value
  * @throws BelayError `BAD_USAGE`
  */
 export function parseCommand(
@@ -47,7 +49,7 @@ export function parseCommand(
   return { flags, given, args: parser.args, ...originOfTracker(command, typed, given, kept) };
 }
 
-/** Where the tracker's address comes from, for errors: a person who gave none does not see where a command went. */
+/** Where the tracker's address comes from, for errors: a user who gave none does not see which tracker was asked. */
 function originOfTracker(
   command: Command,
   typed: Readonly<Record<string, unknown>>,
@@ -56,7 +58,7 @@ function originOfTracker(
 ): { trackerFrom?: string } {
   const flag = Object.hasOwn(command.flags, "tracker") ? command.flags["tracker"] : undefined;
   if (flag === undefined || typed["tracker"] !== undefined) return {};
-  if (given.has("tracker")) return { trackerFrom: `from ${variableName("tracker", flag)}` };
+  if (given.has("tracker")) return { trackerFrom: `from ${variableName("tracker", flag) ?? ""}` };
   return { trackerFrom: kept["tracker"] === undefined ? "the default: see --tracker" : "from belay config" };
 }
 
@@ -68,11 +70,12 @@ function read(
 ): { read: unknown } | undefined {
   if (typed === true) return { read: flag.read(["true"], flagName(key)) };
   if (Array.isArray(typed)) return { read: flag.read(typed, flagName(key)) };
-  const fromEnv = env[variableName(key, flag)];
-  if (fromEnv === undefined || fromEnv === "") return undefined;
-  if (!fromEnv.isWellFormed()) throw wanted(variableName(key, flag), shownText(fromEnv), "UTF-8");
+  const variable = variableName(key, flag);
+  const fromEnv = variable === undefined ? undefined : env[variable];
+  if (variable === undefined || fromEnv === undefined || fromEnv === "") return undefined;
+  if (!fromEnv.isWellFormed()) throw wanted(variable, shownText(fromEnv), "UTF-8");
   const texts = flag.separator === undefined || flag.separator === "" ? [fromEnv] : split(fromEnv, flag.separator);
-  return texts.length === 0 ? undefined : { read: flag.read(texts, variableName(key, flag)) };
+  return texts.length === 0 ? undefined : { read: flag.read(texts, variable) };
 }
 
 /** `a,b\\,c` is `a` and `b,c`. */
@@ -92,37 +95,49 @@ function parserOf(command: Command, columns: () => number): Parser {
       getOutHasColors: () => false,
     })
     .allowExcessArguments(false)
-    .helpOption("-h, --help", "show this help");
+    .usage(["[flags]", ...command.args.filter(isShown).map(({ name }) => name)].join(" "))
+    .addHelpOption(new Option("-h, --help", "show this help").helpGroup("General:"));
   if (command.takesCommandLine === true) parser.passThroughOptions();
   for (const arg of command.args) parser.argument(arg.name, arg.help);
   for (const [key, flag] of Object.entries(command.flags)) parser.addOption(optionOf(key, flag));
   return parser;
 }
 
-function optionOf(key: string, flag: Flag<unknown>): Option {
+function optionOf(key: string, flag: Flags[string]): Option {
   const names = `${flag.short === undefined ? "" : `-${flag.short}, `}${flagName(key)}`;
   const facts = [
-    flag.defaultText === undefined ? "" : `default ${flag.defaultText}; `,
-    flag.separator === undefined ? "" : "repeatable; ",
-    variableName(key, flag),
-  ].join("");
-  const option = new Option(flag.value === undefined ? names : `${names} <${flag.value}>`, `${flag.help} (${facts})`);
+    ...(flag.defaultText === undefined ? [] : [`default: ${flag.defaultText}`]),
+    ...(flag.separator === undefined ? [] : ["repeatable"]),
+    variableName(key, flag) ?? [],
+  ].flat();
+  const help = facts.length === 0 ? flag.help : `${flag.help} (${facts.join("; ")})`;
+  const option = new Option(flag.value === undefined ? names : `${names} <${flag.value}>`, help);
   // To commander, `--no-x` takes back `--x`; here it is a flag like any other.
   option.negate = false;
-  if (flag.group !== undefined) option.helpGroup(flag.group);
+  option.helpGroup(`${flag.group}:`).hideHelp(flag.hidden === true);
   if (flag.value !== undefined) {
     option.argParser<string[]>((text, before) => [...(Array.isArray(before) ? before : []), text]);
   }
   return option;
 }
 
+function isShown({ help }: Argument): boolean {
+  return help !== undefined;
+}
+
 function afterHelp(command: Command): string {
-  const width = Math.max(...command.examples.map(([line]) => line.length));
-  const examples = command.examples.map(([line, does]) => `  ${line.padEnd(width)}  # ${does}`);
+  const isLong = (line: string): boolean => line.length > LONG_EXAMPLE;
+  const width = Math.max(...command.examples.map(([line]) => (isLong(line) ? 0 : line.length)));
+  const examples = command.examples.map(([line, does]) =>
+    isLong(line) ? `  # ${does}\n  ${line}` : `  ${line.padEnd(width)}  # ${does}`,
+  );
+  const holdsSeveral = Object.entries(command.flags).some(
+    ([key, flag]) => flag.separator === "," && variableName(key, flag) !== undefined,
+  );
   return [
     ...(examples.length === 0 ? [] : ["", "Examples:", ...examples]),
     ...(command.notes === undefined ? [] : ["", command.notes.trim()]),
-    ...(Object.values(command.flags).some(({ separator }) => separator === ",") ? ["", SEVERAL] : []),
+    ...(holdsSeveral ? ["", SEVERAL] : []),
     "",
   ].join("\n");
 }
@@ -130,7 +145,9 @@ function afterHelp(command: Command): string {
 function usageError(command: Command, error: CommanderError): BelayError {
   const help = `belay ${command.name} --help`;
   const quoted = /'([^']*)'/.exec(error.message)?.[1] ?? "";
-  const names = Object.keys(command.flags).map(flagName);
+  const names = Object.keys(command.flags)
+    .filter((key) => command.flags[key]?.hidden !== true)
+    .map(flagName);
   switch (error.code) {
     case "commander.unknownOption": {
       const near = didYouMean(quoted, names);

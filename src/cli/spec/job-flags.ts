@@ -1,8 +1,8 @@
-import type { Flag } from "../flags/flags.ts";
+import type { Flag, Grouped } from "../flags/flags.ts";
 import { duration, grouped, isKey, many, pairs, size, text, toggle, wanted } from "../flags/flags.ts";
 
 /** Flags that say what is run: the fields of a JobSpec. */
-export type JobFlags = {
+export type JobFlags = Grouped<{
   spec: Flag<string | undefined>;
   name: Flag<string | undefined>;
   label: Flag<readonly (readonly [string, string])[]>;
@@ -20,12 +20,12 @@ export type JobFlags = {
   noRedactEnv: Flag<readonly string[]>;
   logLimit: Flag<number | undefined>;
   memoryLimit: Flag<number | undefined>;
-};
+}>;
 
 /** See JobFlags. */
-export const jobFlags: JobFlags = grouped("The job:", {
+export const jobFlags: JobFlags = grouped("Job", {
   spec: text({ value: "FILE", help: "job spec in YAML or JSON; - reads standard input; other flags win over it" }),
-  name: text({ help: "name for people" }),
+  name: text({ variable: false, help: "name of the job, for people" }),
   label: pairs({ separator: ",", help: "label to filter by" }),
   setup: many(
     { value: "SHELL COMMAND", separator: "", help: "step to run with sh -c before the command" },
@@ -34,9 +34,13 @@ export const jobFlags: JobFlags = grouped("The job:", {
       return given;
     },
   ),
-  cwd: text({ value: "DIR", help: "directory to run in; default: the agent's" }),
+  cwd: text({ value: "DIR", help: "directory to run in", defaultText: "the agent's" }),
   env: many(
-    { value: "KEY[=VALUE]", separator: "\n", help: "variable for the job; without =VALUE, the value it has here" },
+    {
+      value: "KEY[=VALUE]",
+      separator: "\n",
+      help: "environment variable for the job; without =VALUE, with the value that it has here",
+    },
     (given, what) => {
       if (!/^[^=]+(=|$)/s.test(given) || !isKey(given.replace(/=.*$/s, ""))) {
         throw wanted(what, given, "KEY=VALUE or KEY");
@@ -48,28 +52,28 @@ export const jobFlags: JobFlags = grouped("The job:", {
     {
       value: "FILE",
       separator: ",",
-      help: "file with KEY=VALUE lines for the job's environment; a pipe or /dev/stdin will do",
+      help: "file with KEY=VALUE lines for the job's environment; may be a pipe or /dev/stdin",
     },
     (given) => given,
   ),
-  timeout: duration({ help: "longest time for the command; then it is ended" }),
-  setupTimeout: duration({ help: "longest time for all setup steps together" }),
-  grace: duration({ help: "time between stop signal and SIGKILL; default 10s" }),
-  stopSignal: text({ value: "NAME", help: "signal that asks the job to end; default SIGTERM" }),
-  metricsInterval: duration({ help: "time between two metric samples; default 5s" }),
-  keepDescendants: toggle({ help: "leave processes running that the command left behind" }),
+  timeout: duration({ help: "time limit of the command, which is ended when it passes" }),
+  setupTimeout: duration({ help: "time limit of all setup steps together" }),
+  grace: duration({ help: "time between stop signal and SIGKILL", defaultText: "10s" }),
+  stopSignal: text({ value: "NAME", help: "signal that asks the job to end", defaultText: "SIGTERM" }),
+  metricsInterval: duration({ help: "time between two metric samples", defaultText: "5s" }),
+  keepDescendants: toggle({ help: "do not end processes that are still running when the command has ended" }),
   redactEnv: many(
     {
       value: "NAME",
       separator: ",",
-      help: "variable whose value is removed from the log, besides those that look secret",
+      help: "variable whose value is removed from the log, in addition to those whose names look secret",
     },
     (given) => given,
   ),
   noRedactEnv: many(
-    { value: "NAME", separator: ",", help: "variable whose value is not removed from the log, though it looks secret" },
+    { value: "NAME", separator: ",", help: "variable whose value stays in the log although its name looks secret" },
     (given) => given,
   ),
-  logLimit: size({ help: "most output that is kept; later output is read and thrown away; default: no limit" }),
-  memoryLimit: size({ help: "memory for all processes of the job together, where a cgroup can hold it" }),
+  logLimit: size({ help: "keep at most this much output; discard the rest", defaultText: "no limit" }),
+  memoryLimit: size({ help: "memory limit of all processes of the job together, where a cgroup can enforce it" }),
 });

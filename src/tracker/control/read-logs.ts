@@ -86,7 +86,7 @@ async function openLog({ registry, store }: ControlContext, live: LiveJob, attem
   } catch (error) {
     if (!(error instanceof BelayError) || error.code !== "STORE") throw error;
     await noteDamage(registry, live, attempt, "the stored log is missing or damaged as a whole");
-    throw new ConnectError(`${messageOf(error)}; belay tracker check --repair records that`, Code.DataLoss);
+    throw new ConnectError(`${messageOf(error)}; belay check --repair records that`, Code.DataLoss);
   }
 }
 

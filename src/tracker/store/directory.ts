@@ -115,7 +115,7 @@ function refusal(directory: string, what: string, repair: string): BelayError {
   return new BelayError(
     "STORE",
     `Cannot use the data directory "${directory}": ${what}, start with another --data, ` +
-      `or run belay tracker check --repair "${directory}", which ${repair}`,
+      `or run belay check --repair "${directory}", which ${repair}`,
   );
 }
 

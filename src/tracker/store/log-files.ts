@@ -116,7 +116,7 @@ export class LogFiles {
     this.reported.add(place);
     this.options.damaged?.();
     const facts = typeof found === "string" ? { why: found } : found;
-    this.logger.error("A stored log is damaged: belay tracker check --repair closes the gap", { path, ...facts });
+    this.logger.error("A stored log is damaged: belay check --repair closes the gap", { path, ...facts });
   }
 
   private async release(path: string, entry: Entry): Promise<void> {

@@ -69,8 +69,8 @@ export function openStore(directory: string, logger: Logger, options: StoreOptio
     if (error instanceof BelayError) throw error;
     const why = messageOf(error);
     const message = isDamage(error)
-      ? `Cannot open "${path}": it is damaged (${why}): restore it, start with another --data, or run belay tracker ` +
-        `check --repair "${directory}", which sets it and its logs aside`
+      ? `Cannot open "${path}": it is damaged (${why}): restore it, start with another --data, or run ` +
+        `belay check --repair "${directory}", which sets it and its logs aside`
       : `Cannot open "${path}": ${why}`;
     throw new BelayError("STORE", message, { cause: error });
   }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Command } from "../../../src/cli/flags/command.ts";
 import { command } from "../../../src/cli/flags/command.ts";
-import { choice, count, duration, many, pairs, size, text, toggle } from "../../../src/cli/flags/flags.ts";
+import { choice, count, duration, grouped, many, pairs, size, text, toggle } from "../../../src/cli/flags/flags.ts";
 import { parseCommand } from "../../../src/cli/flags/parse.ts";
 
 const example: Command = command({
@@ -9,7 +9,7 @@ const example: Command = command({
   args: [{ name: "[command...]", help: "what to run" }],
   about: "An example.",
   takesCommandLine: true,
-  flags: {
+  flags: grouped("General", {
     tracker: text({ value: "URL", default: "http://x", help: "where" }),
     connectTimeout: duration({ default: "10s", help: "how long" }),
     limit: size({ help: "how much" }),
@@ -18,8 +18,13 @@ const example: Command = command({
     label: pairs({ separator: ",", help: "label" }),
     setup: many({ separator: "", help: "step" }, (given) => given),
     json: toggle({ help: "for programs" }),
-  },
-  examples: [["belay example -- echo", "says nothing"]],
+    once: toggle({ variable: false, help: "for one call" }),
+    old: toggle({ hidden: true, help: "the older name" }),
+  }),
+  examples: [
+    ["belay example -- echo", "says nothing"],
+    ["belay example --mode drop --limit 10MiB --label a=1 --label b=2 -- echo", "says nothing, at length"],
+  ],
   run: () => Promise.resolve(0),
 });
 
@@ -55,6 +60,11 @@ describe("a flag's value", () => {
 
   it("may be an empty variable, which is none", () => {
     expect(parse([], { BELAY_TAIL: "" }).flags["tail"]).toBeUndefined();
+  });
+
+  it("comes from no variable where the flag makes sense for one call only", () => {
+    expect(parse([], { BELAY_ONCE: "1" }).flags["once"]).toBe(false);
+    expect(parse(["--once"]).flags["once"]).toBe(true);
   });
 
   it.each([
@@ -100,6 +110,15 @@ describe("the command to run", () => {
 it("--help shows flags with default and variable, and examples", () => {
   const parsed = parseCommand(example, ["--help"], {});
   if (!("help" in parsed)) throw new Error("expected help");
-  expect(parsed.help).toMatch(/--connect-timeout <DURATION>\s+how long \(default 10s;\s+BELAY_CONNECT_TIMEOUT\)/);
-  expect(parsed.help).toContain("belay example -- echo  # says nothing");
+  expect(parsed.help).toMatch(/--connect-timeout <DURATION>\s+how long \(default: 10s;\s+BELAY_CONNECT_TIMEOUT\)/);
+  expect(parsed.help).toMatch(/--once +for one call\n/);
+  expect(parsed.help).toContain("  belay example -- echo  # says nothing\n");
+  expect(parsed.help).toMatch(/^ {2}# says nothing, at length\n {2}belay example --mode drop/m);
+});
+
+it("--help and a guess do not offer a hidden flag, which works", () => {
+  const parsed = parseCommand(example, ["--help"], {});
+  expect("help" in parsed ? parsed.help : "").not.toContain("--old");
+  expect(parse(["--old"]).flags["old"]).toBe(true);
+  expect(() => parse(["--olt"])).toThrow(`Unknown flag "--olt" of belay example: see belay example --help`);
 });

@@ -1,5 +1,6 @@
 import type { MetricSample } from "../../../gen/belay/v1/job_pb.ts";
 import type { ReadMetricsResponse } from "../../../gen/belay/v1/job_service_pb.ts";
+import { wrap } from "../wrap.ts";
 import { msOfNano } from "./series.ts";
 
 /** Which table. `usage`: a row for each sample; `gpus`: one for each device in it; `said`: one for each value. */
@@ -54,6 +55,14 @@ const HEADERS: Readonly<Record<CsvKind, readonly string[]>> = {
 /** Names of the columns, with a newline. */
 export function csvHeader(kind: CsvKind): string {
   return row(HEADERS[kind]);
+}
+
+/** The same names as the help lists them: indented, without commas. No newline at the end. */
+export function csvColumns(kind: CsvKind, width: number): string {
+  return wrap(HEADERS[kind].join(" "), width - 2)
+    .map((line) => `  ${line}`)
+    .join("")
+    .trimEnd();
 }
 
 /** Rows as in RFC 4180, except that a newline is one character. */
