@@ -18,7 +18,7 @@ import type { JobSurroundings, RunningJob } from "./running-job.ts";
 import { CommandDesk } from "./session/command-desk.ts";
 import { Session } from "./session/session.ts";
 import type { SessionTiming } from "./session/session-timing.ts";
-import { statusReport } from "./status.ts";
+import { statusReport } from "./status-report.ts";
 import { Stop } from "./stop.ts";
 import { withoutSecrets } from "./without-secrets.ts";
 
@@ -88,7 +88,7 @@ export function connectParts(
       logger,
       handlers: {
         jobState,
-        command: (command) => desk.take(command),
+        command: (command) => desk.accept(command),
         connected: (address, first) => disconnect.connected(address, first),
         lost: (why, retryIn) => disconnect.lost(why, retryIn),
         fenced: (message) => running()?.job.end({ reason: EndReason.SUPERSEDED, message, grace: 0 }),

@@ -25,7 +25,7 @@ import { securityRule, trackerRule } from "./compile-options.ts";
 import { DEFAULTS } from "./defaults.ts";
 import { deliveryOf } from "./delivery.ts";
 import type { TransportSecurity } from "./options.ts";
-import { removeUnused, sessionsIn } from "./report/disk/left-behind.ts";
+import { removeUnused, sessionsIn } from "./report/disk/session-directories.ts";
 import { type RecoveredSpool, recoverSpool } from "./report/disk/recover.ts";
 import { Session } from "./session/session.ts";
 import type { SessionEnd } from "./session/session-end.ts";

@@ -3,8 +3,8 @@ import { counted } from "../base/count.ts";
 import type { Backpressure, OutputSink } from "./report/sink.ts";
 import type { Spool } from "./report/spool.ts";
 
-/** Longest time between two looks at whether the tracker still commits. Milliseconds. */
-const LONGEST_LOOK_MS = 1000;
+/** Longest time between two checks whether the tracker still commits. Milliseconds. */
+const LONGEST_CHECK_MS = 1000;
 
 /** What a gate needs. */
 export interface OutputGateOptions {
@@ -62,14 +62,14 @@ export class OutputGate {
     const { spool, over } = this.options;
     let committed = -1;
     let since = 0;
-    const look = (): void => {
+    const check = (): void => {
       const now = clock.monotonic();
       if (!spool.full || spool.committed("logs") !== committed) since = now;
       committed = spool.committed("logs");
       if (now - since >= patience) this.discard();
-      else if (!over.aborted) clock.after(Math.min(patience, LONGEST_LOOK_MS), look);
+      else if (!over.aborted) clock.after(Math.min(patience, LONGEST_CHECK_MS), check);
     };
-    look();
+    check();
   }
 
   /** What was thrown away, as a sentence for the log. Undefined: nothing. */

@@ -97,7 +97,7 @@ class Agent {
     const { stop, desk, report } = this.parts;
     const running = (this.running = startReportedJob(welcome, this.parts));
     stop.started(running);
-    for (const command of welcome.commands) desk.take(command);
+    for (const command of welcome.commands) desk.accept(command);
     desk.attach(running.job);
     const result = await running.job.done;
     this.over.abort();

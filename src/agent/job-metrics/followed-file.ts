@@ -1,4 +1,5 @@
 import fs from "node:fs";
+import { mayChangeUnseen } from "../../base/file-time.ts";
 import { KiB, MiB } from "../../base/sizes.ts";
 import { createMetricsFile, openMetricsFile } from "./make-file.ts";
 
@@ -8,8 +9,6 @@ const CHUNK_BYTES: number = 64 * KiB;
 export const MOST_UNREAD_BYTES: number = 16 * MiB;
 /** How much of the last read is compared, to see whether the file still has the same content. Bytes. */
 const TAIL_BYTES = 64;
-/** File times have the resolution of the kernel's clock tick: two changes within one tick look like one. Ms. */
-const TICK_MS = 20;
 
 /** One result of following a file. */
 export type Piece =
@@ -94,7 +93,7 @@ export class FollowedFile {
       this.tail = Buffer.from(this.buffer.subarray(Math.max(0, got - TAIL_BYTES), got));
       return { kind: "bytes", bytes };
     }
-    this.changed = Math.abs(Date.now() - stat.mtimeMs) < TICK_MS ? -1 : stat.mtimeMs;
+    this.changed = mayChangeUnseen(stat.mtimeMs) ? -1 : stat.mtimeMs;
     return undefined;
   }
 

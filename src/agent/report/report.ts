@@ -16,7 +16,7 @@ import {
   StateChangeSchema,
 } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { JobState } from "../../gen/belay/v1/job_pb.ts";
-import { EventLane } from "./event-lane.ts";
+import { EventWriter } from "./event-writer.ts";
 import { SlabPool } from "./frame.ts";
 import { LogLane } from "./log-lane.ts";
 import { MemorySpool } from "./memory-spool.ts";
@@ -35,7 +35,7 @@ export type CommandReport = (
  */
 export class Report {
   readonly spool: Spool;
-  private readonly events: EventLane;
+  private readonly events: EventWriter;
   private readonly logs: LogLane;
   private readonly clock: Clock;
   private readonly mask: Mask;
@@ -46,7 +46,7 @@ export class Report {
     this.clock = clock;
     this.mask = mask;
     this.spool = makeSpool(pool);
-    this.events = new EventLane(this.spool, clock);
+    this.events = new EventWriter(this.spool, clock);
     this.logs = new LogLane(this.spool, pool, clock);
   }
 

@@ -21,7 +21,7 @@ export interface Commandable {
   resume(): Promise<void>;
 }
 
-/** What an order that was carried out answers. */
+/** The answer to an order that was carried out. */
 interface Done {
   readonly message: string;
   readonly status?: StatusReport;
@@ -36,7 +36,7 @@ type Work = {
   ) => Promise<Done>;
 };
 
-/** What each order does, a cancel apart, which ends with the job. A new order does not compile without a row. */
+/** What each order does, except a cancel, which is answered when the job has ended. The compiler asks for a row for each. */
 const WORK: Work = {
   status: async (_job, _order, status) => ({ message: "", status: await status() }),
   signal: async (job, { name }) => ({
@@ -56,7 +56,7 @@ function work<C extends keyof Work>(
 }
 
 /**
- * Takes the tracker's commands and sees each through.
+ * Carries out the tracker's commands and reports how each ends.
  *
  * Its law: a command is carried out once, however often it is delivered, and is answered RECEIVED and then either
  * COMPLETED or REJECTED. Commands that come before there is a job wait for it.
@@ -75,13 +75,13 @@ export class CommandDesk {
     this.statusReport = statusReport;
   }
 
-  /** Gives it the job. Commands that waited are carried out. */
+  /** The job has been started: commands that waited are carried out. */
   attach(job: Commandable): void {
     this.job = job;
     for (const command of this.early.splice(0)) this.carryOut(command, job);
   }
 
-  /** Tells it that the job has ended: cancels are completed. */
+  /** The job has ended: cancels are completed. */
   finish(result: JobResult): void {
     this.result = result;
     for (const commandId of this.cancels.splice(0)) {
@@ -89,11 +89,11 @@ export class CommandDesk {
     }
   }
 
-  take(command: Command): void {
+  accept(command: Command): void {
     if (this.seen.has(command.commandId)) return;
     this.seen.add(command.commandId);
     const { job, result } = this;
-    // A cancel is carried out first: what tells of it can wait until the signals are out.
+    // A cancel is carried out before its receipt is reported: the signals come first.
     if (job !== undefined && result === undefined && command.order.case === "cancel") {
       this.cancel(command.commandId, command.order.value, job);
       this.received(command);
@@ -112,7 +112,7 @@ export class CommandDesk {
     if (order.case === undefined) {
       this.report({ commandId, state: CommandState.REJECTED, message: "This agent does not know this command" });
     } else if (order.case !== "cancel") {
-      this.see(commandId, work(order, job, this.statusReport));
+      this.answer(commandId, work(order, job, this.statusReport));
     } else if (this.result === undefined) {
       this.cancel(commandId, order.value, job);
     } else {
@@ -131,7 +131,7 @@ export class CommandDesk {
     });
   }
 
-  private see(commandId: string, done: Promise<Done>): void {
+  private answer(commandId: string, done: Promise<Done>): void {
     done.then(
       (answer) => this.report({ commandId, state: CommandState.COMPLETED, ...answer }),
       (error: unknown) => this.report({ commandId, state: CommandState.REJECTED, message: messageOf(error) }),

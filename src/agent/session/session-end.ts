@@ -4,7 +4,7 @@ import { BelayError } from "../../base/errors.ts";
 import type { TrackerAddress } from "../../base/tracker-address.ts";
 import { GoodbyeReason, type Receipt } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { StreamEnd } from "./stream.ts";
-import { verdictOn } from "./verdict.ts";
+import { actionOn } from "./status-rulings.ts";
 
 /** How a session ended. */
 export type SessionEnd =
@@ -33,7 +33,7 @@ export function endAfter(
   welcomed: boolean,
 ): SessionEnd | undefined {
   const superseded = end.goodbye?.reason === GoodbyeReason.SUPERSEDED;
-  switch (superseded ? "fenced" : verdictOn(end.code, welcomed)) {
+  switch (superseded ? "fenced" : actionOn(end.code, welcomed)) {
     case "retry":
       return undefined;
     case "fenced": {

@@ -48,15 +48,15 @@ describe("a command", () => {
   test("is carried out once, however often it is delivered", () => {
     const { desk, said, job } = setUp();
     desk.attach(job);
-    desk.take(cancel("c1"));
-    desk.take(cancel("c1"));
+    desk.accept(cancel("c1"));
+    desk.accept(cancel("c1"));
     expect(job.orders).toEqual([{ reason: EndReason.CANCELED, message: "Canceled: too dear", commandId: "c1" }]);
     expect(said.size).toBe(1);
   });
 
   test("that comes before there is a job waits for it", async () => {
     const { desk, said, job } = setUp();
-    desk.take(cancel("c1", 0));
+    desk.accept(cancel("c1", 0));
     expect(await said.next()).toMatchObject({ commandId: "c1", state: CommandState.RECEIVED });
     expect(job.orders).toEqual([]);
     desk.attach(job);
@@ -74,7 +74,7 @@ describe("a command", () => {
   ] as [string, Command["order"], string][])("%s is answered RECEIVED, then COMPLETED", async (_, order, message) => {
     const { desk, said, job } = setUp();
     desk.attach(job);
-    desk.take(command("c1", order));
+    desk.accept(command("c1", order));
     expect(await said.next()).toMatchObject({ state: CommandState.RECEIVED });
     expect(await said.next()).toMatchObject({ state: CommandState.COMPLETED, message });
   });
@@ -86,7 +86,7 @@ describe("a command", () => {
   ] as [string, Command["order"], RegExp][])("%s is REJECTED, and the message says why", async (_, order, why) => {
     const { desk, said, job } = setUp();
     desk.attach(job);
-    desk.take(command("c1", order));
+    desk.accept(command("c1", order));
     await said.next();
     const answer = await said.next();
     expect(answer.state).toBe(CommandState.REJECTED);
@@ -98,8 +98,8 @@ describe("a cancel", () => {
   test("is COMPLETED when the job has ended, each one", async () => {
     const { desk, said, job } = setUp();
     desk.attach(job);
-    desk.take(cancel("c1", 5000));
-    desk.take(cancel("c2", 10));
+    desk.accept(cancel("c1", 5000));
+    desk.accept(cancel("c2", 10));
     await said.next();
     await said.next();
     desk.finish(create(JobResultSchema, { message: "Canceled: too dear" }));
@@ -111,7 +111,7 @@ describe("a cancel", () => {
     const { desk, said, job } = setUp();
     desk.attach(job);
     desk.finish(create(JobResultSchema, { message: "Exited with code 0" }));
-    desk.take(cancel("c1"));
+    desk.accept(cancel("c1"));
     await said.next();
     expect(await said.next()).toMatchObject({
       state: CommandState.COMPLETED,

@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 import { connect } from "node:net";
 import { status } from "@grpc/grpc-js";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { verdictOn } from "../../../src/agent/session/verdict.ts";
+import { actionOn } from "../../../src/agent/session/status-rulings.ts";
 import { compileOptions } from "../../../src/tracker/config.ts";
 import { uuidv7 } from "../../../src/base/ids.ts";
 import { RateLimit } from "../../../src/tracker/net/rate-limit.ts";
@@ -157,7 +157,7 @@ describe("Limits", () => {
         "More than 2 agents' streams open by agent-token-1: give some agents another token, " +
         "or raise the tracker's --max-client-agents",
     });
-    expect(verdictOn(status.RESOURCE_EXHAUSTED, false)).toBe("retry");
+    expect(actionOn(status.RESOURCE_EXHAUSTED, false)).toBe("retry");
     await new ScriptedAgent(address, "j4", { token: "b" }).hello({ spec: someSpec });
     await jobClient(address, "o").listJobs({});
     connected[0]?.vanish();

@@ -5,7 +5,7 @@ import { removeAll } from "../../../base/remove.ts";
 import type { AgentInfo } from "../../../gen/belay/v1/job_pb.ts";
 import type { SlabPool } from "../frame.ts";
 import { type FullPolicy, LaneSpool } from "../lane-spool.ts";
-import { lockSpool } from "./lock.ts";
+import { lockSpool } from "./lock-spool.ts";
 import { writeMeta } from "./meta.ts";
 import { SpoolDirectory, troubleWith } from "./spool-directory.ts";
 

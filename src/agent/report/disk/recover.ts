@@ -9,7 +9,7 @@ import { noSums, streamTotals } from "../log-sums.ts";
 import { Segment } from "../segment.ts";
 import { LANES, type LaneName } from "../spool.ts";
 import { HEADER_BYTES, parseSegmentName } from "./format.ts";
-import { lockSpool } from "./lock.ts";
+import { lockSpool } from "./lock-spool.ts";
 import { readMeta, type SpoolIdentity } from "./meta.ts";
 import { Reconstruction } from "./reconstruction.ts";
 import { scanSegment, sealOpen, type SegmentScan } from "./scan.ts";

@@ -1,5 +1,5 @@
 /** A part of the stream: bytes that were read at one time. */
-export interface Segment {
+export interface HeldBytes {
   readonly bytes: Uint8Array;
   /** Position of its first byte in the stream. */
   readonly start: number;
@@ -11,20 +11,20 @@ export interface Segment {
  * Each segment keeps the time at which it was read.
  */
 export class HeldBack {
-  private segments: Segment[] = [];
+  private segments: HeldBytes[] = [];
   /** Segments before it are forgotten; they are removed by and by, since removing one moves all others. */
   private head = 0;
 
   /** All segments that reach beyond `position`. */
-  *from(position: number): Generator<Segment> {
+  *from(position: number): Generator<HeldBytes> {
     let low = this.head;
     let high = this.segments.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (endOf(this.segments[middle] as Segment) <= position) low = middle + 1;
+      if (endOf(this.segments[middle] as HeldBytes) <= position) low = middle + 1;
       else high = middle;
     }
-    for (; low < this.segments.length; low++) yield this.segments[low] as Segment;
+    for (; low < this.segments.length; low++) yield this.segments[low] as HeldBytes;
   }
 
   /** Keeps a copy of bytes that follow those kept already. */
@@ -35,7 +35,7 @@ export class HeldBack {
   /** Forgets everything before `position`. */
   forget(position: number): void {
     const { segments } = this;
-    while (this.head < segments.length && endOf(segments[this.head] as Segment) <= position) this.head++;
+    while (this.head < segments.length && endOf(segments[this.head] as HeldBytes) <= position) this.head++;
     if (this.head * 2 >= segments.length) {
       segments.splice(0, this.head);
       this.head = 0;
@@ -46,6 +46,6 @@ export class HeldBack {
   }
 }
 
-function endOf(segment: Segment): number {
+function endOf(segment: HeldBytes): number {
   return segment.start + segment.bytes.length;
 }

@@ -1,6 +1,7 @@
 import fs from "node:fs";
 import { dirname } from "node:path";
 import { errnoOf } from "../../../base/errors.ts";
+import { mayChangeUnseen } from "../../../base/file-time.ts";
 import { restoreDirectory } from "../../../base/directories.ts";
 import { removeAll } from "../../../base/remove.ts";
 import { KiB } from "../../../base/sizes.ts";
@@ -10,8 +11,6 @@ import { linesOf } from "./text.ts";
 export const MOST_FILE_BYTES: number = 64 * KiB;
 /** For everyone to write, since the job may have changed its user; for nobody to read. */
 const MODE = 0o222;
-/** Times of files go by the kernel's clock tick: a second change within one cannot be told from the first. Ms. */
-const TICK_MS = 20;
 /** How long a file that is gone and cannot be made again is left alone. Milliseconds. */
 const RETRY_MS = 1000;
 /** Time between two looks while the job prints nothing: a full pipe would have it wait. Milliseconds. */
@@ -114,8 +113,7 @@ export class RedactFile {
   }
 
   private readFile(fd: number, stat: fs.Stats): void {
-    // While the clock's tick lasts, it may change again without a trace.
-    this.changed = Math.abs(Date.now() - stat.ctimeMs) < TICK_MS ? 0 : stat.ctimeMs;
+    this.changed = mayChangeUnseen(stat.ctimeMs) ? 0 : stat.ctimeMs;
     if (stat.size > MOST_FILE_BYTES) this.warnOnce(`it has more than ${MOST_FILE_BYTES / KiB} KiB; the rest is not`);
     const bytes = Buffer.allocUnsafe(Math.min(stat.size, MOST_FILE_BYTES));
     let length = 0;

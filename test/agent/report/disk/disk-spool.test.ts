@@ -3,7 +3,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { recoverSpool } from "../../../../src/agent/report/disk/recover.ts";
-import { EventLane } from "../../../../src/agent/report/event-lane.ts";
+import { EventWriter } from "../../../../src/agent/report/event-writer.ts";
 import { LogLane } from "../../../../src/agent/report/log-lane.ts";
 import type { Spool } from "../../../../src/agent/report/spool.ts";
 import { JobState, LogStream, type StreamTotals } from "../../../../src/gen/belay/v1/job_pb.ts";
@@ -46,7 +46,7 @@ class Run {
   readonly tracker = new ModelTracker();
   readonly printed = new Map<LogStream, Buffer[]>(STREAMS.map((stream) => [stream, []]));
   readonly logs: LogLane;
-  private readonly events: EventLane;
+  private readonly events: EventWriter;
   private readonly spool: Spool;
   private readonly clock = new ManualClock();
   events_ = 0;
@@ -54,7 +54,7 @@ class Run {
   constructor(spool: Spool, pool: ConstructorParameters<typeof LogLane>[1]) {
     this.spool = spool;
     this.logs = new LogLane(spool, pool, this.clock);
-    this.events = new EventLane(spool, this.clock);
+    this.events = new EventWriter(spool, this.clock);
   }
 
   async act(act: Act): Promise<void> {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
-import { RULINGS, verdictOn } from "../../../src/agent/session/verdict.ts";
+import { RULINGS, actionOn } from "../../../src/agent/session/status-rulings.ts";
 
 const codes = Object.values(status).filter((code) => typeof code === "number");
 
@@ -18,10 +18,10 @@ test("The table in docs/errors.md is the one that agents go by", () => {
 });
 
 test("A code that nobody knows is retried", () => {
-  expect([verdictOn(77, false), verdictOn(77, true)]).toEqual(["retry", "retry"]);
+  expect([actionOn(77, false), actionOn(77, true)]).toEqual(["retry", "retry"]);
 });
 
 test("No code but these kills a job or gives its log up", () => {
-  const ending = codes.filter((code) => verdictOn(code, true) !== "retry").map((code) => status[code]);
+  const ending = codes.filter((code) => actionOn(code, true) !== "retry").map((code) => status[code]);
   expect(ending).toEqual(["INVALID_ARGUMENT", "FAILED_PRECONDITION"]);
 });

@@ -7,14 +7,14 @@ import { status } from "@grpc/grpc-js";
  * - `refused`: give up; the job, if it runs, runs on to its end, and its outcome is not delivered.
  * - `fenced`: give up and kill the job: it belongs to somebody else, or is to be ended.
  */
-export type Verdict = "retry" | "refused" | "fenced";
+export type StatusAction = "retry" | "refused" | "fenced";
 
 /** What is done about a status code, and why. */
 export interface Ruling {
   /** Before the session was welcomed for the first time: nothing runs yet, and somebody may be looking on. */
-  readonly first: Verdict;
+  readonly first: StatusAction;
   /** From the first Welcome on: a job may run, and a code of a proxy or of a bad moment must not kill it. */
-  readonly later: Verdict;
+  readonly later: StatusAction;
   readonly because: string;
 }
 
@@ -79,7 +79,7 @@ export const RULINGS: Readonly<Record<keyof typeof status, Ruling>> = {
 };
 
 /** @param welcomed whether the session has ever been welcomed */
-export function verdictOn(code: number, welcomed: boolean): Verdict {
+export function actionOn(code: number, welcomed: boolean): StatusAction {
   // A code that nobody knows comes from times to come; see UNKNOWN.
   const ruling = RULINGS[status[code] as keyof typeof status] ?? RULINGS.UNKNOWN;
   return welcomed ? ruling.later : ruling.first;

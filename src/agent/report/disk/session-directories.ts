@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { BelayError } from "../../../base/errors.ts";
 import { removeAll } from "../../../base/remove.ts";
 import { parseSegmentName } from "./format.ts";
-import { LOCK_NAME, lockSpool } from "./lock.ts";
+import { LOCK_NAME, lockSpool } from "./lock-spool.ts";
 import { isSpool } from "./meta.ts";
 import { reasonOf } from "./spool-directory.ts";
 

@@ -10,7 +10,7 @@ const SAMPLES_LIMIT = 5000;
 const JOB_METRICS_LIMIT = 10_000;
 
 /** Makes the lane of events: numbers and encodes each as it happens. */
-export class EventLane {
+export class EventWriter {
   private readonly spool: Spool;
   private readonly clock: Clock;
 
