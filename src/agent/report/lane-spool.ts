@@ -2,7 +2,8 @@ import { KiB, MiB } from "../../base/sizes.ts";
 import type { SegmentFile } from "./disk/segment-file.ts";
 import type { SpoolDirectory } from "./disk/spool-directory.ts";
 import type { SlabPool } from "./frame.ts";
-import { Lane, type LaneHost } from "./lane.ts";
+import { Lane } from "./lane.ts";
+import type { LaneHost } from "./lane-host.ts";
 import type { LogSums } from "./log-sums.ts";
 import type { LaneName, RecordFacts, Spool } from "./spool.ts";
 

@@ -1,39 +1,18 @@
 import { BelayError } from "../../base/errors.ts";
 import { GapReason } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { frameBody } from "./chunks.ts";
-import type { SegmentFile } from "./disk/segment-file.ts";
+import type { LaneHost } from "./lane-host.ts";
 import { allDropped, assignSums, copySums, endOf, join, type LogSums, noSums } from "./log-sums.ts";
 import { ReadBack, type Unreadable } from "./read-back.ts";
 import { Segment } from "./segment.ts";
 import type { LaneName, RecordFacts } from "./spool.ts";
 import { addSpan, addSpansOf, emptyFrame, gapFrame, spansBetween } from "./gap-record.ts";
 
-/** What a lane shares with the other. */
-export interface LaneHost {
-  /** Encoded bytes after which a segment on disk is closed. */
-  readonly segmentBytes: number;
-  /** The same for one that is in memory only. */
-  readonly memorySegmentBytes: number;
-  /** Whether records may be dropped: their contents are noted. */
-  readonly mayDrop: boolean;
-  /** Whether memory has room for a record that is on disk as well. */
-  hasRoomFor(frame: Buffer): boolean;
-  /** A file for a new segment. Undefined: there is none to be had. */
-  createFile(lane: LaneName, first: number): SegmentFile | undefined;
-  /** Told of a file that cannot be written. */
-  fileFailed(error: unknown): void;
-  /** Told of a file that cannot be read back. */
-  fileDamaged(error: unknown): void;
-  /** A copy in memory that `reclaim` takes back. */
-  copy(frame: Uint8Array): Buffer;
-  reclaim(frame: Buffer): void;
-}
-
 /**
  * Records of one lane, oldest first, in segments.
  *
- * In memory are the records from the oldest up to some point; those after it are on disk only, until they are read:
- * reading goes on from that point in large blocks. Segments without a file are in memory altogether.
+ * The records from the oldest up to some point are in memory. The records after that point are on disk only, until they
+ * are read from there in large blocks. A segment without a file is in memory as a whole.
  */
 export class Lane {
   readonly name: LaneName;
@@ -94,13 +73,13 @@ export class Lane {
     if (segment.bytes >= this.sizeOf(segment)) this.close(segment);
   }
 
-  /** Writes the chunks of the next record, as far as they are known, to where they will stay. */
+  /** Writes those chunks of the next record that are known to the place where they will stay. */
   stage(body: Buffer): void {
     const segment = this.open();
     try {
       segment.file?.stage(this.next, body);
     } catch (error) {
-      this.giveUpFile(segment, error);
+      this.abandonFile(segment, error);
     }
   }
 
@@ -110,7 +89,7 @@ export class Lane {
     return this.find(sequence) ?? this.fetch(sequence);
   }
 
-  /** @returns segments that are gone with this; their files are the caller's to remove */
+  /** @returns segments that this ack ends; the caller removes their files */
   ack(sequence: number, retireAll: boolean): Segment[] {
     if (sequence <= this.committed) return [];
     this.committed = Math.min(sequence, this.next - 1);
@@ -136,7 +115,7 @@ export class Lane {
    * Drops the oldest segment of which nothing was ever handed out.
    *
    * @param onDisk drop one that is on disk, or one that is not
-   * @returns false: there is none
+   * @returns whether there was one
    */
   drop(onDisk: boolean): boolean {
     const index = this.segments.findIndex(
@@ -173,7 +152,7 @@ export class Lane {
     return join(sums, endOf(this.closedAt, produced));
   }
 
-  /** Takes a closed segment that was found: the one after those it has. */
+  /** Adds a closed segment that was found on disk: it follows those that are here. */
   adopt(segment: Segment): void {
     this.segments.push(segment);
     this.next = segment.last + 1;
@@ -182,7 +161,7 @@ export class Lane {
     }
   }
 
-  /** Goes on after a sequence, as if all before had been acked. */
+  /** Continues after a sequence, as if everything up to it had been acked. */
   startAfter(sequence: number, folded: LogSums, foldedResult: boolean): void {
     this.committed = sequence;
     this.next = sequence + 1;
@@ -201,12 +180,12 @@ export class Lane {
     try {
       return segment.file?.append(frame, this.next);
     } catch (error) {
-      this.giveUpFile(segment, error);
+      this.abandonFile(segment, error);
       return undefined;
     }
   }
 
-  private giveUpFile(segment: Segment, error: unknown): void {
+  private abandonFile(segment: Segment, error: unknown): void {
     this.host.fileFailed(error);
     if (segment.count > 0) this.close(segment);
     else {
@@ -215,7 +194,7 @@ export class Lane {
     }
   }
 
-  /** The segment that takes the next record. */
+  /** The segment for the next record. */
   private open(): Segment {
     const last = this.segments.at(-1);
     if (last !== undefined && !last.closed) return last;
@@ -286,7 +265,7 @@ export class Lane {
       this.fetching ??= this.readOn().finally(() => (this.fetching = undefined));
       await this.fetching;
     }
-    // It was acked in the meantime: the tracker will take it for the duplicate that it is.
+    // It was acked in the meantime: the tracker will see a duplicate.
     return emptyFrame(this.name, sequence);
   }
 
@@ -299,17 +278,13 @@ export class Lane {
     this.onDisk.settle(this.segments, this.committed);
   }
 
-  /** Gives up what cannot be read back: the rest of a segment. A stand-in says what is missing. */
+  /** Gives up the rest of a segment, which cannot be read back. A gap record says what is missing. */
   private lose({ segment, sequence, error }: Unreadable): void {
     if (!segment.closed) this.close(segment);
     this.host.fileDamaged(error);
     const index = this.segments.indexOf(segment);
     const readable = segment.file?.sumsUpTo(sequence) ?? noSums();
-    const lost = new Segment(sequence, undefined);
-    lost.count = segment.last - sequence + 1;
-    lost.closed = true;
-    lost.hasResult = segment.hasResult;
-    lost.sums = allDropped(endOf(readable, segment.sums));
+    const lost = segment.lostFrom(sequence, readable);
     const before = this.segments.slice(0, index).reduce((sums, { sums: more }) => join(sums, more), this.folded);
     lost.spans = spansBetween(join(before, readable), join(before, segment.sums));
     lost.standIn =
@@ -325,7 +300,7 @@ export class Lane {
   }
 }
 
-/** A frame that fills most of the memory behind it holds on to all of it; smaller ones share a pool of Node's. */
+/** Bytes that a frame keeps in memory: all of its buffer if it fills most of that; small frames share a pool of Node's. */
 function memoryOf(frame: Buffer): number {
   return frame.length * 2 > frame.buffer.byteLength ? frame.buffer.byteLength : frame.length;
 }

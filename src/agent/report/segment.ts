@@ -1,11 +1,11 @@
 import type { SegmentFile } from "./disk/segment-file.ts";
-import { type LogSums, noSums } from "./log-sums.ts";
+import { allDropped, endOf, type LogSums, noSums } from "./log-sums.ts";
 import type { Span } from "./gap-record.ts";
 
 /**
  * A run of consecutive records of one lane: the unit that is written to one file, dropped, and forgotten.
  *
- * Each of its records is in memory, or in its file, or in both; if it has a stand-in, in neither.
+ * Each of its records is in memory, in its file, or in both; if a gap record stands for them, in neither.
  */
 export class Segment {
   /** Sequence of its first record. */
@@ -15,11 +15,11 @@ export class Segment {
   /** Encoded bytes of them. */
   bytes = 0;
   file: SegmentFile | undefined;
-  /** It takes no more records. */
+  /** No more records are added. */
   closed = false;
   /** Sums of the logs in it. Known when it is closed. */
   sums: LogSums = noSums();
-  /** What is in it, as a gap would say it. Kept only where it may be dropped. */
+  /** What a gap record for it would list. Kept only where segments may be dropped. */
   spans: Span[] = [];
   /** The record that stands for all of them, which are lost: the first; empty ones stand for the others. */
   standIn: Buffer | undefined;
@@ -38,7 +38,21 @@ export class Segment {
     return this.first + this.count - 1;
   }
 
-  /** Keeps a record in memory: the one after the last that was kept. */
+  /**
+   * A segment for the records from a sequence on, which are lost.
+   *
+   * @param readable sums of the records before them
+   */
+  lostFrom(sequence: number, readable: LogSums): Segment {
+    const lost = new Segment(sequence, undefined);
+    lost.count = this.last - sequence + 1;
+    lost.closed = true;
+    lost.hasResult = this.hasResult;
+    lost.sums = allDropped(endOf(readable, this.sums));
+    return lost;
+  }
+
+  /** Keeps a record in memory. It must follow the last one that was kept. */
   keep(sequence: number, frame: Buffer): void {
     if (this.frames.length === 0) this.framesFrom = sequence;
     this.frames.push(frame);
@@ -49,7 +63,7 @@ export class Segment {
     return this.frames[sequence - this.framesFrom];
   }
 
-  /** Lets go of the memory of records up to a sequence, handing each to `release`. */
+  /** Releases the memory of the records up to a sequence. */
   release(upTo: number, release: (frame: Buffer) => void): void {
     const end = Math.min(upTo - this.framesFrom + 1, this.frames.length);
     for (; this.released < end; this.released++) {

@@ -1,18 +1,15 @@
-import { create } from "@bufbuild/protobuf";
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { status } from "@grpc/grpc-js";
 import { formatDuration } from "../../base/durations.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import type { TrackerAddress } from "../../base/tracker-address.ts";
-import { residentMemory } from "../../base/resident-memory.ts";
-import { type Heartbeat, HeartbeatSchema } from "../../gen/belay/v1/job_pb.ts";
-import { type Hello, HelloSchema, type Welcome } from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { Heartbeat } from "../../gen/belay/v1/job_pb.ts";
+import type { Hello, Welcome } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { LANES } from "../report/spool.ts";
-import { dial, type Dialed, MAX_MESSAGE_BYTES } from "./dial.ts";
+import { dial, type Dialed } from "./dial.ts";
+import { heartbeatOf, helloOf } from "./own-messages.ts";
 import { absenceText, endAfter, endUnadmitted, type SessionEnd } from "./session-end.ts";
 import { StallMeter } from "./stall-meter.ts";
-import { COMMAND_KINDS } from "../../contract/commands.ts";
-import type { SessionHealth, SessionIdentity, SessionOptions } from "./session-options.ts";
+import type { SessionHealth, SessionOptions } from "./session-options.ts";
 import type { CloseReason, Drain, SessionState } from "./session-state.ts";
 import { SESSION_TIMING, type SessionTiming } from "./session-timing.ts";
 import { Stream, type StreamEnd } from "./stream.ts";
@@ -134,23 +131,8 @@ export class Session {
 
   /** The agent's own state, as heartbeats carry it. */
   heartbeat(nonce: bigint): Heartbeat {
-    const { spool, handlers, clock } = this.options;
-    const [events, logs] = LANES.map((lane) => ({
-      lastProduced: BigInt(spool.nextSequence(lane) - 1),
-      lastCommitted: BigInt(spool.committed(lane)),
-    }));
-    return create(HeartbeatSchema, {
-      nonce,
-      state: handlers.jobState(),
-      ...(events !== undefined && { events }),
-      ...(logs !== undefined && { logs }),
-      spoolMemoryBytes: BigInt(spool.memoryBytes),
-      spoolDiskBytes: BigInt(spool.diskBytes),
-      eventLoopDelay: durationFromMs(Math.round(this.stalls.take())),
-      agentMemoryBytes: BigInt(residentMemory()),
-      streams: this.streams,
-      sendUnixNano: clock.unixNano(),
-    });
+    const { stalls, streams } = this;
+    return heartbeatOf(this.options, { nonce, streams, loopDelay: stalls.take() });
   }
 
   private async makeStreams(): Promise<SessionEnd> {
@@ -207,21 +189,7 @@ export class Session {
   }
 
   private hello(): Hello {
-    const { identity, spool, handlers } = this.options;
-    return create(HelloSchema, {
-      sessionId: identity.sessionId,
-      jobId: identity.jobId,
-      attempt: this.attempt,
-      agent: identity.agent,
-      // Once admitted the tracker has it.
-      ...(!this.admittedOnce && specsOf(identity)),
-      supportedCommands: Object.values(COMMAND_KINDS),
-      lowestEventSequence: BigInt(spool.lowestHeld("events")),
-      lowestLogSequence: BigInt(spool.lowestHeld("logs")),
-      state: handlers.jobState(),
-      maxMessageBytes: MAX_MESSAGE_BYTES,
-      nextAttemptFollows: identity.nextAttemptFollows ?? false,
-    });
+    return helloOf(this.options, { attempt: this.attempt, admittedOnce: this.admittedOnce });
   }
 
   private welcome(welcome: Welcome, address: string): void {
@@ -294,9 +262,4 @@ export class Session {
     const facts = "address" in state ? { address: state.address } : {};
     this.options.logger.debug(`Session is ${state.kind}`, { ...facts, attempt: this.attempt, streams: this.streams });
   }
-}
-
-function specsOf({ spec, shownSpec }: SessionIdentity): Pick<Hello, "spec" | "shownSpec"> {
-  if (spec === undefined) return {};
-  return shownSpec === undefined || shownSpec === spec ? { spec } : { spec, shownSpec };
 }
