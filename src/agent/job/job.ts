@@ -1,3 +1,5 @@
+// Longer than 300 lines: all that changes a job's state, or depends on it, is in one class, so that the order of events
+// can be read in one place. What comes before and after the steps is elsewhere: `prepareJob`, `finishJob`.
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { systemClock } from "../../base/clock.ts";
@@ -10,7 +12,6 @@ import {
   LogStream,
   type MetricSample,
   Outcome,
-  type ResourceUsage,
 } from "../../gen/belay/v1/job_pb.ts";
 import { StepEndedSchema, StepStartedSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { argumentsProblem } from "./start/argument-limits.ts";
@@ -20,22 +21,22 @@ import { END_TIMING, type EndTiming } from "./end/end-timing.ts";
 import { type CompiledSpec, compileSpec, type Step } from "./compile-spec.ts";
 import { sendToGroup } from "./tree/deliver.ts";
 import { GpuSource, gpuEnvironment } from "./usage/gpu/gpu-source.ts";
-import { Ladder, type TreeEnd } from "./end/ladder.ts";
+import { Ladder } from "./end/ladder.ts";
 import { type Launched, launchStep } from "./start/launch.ts";
 import { LimitFinder } from "./usage/limits.ts";
 import { countOomKillsAround } from "./tree/memory-control.ts";
 import { Output } from "./output/output.ts";
 import { PauseClock } from "./pause-clock.ts";
 import { prepareJob, type PreparedJob } from "./start/prepare.ts";
-import { countProcesses, describeProcesses, listProcesses } from "./tree/process-info.ts";
-import { makeEvidence, makeResult } from "./end/result.ts";
+import { describeProcesses } from "./tree/process-info.ts";
+import { finishJob } from "./finish.ts";
 import { Sampler } from "./usage/sampler.ts";
 import { parseSignal } from "./tree/signals.ts";
 import type { ExitStatus } from "./start/spawn.ts";
 import { SpawnProblem } from "./start/spawn-problem.ts";
 import { StepTimeouts } from "./end/step-timeouts.ts";
 import type { EndOrder, Job, JobHandlers, JobOptions, JobStatus, SignalSource } from "./types.ts";
-import { describeStep, naturalVerdict, orderedVerdict, spawnVerdict, type Verdict } from "./end/verdict.ts";
+import { naturalVerdict, orderedVerdict, spawnVerdict, type Verdict } from "./end/verdict.ts";
 import { stateName } from "../../contract/names.ts";
 import { endState, isEnded } from "../../contract/states.ts";
 
@@ -48,13 +49,6 @@ export function startJob(options: JobOptions, handlers: JobHandlers, timing: End
   const spec = compileSpec(options.spec);
   const prepared = options.prepared ?? prepareJob(options);
   return new JobRun(options, spec, prepared, handlers, timing);
-}
-
-/** What is known when every process has ended and the output was read. */
-interface Closed {
-  readonly end: TreeEnd;
-  readonly usage: ResourceUsage;
-  readonly outputCut: boolean;
 }
 
 /**
@@ -101,17 +95,7 @@ class JobRun implements Job {
     this.output = new Output(handlers);
     this.closing = new Closing(prepared.tree, this.output, prepared.pipes.directory, spec.grace, timing);
     this.timeouts = new StepTimeouts(spec, (message) => this.end({ reason: EndReason.TIMED_OUT, message }));
-    const { memoryLimitBytes } = spec;
-    const unlimited = memoryLimitBytes > 0 ? prepared.tree.limitMemory(memoryLimitBytes) : undefined;
-    this.sampler = new Sampler(prepared.tree, {
-      limits: new LimitFinder(prepared.cgroup, prepared.memoryCgroup),
-      memoryLimitBytes: unlimited === undefined ? memoryLimitBytes : 0,
-      gpus: new GpuSource({
-        environment: gpuEnvironment(options.environment),
-        logger: options.logger,
-        interval: spec.metricsInterval,
-      }),
-    });
+    this.sampler = makeSampler(options, spec, prepared);
     prepared.pipes.provide(spec.steps.length * 2);
     this.done = this.run();
   }
@@ -204,7 +188,11 @@ class JobRun implements Job {
     this.endsNaturally(verdict);
     this.timeouts.cancel();
     try {
-      return await this.finish(verdict);
+      const { spec, prepared, handlers, cause, output, closing, sampler, pauses, running, startTime } = this;
+      return await finishJob(
+        { spec, prepared, handlers, cause, output, closing, sampler, pauses },
+        { verdict, running, startTime },
+      );
     } finally {
       const measured = this.sampler.close();
       this.running = undefined;
@@ -339,56 +327,6 @@ class JobRun implements Job {
     };
   }
 
-  /** Ends the processes that are left, reads the output to its end and makes the result. */
-  private async finish(verdict: Verdict): Promise<JobResult> {
-    const { ordered } = this.cause;
-    const askTime = ordered?.askTime ?? systemClock.unixMs();
-    const { end, usage, outputCut } = this.keeps() ? await this.letGo() : await this.endAll();
-    this.pauses.end();
-    const forced = ordered !== undefined || end.rounds.length > 0 || outputCut;
-    return makeResult({
-      verdict,
-      survivors: end.survivors,
-      startTime: this.startTime,
-      endTime: end.emptyTime ?? systemClock.unixMs(),
-      usage,
-      pausedMs: this.pauses.pausedMs,
-      evidence: forced ? makeEvidence(askTime, ordered?.order.commandId, end, outputCut, this.containment) : undefined,
-    });
-  }
-
-  /** Whether the processes that are left go on: only when the main command ended by itself. */
-  private keeps(): boolean {
-    return this.spec.keepDescendants && this.cause.ordered === undefined && this.running?.step.main === true;
-  }
-
-  private async letGo(): Promise<Closed> {
-    const usage = this.sampler.total();
-    await this.output.drain(new AbortController().signal);
-    this.output.close();
-    this.prepared.tree.release();
-    return { end: { rounds: [], emptyTime: systemClock.unixMs(), survivors: [] }, usage, outputCut: false };
-  }
-
-  private async endAll(): Promise<Closed> {
-    const { closing } = this;
-    const { ordered } = this.cause;
-    const force = (): void => this.noticeLeftovers();
-    const first = ordered === undefined ? await closing.endLeftovers(force) : await ordered.tree;
-    const end = await closing.endHolders(first, force);
-    const usage = this.sampler.total();
-    return { end, usage, outputCut: await closing.finishOutput() };
-  }
-
-  private noticeLeftovers(): void {
-    const { running } = this;
-    if (this.cause.ordered !== undefined || running === undefined) return;
-    const left = this.prepared.tree.members();
-    if (left.length === 0) return;
-    const what = `${countProcesses(left)} behind, which the agent ends: ${listProcesses(left)}`;
-    this.handlers.notice(running.step.number, `${describeStep(running.step)} left ${what}`);
-  }
-
   /** The one place that changes the state. The end is reported by the result, not as a change of the state. */
   private setState(state: JobState, message: string): void {
     if (this.current === state) return;
@@ -403,4 +341,14 @@ class JobRun implements Job {
     const state = natural === undefined ? this.current : endState(natural.outcome);
     throw new BelayError("BAD_USAGE", `Cannot ${verb} job "${this.options.jobId}": it is ${stateName(state)}`);
   }
+}
+
+function makeSampler({ environment, logger }: JobOptions, spec: CompiledSpec, prepared: PreparedJob): Sampler {
+  const { memoryLimitBytes, metricsInterval: interval } = spec;
+  const unlimited = memoryLimitBytes > 0 ? prepared.tree.limitMemory(memoryLimitBytes) : undefined;
+  return new Sampler(prepared.tree, {
+    limits: new LimitFinder(prepared.cgroup, prepared.memoryCgroup),
+    memoryLimitBytes: unlimited === undefined ? memoryLimitBytes : 0,
+    gpus: new GpuSource({ environment: gpuEnvironment(environment), logger, interval }),
+  });
 }

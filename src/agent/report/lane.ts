@@ -4,7 +4,7 @@ import { frameBody } from "./chunks.ts";
 import type { LaneHost } from "./lane-host.ts";
 import { allDropped, assignSums, copySums, endOf, join, type LogSums, noSums } from "./log-sums.ts";
 import { ReadBack, type Unreadable } from "./read-back.ts";
-import { Segment } from "./segment.ts";
+import { Segment, segmentAt } from "./segment.ts";
 import type { LaneName, RecordFacts } from "./spool.ts";
 import { addSpan, addSpansOf, emptyFrame, gapFrame, spansBetween } from "./gap-record.ts";
 
@@ -242,19 +242,9 @@ export class Lane {
   }
 
   private find(sequence: number): Buffer | undefined {
-    const segment = this.segmentOf(sequence);
+    const segment = segmentAt(this.segments, sequence);
     if (segment?.standIn === undefined) return segment?.frame(sequence);
     return sequence === segment.first ? segment.standIn : emptyFrame(this.name, sequence);
-  }
-
-  private segmentOf(sequence: number): Segment | undefined {
-    let low = 0;
-    for (let high = this.segments.length - 1; low < high; ) {
-      const middle = (low + high + 1) >> 1;
-      if ((this.segments[middle] as Segment).first <= sequence) low = middle;
-      else high = middle - 1;
-    }
-    return this.segments[low];
   }
 
   private async fetch(sequence: number): Promise<Buffer> {

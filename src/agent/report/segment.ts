@@ -76,3 +76,14 @@ export class Segment {
     this.released = 0;
   }
 }
+
+/** The segment with a record, of segments in order that have it. Undefined: there are no segments. */
+export function segmentAt(segments: readonly Segment[], sequence: number): Segment | undefined {
+  let low = 0;
+  for (let high = segments.length - 1; low < high; ) {
+    const middle = (low + high + 1) >> 1;
+    if ((segments[middle] as Segment).first <= sequence) low = middle;
+    else high = middle - 1;
+  }
+  return segments[low];
+}
