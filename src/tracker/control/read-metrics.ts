@@ -9,7 +9,7 @@ import { ReadMetricsResponseSchema } from "../../gen/belay/v1/job_service_pb.ts"
 import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { isOpen } from "../jobs/states.ts";
 import { unpackEvent } from "../store/points/body.ts";
-import type { Points } from "../store/points/points-table.ts";
+import type { Points } from "../store/points/sql-points.ts";
 import { Thinner } from "../store/points/thinner.ts";
 import type { ControlContext } from "./context.ts";
 import { noSuchAttempt } from "./context.ts";

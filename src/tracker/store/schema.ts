@@ -4,7 +4,8 @@ import { BelayError } from "../../base/errors.ts";
 import { AttemptSchema, JobSchema } from "../../gen/belay/v1/job_pb.ts";
 import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { EventSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
-import { POINTS_SCHEMA, PointsTable } from "./points/points-table.ts";
+import { PointStore } from "./points/point-store.ts";
+import { POINTS_SCHEMA } from "./points/sql-points.ts";
 import { endMs, storedBytes } from "./rows.ts";
 import { Statements } from "./statements.ts";
 
@@ -116,7 +117,7 @@ function addEndings(database: DatabaseSync): void {
 function boundMetrics(database: DatabaseSync): void {
   database.exec(POINTS_SCHEMA);
   database.exec("ALTER TABLE jobs ADD COLUMN metric_bytes INTEGER NOT NULL DEFAULT 0");
-  const points = new PointsTable(new Statements(database));
+  const points = new PointStore(new Statements(database));
   const rows = database.prepare("SELECT job_key, attempt, body FROM metrics ORDER BY job_key, attempt, sequence");
   for (const row of rows.iterate()) {
     const event = readable(row["body"] as Uint8Array);

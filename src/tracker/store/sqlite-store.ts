@@ -11,8 +11,8 @@ import { CommandSchema, EventSchema } from "../../gen/belay/v1/tracker_service_p
 import type { StoreObserver } from "./observer.ts";
 import { seriesOf } from "./points/merge.ts";
 import { MAX_NAMES } from "./points/names.ts";
-import type { Points, PointsQuery } from "./points/points-table.ts";
-import { PointsTable } from "./points/points-table.ts";
+import type { Points, PointsQuery } from "./points/sql-points.ts";
+import { PointStore } from "./points/point-store.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { StoreCondition } from "./condition.ts";
 import type { KnownLog } from "./log-files.ts";
@@ -50,7 +50,7 @@ export class SqliteStore implements Store {
   private readonly group: GroupCommit;
   private readonly observer: StoreObserver | undefined;
   private readonly sql: Statements;
-  private readonly points: PointsTable;
+  private readonly points: PointStore;
   private closed = false;
 
   constructor(database: DatabaseSync, { logs, highestLog, condition, unlock, logger, observer }: StoreParts) {
@@ -61,7 +61,7 @@ export class SqliteStore implements Store {
     this.condition = condition;
     this.group = new GroupCommit(database, condition, observer);
     this.sql = new Statements(database);
-    this.points = new PointsTable(this.sql, (key, attempt) => {
+    this.points = new PointStore(this.sql, (key, attempt) => {
       const job = String(this.sql.get("SELECT job_id FROM jobs WHERE key = ?", key)?.["job_id"]);
       logger.warn("A job uses too many names of metrics: values of further names are not kept", {
         job,

@@ -2,7 +2,7 @@ import type { Attempt, CommandRecord, Job, JobState } from "../../gen/belay/v1/j
 import type { JobFilter } from "../../gen/belay/v1/job_service_pb.ts";
 import type { Command, Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { AttemptLog } from "./log/attempt-log.ts";
-import type { Points, PointsQuery } from "./points/points-table.ts";
+import type { Points, PointsQuery } from "./points/sql-points.ts";
 import type { SpanQueue } from "./span-queue.ts";
 import type { TraceChange } from "./trace-change.ts";
 

@@ -17,7 +17,7 @@ export function seriesOf({ kind }: Event): SeriesKind | undefined {
 }
 
 /** The time of the sample or record, in nanoseconds since the Unix epoch. */
-export function timeOf({ kind }: Event): bigint {
+export function nanoOf({ kind }: Event): bigint {
   if (kind.case === "metricSample") return kind.value.sampleUnixNano;
   return kind.case === "jobMetrics" ? kind.value.readUnixNano : 0n;
 }

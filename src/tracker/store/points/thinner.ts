@@ -1,5 +1,5 @@
 import type { Event } from "../../../gen/belay/v1/tracker_service_pb.ts";
-import { mergeEvents, timeOf } from "./merge.ts";
+import { mergeEvents, nanoOf } from "./merge.ts";
 
 /**
  * Reduces `stored` points to at most `wanted`: time is divided into `wanted` equal stretches, and the points of each
@@ -20,8 +20,8 @@ export class Thinner {
   constructor(stored: number, wanted: number, ends: readonly Event[]) {
     const [first, last] = [ends[0], ends.at(-1)];
     this.wanted = stored > wanted ? wanted : 0;
-    this.from = first === undefined ? 0n : timeOf(first);
-    this.span = last === undefined ? 1n : timeOf(last) - this.from + 1n;
+    this.from = first === undefined ? 0n : nanoOf(first);
+    this.span = last === undefined ? 1n : nanoOf(last) - this.from + 1n;
   }
 
   /** @returns the points that are complete now */
@@ -46,7 +46,7 @@ export class Thinner {
   /** The number of an event's stretch. It never decreases, whatever the clock did. */
   private stretchOf(event: Event): number {
     if (this.span <= 0n) return this.stretch;
-    const at = Number(((timeOf(event) - this.from) * BigInt(this.wanted)) / this.span);
+    const at = Number(((nanoOf(event) - this.from) * BigInt(this.wanted)) / this.span);
     return Math.min(this.wanted - 1, Math.max(this.stretch, at));
   }
 }

@@ -25,8 +25,7 @@ export interface Tally {
  *
  * - All points of a tier are older than those of the tier before, so the tiers, highest first, are the whole series.
  * - A point of tier t stands for `FAN ** t` records: a stretch of time that is at most about 1/256 of its age.
- * - A tier has at most `TIER_POINTS + BATCH` points, and at most 544 KiB unless five points alone are larger. It is
- * never
+ * - A tier has at most `TIER_POINTS + BATCH` points, and at most 544 KiB unless five points alone are larger. It is never
  *   empty once it has had a point. So n records take `log4(n / 1024) + 1` tiers: five for a week at 5 s.
  * - A record is written once, and then rewritten 1/4 + 1/16 + … times, `BATCH` at a time.
  */
