@@ -1,7 +1,7 @@
 import { elide } from "./elide.ts";
 
 /**
- * What went wrong, in a word that programs can test. Each is explained in docs/errors.md.
+ * What went wrong, as a code that programs can test. Each is explained in docs/errors.md.
  *
  * - `BAD_USAGE`: a flag, argument or option cannot be used as given.
  * - `BAD_SPEC`: a job spec breaks a rule; the message names the place.
@@ -9,7 +9,7 @@ import { elide } from "./elide.ts";
  * - `TRACKER_REFUSED`: a tracker answered and will not have this agent or call; trying again would not help.
  * - `JOB_TAKEN`: another session holds the job.
  * - `SUPERSEDED`: a higher attempt of the job exists.
- * - `STOPPED`: the agent was told to stop before the tracker gave it the job; nothing was run.
+ * - `STOPPED`: the agent was stopped before the tracker gave it the job; nothing was run.
  * - `ORDER_REJECTED`: the job cannot do what an order asks, as it stands; the message is the agent's.
  * - `WAIT_TIMED_OUT`: what was waited for did not come in the time given; nothing was stopped by it.
  * - `NOT_FOUND`: the tracker knows no such job.
@@ -17,7 +17,7 @@ import { elide } from "./elide.ts";
  * - `SPOOL`: an agent's spool directory cannot be used.
  * - `ADDRESS_IN_USE`: the port is taken.
  * - `CALLBACK_FAILED`: a function that a program gave us threw, or its promise was rejected; everything else went on.
- * - `INTERNAL`: a mistake of ours.
+ * - `INTERNAL`: a bug in Belay.
  */
 export type BelayErrorCode =
   | "BAD_USAGE"

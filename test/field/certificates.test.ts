@@ -97,7 +97,7 @@ describe.skipIf(noOpenssl)("The tracker's certificate", () => {
     }
     for (const { code, stderr } of await both()) {
       expect(code).toBe(125);
-      expect(stderr).toContain("not vouched for by a known authority: name one with --ca");
+      expect(stderr).toContain("not signed by a known CA: pass the CA with --ca");
       expect(stderr).not.toContain("NODE_TLS_REJECT_UNAUTHORIZED");
     }
   });

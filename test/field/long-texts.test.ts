@@ -110,7 +110,7 @@ describe("a text of any length that a message quotes is cut in the middle", () =
     expect(stderr).toContain("…");
     expect(stderr.length).toBeLessThan(LONGEST_MESSAGE);
     expect(stderr).toContain("begin-");
-    expect(stderr).not.toContain("mistake in Belay");
+    expect(stderr).not.toContain("bug in Belay");
     expect(stdout).toBe("");
     expect(code).not.toBe(0);
   });

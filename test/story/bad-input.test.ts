@@ -76,10 +76,10 @@ describe("a server that is no tracker is told apart", () => {
     const address = await listen(createHttpServer((_, response) => response.end("<html>hello</html>")));
     const done = await belayEnds(["jobs", "--tracker", `http://${address}`, ...quick]);
     expect(done.code).toBe(125);
-    expect(done.stderr).toMatch(/no Belay tracker/);
+    expect(done.stderr).toMatch(/not a Belay tracker/);
     const run = await belayEnds(["run", "--tracker", `http://${address}`, ...quick, "--", "true"]);
     expect(run.code).toBe(125);
-    expect(run.stderr).toMatch(/^belay: .*no Belay tracker.*; gave up after 1\.\ds$/m);
+    expect(run.stderr).toMatch(/^belay: .*not a Belay tracker.*; gave up after 1\.\ds$/m);
   });
 
   it("one that hangs up", async () => {

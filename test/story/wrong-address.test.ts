@@ -17,12 +17,12 @@ const wrong: [what: string, server: () => Server, says: RegExp, scheme?: string]
   [
     "a web server",
     () => createHttpServer((_, response) => response.setHeader("content-type", "text/html").end("<html>hello</html>")),
-    /^belay: Cannot reach the tracker at \S+: a web server that is no Belay tracker answers there \(HTTP\/1.1, status 200 and text\/html\); gave up after/,
+    /^belay: Cannot reach the tracker at \S+: a web server that is not a Belay tracker answers there \(HTTP\/1.1, status 200 and text\/html\); gave up after/,
   ],
   [
     "a proxy of HTTP/1.1 only",
     () => raw((socket) => socket.end("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")),
-    /a web server that is no Belay tracker answers there \(HTTP\/1.1, status 400\); gave up after/,
+    /a web server that is not a Belay tracker answers there \(HTTP\/1.1, status 400\); gave up after/,
   ],
   [
     "a web server of HTTP/2",
@@ -61,7 +61,7 @@ const wrong: [what: string, server: () => Server, says: RegExp, scheme?: string]
   [
     "a server of something else",
     () => raw((socket) => socket.end(Buffer.alloc(100, 0xa5))),
-    /something that is no Belay tracker answers there; gave up after/,
+    /something that is not a Belay tracker answers there; gave up after/,
   ],
   [
     "TLS, called by http",
@@ -77,7 +77,7 @@ const wrong: [what: string, server: () => Server, says: RegExp, scheme?: string]
   [
     "a certificate that nobody vouches for",
     () => createTlsServer({ ...tls, ALPNProtocols: ["h2"] }),
-    /its certificate is not vouched for by a known authority: name one with --ca \(DEPTH_ZERO_SELF_SIGNED_CERT\); gave up/,
+    /its certificate is not signed by a known CA: pass the CA with --ca \(DEPTH_ZERO_SELF_SIGNED_CERT\); gave up/,
     "https",
   ],
 ];

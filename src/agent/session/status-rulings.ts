@@ -28,11 +28,11 @@ const atFirst = { first: "refused", later: "retry" } as const;
 export const RULINGS: Readonly<Record<keyof typeof status, Ruling>> = {
   OK: { ...again, because: "a stream that ends cleanly before its time is a disconnect like any other" },
   CANCELLED: { ...again, because: "the stream was reset, by a proxy mostly" },
-  UNKNOWN: { ...again, because: "an answer that is no gRPC, such as a proxy's page while the tracker is away" },
+  UNKNOWN: { ...again, because: "an answer that is not gRPC, such as a proxy's page while the tracker is away" },
   INVALID_ARGUMENT: {
     first: "refused",
     later: "refused",
-    because: "a message of ours broke the contract; the same message would be sent again",
+    because: "a message of Belay broke the contract; the same message would be sent again",
   },
   DEADLINE_EXCEEDED: { ...again, because: "silence" },
   NOT_FOUND: {
@@ -59,18 +59,19 @@ export const RULINGS: Readonly<Record<keyof typeof status, Ruling>> = {
   OUT_OF_RANGE: { ...again, because: "a sequence was skipped; the next Welcome says where to go on" },
   UNIMPLEMENTED: {
     ...atFirst,
-    because: "no Belay tracker, or a web server's 404; later: a deployment behind a proxy in a half-way state",
+    because: "not a Belay tracker, or a web server's 404; later: a deployment behind a proxy in a half-way state",
   },
   INTERNAL: {
     ...again,
     because:
-      "a fault of the tracker or a proxy. Trackers on grpc-js or grpcio say it of a message that they cannot decode, " +
-      "too: that cannot be told apart, and the job comes first",
+      "a fault of the tracker or a proxy. Trackers on grpc-js or grpcio answer so to a message that they cannot decode, " +
+      "too: the two cannot be distinguished, and the job comes first",
   },
   UNAVAILABLE: { ...again, because: "no connection, or a tracker that stops" },
   DATA_LOSS: {
     ...again,
-    because: "the tracker was set back behind what it had confirmed; another may be behind the address",
+    because:
+      "the tracker lacks records that it had confirmed: its data was rolled back, or another tracker has the address",
   },
   UNAUTHENTICATED: {
     ...atFirst,

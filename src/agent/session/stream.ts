@@ -174,7 +174,7 @@ export class Stream {
       if (Number(committed) + 1 >= lowest) continue;
       this.finish(
         status.DATA_LOSS,
-        `The tracker has ${lane} up to ${committed}, but had confirmed them up to ${lowest - 1}: its data was set back`,
+        `The tracker has ${lane} up to ${committed}, but had confirmed them up to ${lowest - 1}: its data was rolled back (restored from a backup?)`,
       );
       return;
     }

@@ -31,8 +31,8 @@ interface Head {
  * Node's own (`module.enableCompileCache`) keeps a file as it was compiled when it was loaded, which is without the
  * functions in it: V8 compiles those when they are called. This one keeps what had been compiled when the run ended.
  *
- * It is in a directory that is the user's alone, since whoever can write it decides what is run. Where there is none to be
- * had, where it cannot be read or does not fit, code is compiled as if there were no cache. Node's variables hold:
+ * It is in a directory that only the user can write, since its content decides which code runs. Without such a directory,
+ * or if the cache cannot be read or does not fit, code is compiled as if there were no cache. Node's variables apply:
  * NODE_COMPILE_CACHE names another place, NODE_DISABLE_COMPILE_CACHE turns it off.
  */
 export class CodeCache {
@@ -48,7 +48,7 @@ export class CodeCache {
   private isMissing = false;
   /** What was kept does not fit this V8. */
   private isRejected = false;
-  /** Nothing was kept: V8 is to hold on to what it compiles. */
+  /** Nothing was kept: V8 must keep what it compiles. */
   private isFirst: boolean;
 
   constructor({ program, command, environment }: CodeCacheOptions) {
@@ -84,7 +84,7 @@ export class CodeCache {
     return script.runInThisContext();
   }
 
-  /** Keeps what is compiled now, if nothing is kept yet: for runs of which nobody knows when they end. */
+  /** Keeps what is compiled now, if nothing is kept yet: for runs whose end cannot be foreseen. */
   saveSoFar(): void {
     if (this.isMissing) this.write([...this.ends]);
   }
@@ -98,7 +98,7 @@ export class CodeCache {
     if (this.isMissing || !this.ends.has(end)) this.write([...new Set([...this.ends, end])]);
   }
 
-  /** A failure to write is none of the program. */
+  /** A failure to write does not fail the program. */
   private write(ends: readonly string[]): void {
     const { fs, directory } = this;
     if (directory === undefined || this.scripts.size === 0) return;
@@ -176,7 +176,7 @@ export class CodeCache {
     return this.isPrivate(directory) ? directory : undefined;
   }
 
-  /** Whether nobody else can write there; a directory that is not there can be made so. */
+  /** Whether no other user can write there; a directory that does not exist can be created so. */
   private isPrivate(directory: string): boolean {
     let stats: Stats | undefined;
     try {

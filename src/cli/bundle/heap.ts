@@ -12,7 +12,7 @@ const MODULES = ["http2", "child_process", "dns"];
  * two minutes, 15 of them alive. (`--max-semi-space-size` does the same, but only on the command line.)
  *
  * To be called before anything of ours is loaded: the heap does not shrink again. But what Node's own modules are made of
- * was compiled under V8's usual flags, and once they are others, V8 compiles it anew, which takes 20 ms. So the
+ * was compiled under V8's usual flags, and once they are others, V8 compiles it again, which takes 20 ms. So the
  * large ones of those come first.
  */
 export function keepHeapSmall(): void {

@@ -1,5 +1,5 @@
-// What `belay` begins with: an old Node must hear one clear line instead of a syntax error, and everything else is loaded
-// by way of the code cache. Requires nothing but what Node has loaded already.
+// What `belay` begins with: an old Node must print one clear line instead of a syntax error, and everything else is loaded
+// through the code cache. Requires nothing but what Node has loaded already.
 import type { CodeCache as Cache } from "./code-cache.ts";
 import { CodeCache } from "./code-cache.ts";
 import { nodeTookEnvFile, takeLaunch } from "../process/launch.ts";

@@ -3,7 +3,7 @@ import type { DescMessage } from "@bufbuild/protobuf";
 /** What Protobuf-ES fills when it describes a message's fields. */
 const PARTS = ["fields", "field", "oneofs", "members"] as const;
 
-/** Has the fields of a message described when somebody first asks for them. */
+/** Has the fields of a message described when they are first read. */
 export function describeWhenAsked(message: DescMessage, describe: () => void): void {
   const { fields, field, oneofs, members } = message;
   const parts = { fields, field, oneofs, members };

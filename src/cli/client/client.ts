@@ -66,7 +66,7 @@ export interface JobClient {
   call<T>(make: (jobs: Client<typeof JobService>) => Promise<T>): Promise<T>;
   /**
    * Reads a stream to its end, opening it again when it breaks; `open` must go on where it was, and give the options to
-   * its call. Once it has been open, a tracker that is away is waited for without limit: whoever follows a job wants to see its end.
+   * its call. Once it has been open, a tracker that is away is waited for without limit: a follower waits for the job to end.
    *
    * @throws BelayError
    */

@@ -50,14 +50,17 @@ async function diagnoseTls(address: TcpAddress, error: unknown, errno: string | 
   if (/wrong version number|packet length too long/i.test(message)) {
     return { message: "it does not speak TLS: use http:// instead of https://", retry: false };
   }
-  // An alert comes from the tracker: it is our certificate that is in question then.
+  // An alert comes from the tracker: it does not accept our certificate.
   if (errno !== undefined && !/ALERT/.test(errno) && /CERT|VERIFY|SELF_SIGNED|ISSUER/.test(errno)) {
     const what = await certificateProblem(address, errno);
     return { message: `${what} (${errno})`, retry: false };
   }
   if (/alert/i.test(message) || /ALERT/.test(errno ?? "")) {
     const alert = errno ?? message;
-    return { message: `it refuses the TLS handshake, perhaps for want of --cert and --key (${alert})`, retry: false };
+    return {
+      message: `it refuses the TLS handshake, perhaps because --cert and --key are missing (${alert})`,
+      retry: false,
+    };
   }
   return { message, retry: true };
 }
@@ -75,13 +78,13 @@ async function diagnosePlain(address: TrackerAddress, error: unknown): Promise<D
     if (isPassing(Number(http[1]))) {
       return { message: `a proxy answers there and does not reach its tracker now (HTTP/1.1, ${what})`, retry: true };
     }
-    return { message: `a web server that is no Belay tracker answers there (HTTP/1.1, ${what})`, retry: false };
+    return { message: `a web server that is not a Belay tracker answers there (HTTP/1.1, ${what})`, retry: false };
   }
   // TLS alert or handshake record, or a handshake that works: a TLS server heard plaintext.
   if (answer[0] === 0x15 || answer[0] === 0x16 || (answer.length === 0 && (await speaksTls(address)))) {
     return { message: "it speaks TLS: use https:// instead of http://", retry: false };
   }
-  if (answer.length > 0) return { message: "something that is no Belay tracker answers there", retry: false };
+  if (answer.length > 0) return { message: "something that is not a Belay tracker answers there", retry: false };
   const said = messageOf(error);
   const message = said === HUNG_UP ? "it closed the connection" : `it closed the connection (${said})`;
   return { message, retry: true };
@@ -129,7 +132,7 @@ async function certificateProblem(address: TcpAddress, errno: string): Promise<s
         return "a certificate in its chain is not valid yet";
       return `its certificate is not valid before ${instant(certificate.validFromDate)}; the clock here says ${instant(now)}`;
     default:
-      return "its certificate is not vouched for by a known authority: name one with --ca";
+      return "its certificate is not signed by a known CA: pass the CA with --ca";
   }
 }
 

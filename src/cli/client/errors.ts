@@ -48,7 +48,7 @@ function translateCode(thrown: ConnectError, tracker: string): Failure {
   if (/unsupported content.type/i.test(said) || /^HTTP \d{3}/.test(said)) {
     return fail(
       "TRACKER_REFUSED",
-      `The server at ${tracker} is no Belay tracker: it does not answer in gRPC (${said})`,
+      `The server at ${tracker} is not a Belay tracker: it does not answer in gRPC (${said})`,
     );
   }
   switch (thrown.code) {
@@ -67,7 +67,7 @@ function translateCode(thrown: ConnectError, tracker: string): Failure {
     case Code.Unimplemented:
       return fail(
         "TRACKER_REFUSED",
-        `The server at ${tracker} does not know this call: it is no Belay tracker, or an older one (${said})`,
+        `The server at ${tracker} does not know this call: it is not a Belay tracker, or an older one (${said})`,
       );
     case Code.AlreadyExists:
     case Code.FailedPrecondition:

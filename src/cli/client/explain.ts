@@ -10,8 +10,8 @@ import { TrackerSession } from "./session.ts";
 const PATIENCE_MS = 2_000;
 
 /**
- * Says why an agent found no tracker: gRPC's own words for a web server, or for a port that speaks TLS, help nobody.
- * Looks once more, in the way of this room, and puts what it finds in place of the agent's message.
+ * Explains why an agent found no tracker: gRPC's own message for a web server, or for a port that speaks TLS, does not help.
+ * Connects once more with the client of this room, whose diagnosis replaces the agent's message.
  *
  * @param waited milliseconds for which the agent tried
  * @returns the error to show

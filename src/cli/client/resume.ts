@@ -48,14 +48,14 @@ export async function* watchJobs(
   let afterVersion = 0n;
   yield* client.follow(async function* (jobs, call): AsyncGenerator<JobsChange, void> {
     // Said with the first answer: until one comes, nothing begins.
-    let anew = afterVersion === 0n;
+    let isFirst = afterVersion === 0n;
     try {
       for await (const answer of jobs.watchJobs({ filter, afterVersion }, call)) {
         if (answer.version > 0n) afterVersion = answer.version;
         // A sign of life only.
         if (answer.change.case === undefined) continue;
-        if (anew) yield "snapshot";
-        anew = false;
+        if (isFirst) yield "snapshot";
+        isFirst = false;
         yield answer;
       }
     } catch (error) {

@@ -11,10 +11,10 @@ export const completion: Command = command({
   name: "completion",
   args: [
     { name: "<shell>", help: "bash, zsh or fish", words: Object.keys(SCRIPTS) },
-    { name: "[words...]", help: "for the shell's use: what was typed so far" },
+    { name: "[words...]", help: "used by the script: what was typed so far" },
   ],
   about:
-    "Prints what makes a shell complete commands, flags, and the ids of jobs as the tracker knows them at that moment.",
+    "Prints a script that makes a shell complete commands, flags, and the ids of the jobs that the tracker has at that time.",
   flags: {},
   takesCommandLine: true,
   examples: [
@@ -24,7 +24,7 @@ export const completion: Command = command({
   ],
   run: async ({ args: [shell = "", ...words], io }) => {
     if (shell === "words") {
-      // The scripts put `--` before what was typed, which is none of ours to read.
+      // The scripts put `--` before what was typed, which is not for Belay to read.
       for (const word of await complete(words.slice(1), io.env)) await io.stdout.write(`${word}\n`);
       return EXIT_OK;
     }

@@ -83,7 +83,7 @@ const flagTable = {
   ...grouped("General", { quiet: toggle({ short: "q", help: "do not print the job's output here" }) }),
 };
 
-/** Ends that somebody or something waits for: a reader that stands still is not waited for long. */
+/** Ends for which a user or a program is waiting: a reader that does not read does not delay them for long. */
 const ORDERED_ENDS: ReadonlySet<EndReason> = new Set([
   EndReason.CANCELED,
   EndReason.AGENT_STOPPED,
@@ -145,7 +145,7 @@ ${EXIT_CODES_HELP}`,
     };
     const isIgnored = ignoredSignals(io);
     const signals = takeStopSignals({ isIgnored, remark: (signal, step) => remark(`${signal}${STOP_REMARKS[step]}`) });
-    // Until there is a job to pass them on to, and when there is none any more.
+    // Before there is a job to pass them on to, and after it has ended.
     const endWarnings = takeWarningSignals(() => undefined);
     const logger = loggerOf(flags, io.stderr.isTerminal ? "error" : "warn", io);
     const output = passThrough(io);
@@ -206,7 +206,7 @@ function agentOptions(flags: Values<typeof flagTable>): Omit<AgentOptions, "jobI
   };
 }
 
-/** Says what becomes of the rest when the agent has been told to leave at once. What is left of the job, its watcher ends. */
+/** Reports what happens to the rest when the agent leaves at once. What is left of the job is ended by its watcher. */
 async function left(spoolDir: string | undefined, io: Io): Promise<number> {
   await io.stderr.write(`belay: Left at once; what had not reached the tracker ${keptOrLost(spoolDir)}\n`);
   return EXIT_BELAY;
@@ -231,7 +231,7 @@ function keptOrLost(spoolDir: string | undefined, lostBytes = 0): string {
   return `is lost (${size}), as far as the spool directory could not be written; deliver the rest with: belay flush ${spoolDir}`;
 }
 
-/** Says how it ended, as far as the exit code does not. */
+/** Reports how the job ended, as far as the exit code does not. */
 async function report(jobId: string, outcome: AgentOutcome, spoolDir: string | undefined, io: Io): Promise<number> {
   const { result, delivered, undelivered } = outcome;
   if (io.stderr.isTerminal || deservesMessage(result)) {

@@ -1,5 +1,5 @@
 /**
- * What each shell is told. All of them ask `belay completion words` with what was typed, the unfinished word last, and
+ * The script for each shell. All of them call `belay completion words` with what was typed, the unfinished word last, and
  * offer files where that has no answer.
  */
 export const SCRIPTS: Readonly<Record<string, string>> = {

@@ -1,6 +1,6 @@
 import { execa } from "execa";
 
-/** Longest wait for an agent that was told to stop, until SIGKILL leaves the rest to its watcher. */
+/** Longest wait for an agent that was asked to stop; then SIGKILL, and its watcher ends the job. */
 const STOP_TIMEOUT_MS = 3_000;
 
 function start(args: readonly string[], env: Record<string, string | undefined>) {

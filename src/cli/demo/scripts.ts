@@ -1,7 +1,7 @@
 /** The demo's first job: what runs before it, and what it does. Portable: needs only sh and this Node. */
 export const SETUP = `echo 'getting the data'; sleep 0.4; echo 'data is here'`;
 
-/** Works for three seconds, says how far it is, warns once on standard error. */
+/** Works for three seconds, prints its progress, warns once on standard error. */
 export const WORK = `
 let step = 0;
 const work = () => {
@@ -14,7 +14,7 @@ const work = () => {
 work();
 `;
 
-/** Ends on no word: answers SIGTERM with a remark, and hides a deaf child in a session of its own. */
+/** Does not end on SIGTERM: prints a line, and hides a child that ignores signals in a session of its own. */
 export const STUBBORN = `
 const { spawn } = require('node:child_process');
 process.on('SIGTERM', () => console.log('SIGTERM? I am not going anywhere'));

@@ -7,7 +7,7 @@ import { EndReason, Outcome, SpawnFailureKind } from "../../gen/belay/v1/job_pb.
 
 /** Everything was done. */
 export const EXIT_OK = 0;
-/** What was to be checked is not as it should be. */
+/** The check found problems. */
 export const EXIT_PROBLEMS = 1;
 /** The command line or a spec file cannot be used as given (EX_USAGE of sysexits.h). */
 export const EXIT_USAGE = 64;
@@ -17,7 +17,7 @@ export const EXIT_TIMED_OUT = 124;
 export const EXIT_BELAY = 125;
 /** The command exists and could not be started. */
 export const EXIT_NOT_EXECUTABLE = 126;
-/** There is no such command. */
+/** The command was not found. */
 export const EXIT_NOT_FOUND = 127;
 /** A signal ended it: this plus the signal's number. */
 const EXIT_SIGNAL = 128;

@@ -7,8 +7,9 @@ const FOR_JOB = `${NOTE}FOR_JOB_`;
 /** They name a descriptor, which the job does not inherit: a Node in the job would fail on it. */
 const NOT_FOR_JOB: ReadonlySet<string> = new Set(["NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE"]);
 /**
- * What libraries of ours would obey, and Node's TLS, which is told by nothing that certificates need no checking: gRPC's logs and certificates, YAML's tokens on standard output, colours whatever the
- * output is, how pidusage and Undici work. (What OpenTelemetry reads is documented: it counts for a tracker.)
+ * Variables that Belay's libraries would obey: gRPC's logs and certificates, YAML's tokens on standard output, colours
+ * whatever the output is, how pidusage and Undici work. And the one with which Node's TLS would check no certificate.
+ * (What OpenTelemetry reads is documented: it applies to a tracker.)
  */
 const OF_LIBRARIES =
   /^(GRPC_(?!PROXY$)|PIDUSAGE_)|^(NODE_TLS_REJECT_UNAUTHORIZED|LOG_TOKENS|LOG_STREAM|FORCE_COLOR|CLICOLOR_FORCE|BUF_BIGINT_DISABLE|UNDICI_NO_WASM_SIMD)$/;
@@ -18,7 +19,7 @@ const IGNORED = 30;
 
 /** How the command was started. */
 export interface Launch {
-  /** The whole environment, for our flags and for the job. */
+  /** The whole environment, for the flags of Belay and for the job. */
   readonly environment: Readonly<Record<string, string>>;
   /** Undefined: as a script of Node, which leaves no trace of it. */
   readonly inherited: Inherited | undefined;

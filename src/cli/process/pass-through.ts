@@ -30,8 +30,8 @@ export interface PassThrough {
 }
 
 /**
- * Makes the way through. A reader that is slow makes the job wait, as it would in a shell's pipe; one that has gone ends
- * the way through and harms nothing. Once the job is ending it no longer waits: when too much is waiting for a reader, that
+ * Makes a pass-through. A slow reader makes the job wait, as in a shell's pipe; when a reader has gone, its stream is no
+ * longer passed through, and nothing else changes. Once the job is ending it no longer waits: when too much is waiting for a reader, that
  * reader gets no more.
  */
 export function passThrough(io: Io): PassThrough {

@@ -102,7 +102,7 @@ function scalarValue(
   }
 }
 
-/** The bound that a number is beyond; undefined: it is none at all. */
+/** The bound that a number is beyond; undefined: it is not a number. */
 function boundOf(error: unknown): string | undefined {
   if (!(error instanceof BelayError)) throw error;
   return /: expected ((?:at most|less than) .+)$/.exec(error.message)?.[1];

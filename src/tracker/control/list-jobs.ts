@@ -48,6 +48,7 @@ function makeToken(key: number): string {
 
 function readToken(token: string): number {
   const match = /^k(\d{1,15})$/.exec(Buffer.from(token, "base64url").toString());
-  if (match === null) throw invalid(`page_token "${token.slice(0, 40)}" is none: expected the one of an answer before`);
+  if (match === null)
+    throw invalid(`page_token "${token.slice(0, 40)}" is not valid: expected next_page_token from an earlier response`);
   return Number(match[1]);
 }

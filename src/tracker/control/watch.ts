@@ -63,7 +63,10 @@ export async function* watchJobs(
   using scope = new CallScope(signal);
   const after = Number(request.afterVersion);
   if (after > changes.version) {
-    throw new ConnectError(`Version ${after} is not of this tracker: it is at ${changes.version}`, Code.Aborted);
+    throw new ConnectError(
+      `Version ${after} is newer than this tracker's ${changes.version}: was its data replaced?`,
+      Code.Aborted,
+    );
   }
   const wakeup = new Wakeup();
   const pending = new Map<string, { version: number; deleted: boolean }>();

@@ -240,7 +240,7 @@ describe("records", () => {
     await said.next();
     await said.next();
     expect(await said.next()).toBe(
-      "lost: The tracker has events up to 0, but had confirmed them up to 1: its data was set back",
+      "lost: The tracker has events up to 0, but had confirmed them up to 1: its data was rolled back (restored from a backup?)",
     );
   });
 });

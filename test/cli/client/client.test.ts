@@ -139,7 +139,7 @@ describe("a call", () => {
     [Code.AlreadyExists, "TRACKER_REFUSED", /^No job "j"/],
     [Code.Unauthenticated, "TRACKER_REFUSED", /wants a valid token: name one with --token-file/],
     [Code.PermissionDenied, "TRACKER_REFUSED", /^The token does not allow this/],
-    [Code.Unimplemented, "TRACKER_REFUSED", /is no Belay tracker, or an older one/],
+    [Code.Unimplemented, "TRACKER_REFUSED", /is not a Belay tracker, or an older one/],
   ])("that is refused with code %i is not made again", async (code, name, message) => {
     let calls = 0;
     const tracker = await Scripted.start({
@@ -176,9 +176,7 @@ describe("over TLS, a call", () => {
 
   it("is not made when it is not", async () => {
     const tracker = await Scripted.start(found, { tls: true });
-    await expect(getJob(await open(tracker.url))).rejects.toThrow(
-      /not vouched for by a known authority: name one with --ca/,
-    );
+    await expect(getJob(await open(tracker.url))).rejects.toThrow(/not signed by a known CA: pass the CA with --ca/);
   });
 
   it("is told apart from one without", async () => {

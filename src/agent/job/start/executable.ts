@@ -19,7 +19,7 @@ export function checkWorkingDirectory(cwd: string): SpawnProblem | undefined {
       `Cannot use the working directory "${cwd}": ${text}`,
     );
   try {
-    if (!fs.statSync(pathOfText(cwd)).isDirectory()) return bad("ENOTDIR", "it is no directory (ENOTDIR)");
+    if (!fs.statSync(pathOfText(cwd)).isDirectory()) return bad("ENOTDIR", "it is not a directory (ENOTDIR)");
     fs.accessSync(pathOfText(cwd), fs.constants.X_OK);
     return undefined;
   } catch (error) {

@@ -31,7 +31,7 @@ export class SpawnProblem {
 
 const KINDS: Record<string, [SpawnFailureKind, string]> = {
   ENOENT: [SpawnFailureKind.NOT_FOUND, "no such file or directory"],
-  ENOTDIR: [SpawnFailureKind.NOT_FOUND, "part of the path is no directory"],
+  ENOTDIR: [SpawnFailureKind.NOT_FOUND, "part of the path is not a directory"],
   EACCES: [SpawnFailureKind.NOT_EXECUTABLE, "permission denied"],
   EPERM: [SpawnFailureKind.NOT_EXECUTABLE, "operation not permitted"],
   EISDIR: [SpawnFailureKind.NOT_EXECUTABLE, "is a directory"],
