@@ -1,11 +1,13 @@
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
+import { writeFile } from "node:fs/promises";
 import net from "node:net";
+import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { LogStream } from "../../src/gen/belay/v1/job_pb.ts";
 import { JobService } from "../../src/gen/belay/v1/job_service_pb.ts";
 import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
-import { belay, belayEnds, type Cli, TrackerProcess } from "../helpers/cli.ts";
+import { belay, belayEnds, type Cli, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 import { REVERSE_PROXIES, type ReverseProxy, startReverseProxy } from "../helpers/reverse-proxy.ts";
 
 /** Seconds without a byte after which the proxies cut. */
@@ -55,14 +57,18 @@ describe("Behind nginx and HAProxy", () => {
   behindAll("a proxy that cuts is met with patience, whatever command follows", async (proxy) => {
     const tracker = await TrackerProcess.start({ args: ["--keepalive-interval", "0"] });
     const front = await startReverseProxy(proxy, tracker.url, CUT_AFTER);
-    const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", SILENT);
+    const go = path.join(await tempDirectory(), "go");
+    const script = `echo begin; until [ -e ${go} ]; do sleep 0.1; done; echo end`;
+    const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", script);
     await run.says(/begin/);
     const follow = (command: string, ...args: string[]): Cli =>
       belay([command, "--tracker", front, "--connect-timeout", "1s", ...args]);
     const streams = [follow("logs", "-f", "j1"), follow("wait", "j1"), follow("metrics", "-f", "--json", "j1")];
+    const cut = async (): Promise<number> => (await endedCalls(tracker))["ReadLogs"] ?? 0;
+    await expect.poll(cut, { timeout: 30_000 }).toBeGreaterThan(1);
+    await writeFile(go, "");
     for (const stream of streams) expect({ code: await stream.ended, stream }).toMatchObject({ code: 0 });
     expect(streams[0]?.stdout).toBe("begin\nend\n");
-    expect((await endedCalls(tracker))["ReadLogs"]).toBeGreaterThan(1);
   });
 
   behindAll("a tracker that is away for a while is waited for by every command", async (proxy) => {
