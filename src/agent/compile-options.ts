@@ -29,7 +29,7 @@ import type { AgentOptions, TransportSecurity } from "./options.ts";
 /** An option with a tracker's address. */
 export const trackerRule: Rule = required(text('an address such as "http://127.0.0.1:7070"'));
 
-/** An option with the proof of who calls whom. */
+/** The option `security`. */
 export const securityRule: Rule = group<TransportSecurity>({
   tokenFile: text("the path of a file"),
   ca: pem,
@@ -50,7 +50,7 @@ const onDisconnect: Rule = {
   },
 };
 
-/** What the options of an agent take. */
+/** What the options of an agent accept. */
 export const AGENT_RULES: Rules<AgentOptions> = {
   tracker: trackerRule,
   jobId: required({ expected: 'a text such as "train-17"', accepts: (value) => typeof value === "string" }),

@@ -1,4 +1,4 @@
-/** What holds where `AgentOptions` say nothing. Milliseconds. */
+/** Defaults of `AgentOptions`. Milliseconds. */
 export const DEFAULTS = {
   connectTimeout: 60_000,
   flushTimeout: 300_000,

@@ -5,7 +5,7 @@ import type { AgentOptions, AgentOutcome } from "./options.ts";
 import type { Session } from "./session/session.ts";
 import type { SessionEnd } from "./session/session-end.ts";
 
-/** Waits until everything is delivered, as long as it may take; less long from the moment on when the agent is to stop. */
+/** Waits until everything is delivered, within the time that the options allow: less once the agent must stop. */
 export async function awaitDelivery(
   session: Session,
   ended: Promise<SessionEnd>,
@@ -30,7 +30,7 @@ export async function awaitDelivery(
   }
 }
 
-/** What an agent tells of how its session ended. */
+/** What an outcome says about the end of the session. */
 export function deliveryOf(end: SessionEnd): Pick<AgentOutcome, "delivered" | "undelivered"> {
   switch (end.kind) {
     case "delivered": {

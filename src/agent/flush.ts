@@ -30,7 +30,7 @@ import { type RecoveredSpool, recoverSpool } from "./report/disk/recover.ts";
 import { Session } from "./session/session.ts";
 import type { SessionEnd } from "./session/session-end.ts";
 
-/** Options for delivering what agents left behind. */
+/** Options for delivering what dead agents left behind. */
 export interface FlushOptions {
   /** An agent's spool directory, or the directory of one session in it. */
   readonly directory: string;
@@ -39,22 +39,22 @@ export interface FlushOptions {
   readonly security?: TransportSecurity;
   /** Milliseconds for which it tries, for each session. @default 300_000 */
   readonly timeout?: number;
-  /** Session that is left out: one's own. */
+  /** Session that is skipped: the caller's own. */
   readonly except?: string;
   /** @default silent */
   readonly logger?: Logger;
   /**
-   * Only what agents left of this job, whose next attempt is about to be run: one that came to no result has its
-   * attempt ended with AGENT_LOST, not the job. @default all jobs, which are ended
+   * Delivers only what agents left of this job, whose next attempt is about to run. An attempt without a result ends with
+   * AGENT_LOST, but not the job. @default all jobs, which are ended
    */
   readonly nextAttemptOf?: string;
-  /** Told of each thing worth a line for a person. */
+  /** Called with a sentence for people when something has happened. */
   readonly onProgress?: (message: string) => void;
-  /** Aborting it gives up. What was not delivered stays. */
+  /** Aborting it ends the delivery. What was not delivered stays. */
   readonly signal?: AbortSignal;
 }
 
-/** What the options of `flushSpool` take. */
+/** What the options of `flushSpool` accept. */
 export const FLUSH_RULES: Rules<FlushOptions> = {
   directory: required(text("the path of a directory")),
   tracker: trackerRule,
@@ -67,7 +67,7 @@ export const FLUSH_RULES: Rules<FlushOptions> = {
   signal: abortSignal,
 };
 
-/** What became of one session's spool. */
+/** The outcome for one session's spool. */
 export interface FlushedSession {
   /** Its directory; it is gone if everything was delivered. */
   readonly path: string;
@@ -77,7 +77,7 @@ export interface FlushedSession {
   readonly attempt: number;
   /** Whether the tracker has confirmed everything. */
   readonly delivered: boolean;
-  /** Its agent still runs, or another process delivers it: it was left alone. */
+  /** Its agent still runs, or another process delivers it: nothing was done. */
   readonly inUse: boolean;
   /** Whether the agent died without a result, and AGENT_LOST was reported. */
   readonly agentLost: boolean;
@@ -85,7 +85,7 @@ export interface FlushedSession {
   readonly message: string;
 }
 
-/** What became of what was left behind. */
+/** The outcome for everything that was left behind. */
 export interface FlushOutcome {
   /** Whether nothing is left but what is in use. */
   readonly delivered: boolean;
@@ -95,7 +95,7 @@ export interface FlushOutcome {
 
 /**
  * Delivers what dead agents left in a spool directory, one session after the other, and reports AGENT_LOST for those
- * that came to no result. What is confirmed is removed. Sessions whose agent still runs are left alone.
+ * that have no result. What the tracker confirms is removed. Sessions whose agent still runs are skipped.
  *
  * @throws BelayError `BAD_USAGE` for an option that cannot be used as given, or a directory that cannot be read
  * @throws CallbackError when all is over, with the outcome: a function of the options has failed, and was not called again
@@ -115,25 +115,25 @@ export async function flushSpool(given: FlushOptions): Promise<FlushOutcome> {
   const interrupted = options.signal?.aborted === true;
   const delivered = !interrupted && sessions.every((session) => session.delivered || session.inUse);
   const outcome = { delivered, sessions };
-  // A promise that is rejected shows a moment after the call.
+  // A rejected promise is seen a moment after the call.
   await new Promise((resolve) => setImmediate(resolve));
   if (failure !== undefined) throw new CallbackError<FlushOutcome>(failure, outcome);
   return outcome;
 }
 
-/** @returns undefined if it is another job's than the one that was asked for */
+/** @returns undefined if the spool belongs to another job than the one in the options */
 async function flushOne(path: string, options: FlushOptions): Promise<FlushedSession | undefined> {
-  const nobody = { sessionId: "", jobId: "", attempt: 0, agentLost: false, inUse: false };
+  const unopened = { sessionId: "", jobId: "", attempt: 0, agentLost: false, inUse: false };
   let left: RecoveredSpool | undefined;
   try {
     left = await recoverSpool(path, (message) => options.logger?.warn(message));
   } catch (error) {
     options.onProgress?.(messageOf(error));
-    return { path, ...nobody, delivered: false, message: messageOf(error) };
+    return { path, ...unopened, delivered: false, message: messageOf(error) };
   }
   if (left === undefined) {
     const message = `The spool "${path}" is in use: its agent still runs, or another process delivers it`;
-    return { path, ...nobody, inUse: true, delivered: false, message };
+    return { path, ...unopened, inUse: true, delivered: false, message };
   }
   const { spool, identity, torn } = left;
   const { sessionId, jobId, attempt } = identity;
@@ -193,7 +193,7 @@ async function deliver(
     logger: options.logger ?? silentLogger,
     handlers: {
       jobState: () => JobState.RUNNING,
-      // There is nothing left to be commanded; the tracker closes its orders when it has the result.
+      // No process is left that a command could reach; the tracker closes its commands when it has the result.
       command: () => undefined,
       connected: () => undefined,
       lost: (why, retryIn) => options.onProgress?.(`not connected: ${why}. Next attempt in ${formatDuration(retryIn)}`),
@@ -215,7 +215,7 @@ async function deliver(
 }
 
 /**
- * Delivers, while a new job runs, what agents before left in the same spool directory. Never rejects.
+ * Delivers, while a new job runs, what earlier agents left in the same spool directory. Never rejects.
  *
  * @param options `except` is the session of the new job
  */

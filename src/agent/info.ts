@@ -4,7 +4,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { VERSION } from "../base/version.ts";
 import { type AgentInfo, AgentInfoSchema, type Containment } from "../gen/belay/v1/job_pb.ts";
 
-/** What the agent says about itself and its machine. */
+/** The agent and its machine, as the tracker shows them. */
 export function agentInfo(
   labels: Record<string, string>,
   held: { containment: Containment; message: string },

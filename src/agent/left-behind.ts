@@ -2,13 +2,13 @@ import { silentLogger } from "../base/logger.ts";
 import { DEFAULTS } from "./defaults.ts";
 import type { AgentOptions } from "./options.ts";
 
-/** What dead agents left in our spool directory. */
+/** Delivers what dead agents left in our spool directory. */
 export class LeftBehind {
   private readonly options: AgentOptions;
   private readonly sessionId: string;
   private readonly leaving = new AbortController();
 
-  /** @param sessionId our own, whose spool is left alone */
+  /** @param sessionId our own, whose spool is skipped */
   constructor(options: AgentOptions, sessionId: string) {
     this.options = options;
     this.sessionId = sessionId;

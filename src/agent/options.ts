@@ -4,20 +4,20 @@ import type { Inherited } from "../base/inherited.ts";
 import type { Logger } from "../base/logger.ts";
 import type { JobResult } from "../gen/belay/v1/job_pb.ts";
 
-/** How an agent holds its job's processes; `auto` takes the best that the machine allows. */
+/** How an agent tracks and kills its job's processes; `auto` is the best that the machine allows. */
 export type ContainmentChoice = "auto" | "cgroup" | "process-group";
 
-/** What an agent does when the tracker stays away. */
+/** What an agent does while the tracker is unreachable. */
 export type OnDisconnect =
   | { readonly kind: "continue" }
   /** Ends the job after this many milliseconds without a stream. */
   | { readonly kind: "cancel-after"; readonly ms: number };
 
-/** How the agent proves to the tracker who it is, and the other way round. */
+/** How agent and tracker prove to each other who they are. */
 export interface TransportSecurity {
   /** Path of a file with a bearer token; read again for each stream. Absent: none is sent. */
   readonly tokenFile?: string;
-  /** PEM of the authorities that may vouch for the tracker. Absent: the system's. */
+  /** CA certificates (PEM) that verify the tracker. Absent: the system's. */
   readonly ca?: Buffer;
   /** PEM of the agent's own certificate, with `key`. Absent: none is shown. */
   readonly cert?: Buffer;
@@ -52,9 +52,9 @@ export interface AgentOptions {
   readonly security?: TransportSecurity;
   /** Bounds the time to the first Welcome, refusals that may be retried included. 0: no bound. @default 60_000 */
   readonly connectTimeout?: number;
-  /** Time for which it goes on trying to deliver after the job has ended. @default 300_000 */
+  /** Longest time for delivery after the job has ended. @default 300_000 */
   readonly flushTimeout?: number;
-  /** The same when the agent was told to stop. @default 10_000 */
+  /** The same when the agent was asked to stop. @default 10_000 */
   readonly stopFlushTimeout?: number;
   /** @default continue */
   readonly onDisconnect?: OnDisconnect;
@@ -72,17 +72,17 @@ export interface AgentOptions {
   /** @default "auto" */
   readonly containment?: ContainmentChoice;
   /**
-   * Takes each piece of the job's output as it is read, as for passing it through. Bytes are valid during the call. A
-   * promise says that it can take no more until then: the job's output is not read meanwhile. Once the job is ending, it is
-   * called without regard to its promises, so that it never holds up the end.
+   * Called with each piece of the job's output as it is read. The bytes are valid during the call. If it returns a promise,
+   * the job's output is not read until that resolves. Once the job is ending, its promises are not waited for, so that it
+   * never delays the end.
    */
   readonly onOutput?: (stream: "stdout" | "stderr", data: Uint8Array) => void | Promise<void>;
   /**
-   * Says how many bytes of what `onOutput` was given are not where they belong, because somebody reads too slowly. Called
-   * when the output is complete; what it says is noted in the job's log. @default none are
+   * Returns how many of the bytes that `onOutput` received have not reached their destination, because its reader is slow.
+   * Called when the output is complete; the numbers are noted in the job's log. @default 0 of each
    */
   readonly outputBehind?: () => { readonly stdout: number; readonly stderr: number };
-  /** Called with each thing worth a line for a person: connected, lost the tracker, job started. */
+  /** Called with a sentence for people when something has happened: connected, lost the tracker, job started. */
   readonly onProgress?: (message: string) => void;
   /** @default silent */
   readonly logger?: Logger;
@@ -99,12 +99,12 @@ export interface AgentOptions {
   readonly stopNow?: AbortSignal;
   /**
    * Signals that this program receives and the job must have. Called once, with a function that sends a signal to the job's
-   * processes and notes it in the job's log; returns a function that ends that. @default there are none
+   * processes and notes it in the job's log; returns a function that ends that. @default no signals
    */
   readonly signals?: (pass: (signal: NodeJS.Signals) => void) => () => void;
 }
 
-/** What became of a job under an agent. */
+/** How a job under an agent ended. */
 export interface AgentOutcome {
   readonly attempt: number;
   readonly result: JobResult;
@@ -113,7 +113,7 @@ export interface AgentOutcome {
   /** What was not delivered and why, for people. Empty if everything was. */
   readonly undelivered: string;
   /**
-   * Bytes of what was not delivered that no spool directory keeps, so that they are lost: there is none, or its disk
+   * Undelivered bytes that are lost because no spool directory keeps them: the agent has no directory, or its disk
    * failed. 0 if everything was delivered.
    */
   readonly lostBytes: number;

@@ -8,16 +8,16 @@ import type { Signal } from "../../base/signals.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { parseSignal } from "./tree/signals.ts";
 
-/** Time between stop signal and SIGKILL where nobody says another. */
+/** Time between stop signal and SIGKILL if the spec does not say. */
 export const DEFAULT_GRACE_MS = 10_000;
 
-/** Time between two samples of what a job uses, where nobody says another. */
+/** Time between two samples of what a job uses, if the spec does not say. */
 export const DEFAULT_METRICS_INTERVAL_MS: number = 5000;
 
-/** Characters of a step's name that is taken from what it runs. */
+/** Most characters of a step's name that is made from its command. */
 const MOST_NAME = 100;
 
-/** One program to be run. */
+/** One program that the job runs. */
 export interface Step {
   /** From 1. */
   readonly number: number;
@@ -27,11 +27,11 @@ export interface Step {
   readonly main: boolean;
 }
 
-/** A spec in the words of this room: everything checked, defaults filled in, times in milliseconds. */
+/** A spec as the agent uses it: checked, with defaults filled in, times in milliseconds. */
 export interface CompiledSpec {
   /** Setup steps in order, then the main command. Never empty. */
   readonly steps: readonly Step[];
-  /** Undefined: where the agent is, which need not have a path any more. */
+  /** Undefined: where the agent is, which may have no path any more. */
   readonly cwd: string | undefined;
   readonly environment: Readonly<Record<string, string>>;
   /** 0: no limit. */
@@ -48,7 +48,7 @@ export interface CompiledSpec {
 }
 
 /**
- * Checks what a job needs to be run at all.
+ * Checks a spec and compiles it.
  *
  * @throws BelayError `BAD_SPEC`, naming the field
  */

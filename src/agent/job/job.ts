@@ -114,7 +114,7 @@ class JobRun implements Job {
     }
     const { running } = this;
     if (running?.process.hasEnded() === true) {
-      // The process ended before any signal of ours: that decides, unless another step follows. Node may report it later.
+      // The process ended before any signal of ours: that decides unless a step follows. Node may report it later.
       if (running.process.exit === undefined) {
         void running.process.exited.then(() => this.end(order));
         return;
@@ -278,7 +278,7 @@ class JobRun implements Job {
         });
     });
     const exit = await Promise.race([process.exited, outlived]);
-    this.ladder?.look();
+    this.ladder?.checkNow();
     return exit;
   }
 

@@ -14,7 +14,7 @@ import type { StepEnded, StepStarted } from "../../gen/belay/v1/tracker_service_
 import type { ContainmentChoice } from "../options.ts";
 import type { PreparedJob } from "./start/prepare.ts";
 
-/** What the job room needs to run a job. */
+/** What is needed to run a job. */
 export interface JobOptions {
   readonly jobId: string;
   readonly attempt: number;
@@ -22,11 +22,11 @@ export interface JobOptions {
   readonly spec: JobSpec;
   /** Environment that the job starts from; credentials of the agent are removed here. */
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Where the job stands in a trace; the spec's own environment wins over it. */
+  /** The job's place in a trace; the spec's own environment wins over it. */
   readonly traceEnvironment?: Readonly<Record<string, string>>;
   /** The tracker's address, which the job may know; its credentials it may not. */
   readonly tracker?: string;
-  /** What the agent lets the job know besides; wins over all else. */
+  /** Variables that the agent adds; they win over all others. */
   readonly ownEnvironment?: Readonly<Record<string, string>>;
   /** What the agent was started with, for the job to have, too. */
   readonly inherited?: Inherited;
@@ -36,33 +36,33 @@ export interface JobOptions {
   readonly prepared?: PreparedJob;
 }
 
-/** What the job room tells about a job. Calls come in order, never after `Job.done` has resolved. */
+/** What a job reports. Calls come in order, and never after `Job.done` has resolved. */
 export interface JobHandlers {
   state(state: JobState, message: string): void;
   stepStarted(step: StepStarted): void;
   stepEnded(step: StepEnded): void;
-  /** Takes a sample of what the job uses: one follows each step's start and end, and one comes at each interval. */
+  /** A sample of what the job uses: one follows each step's start and end. */
   usage?(sample: MetricSample): void;
   /**
-   * Takes bytes that the job wrote. They are valid only during the call.
+   * Accepts bytes that the job wrote, which are valid only during the call.
    *
    * @returns false when no more can be taken: reading of both streams stops until `Job.resumeOutput`
    */
   output(stream: LogStream, step: number, data: Uint8Array, readUnixNano: bigint): boolean;
-  /** A step that is not the last has ended, and its output was taken. The next one waits for this. */
+  /** A step that is not the last has ended, and its output was read. The next step waits for this. */
   stepOver?(): Promise<void> | undefined;
   /**
    * It is decided how the job ends, by itself or on an order: nothing but the log may hold up its output from now on. Called
    * once.
    */
   ending?(): void;
-  /** All output has been taken. What was prepared for the job, its directory among it, is given back after this. */
+  /** All output has been read. What was prepared for the job, such as its directory, is released afterwards. */
   outputEnded?(): Promise<void> | void;
-  /** Takes a remark about the job that belongs into its log. */
+  /** A remark about the job, for its log. */
   notice(step: number, message: string): void;
 }
 
-/** Why and how a job is to be ended. */
+/** An order to end a job: why and how. */
 export interface EndOrder {
   readonly reason: EndReason;
   /** One sentence for the result. */
@@ -76,7 +76,7 @@ export interface EndOrder {
 /** Who asked for a signal: a command from the tracker, or the agent, which received that signal itself. */
 export type SignalSource = "command" | "agent";
 
-/** How a job stands. */
+/** What a job is doing now. */
 export interface JobStatus {
   readonly state: JobState;
   /** Step being run; 0: none. */

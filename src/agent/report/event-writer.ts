@@ -6,7 +6,7 @@ import type { Spool } from "./spool.ts";
 
 /** Events that may wait for delivery before samples are left out: hours of them at the usual interval. */
 const SAMPLES_LIMIT = 5000;
-/** The same for what the job says about itself, which comes less often the more is waiting: see job-metrics/pace.ts. */
+/** The same for the job's own metrics, which are sent less often the more events wait: see job-metrics/pace.ts. */
 const JOB_METRICS_LIMIT = 10_000;
 
 /** Makes the lane of events: numbers and encodes each as it happens. */
@@ -19,7 +19,7 @@ export class EventWriter {
     this.clock = clock;
   }
 
-  /** @returns false when it is left out */
+  /** @returns false when the event is left out */
   push(kind: Event["kind"]): boolean {
     // What the job uses is a gauge, not history: while the tracker is away for days, samples must not push out the rest.
     if (kind.case === "metricSample" && this.waiting > SAMPLES_LIMIT) return false;

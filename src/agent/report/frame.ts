@@ -47,7 +47,7 @@ export class SlabPool {
     return frame;
   }
 
-  /** Takes back the memory of a frame that nobody reads any more. Other buffers are left alone. */
+  /** Takes back the memory of a frame that is no longer read. Other buffers are ignored. */
   reclaim(frame: Buffer): void {
     if (frame.buffer.byteLength !== SLAB_BYTES || this.free.length >= MAX_FREE_SLABS) return;
     this.free.push(Buffer.from(frame.buffer as ArrayBuffer, 0, SLAB_BYTES));
@@ -82,8 +82,8 @@ export class FrameWriter {
   private last: OpenChunk | undefined;
 
   /**
-   * @param joins small pieces, one right after the other, become one chunk: a tenth of the work for whoever takes it. What
-   *   was shown by `body` changes then
+   * @param joins small pieces, one right after the other, become one chunk: a tenth of the work for the tracker. What
+   *   `body` has returned changes then
    */
   constructor(pool: SlabPool, joins: boolean) {
     this.pool = pool;

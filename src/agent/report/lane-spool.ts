@@ -12,7 +12,7 @@ export const DEFAULT_MEMORY_LIMIT: number = 8 * MiB;
 /** Largest segment. */
 const MAX_SEGMENT_BYTES = 8 * MiB;
 const MIN_SEGMENT_BYTES = 64 * KiB;
-/** Segments that a full spool consists of, at least: what is dropped or freed at once is a part of the whole. */
+/** A full spool has at least this many segments, so that only a part of it is dropped or freed at once. */
 const SEGMENTS = 8;
 
 /** What to do with logs when a spool is full. */

@@ -9,17 +9,17 @@ import type { Spool } from "./spool.ts";
 const FLUSH_AFTER = 50;
 
 /**
- * Makes the lane of logs: gathers what the job prints into batches.
+ * Makes the lane of logs: collects what the job prints in batches.
  *
  * A batch closes when it is full, or 50 ms after its first byte; at once if nothing was sent in the 50 ms before, so
- * that a line printed after a silence is seen without delay. Bytes keep their order, and every byte taken is in exactly
- * one batch.
+ * that a line printed after a silence is seen without delay. Bytes keep their order, and each is in exactly one
+ * batch.
  */
 export class LogLane {
   private readonly spool: Spool;
   private readonly clock: Clock;
   private readonly writer: FrameWriter;
-  /** Of all bytes taken, whether they were dropped later or not. */
+  /** Of all bytes, whether they were dropped later or not. */
   private readonly produced: LogSums = noSums();
   private timer: Timer | undefined;
   private lastFlush = Number.NEGATIVE_INFINITY;
@@ -31,9 +31,9 @@ export class LogLane {
   }
 
   /**
-   * Takes bytes, all of them; they are copied. When it returns, they are with the spool: on disk, if that is on disk.
+   * Copies all of the bytes. When it returns, the spool has them: on disk, if the spool is on disk.
    *
-   * @returns false when the spool is full: whoever produces should wait until it has room
+   * @returns false when the spool is full: the job should wait until it has room
    */
   append(stream: LogStream, step: number, data: Uint8Array, readUnixNano: bigint): boolean {
     const sums = sumsOf(this.produced, stream);
@@ -48,7 +48,7 @@ export class LogLane {
     return !this.spool.full;
   }
 
-  /** Says that bytes are missing here. */
+  /** Records that bytes are missing here. */
   gap(stream: LogStream, step: number, bytes: number, reason: GapReason, readUnixNano: bigint): void {
     if (this.writer.isFull) this.flush();
     const sums = sumsOf(this.produced, stream);

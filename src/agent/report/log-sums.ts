@@ -3,10 +3,10 @@ import { countNewlines } from "../../base/newlines.ts";
 import { LogStream, type StreamTotals } from "../../gen/belay/v1/job_pb.ts";
 import { STREAMS, type StreamSums, totalsOf } from "../../contract/log-sums.ts";
 
-/** Sums of the same stretch of all streams, in the order of STREAMS. */
+/** Sums of the same part of all streams, in the order of STREAMS. */
 export type LogSums = readonly [StreamSums, StreamSums, StreamSums];
 
-/** Those of nothing. */
+/** The sums of no bytes. */
 export function noSums(): LogSums {
   return [noStreamSums(), noStreamSums(), noStreamSums()];
 }
@@ -20,25 +20,25 @@ export function copySums([a, b, c]: LogSums): LogSums {
   return [{ ...a }, { ...b }, { ...c }];
 }
 
-/** Those of one stream. */
+/** The sums of one stream. */
 export function sumsOf(sums: LogSums, stream: LogStream): StreamSums {
   return sums[stream - 1] as StreamSums;
 }
 
-/** Takes bytes into a stream's sums. */
+/** Adds bytes to a stream's sums. */
 export function addData(sums: StreamSums, data: Uint8Array): void {
   sums.bytes += data.length;
   sums.lines += countNewlines(data);
   sums.crc = crc32(data, sums.crc);
 }
 
-/** Takes a gap into a stream's sums. */
+/** Adds a gap to a stream's sums. */
 export function addGap(sums: StreamSums, bytes: number): void {
   sums.bytes += bytes;
   sums.dropped += bytes;
 }
 
-/** Sums of two stretches, the second right after the first. */
+/** Sums of two parts, the second right after the first. */
 export function join(first: LogSums, second: LogSums): LogSums {
   return zip(first, second, (a, b) => ({
     bytes: a.bytes + b.bytes,
@@ -48,7 +48,7 @@ export function join(first: LogSums, second: LogSums): LogSums {
   }));
 }
 
-/** Sums of the end of a stretch, from those of its beginning and of the whole. */
+/** Sums of the end of a part, from the sums of its beginning and of the whole. */
 export function endOf(beginning: LogSums, whole: LogSums): LogSums {
   return zip(beginning, whole, (a, b) => {
     const bytes = b.bytes - a.bytes;
@@ -57,7 +57,7 @@ export function endOf(beginning: LogSums, whole: LogSums): LogSums {
   });
 }
 
-/** Sums of a stretch when all its bytes are dropped. */
+/** Sums of a part when all its bytes are dropped. */
 export function allDropped(sums: LogSums): LogSums {
   return zip(sums, sums, ({ bytes }) => ({ bytes, dropped: bytes, lines: 0, crc: 0 }));
 }

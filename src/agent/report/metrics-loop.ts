@@ -3,22 +3,22 @@ import type { Logger } from "../../base/logger.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { MetricSample } from "../../gen/belay/v1/job_pb.ts";
 
-/** Takes a sample of what the job uses at every interval, and hands it on. */
+/** Measures at every interval what the job uses, and passes the sample on. */
 export class MetricsLoop {
   private readonly interval: number;
-  private readonly take: () => Promise<MetricSample | undefined>;
+  private readonly measure: () => Promise<MetricSample | undefined>;
   private readonly emit: (sample: MetricSample) => void;
   private readonly logger: Logger;
 
   /** @param interval milliseconds; 0: never */
   constructor(
     interval: number,
-    take: () => Promise<MetricSample | undefined>,
+    measure: () => Promise<MetricSample | undefined>,
     emit: (sample: MetricSample) => void,
     logger: Logger,
   ) {
     this.interval = interval;
-    this.take = take;
+    this.measure = measure;
     this.emit = emit;
     this.logger = logger;
   }
@@ -31,10 +31,10 @@ export class MetricsLoop {
     }
   }
 
-  /** Never throws: a sample that cannot be had is left out. */
+  /** Never throws: a sample that cannot be measured is left out. */
   private async now(): Promise<void> {
     try {
-      const sample = await this.take();
+      const sample = await this.measure();
       if (sample !== undefined) this.emit(sample);
     } catch (error) {
       this.logger.debug("Cannot sample the job's usage", { error: messageOf(error) });

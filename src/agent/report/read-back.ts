@@ -20,13 +20,13 @@ interface Cursor {
 }
 
 /**
- * Reads a lane's records that are on disk only, in order, in large blocks. From the first of them on, whatever has a
- * file is on disk only.
+ * Reads a lane's records that are on disk only, in order, in large blocks. From the first of them on, every record
+ * with a file is on disk only.
  */
 export class ReadBack {
   /** Undefined: everything is in memory. */
   private cursor: Cursor | undefined;
-  /** What blocks are read into: one at a time, again and again. */
+  /** The memory that blocks are read into, one at a time. */
   private memory: Buffer | undefined;
 
   /** Whether nothing is on disk only. */
@@ -34,7 +34,7 @@ export class ReadBack {
     return this.cursor === undefined;
   }
 
-  /** Notes a record that is on disk only, unless one before it is. */
+  /** Notes a record that is on disk only, unless an earlier one is noted. */
   note(segment: Segment, sequence: number, position: number): void {
     this.cursor ??= { segment, sequence, position };
   }
@@ -42,10 +42,10 @@ export class ReadBack {
   /**
    * Reads the next records. One call at a time.
    *
-   * @param take takes each, unless they were acked or dropped meanwhile; the bytes are valid during the call
-   * @returns what cannot be read, if that is how it came
+   * @param accept called with each record, unless it was acked or dropped meanwhile; the bytes are valid during the call
+   * @returns what cannot be read, if anything
    */
-  async next(take: (segment: Segment, sequence: number, frame: Buffer) => void): Promise<Unreadable | undefined> {
+  async next(accept: (segment: Segment, sequence: number, frame: Buffer) => void): Promise<Unreadable | undefined> {
     const { cursor } = this;
     if (cursor?.segment.file === undefined) return undefined;
     const { segment, sequence } = cursor;
@@ -54,17 +54,17 @@ export class ReadBack {
       block = await cursor.segment.file.readFrom(cursor.position, (bytes) => this.memoryFor(bytes));
     } catch (error) {
       if (this.cursor !== cursor || segment.standIn !== undefined) return undefined;
-      // A shortage of the moment is no damage: the stream ends, and the next one asks again.
+      // A shortage that will pass is not damage: the stream ends, and the next one asks again.
       if (PASSING.has(errnoOf(error) ?? "")) throw error;
       return { segment, sequence, error };
     }
     if (this.cursor !== cursor || segment.standIn !== undefined) return undefined;
-    for (const frame of block.frames) take(segment, cursor.sequence++, frame);
+    for (const frame of block.frames) accept(segment, cursor.sequence++, frame);
     cursor.position = block.end;
     return undefined;
   }
 
-  /** Moves on over what is read, acked or dropped. To be called after each such change. */
+  /** Moves on past what was read, acked or dropped. Must be called after each such change. */
   settle(segments: readonly Segment[], committed: number): void {
     const { cursor } = this;
     if (cursor === undefined) return;

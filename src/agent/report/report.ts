@@ -30,8 +30,8 @@ export type CommandReport = (
 ) => void;
 
 /**
- * Everything that an agent reports, on its way into the spool. Secrets are taken out here, whatever the record is; only
- * output has come through `Redaction` before, which sees across its cuts.
+ * Everything that an agent reports, on its way into the spool. Secrets are removed here from every record, except from
+ * output: that has passed `Redaction`, which finds secrets across its cuts.
  */
 export class Report {
   readonly spool: Spool;
@@ -40,7 +40,7 @@ export class Report {
   private readonly clock: Clock;
   private readonly mask: Mask;
 
-  /** @param makeSpool makes the spool; its frames are taken from the pool */
+  /** @param makeSpool makes the spool, which takes its frames from the pool */
   constructor(clock: Clock, mask: Mask, makeSpool: (pool: SlabPool) => Spool = (pool) => new MemorySpool(pool)) {
     const pool = new SlabPool();
     this.clock = clock;
@@ -53,7 +53,7 @@ export class Report {
   /** Adds output to the job's log. Returns false when the job should wait until the spool has room. */
   readonly log: OutputSink = (stream, step, data, readUnixNano) => this.logs.append(stream, step, data, readUnixNano);
 
-  /** Says that bytes of a stream are missing here. */
+  /** Records that bytes of a stream are missing here. */
   gap(stream: LogStream, step: number, bytes: number, reason: GapReason, readUnixNano: bigint): void {
     this.logs.gap(stream, step, bytes, reason, readUnixNano);
   }
@@ -63,7 +63,7 @@ export class Report {
     this.logs.append(LogStream.AGENT, step, Buffer.from(`${this.mask.text(message)}\n`), this.clock.unixNano());
   }
 
-  /** @returns false when it is left out, as what is measured is when too much waits */
+  /** @returns false when the event is left out, as samples are when too many events wait */
   event(kind: Event["kind"]): boolean {
     return this.events.push(this.mask.message(EventSchema, create(EventSchema, { kind })).kind);
   }

@@ -6,7 +6,7 @@ export type LaneName = "events" | "logs";
 /** Both lanes, for loops. Events first: they are sent first. */
 export const LANES: readonly LaneName[] = ["events", "logs"];
 
-/** What a spool cannot read off a record without decoding it. */
+/** What a spool could learn from a record only by decoding it. */
 export interface RecordFacts {
   /** Of a batch of logs: sums of all that was produced, up to the end of this batch. */
   readonly produced?: LogSums;
@@ -18,24 +18,23 @@ export interface RecordFacts {
  * Holds encoded records from when they are made until the tracker has committed them.
  *
  * Its law: every record pushed is handed out by `read` as often as asked, in order and unchanged, from its push until
- * its ack, unless it is counted as dropped. What it holds is bounded in bytes; when the bound is reached either `full`
- * is true until enough is acked, and whoever pushes logs waits (`onRoom`); or the oldest logs that were never read are
- * dropped: records with the same sequences stand for them, which say what is missing. Events are small and always
- * accepted.
+ * its ack, unless it is counted as dropped. What it holds is bounded in bytes. When the bound is reached, either `full` is
+ * true until enough is acked, and the output waits for `onRoom`; or the oldest logs that were never read are dropped, and
+ * records with the same sequences say what is missing. Events are small and always accepted.
  *
  * Sequences are those of the contract: from 1, by 1, each lane its own.
  */
 export interface Spool {
   /** Sequence that the next record of a lane gets; it is part of the record's encoding. */
   nextSequence(lane: LaneName): number;
-  /** Takes an encoded record with the lane's next sequence. */
+  /** Adds an encoded record with the lane's next sequence. */
   push(lane: LaneName, frame: Buffer, facts?: RecordFacts): void;
   /**
-   * Shows it the chunks of the batch of logs that will be pushed next, as far as they are known: what survives a kill
-   * of the agent now includes them. Later calls show the same bytes and more.
+   * Keeps the known chunks of the batch of logs that will be pushed next: they survive a kill of the agent from now on.
+   * Later calls have the same bytes and more.
    */
   stage(body: Buffer): void;
-  /** Whether it does anything with what it is shown. */
+  /** Whether `stage` does anything. */
   readonly stages: boolean;
   /** The record with this sequence. A promise if it must be fetched from disk; undefined if it is not there (yet). */
   read(lane: LaneName, sequence: number): Buffer | Promise<Buffer> | undefined;
@@ -47,18 +46,18 @@ export interface Spool {
   lowestHeld(lane: LaneName): number;
   /** Sums of what was produced, less what was dropped, from those of what was produced. */
   kept(produced: LogSums): LogSums;
-  /** Notes the attempt that the tracker has given, for whoever finds the spool later. */
+  /** Notes the attempt that the tracker has given, for a process that finds the spool later. */
   admitted(attempt: number): void;
   /** Whether its bound is reached. */
   readonly full: boolean;
   readonly memoryBytes: number;
   readonly diskBytes: number;
-  /** The part of `memoryBytes` that is not on disk as well: it goes with this process. */
+  /** The part of `memoryBytes` that is not on disk as well: it is lost with this process. */
   readonly unkeptBytes: number;
-  /** Told when a record is there to be sent. */
+  /** Called when there is a record to send. */
   onPush: () => void;
-  /** Told when `full` has become false, and with every ack. */
+  /** Called with every ack: `full` may have become false. */
   onRoom: () => void;
-  /** Lets go of everything. What is on disk and not committed stays there. */
+  /** Releases everything. Records on disk that are not committed stay there. */
   close(): Promise<void>;
 }

@@ -13,7 +13,7 @@ import {
 } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { TransportSecurity } from "../options.ts";
 
-/** Largest message that the agent takes. */
+/** Largest message that the agent accepts. */
 export const MAX_MESSAGE_BYTES: number = 4 * MiB;
 
 /** The two directions of one call. */
@@ -58,7 +58,7 @@ export async function dial(address: TrackerAddress, security: TransportSecurity,
     proof = new TunnelCredentials(proof, proxy, address);
   }
   const client = new Client(target, proof, {
-    // Its rules are others than those of the commands: see proxyTo.
+    // Its rules differ from those of the commands: see proxyTo.
     "grpc.enable_http_proxy": 0,
     "grpc.default_authority": authorityOf(address),
     "grpc.enable_retries": 0,
@@ -72,7 +72,7 @@ export async function dial(address: TrackerAddress, security: TransportSecurity,
     "grpc.primary_user_agent": `belay-agent/${version}`,
   });
   const call = client.makeBidiStreamRequest(METHOD.path, METHOD.requestSerialize, METHOD.responseDeserialize, metadata);
-  // grpc-js emits errors when nobody reads any more, too; without a listener they would end the process.
+  // grpc-js emits errors even after the last read; without a listener they would end the process.
   call.on("error", () => undefined);
   return {
     call,
@@ -109,7 +109,7 @@ async function readAgain(security: TransportSecurity): Promise<TransportSecurity
   return { ...security, ...(await proofOf({ ca, cert, key }, CLIENT_FLAGS)) };
 }
 
-/** In grpc-js's words. */
+/** As grpc-js writes it. */
 function targetOf(address: TrackerAddress): string {
   return address.kind === "unix" ? `unix:${address.path}` : `dns:${hostAndPort(address)}`;
 }

@@ -8,7 +8,7 @@ import { LANES } from "../report/spool.ts";
 import { MAX_MESSAGE_BYTES } from "./dial.ts";
 import type { SessionIdentity, SessionOptions } from "./session-options.ts";
 
-/** What a session says of itself on each new stream. */
+/** The first message of a session on each new stream. */
 export function helloOf(
   { identity, spool, handlers }: SessionOptions,
   { attempt, admittedOnce }: { readonly attempt: number; readonly admittedOnce: boolean },

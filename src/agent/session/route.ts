@@ -6,13 +6,13 @@ import { Scout } from "./scout.ts";
 import { SESSION_TIMING } from "./session-timing.ts";
 import type { StreamEnd } from "./stream.ts";
 
-/** A transport that is not up after this time makes the scout look whether it ever could be. Milliseconds. */
+/** A transport that is not up after this time makes the scout check whether it ever could be. Milliseconds. */
 const SLOW_DIAL = 1000;
-/** Agents that find the way open again in the same second are spread over this time, in milliseconds. */
+/** Agents that find an address open again in the same second are spread over this time, in milliseconds. */
 const SPREAD = 500;
-/** What the system says when there was no connection at all; anything else came later. */
+/** Errors of the system when there was no connection at all; others come later. */
 const SHUT = /\b(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOENT|ENOTFOUND|EAI_AGAIN)\b/;
-/** A stream that was open for this long shows that all is well: back-off starts anew. Milliseconds. */
+/** A stream that was open for this long was healthy: back-off starts again at the beginning. Milliseconds. */
 const HEALTHY_AFTER = 60_000;
 /** Failures that count on after a stream that was welcomed: the tracker is there, so the next try comes soon. */
 const FAILURES_AFTER_WELCOME = 1;
@@ -33,10 +33,10 @@ export class Route {
   /** Found open; where to dial next. */
   private opened: TrackerAddress | undefined;
   private slow: Timer | undefined;
-  /** Ends the wait for the next dial; there is none while something is being dialed. */
+  /** Ends the wait for the next dial. Undefined while an address is being dialed. */
   private waiting: AbortController | undefined;
 
-  /** @param onOpen called when an address is found open while another, or the same, is being dialed in vain */
+  /** @param onOpen called when an address is found open while another, or the same, is being dialed without success */
   constructor(
     addresses: readonly TrackerAddress[],
     clock: Clock,
@@ -62,7 +62,7 @@ export class Route {
     return addresses[this.turn++ % addresses.length] as TrackerAddress;
   }
 
-  /** There is a transport: nothing to look for. */
+  /** There is a transport: the scout is not needed. */
   connected(): void {
     this.slow?.cancel();
     this.scout.stop();
@@ -85,7 +85,7 @@ export class Route {
     return backoffDelay(Math.ceil(this.failures / this.addresses.length), this.backoff);
   }
 
-  /** Waits, but no longer than until a way opens. */
+  /** Waits, at most until an address opens. */
   async wait(ms: number, signal: AbortSignal): Promise<void> {
     this.waiting = new AbortController();
     await sleep(ms, AbortSignal.any([signal, this.waiting.signal]));
@@ -93,7 +93,7 @@ export class Route {
     this.waiting = undefined;
   }
 
-  /** Looks no more. */
+  /** Stops the scout. */
   stop(): void {
     this.slow?.cancel();
     this.scout.stop();

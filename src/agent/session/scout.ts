@@ -4,19 +4,19 @@ import type { Clock, Timer } from "../../base/clock.ts";
 import { connectThroughProxy } from "../../base/proxy.ts";
 import type { TrackerAddress } from "../../base/tracker-address.ts";
 
-/** Longest time between two looks at an address, in milliseconds. Each waits for half of it at least. */
-const LOOK_EVERY = 1000;
+/** Longest time between two checks of an address, in milliseconds. The shortest is half of it. */
+const CHECK_EVERY = 1000;
 /** A connection that is not made within this time will not be made, in milliseconds: one round trip, with room. */
 const PATIENCE = 1000;
 
 /**
- * Looks, while there is no way to a tracker, for the moment when there is one again.
+ * While no tracker can be reached, finds the moment when one can be reached again.
  *
  * Back-off is there to spare a tracker that is in trouble. A network that is away, or a tracker that does not run,
  * needs no sparing, but back-off and the kernel's own (a SYN is repeated after 1, 3, 7, 15 s) would keep the agent away
  * for up to half a minute longer. So each address is tried with a plain TCP connection about once a second, through
- * the proxy where there is one. Its law: it tells only of an address that was shut and then open, once for each time; an
- * address that was open all along has another trouble, and back-off is the answer to that.
+ * the proxy where there is one. Its law: it reports only an address that was shut and then open, once for each
+ * time; an address that was open all along has another trouble, and back-off is the answer to that.
  *
  * What it costs: an agent without a tracker sends a packet of 60 bytes each 0.75 s; 10,000 of them make 6 Mbit/s, and find
  * the tracker within a second and a half of its return, spread evenly.
@@ -35,14 +35,14 @@ export class Scout {
     this.onOpen = onOpen;
   }
 
-  /** Looks until it is stopped. Harmless when it does already. */
+  /** Checks the addresses until it is stopped. Does nothing when it is running already. */
   start(): void {
     if (this.looking !== undefined) return;
     this.looking = new AbortController();
     for (const address of this.addresses) this.lookSoon(address, this.looking.signal);
   }
 
-  /** Tells it that an address was found shut. */
+  /** An address was found shut. */
   foundShut(address: TrackerAddress): void {
     this.shut.add(address);
   }
@@ -56,15 +56,15 @@ export class Scout {
   }
 
   private lookSoon(address: TrackerAddress, signal: AbortSignal): void {
-    const timer = this.clock.after(LOOK_EVERY * (0.5 + Math.random() / 2), () => {
+    const timer = this.clock.after(CHECK_EVERY * (0.5 + Math.random() / 2), () => {
       this.timers.delete(timer);
-      void this.look(address, signal);
+      void this.check(address, signal);
     });
     this.timers.add(timer);
   }
 
-  /** Never rejects. One at a time for each address, its name look-up included: those block threads of the process. */
-  private async look(address: TrackerAddress, signal: AbortSignal): Promise<void> {
+  /** Never rejects. One at a time for each address, its name look-up included: look-ups block threads of the process. */
+  private async check(address: TrackerAddress, signal: AbortSignal): Promise<void> {
     const open = await isOpen(address, this.clock, signal);
     if (signal.aborted) return;
     this.lookSoon(address, signal);

@@ -4,8 +4,8 @@ import type { Call } from "./dial.ts";
 import { InFlightWindow } from "./window.ts";
 
 /**
- * Writes records of the spool to one stream, from the first that is not committed on: events before heartbeat before
- * logs, at every turn. Stops when the stream takes no more, and goes on when it drains.
+ * Writes records of the spool to one stream, beginning with the first that is not committed: events before the heartbeat
+ * before logs, at every turn. Stops when the stream is full, and continues when it drains.
  */
 export class SendLoop {
   private readonly call: Call;
@@ -15,7 +15,7 @@ export class SendLoop {
   private nextEvent: number;
   private nextLog: number;
   private heartbeat: Buffer | undefined;
-  /** The stream takes no more until it drains. */
+  /** The stream is full until it drains. */
   private full = false;
   /** A record is being fetched from disk. */
   private fetching = false;
@@ -40,7 +40,7 @@ export class SendLoop {
     this.pump();
   }
 
-  /** Tells it that the tracker has committed the logs up to a sequence. */
+  /** The tracker has committed the logs up to a sequence. */
   acked(logs: number): void {
     this.window.acked(logs, this.clock.monotonic());
     this.pump();

@@ -10,21 +10,21 @@ import { actionOn } from "./status-rulings.ts";
 export type SessionEnd =
   /** Everything is committed. Without a Receipt if the tracker never sent one. */
   | { readonly kind: "delivered"; readonly receipt: Receipt | undefined }
-  /** The tracker will not have us. */
+  /** The tracker does not accept the session. */
   | { readonly kind: "refused" | "fenced"; readonly error: BelayError }
-  /** Nobody let us in in time. */
+  /** No tracker admitted the session in time. */
   | { readonly kind: "unreachable"; readonly error: BelayError }
   /** `close` was called. */
   | { readonly kind: "abandoned"; readonly why: string };
 
-/** Codes that say no more than the message with them. */
+/** Codes that add nothing to the message with them. */
 const QUIET_CODES: ReadonlySet<status> = new Set([status.UNAVAILABLE, status.UNKNOWN, status.DEADLINE_EXCEEDED]);
 
 /**
- * What the end of a stream makes of its session.
+ * What the end of a stream means for its session.
  *
  * @param welcomed whether the session has ever been welcomed
- * @returns nothing if the session goes on
+ * @returns undefined if the session goes on
  */
 export function endAfter(
   end: StreamEnd,
@@ -72,7 +72,7 @@ export function absenceText(last: StreamEnd | undefined, ms: number): string {
 export interface NotAdmitted {
   readonly jobId: string;
   readonly addresses: readonly TrackerAddress[];
-  /** Milliseconds that there were. */
+  /** The time it had. Milliseconds. */
   readonly within: number;
   /** Whether Hello was sent on the stream that was open then. */
   readonly greeting: boolean;
@@ -80,7 +80,7 @@ export interface NotAdmitted {
   readonly last: StreamEnd | undefined;
 }
 
-/** Nobody let the session in in time: says who has the job, or what was found instead of a tracker. */
+/** No tracker admitted the session in time: the error says which session has the job, or what answered instead. */
 export function endUnadmitted({ jobId, addresses, within, greeting, last }: NotAdmitted): SessionEnd {
   const time = `within ${formatDuration(within)}`;
   if (last?.code === status.ALREADY_EXISTS) {
@@ -88,7 +88,7 @@ export function endUnadmitted({ jobId, addresses, within, greeting, last }: NotA
     return { kind: "unreachable", error: new BelayError("JOB_TAKEN", message) };
   }
   const where = addresses.map(({ text }) => `"${text}"`).join(", ");
-  // Somebody was there who is no tracker, or not a healthy one.
+  // Something answered that is not a tracker, or not a healthy one.
   const what = last?.connected === true || greeting ? "let the agent in" : "answered";
   const message = `No tracker ${what} at ${where} ${time}: ${lastWords(greeting, last)}`;
   return { kind: "unreachable", error: new BelayError("TRACKER_UNREACHABLE", message) };

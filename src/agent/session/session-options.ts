@@ -7,7 +7,7 @@ import type { TransportSecurity } from "../options.ts";
 import type { Spool } from "../report/spool.ts";
 import type { SessionState } from "./session-state.ts";
 
-/** Who a session is. */
+/** What identifies a session. */
 export interface SessionIdentity {
   readonly sessionId: string;
   readonly jobId: string;
@@ -21,7 +21,7 @@ export interface SessionIdentity {
   readonly nextAttemptFollows?: boolean;
 }
 
-/** What a session tells its owner. */
+/** What a session asks and reports. */
 export interface SessionHandlers {
   /** State of the job, for Hello and heartbeats. */
   jobState(): JobState;
@@ -34,7 +34,7 @@ export interface SessionHandlers {
   fenced(message: string): void;
 }
 
-/** How a session fares, for whoever asks. */
+/** The state of a session in numbers. */
 export interface SessionHealth {
   readonly state: SessionState;
   /** Whether a tracker has welcomed the stream that is open. */

@@ -16,7 +16,7 @@ import { Stream, type StreamEnd } from "./stream.ts";
 import { Route } from "./route.ts";
 
 /**
- * An agent's line to its tracker: one stream after the other until everything is delivered or the tracker says no.
+ * An agent's connection to its tracker: one stream after the other until everything is delivered or the tracker refuses.
  *
  * Its law: while it is not closed, either a stream is open, or the next is being made or waited for.
  */
@@ -63,7 +63,6 @@ export class Session {
     return this.current;
   }
 
-  /** For whoever asks. */
   get health(): SessionHealth {
     const { current: state, attempt, streams } = this;
     const connected = state.kind === "open" || state.kind === "draining";
@@ -101,14 +100,14 @@ export class Session {
     return end;
   }
 
-  /** Says that the job's result and its whole log are in the spool: the session closes when they are delivered. */
+  /** The job's result and its whole log are in the spool: the session closes when they are delivered. */
   finish(): void {
     this.drain ??= { receipt: undefined, patience: undefined, delivered: false };
     if (this.current.kind === "open") this.setState({ kind: "draining", address: this.current.address });
     this.progress();
   }
 
-  /** Gives up. What is not committed stays in the spool. */
+  /** Ends the session. What is not committed stays in the spool. */
   close(why: string): void {
     this.closeFor({ why, timedOutIn: undefined });
   }
@@ -118,13 +117,13 @@ export class Session {
     this.stream?.destroy(reason.why);
   }
 
-  /** Says why not everything was delivered in some milliseconds, which are over now. */
+  /** Why not everything was delivered within some milliseconds, as a sentence. */
   whyUndelivered(ms: number): string {
     if (this.health.connected) return `The tracker did not confirm everything within ${formatDuration(ms)}`;
     return this.whyAbsent(ms);
   }
 
-  /** Says why there has been no stream for some milliseconds. */
+  /** Why there has been no stream for some milliseconds, as a sentence. */
   whyAbsent(ms: number): string {
     return absenceText(this.last, ms);
   }
@@ -197,12 +196,12 @@ export class Session {
     this.admittedAs = welcome.attempt;
     this.setState({ kind: this.drain === undefined ? "open" : "draining", address });
     this.options.handlers.connected(address, first);
-    // The first time its commands are the owner's to take: there is no job yet.
+    // The first time, the owner carries out its commands once the job has started.
     if (first) this.admit.resolve(welcome);
     else for (const command of welcome.commands) this.options.handlers.command(command);
   }
 
-  /** Not at once: what makes a record may have more urgent things to do, such as the signal that a cancel asks for. */
+  /** Not at once: the caller that pushes a record may have more urgent work, such as the signals of a cancel. */
   private pumpSoon(): void {
     if (this.pumping) return;
     this.pumping = true;

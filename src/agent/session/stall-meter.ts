@@ -1,7 +1,7 @@
 import type { Clock } from "../../base/clock.ts";
 
-/** Time between two looks at the clock, in milliseconds. */
-const LOOK_EVERY = 1000;
+/** Time between two readings of the clock, in milliseconds. */
+const READ_EVERY = 1000;
 
 /**
  * Measures how long the event loop stands still: how late a timer comes that should come every second. One wake-up a
@@ -20,8 +20,8 @@ export class StallMeter {
   }
 
   start(): void {
-    this.due = this.clock.monotonic() + LOOK_EVERY;
-    this.timer = setInterval(() => this.look(), LOOK_EVERY);
+    this.due = this.clock.monotonic() + READ_EVERY;
+    this.timer = setInterval(() => this.readClock(), READ_EVERY);
     this.timer.unref();
   }
 
@@ -46,9 +46,9 @@ export class StallMeter {
     return Math.max(0, this.longest, this.clock.monotonic() - this.due);
   }
 
-  private look(): void {
+  private readClock(): void {
     const now = this.clock.monotonic();
     this.longest = Math.max(this.longest, now - this.due);
-    this.due = now + LOOK_EVERY;
+    this.due = now + READ_EVERY;
   }
 }

@@ -4,14 +4,14 @@ import { status } from "@grpc/grpc-js";
  * What the end of a stream means for its session.
  *
  * - `retry`: dial again.
- * - `refused`: give up; the job, if it runs, runs on to its end, and its outcome is not delivered.
- * - `fenced`: give up and kill the job: it belongs to somebody else, or is to be ended.
+ * - `refused`: end the session; a job that runs goes on to its end, and its outcome is not delivered.
+ * - `fenced`: end the session and kill the job: it belongs to another session, or must end.
  */
 export type StatusAction = "retry" | "refused" | "fenced";
 
 /** What is done about a status code, and why. */
 export interface Ruling {
-  /** Before the session was welcomed for the first time: nothing runs yet, and somebody may be looking on. */
+  /** Before the session was welcomed for the first time: nothing runs yet, and a person may be watching. */
   readonly first: StatusAction;
   /** From the first Welcome on: a job may run, and a code of a proxy or of a bad moment must not kill it. */
   readonly later: StatusAction;
@@ -81,7 +81,7 @@ export const RULINGS: Readonly<Record<keyof typeof status, Ruling>> = {
 
 /** @param welcomed whether the session has ever been welcomed */
 export function actionOn(code: number, welcomed: boolean): StatusAction {
-  // A code that nobody knows comes from times to come; see UNKNOWN.
+  // A code that is not known here comes from a newer gRPC; see UNKNOWN.
   const ruling = RULINGS[status[code] as keyof typeof status] ?? RULINGS.UNKNOWN;
   return welcomed ? ruling.later : ruling.first;
 }

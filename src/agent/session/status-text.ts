@@ -1,5 +1,5 @@
 /**
- * Why a call ended, in words for people. The one place that knows grpc-js's own.
+ * Why a call ended, as a sentence for people. The one place that knows the messages of grpc-js.
  *
  * @param details as grpc-js has them
  * @param contentType of an answer that was not gRPC
@@ -8,14 +8,14 @@ export function statusText(details: string, contentType?: string): string {
   const status = /^Received HTTP status code (\d+)$/.exec(details)?.[1];
   if (contentType !== undefined || status !== undefined) return webServer(status, contentType);
   const { problem, remark } = unwrapped(details);
-  // OpenSSL's own words come with numbers and places around them.
+  // OpenSSL's messages come with numbers and source lines around them.
   const tls = /error:[0-9A-F]+:SSL routines:[^:]*:([^:]+):/.exec(problem);
   if (tls !== null) return `TLS: ${tls[1]}`;
   const plain = WORDS[problem] ?? problem;
   return remark === "" ? plain : `${plain} (${remark})`;
 }
 
-/** What the words of HTTP/2 mean here. */
+/** What the error codes of HTTP/2 mean here. */
 const WORDS: Readonly<Record<string, string>> = {
   "Protocol error": "What answered does not speak HTTP/2",
   "Failed to connect": "The connection was closed before anything was said",

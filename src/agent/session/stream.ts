@@ -25,7 +25,7 @@ import { MAX_WINDOW } from "./window.ts";
 
 /** Heartbeat intervals without any message after which a stream counts as dead. */
 const SILENT_INTERVALS = 3;
-/** When a tracker does not say. Milliseconds. */
+/** Used when a tracker sends no interval. Milliseconds. */
 const DEFAULT_HEARTBEAT_INTERVAL = 10_000;
 const MIN_HEARTBEAT_INTERVAL = 20;
 
@@ -47,7 +47,7 @@ export interface StreamHandlers {
   hello(): Hello;
   heartbeat(nonce: bigint): Heartbeat;
   connected(): void;
-  /** The spool has been told already what is committed. */
+  /** Called after the spool knows what is committed. */
   welcome(welcome: Welcome): void;
   command(command: Command): void;
   receipt(receipt: Receipt): void;
@@ -89,7 +89,7 @@ export class Stream {
     this.silence = new SilenceClock(clock);
   }
 
-  /** Says Hello and goes on from there. */
+  /** Sends Hello, and then what the tracker's Welcome asks for. */
   start(): void {
     this.call.on("data", (response: OpenSessionResponse) => {
       if (!this.ended) this.receive(response);
@@ -116,7 +116,7 @@ export class Stream {
     this.sendLoop?.pump();
   }
 
-  /** Half-closes: everything has been said. The tracker answers by ending the stream. */
+  /** Half-closes: everything was sent. The tracker answers by ending the stream. */
   halfClose(): void {
     this.sendLoop?.stop();
     this.timer?.cancel();
@@ -124,14 +124,14 @@ export class Stream {
     this.timer = this.clock.after(this.timing.close, () => this.finish(status.OK, "Everything was confirmed"));
   }
 
-  /** Gives the stream up. */
+  /** Ends the stream without waiting for the tracker. */
   destroy(message: string): void {
     this.finish(status.CANCELLED, message);
   }
 
   private over(code: status, details: string): void {
     if (code === status.OK) this.finish(code, "The tracker ended the stream");
-    // grpc-js takes the first letters of a page for the length of a message, which is then too long.
+    // grpc-js reads the first letters of a page as the length of a message, which is then too long.
     else if (this.wrongType !== undefined && code === status.RESOURCE_EXHAUSTED) {
       this.finish(status.UNKNOWN, statusText("", this.wrongType));
     } else this.finish(code, statusText(details, this.wrongType));

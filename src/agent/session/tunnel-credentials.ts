@@ -8,7 +8,7 @@ type Connector = ReturnType<ChannelCredentials["_createSecureConnector"]>;
 /**
  * Credentials for a channel to a proxy: each connection first asks it for a tunnel to the tracker, then goes on as the
  * credentials for the tracker have it. grpc-js knows proxies, too, but by rules of its own, which commands do not share,
- * and says of a failure only "undefined", beside lines on standard error.
+ * and reports a failure only as "undefined", beside lines on standard error.
  */
 export class TunnelCredentials extends ChannelCredentials {
   private readonly inner: ChannelCredentials;

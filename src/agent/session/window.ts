@@ -22,8 +22,8 @@ interface Flight {
  *
  * Bytes handed to the kernel cannot be overtaken: 4 MiB in its buffers hold up a heartbeat for 32 s at 1 Mbit/s. So the
  * window follows what the path delivers: it doubles while acks are prompt, and falls to what was acknowledged in one
- * target delay when they are not. A batch that had the path to itself says nothing about what the path bears: it
- * doubles nothing, however prompt its ack.
+ * target delay when they are not. A batch that was alone on the path shows nothing about its capacity: the
+ * window does not double, however prompt its ack.
  */
 export class InFlightWindow {
   private size = MIN_WINDOW * 2;

@@ -5,18 +5,18 @@ import type { Output } from "../output/output.ts";
 import { pipeHolders } from "../tree/pipe-holders.ts";
 import type { ProcessTree } from "../tree/tree.ts";
 
-/** What the main command left behind may end by itself while it prints, and for so long after. */
+/** Processes that the main command left behind may end by themselves while they print, and for this long afterwards. */
 const SETTLE_MS = 100;
-/** And no longer than this in all. */
+/** The same, but no longer than this in all. */
 const LONGEST_SETTLE_MS = 2000;
-/** Most time between stop signal and SIGKILL for what was left behind. */
+/** Longest time between stop signal and SIGKILL for processes that were left behind. */
 const LEFTOVER_GRACE_MS = 2000;
-/** A pipe that is still open so long after the last known process has ended is held by an unknown one. */
+/** A pipe that is still open this long after the last known process has ended is held by an unknown process. */
 const HOLDER_MS = 50;
 
 /**
- * What comes after the last step: leftovers are ended, then the pipes are read to their end. Each of these has a bound;
- * none counts while the taker of the output is full.
+ * What comes after the last step: processes that are left are ended, then the pipes are read to their end. Each has a
+ * bound in time, which does not count while the reader of the output is full.
  */
 export class Closing {
   private readonly tree: ProcessTree;
@@ -38,15 +38,15 @@ export class Closing {
     this.timing = timing;
   }
 
-  /** Brings SIGKILL for leftovers forward. */
+  /** Sends SIGKILL to processes that are left earlier than planned. */
   shorten(grace: number): void {
     this.ladder?.shorten(grace);
   }
 
   /**
-   * Gives what is left of the job a moment to end by itself, then ends it.
+   * Gives the processes that are left a moment to end by themselves, then ends them.
    *
-   * @param onForce told before the first signal, while those it goes to can still be described
+   * @param onForce called before the first signal, while the processes can still be described
    */
   async endLeftovers(onForce: () => void): Promise<TreeEnd> {
     if (await this.settled()) return { rounds: [], emptyTime: systemClock.unixMs(), survivors: [] };
@@ -57,7 +57,7 @@ export class Closing {
   /** Finds processes by the pipes that they hold, where nothing else found them, and ends them, too. */
   async endHolders(before: TreeEnd, onForce: () => void): Promise<TreeEnd> {
     if (this.output.ended || (await this.endedWithin(HOLDER_MS))) return before;
-    // What outlived SIGKILL would only outlive it again.
+    // Processes that have outlived SIGKILL would outlive it again.
     const survivors = new Set(before.survivors.map(({ pid }) => pid));
     const holders = pipeHolders(this.pipes).filter(({ pid }) => !survivors.has(pid));
     if (holders.length === 0) return before;
@@ -70,7 +70,7 @@ export class Closing {
   /**
    * Reads all pipes to their end.
    *
-   * @returns whether one was given up because somebody holds it, so that output may be missing
+   * @returns whether one was given up because a process still holds it, so that output may be missing
    */
   async finishOutput(): Promise<boolean> {
     while (!this.output.ended) {

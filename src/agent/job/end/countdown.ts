@@ -1,6 +1,6 @@
 import { systemClock, type Timer } from "../../../base/clock.ts";
 
-/** A timeout that stands still while the job is paused. */
+/** A timeout that does not count while the job is paused. */
 export class Countdown {
   private timer: Timer | undefined;
   private left: number;
@@ -31,7 +31,7 @@ export class Countdown {
     });
   }
 
-  /** Takes it back for good. */
+  /** Ends it: it never expires. */
   cancel(): void {
     this.timer?.cancel();
     this.timer = undefined;

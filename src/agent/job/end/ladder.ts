@@ -8,16 +8,16 @@ import type { ProcessEntry } from "../tree/proc.ts";
 import type { ProcessTree } from "../tree/tree.ts";
 import { END_TIMING, type EndTiming } from "./end-timing.ts";
 
-/** A process that has nothing to tidy up ends within this time of its signal: nothing else is worth doing meanwhile. */
+/** A process without clean-up ends within this time of its signal: until then the tree is checked without a pause. */
 const AT_ONCE_MS = 1;
-/** A little longer the tree is looked at in each turn of the event loop. */
+/** Until then the tree is checked in each turn of the event loop. */
 const SOON_MS = 3;
-/** Longest pause between two looks at the tree while it is given time to end. */
-const LONGEST_LOOK_MS = 50;
+/** Longest pause between two checks of the tree during the grace period. */
+const LONGEST_CHECK_MS = 50;
 /** Rounds kept in the evidence; a fork loop can make many. */
 const MOST_ROUNDS = 50;
 
-/** How a tree came to its end. */
+/** How a process tree ended. */
 export interface TreeEnd {
   /** Each signal that reached a process, in order; SIGKILL with the processes that had not been sent it before. */
   readonly rounds: SignalRound[];
@@ -43,14 +43,14 @@ export class Ladder {
     this.deadline = performance.now() + grace;
   }
 
-  /** Brings SIGKILL forward, never back. */
+  /** Sends SIGKILL earlier than planned, never later. */
   shorten(grace: number): void {
     this.deadline = Math.min(this.deadline, performance.now() + grace);
-    this.look();
+    this.checkNow();
   }
 
-  /** Has the tree looked at now, because something has ended. */
-  look(): void {
+  /** Checks the tree now, because a process has ended. */
+  checkNow(): void {
     this.wake.abort();
   }
 
@@ -68,11 +68,11 @@ export class Ladder {
         return { rounds, emptyTime: systemClock.unixMs(), survivors: [] };
     }
     const killed = new Set<string>();
-    const giveUp = performance.now() + this.timing.sweep;
-    for (let pause = 1; performance.now() < giveUp; pause = Math.min(pause * 2, 20)) {
+    const lastAttempt = performance.now() + this.timing.sweep;
+    for (let pause = 1; performance.now() < lastAttempt; pause = Math.min(pause * 2, 20)) {
       if (this.tree.isEmpty()) return { rounds, emptyTime: systemClock.unixMs(), survivors: [] };
       const time = systemClock.unixMs();
-      // One that is killed already and takes its time to die is no news.
+      // A process that was killed before and is still dying is not counted again.
       const fresh = this.tree
         .kill()
         .map(identity)
@@ -100,7 +100,7 @@ export class Ladder {
       }
       if (this.wake.signal.aborted) this.wake = new AbortController();
       await sleep(Math.min(pause, left), this.wake.signal);
-      pause = Math.min(pause * 1.5, LONGEST_LOOK_MS);
+      pause = Math.min(pause * 1.5, LONGEST_CHECK_MS);
     }
   }
 }

@@ -16,7 +16,7 @@ import type { Verdict } from "./verdict.ts";
 /** What a result is made of. Times are milliseconds since the Unix epoch. */
 export interface ResultParts {
   readonly verdict: Verdict;
-  /** What is left of the job, in spite of SIGKILL. */
+  /** Processes of the job that outlived SIGKILL. */
   readonly survivors: readonly ProcessEntry[];
   /** Undefined: no step was started. */
   readonly startTime: number | undefined;
@@ -26,7 +26,7 @@ export interface ResultParts {
   readonly pausedMs: number;
 }
 
-/** Puts the result together; what was printed is for whoever counts it. */
+/** Makes the result, all but `streams`: the report counts what was printed. */
 export function makeResult(parts: ResultParts): JobResult {
   const { verdict, survivors, startTime, endTime, usage, evidence, pausedMs } = parts;
   const { exit, problem } = verdict;
@@ -47,7 +47,7 @@ export function makeResult(parts: ResultParts): JobResult {
   });
 }
 
-/** The proof of an end by force. */
+/** The evidence of an end by force. */
 export function makeEvidence(
   askTime: number,
   commandId: string | undefined,

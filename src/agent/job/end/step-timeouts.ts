@@ -2,7 +2,7 @@ import { formatDuration } from "../../../base/durations.ts";
 import type { CompiledSpec, Step } from "../compile-spec.ts";
 import { Countdown } from "./countdown.ts";
 
-/** Keeps the time of the setup, all steps together, and of the main command. It stands still while a job is paused. */
+/** The timeouts of the setup, all steps together, and of the main command. They do not count while the job is paused. */
 export class StepTimeouts {
   private readonly spec: CompiledSpec;
   private readonly expired: (message: string) => void;

@@ -18,15 +18,15 @@ export interface Verdict {
 
 /** What is known besides the exit status of the deciding step. */
 export interface Circumstances {
-  /** Processes of the job that were killed for want of memory. Undefined: the job is not counted by itself. */
+  /** Processes of the job that were killed because memory ran out. Undefined: not known for the job alone. */
   readonly oomKills: number | undefined;
-  /** The same in the cgroup that the job shares with the agent. Undefined: that is not counted, either. */
+  /** The same in the cgroup that the job shares with the agent. Undefined: not known, either. */
   readonly oomKillsAround: number | undefined;
   /** Signals that were sent to the job without an order to end it, and who asked for each. */
   readonly signalsSent: ReadonlyMap<string, SignalSource>;
 }
 
-/** The verdict on a step that ended with nobody having ordered it. */
+/** The verdict on a step that ended by itself. */
 export function naturalVerdict(step: Step, exit: ExitStatus, circumstances: Circumstances): Verdict {
   const what = describeStep(step);
   const base = { step: step.number, exit };
@@ -39,7 +39,7 @@ export function naturalVerdict(step: Step, exit: ExitStatus, circumstances: Circ
     const message = `${what} ${how}: the kernel ran out of memory for the job and killed ${counted(circumstances.oomKills ?? 0, "process", "processes")} of it`;
     return { ...failed, reason: EndReason.OOM_KILLED, message };
   }
-  // Others may be in the shared cgroup, so there it takes both: a count that rose, and an end that fits.
+  // Other processes may be in the shared cgroup, so both are needed: a count that rose, and an end by SIGKILL.
   const killed = exit.signal === "SIGKILL" || exit.code === 137;
   if (killed && circumstances.oomKills === undefined && (circumstances.oomKillsAround ?? 0) > 0) {
     const message = `${what} ${how}: the kernel ran out of memory in the cgroup of agent and job, and killed ${counted(circumstances.oomKillsAround ?? 0, "process", "processes")} there`;
@@ -61,7 +61,7 @@ export function spawnVerdict(step: Step, problem: SpawnProblem): Verdict {
   };
 }
 
-/** The verdict on a job that was ended on an order. */
+/** The verdict on a job that was ended by an order. */
 export function orderedVerdict(order: EndOrder, step: number, exit: ExitStatus | undefined): Verdict {
   const failed =
     order.reason === EndReason.TIMED_OUT ||

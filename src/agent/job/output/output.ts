@@ -4,8 +4,8 @@ import { PipeReader } from "./pipe-reader.ts";
 import type { JobHandlers } from "../types.ts";
 
 /**
- * Everything the job prints, from all pipes of all steps, in the order of reading. When the taker is full, all pipes
- * stand still, and so in the end does the job.
+ * Everything the job prints, from all pipes of all steps, in the order of reading. While the handler is full, no pipe is
+ * read, so that in the end the job waits, too.
  */
 export class Output {
   private readonly handlers: Pick<JobHandlers, "output">;
@@ -13,19 +13,19 @@ export class Output {
   private full = false;
   private readyToGoOn: (() => void)[] = [];
   private lastMove = performance.now();
-  /** Bytes taken so far. */
+  /** Bytes read so far. */
   bytes = 0;
 
   constructor(handlers: Pick<JobHandlers, "output">) {
     this.handlers = handlers;
   }
 
-  /** Whether the taker wants no more at this time. */
+  /** Whether the handler wants no more for now. */
   get isFull(): boolean {
     return this.full;
   }
 
-  /** Milliseconds since something moved; a taker that is full is not the job's stillness. */
+  /** Milliseconds since the last byte was read. 0 while the handler is full: then the job is not what is silent. */
   get stillFor(): number {
     return this.full ? 0 : performance.now() - this.lastMove;
   }
@@ -54,17 +54,17 @@ export class Output {
     for (const go of this.readyToGoOn.splice(0)) go();
   }
 
-  /** Whether every pipe has come to its end. */
+  /** Whether every pipe has ended. */
   get ended(): boolean {
     return [...this.readers].every((reader) => reader.ended);
   }
 
-  /** Resolves when every pipe has come to its end. */
+  /** Resolves when every pipe has ended. */
   async whenEnded(): Promise<void> {
     await Promise.all([...this.readers].map((reader) => reader.closed));
   }
 
-  /** Takes all that the pipes hold at this moment, waiting for the taker where it is full. */
+  /** Reads everything that the pipes hold at this moment, and waits for the handler where it is full. */
   async drain(signal: AbortSignal): Promise<void> {
     for (;;) {
       const full = [...this.readers].some((reader) => reader.drain() === "full");
@@ -73,7 +73,7 @@ export class Output {
     }
   }
 
-  /** Stops reading for good; what is still in the pipes is lost. */
+  /** Stops reading. What is still in the pipes is lost. */
   close(): void {
     for (const reader of this.readers) reader.close();
   }

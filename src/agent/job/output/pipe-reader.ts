@@ -14,12 +14,12 @@ export type DrainOutcome =
   | "ended"
   /** Nothing is in it now. */
   | "empty"
-  /** The taker wants no more. */
+  /** `accept` wants no more for now. */
   | "full";
 
 /**
- * Reads one pipe as fast as its taker allows. Each piece is lent for the time of a call; nothing is kept, nothing
- * allocated but the view.
+ * Reads one pipe as fast as `accept` allows. Each piece is valid during the call; nothing is kept, and nothing allocated
+ * but the view.
  */
 export class PipeReader {
   /** Resolves when every writer has closed the pipe, or after `close`. */
@@ -33,7 +33,7 @@ export class PipeReader {
 
   /**
    * @param fd non-blocking read end, closed by this reader
-   * @param take returns false to stop the reading until `resume`
+   * @param accept returns false to stop the reading until `resume`
    * @param onEnd called at once when the last writer has closed the pipe, before the event loop turns
    */
   constructor(fd: number, take: (data: Uint8Array) => boolean, onEnd?: () => void) {
@@ -99,7 +99,7 @@ export class PipeReader {
     return "ended";
   }
 
-  /** Stops reading for good. */
+  /** Stops reading. */
   close(): void {
     this.ended = true;
     this.socket.destroy();

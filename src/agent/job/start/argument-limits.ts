@@ -8,16 +8,16 @@ import { SpawnProblem } from "./spawn-problem.ts";
 const MOST_OF_ONE = 128 * KiB - 1;
 /** Most bytes of all together, however large the stack may be: three quarters of 8 MiB. */
 const MOST_OF_ALL: number = 6 * MiB;
-/** And so many are always possible (ARG_MAX). */
+/** This many are always possible (ARG_MAX). */
 const LEAST_OF_ALL = 128 * KiB;
-/** Each argument and variable costs a NUL and a pointer besides. */
+/** Each argument and variable costs a NUL and a pointer in addition. */
 const COST_OF_EACH = 9;
 /** Most bytes that UTF-8 needs for one unit of a JavaScript text. */
 const BYTES_OF_UNIT = 3;
 
 /**
- * Finds what the kernel would refuse with E2BIG, which says nothing of which text was too long. On other systems than
- * Linux nothing is known beforehand.
+ * Finds what the kernel would refuse with E2BIG, which does not say which text was too long. On systems other than Linux
+ * nothing is known beforehand.
  */
 export function argumentsProblem(
   argv: readonly string[],

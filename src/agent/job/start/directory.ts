@@ -5,15 +5,15 @@ import { BelayError } from "../../../base/errors.ts";
 import { fileProblem } from "../../../base/file-problem.ts";
 
 /**
- * Everybody may pass through, since a job that gives up root still writes into a file in it; nobody else may list it.
- * What is not for everybody is in a directory of its own, or has a name that cannot be guessed.
+ * Every user may pass through, since a job that gives up root still writes into a file in it; only the owner may list it.
+ * Files that other users must not open are in a directory of their own, or have a name that cannot be guessed.
  */
 export const JOB_DIRECTORY_MODE = 0o711;
 
 /**
- * Makes a directory for what is there only while a job runs.
+ * Makes a directory for files that exist only while a job runs.
  *
- * @throws BelayError `BAD_USAGE` when there is no place for one
+ * @throws BelayError `BAD_USAGE` when no place for it can be written to
  */
 export function makeJobDirectory(): string {
   const places = [tmpdir(), "/dev/shm", "/run"];

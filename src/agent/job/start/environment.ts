@@ -1,7 +1,7 @@
-/** Name of the variable by which a job's processes are found again in /proc. */
+/** Name of the variable that marks a job's processes, so that they are found in /proc. */
 const COOKIE_NAME = "BELAY_COOKIE";
 
-/** Where mkfifo and the like are. */
+/** Where mkfifo and similar programs are. */
 export const SYSTEM_PATH: string = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** What goes into the environment of one step. */
@@ -26,15 +26,15 @@ export interface StepEnvironment {
  * The environment of a step: what the agent has, without anything of Belay's own (tokens, keys, flags), then the tracker's
  * address and the spec's, then what the job may know about itself.
  *
- * The cookie is added to one that is there: when a job runs an agent in its turn, processes of the inner job are still
- * found as the outer one's.
+ * The cookie is added to one that exists already: when a job runs an agent itself, processes of the inner job are still
+ * found as the outer job's.
  */
 export function stepEnvironment(options: StepEnvironment): Record<string, string> {
   const result: Record<string, string> = {};
   for (const [name, value] of Object.entries(options.base)) {
     if (value !== undefined && !name.startsWith("BELAY_") && name !== "OLDPWD") result[name] = value;
   }
-  // Most runtimes hold output back when it is no terminal; Python is the one that can be told not to.
+  // Most runtimes buffer output that does not go to a terminal; Python has a variable against that.
   result["PYTHONUNBUFFERED"] ??= "1";
   if (options.cwd === undefined) delete result["PWD"];
   else result["PWD"] = options.cwd;
@@ -49,7 +49,7 @@ export function stepEnvironment(options: StepEnvironment): Record<string, string
   return result;
 }
 
-/** The two belong together: whoever gives the first one decides on the second, too. */
+/** The two variables belong together: a source that sets the first one decides on the second, too. */
 function putTrace(result: Record<string, string>, { trace = {}, spec }: StepEnvironment): void {
   const chosen = Object.hasOwn(spec, "TRACEPARENT") ? {} : trace;
   if (chosen === trace && trace["TRACEPARENT"] === undefined) return;
@@ -63,7 +63,7 @@ export function helperEnvironment(base: Readonly<Record<string, string | undefin
   const outer = base[COOKIE_NAME];
   const path = base["PATH"] ?? "";
   return {
-    // PATH may be meant for the job alone, and hold nothing but its programs.
+    // PATH may be meant for the job, and name only its programs.
     PATH: path === "" ? SYSTEM_PATH : `${path}:${SYSTEM_PATH}`,
     ...(outer === undefined ? {} : { [COOKIE_NAME]: outer }),
   };

@@ -34,7 +34,7 @@ export function exactStart(
   const note = (text: string, use: string): void => {
     const name = `${NOTE}_${script.length}`;
     plain[name] = octal(text);
-    // Command substitution takes newlines away at the end: hence the x.
+    // Command substitution removes newlines at the end, so an x follows them.
     script.push(`${NOTE}=$(printf "\${${name}}x"); unset ${name}; ${NOTE}=\${${NOTE}%x}; ${use}`);
   };
   for (const [name, value] of Object.entries(environment)) {

@@ -3,7 +3,7 @@ import { pathOfText } from "../../../base/system-text.ts";
 import { SpawnFailureKind } from "../../../gen/belay/v1/job_pb.ts";
 import { SpawnProblem } from "./spawn-problem.ts";
 
-/** How much of a file's beginning is looked at; holds an ELF file's program headers. */
+/** How much of a file's beginning is read; an ELF file's program headers are in it. */
 const HEAD_BYTES = 4096;
 /** Processors (`e_machine`) whose programs a machine runs, by Node's name for it. */
 const MACHINES: Record<string, readonly number[]> = { x64: [62, 3], arm64: [183, 40] };
@@ -11,7 +11,7 @@ const PT_INTERP = 3;
 
 /**
  * Says why the kernel could not run a file, before it is tried: exec answers a missing interpreter with ENOENT, as if
- * the file itself were missing, and a text without "#!" is handed to a shell by the C library without a word.
+ * the file itself were missing, and the C library silently passes a text without "#!" to a shell.
  *
  * @param file absolute path
  * @param shown how to call it in a message
@@ -19,7 +19,7 @@ const PT_INTERP = 3;
 export function checkFormat(file: string, shown: string): SpawnProblem | undefined {
   if (process.platform !== "linux") return undefined;
   const head = readHead(file);
-  // May be executed but not read: exec will say.
+  // May be executed but not read: exec reports what is wrong.
   if (head === undefined) return undefined;
   const bad = (errno: string, text: string): SpawnProblem =>
     new SpawnProblem(SpawnFailureKind.BAD_FORMAT, shown, errno, `Cannot start "${shown}": ${text} (${errno})`);
@@ -79,7 +79,7 @@ function elfInterpreter(head: Buffer): string | undefined {
   return undefined;
 }
 
-/** Whether the kernel has been taught formats of its own (binfmt_misc), such as qemu's: then only exec can tell. */
+/** Whether formats are registered with the kernel (binfmt_misc), such as qemu's: then only exec can know. */
 function otherFormatsRegistered(): boolean {
   try {
     return fs.readdirSync("/proc/sys/fs/binfmt_misc").some((name) => name !== "register" && name !== "status");

@@ -6,7 +6,7 @@ import { SpawnFailureKind } from "../../../gen/belay/v1/job_pb.ts";
 import { checkFormat } from "./executable-format.ts";
 import { problemOf, SpawnProblem } from "./spawn-problem.ts";
 
-/** Where execvp looks when there is no PATH. */
+/** Where execvp searches when there is no PATH. */
 const DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin";
 
 /** Checks a working directory; an exec after a failed chdir would blame the program. */
@@ -31,7 +31,7 @@ export function checkWorkingDirectory(cwd: string): SpawnProblem | undefined {
 }
 
 /**
- * Finds the file that a command's first argument means, with the job's own PATH and directory, and checks that the
+ * Finds the file that a command's first argument names, with the job's own PATH and directory, and checks that the
  * kernel can run it. What exec itself would answer often names neither the file nor the cause.
  *
  * @returns the path to execute, as execvp would pass it on
@@ -45,8 +45,8 @@ export function findExecutable(name: string, cwd: string | undefined, path: stri
     const problem = check(candidate.includes("/") ? candidate : `./${candidate}`, cwd);
     if (problem === undefined) return candidate.includes("/") ? candidate : `./${candidate}`;
     if (problem.kind === SpawnFailureKind.BAD_FORMAT) return problem;
-    // As execvp does: a file that may not be run is remembered, and the search goes on. A directory that may not be
-    // entered is none of that: the program is simply not found there.
+    // As execvp does: a file that may not be run is remembered, and the search goes on. In a directory that may not be
+    // entered, the program is simply not found.
     if (problem.kind === SpawnFailureKind.NOT_EXECUTABLE && fs.existsSync(pathOfText(from(cwd, candidate))))
       denied ??= problem;
   }

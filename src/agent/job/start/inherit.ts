@@ -11,9 +11,9 @@ const MOST_SIGNALS = 31;
 /** A name that dash and busybox keep in the environment. */
 const SHELL_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
-/** How a step is started so that it has what the agent was started with. */
+/** How a step is started so that it inherits what the agent was started with. */
 interface InheritStart {
-  /** In front of its command; each of these programs ends by executing the rest. Empty: Node has changed nothing. */
+  /** Programs and arguments before its command; each ends by executing the rest. Empty: Node has changed nothing. */
   readonly prefix: readonly string[];
   /** What cannot be passed on, as a clause. Empty: nothing. */
   readonly lost: string;
@@ -80,14 +80,14 @@ function softLimit(): number | undefined {
   }
 }
 
-/** An env that can set signals; busybox's and older ones cannot. */
+/** An env(1) that can set signals; that of busybox and older ones cannot. */
 function signalEnv(): string | undefined {
   const env = program("env");
   if (env === undefined) return undefined;
   return spawnSync(env, ["--ignore-signal=1", "true"], { stdio: "ignore" }).status === 0 ? env : undefined;
 }
 
-/** Not by PATH: that is the job's business. */
+/** Not found by PATH, which is the job's. */
 function program(name: string): string | undefined {
   return [`/usr/bin/${name}`, `/bin/${name}`].find((path) => fs.existsSync(path));
 }

@@ -23,8 +23,8 @@ export interface Launched {
 /**
  * Starts the process of a step, with pipes of its own.
  *
- * @param mayStart asked at the last moment
- * @returns why it could not be started; undefined: it may not
+ * @param mayStart called at the last moment
+ * @returns why it could not be started; undefined: `mayStart` returned false
  */
 export async function launchStep(
   step: Step,

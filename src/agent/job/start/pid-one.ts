@@ -1,6 +1,6 @@
 /**
- * A warning when the agent is process 1 of its container. Orphans of the job come to process 1, and Node does not reap
- * them: they stay as zombies until the container ends.
+ * A warning when the agent is process 1 of its container. Orphans of the job become children of process 1, and Node does not
+ * reap them: they stay as zombies until the container ends.
  *
  * @returns a sentence for the log, or undefined when there is nothing to warn of
  */

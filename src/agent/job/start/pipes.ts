@@ -8,11 +8,11 @@ import { removeAll } from "../../../base/remove.ts";
 import { JOB_DIRECTORY_MODE, makeJobDirectory } from "./directory.ts";
 
 /**
- * Mode of a pipe. For everyone to write, as far as the directory lets them: the job may have changed its user when it
- * opens /dev/stderr anew. Only opening by name needs it, which /proc/self/fd does.
+ * Mode of a pipe. Every user who may enter the directory can write: the job may have changed its user when it opens
+ * /dev/stderr again. Only opening by name needs that, which is what /proc/self/fd does.
  */
 export const PIPE_MODE = "622";
-/** Longest wait for pipes that somebody else is to make. Milliseconds. */
+/** Longest wait for pipes that another process makes. Milliseconds. */
 const PATIENCE_MS = 1000;
 
 /**
@@ -39,7 +39,7 @@ export class Pipes {
   }
 
   /**
-   * Leaves the making of pipes to a process that is started anyway: that saves a fork of the agent's.
+   * Lets a process make the pipes that is started anyway: that saves the agent a fork.
    *
    * @returns their paths, to be made in this order
    */
@@ -49,14 +49,14 @@ export class Pipes {
     return names;
   }
 
-  /** Sees to it that there are so many pipes in all. */
+  /** Makes pipes until there are this many in all. */
   provide(count: number): void {
     const missing = count - this.made;
     if (missing <= 0) return;
     const names = this.newNames(missing);
     const before = this.making;
     this.making = Promise.all([before, makeFifos(names, this.environment)]).then(() => undefined);
-    // Whoever takes a pipe hears of it.
+    // A failure is reported by `take`.
     this.making.catch(() => undefined);
   }
 
@@ -106,18 +106,18 @@ export class Pipes {
     if (this.elsewhere !== undefined) removeAll(this.elsewhere);
   }
 
-  /** Waits for the pipes that were left to another process, and makes them if that does not. */
+  /** Waits for the pipes that another process makes, and makes them if it does not. */
   private async delivered(): Promise<void> {
     if (await this.arrived()) return;
     const names = this.delegated;
     await makeFifos(names, this.environment).catch((error: unknown) => {
-      // Some, if the other one has been slow.
+      // Some exist if the other process was slow.
       if (!names.every((name) => fs.existsSync(name))) throw error;
     });
     this.delegated = [];
   }
 
-  /** @returns whether the pipes that were left to another process are there, after some waiting */
+  /** @returns whether the pipes that another process makes are there, after some waiting */
   private async arrived(): Promise<boolean> {
     const deadline = performance.now() + PATIENCE_MS;
     while (this.delegated.some((name) => !fs.existsSync(name))) {

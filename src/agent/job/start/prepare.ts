@@ -12,7 +12,7 @@ import { Watcher } from "./watcher.ts";
 /** Pipes made before the number of steps is known: enough for one setup step and the command. */
 const FIRST_PIPES = 4;
 
-/** What the preparation of a job needs to know: not yet the job. */
+/** What the preparation of a job needs, before the job is known. */
 export interface PrepareOptions {
   readonly containment: ContainmentChoice;
   /** Environment that the job starts from. */
@@ -21,26 +21,26 @@ export interface PrepareOptions {
 }
 
 /**
- * All that a job needs before it can start: containment, pipes and the watcher. Made while the agent dials, it takes
- * nothing from the time between Welcome and the job's first instruction.
+ * Everything a job needs before it can start: containment, pipes and the watcher. It is made while the agent dials, so that
+ * it does not delay the job's first instruction after Welcome.
  *
- * Whoever makes one passes it to `startJob`, which closes it, or closes it.
+ * The caller passes it to `startJob`, which closes it, or closes it itself.
  */
 export interface PreparedJob extends ContainmentFound {
-  /** For files that are there only while the job runs; everybody may pass through, nobody else list it. */
+  /** For files that exist only while the job runs. Every user may pass through; only the owner may list it. */
   readonly directory: string;
   /** A named pipe for what the job writes into $BELAY_REDACT: in `directory`, there before the first of `pipes`. */
   readonly redactPipe: string;
   readonly pipes: Pipes;
   readonly watcher: Watcher;
-  /** Gives everything back, the tree with it, except while processes survive: then the watcher stays. */
+  /** Releases everything, the tree included. While processes survive, the watcher stays. */
   close(): Promise<void>;
 }
 
 /**
- * Prepares a job. Returns at once; what takes longer goes on by itself.
+ * Prepares a job. Returns at once; what takes longer continues in the background.
  *
- * @throws BelayError `BAD_USAGE` when the chosen containment cannot be had
+ * @throws BelayError `BAD_USAGE` when the chosen containment is not available
  */
 export function prepareJob(options: PrepareOptions): PreparedJob {
   const found = makeContainment(options.containment);
@@ -70,7 +70,7 @@ export function prepareJob(options: PrepareOptions): PreparedJob {
   const close = async (): Promise<void> => {
     await pipes.close();
     if (!removeAll(directory)) options.logger.warn("Cannot remove the job's temporary directory", { directory });
-    // A process that cannot be killed keeps its cgroup. The watcher then goes on when the agent is gone.
+    // A process that cannot be killed keeps its cgroup. The watcher then continues after the agent's end.
     if (found.tree.close()) await watcher.close();
     else options.logger.warn("Processes of the job survived", { cgroup: found.cgroup });
   };

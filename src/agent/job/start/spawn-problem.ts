@@ -4,7 +4,7 @@ import { errnoOf } from "../../../base/errors.ts";
 import { shownText } from "../../../base/system-text.ts";
 import { type SpawnFailure, SpawnFailureKind, SpawnFailureSchema } from "../../../gen/belay/v1/job_pb.ts";
 
-/** Characters of a path that are kept: as many as the kernel takes. */
+/** Characters of a path that are kept: as many as the kernel accepts. */
 const MOST_PATH = 4096;
 /** Characters of a message for people. */
 const MOST_MESSAGE = 1000;
@@ -46,7 +46,7 @@ const KINDS: Record<string, [SpawnFailureKind, string]> = {
   ENFILE: [SpawnFailureKind.NO_RESOURCES, "the machine has no file descriptor left"],
 };
 
-/** What an error of the system means for a program that was to be started. */
+/** What an error of the system means when a program is started. */
 export function problemOf(error: unknown, path: string): SpawnProblem {
   const errno = errnoOf(error) ?? "";
   const [kind, text] = KINDS[errno] ?? [

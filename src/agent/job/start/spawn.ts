@@ -24,7 +24,7 @@ export interface SpawnedProcess {
   /** How it ended, once it has. */
   exit: ExitStatus | undefined;
   /**
-   * To be called when a pipe of the process has been closed by its last writer. If that is because the process is dying,
+   * Must be called when a pipe of the process has been closed by its last writer. If that is because the process is dying,
    * what kills it can be seen now, and no later: Node reports a death by a real-time signal as an exit with code 0.
    */
   outputEnded(): void;
@@ -32,7 +32,7 @@ export interface SpawnedProcess {
   hasEnded(): boolean;
 }
 
-/** What is to be started. */
+/** What to start. */
 export interface SpawnOptions {
   readonly argv: readonly string[];
   /** Undefined: the agent's. */
@@ -59,7 +59,7 @@ export async function spawnStep(options: SpawnOptions): Promise<SpawnedProcess |
   if (file instanceof SpawnProblem) return file;
   const tooLong = argumentsProblem(argv, environment);
   if (tooLong !== undefined) return tooLong;
-  // By its name, as it is called; what executes it searches PATH as we did, which it cannot where there is none.
+  // By its name, as it is called: the program that executes it searches PATH as we did. Without PATH it cannot.
   const inner = prefix.length === 0 ? name : environment["PATH"] === undefined ? file : name;
   const whole = [...prefix, inner, ...argv.slice(1)];
   const isExact = [cwd ?? "", file, ...Object.entries(environment).flat()].every((text) => text.isWellFormed());

@@ -4,8 +4,8 @@ import type { JobSpec } from "../../../gen/belay/v1/job_pb.ts";
 /**
  * The variables by which a job's programs know whose children they are in a trace.
  *
- * @param assigned what the tracker said; empty, as from an older one: what the spec says
- * @returns none if neither says anything that can be used
+ * @param assigned sent by the tracker; empty, as from an older one: the spec's counts
+ * @returns no variables if neither can be used
  */
 export function traceEnvironment(assigned: string, spec: JobSpec): Record<string, string> {
   const submitter = parseTraceParent(spec.traceParent);

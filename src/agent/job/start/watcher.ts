@@ -4,7 +4,7 @@ import type { Logger } from "../../../base/logger.ts";
 import { PIPE_MODE } from "./pipes.ts";
 
 /**
- * What the watcher runs, in plain POSIX sh (dash, bash, busybox). It sleeps in `read` until its pipe tells it something
+ * What the watcher runs, in plain POSIX sh (dash, bash, busybox). It sleeps in `read` until its pipe has a line
  * or closes. A close without "end" before it means that the agent is dead, whatever killed it; then the job's processes
  * are killed until none is found, and its cgroup and temporary files are removed. They are found by process group, by the
  * cookie in their environment, and, for those that have left the one and overwritten the other, by pid and start time
@@ -89,7 +89,7 @@ export class Watcher {
   private child: ChildProcess;
   private groups: readonly number[] = [];
   private strays: readonly string[] = [];
-  /** Strays that this watcher has been told, those that have ended included. */
+  /** Strays that this watcher knows of, those that have ended included. */
   private told = new Set<string>();
   private restarts = 0;
   private closed = false;
@@ -157,7 +157,7 @@ export class Watcher {
     return child;
   }
 
-  /** Someone killed it; the job is to be watched all the same. */
+  /** Another process killed the watcher: the job still needs one. */
   private lost(): void {
     if (this.closed) return;
     if (this.restarts >= MOST_RESTARTS) {

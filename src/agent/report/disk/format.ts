@@ -2,7 +2,7 @@
 //
 //   <spool directory>/<session id>/      one for each agent that ran
 //     meta.json                          who: see meta.ts. Replaced as a whole, by rename
-//     lock                               held by the process that uses the directory: see lock.ts
+//     lock                               held by the process that uses the directory: see lock-spool.ts
 //     position                           what is delivered and gone: see position-file.ts
 //     events-0000000000000001.seg        segments: a run of records of one lane. The number is the sequence of the
 //     logs-0000000000000001.seg          first; a segment's successor begins with the sequence after its last
@@ -47,7 +47,7 @@ export const FORMAT_VERSION = 1;
 export const HEADER_BYTES = 40;
 /** Bytes of a record before its frame. */
 export const RECORD_HEAD_BYTES = 8;
-/** No record is larger than the largest message that a tracker takes; more is a sign of damage. */
+/** No record is larger than the largest message that a tracker accepts; more is a sign of damage. */
 export const MAX_FRAME_BYTES: number = 16 * 1024 * 1024;
 
 const MAGIC = "BelaySeg";
@@ -58,7 +58,7 @@ const LANE_NUMBERS = { events: 1, logs: 2 } as const;
 export interface SegmentHeader {
   readonly lane: LaneName;
   readonly first: number;
-  /** Records that a stand-in stands for. 0: it is none. */
+  /** How many records a stand-in stands for. 0: it is not a stand-in. */
   readonly standsFor: number;
 }
 
@@ -67,7 +67,7 @@ export function segmentName(lane: LaneName, first: number): string {
   return `${lane}-${String(first).padStart(16, "0")}.seg`;
 }
 
-/** Lane and first sequence, from the name of a file. Undefined: it is no segment. */
+/** Lane and first sequence, from the name of a file. Undefined: it is not a segment. */
 export function parseSegmentName(name: string): { lane: LaneName; first: number } | undefined {
   const match = /^(events|logs)-(\d{16})\.seg$/.exec(name);
   return match === null ? undefined : { lane: match[1] as LaneName, first: Number(match[2]) };
@@ -115,7 +115,7 @@ export function putRecordHead(target: Buffer, frame: Uint8Array): void {
   target.writeUInt32LE(crc32(frame, frame.length), 4);
 }
 
-/** What is at a place where a record may begin. */
+/** What was found at a place where a record may begin. */
 export type RecordAt =
   | { readonly kind: "record"; readonly frame: Buffer; readonly end: number }
   /** Not all of it is there; `bytes` would be. */

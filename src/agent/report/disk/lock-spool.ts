@@ -6,9 +6,9 @@ import { lockFile } from "../../../base/lock-file.ts";
 export const LOCK_NAME = "lock";
 
 /**
- * Takes a spool's directory for this process: see lockFile.
+ * Locks a spool's directory for this process: see lockFile.
  *
- * @returns releases it; undefined: another process has it
+ * @returns a function that releases the lock; undefined: another process has it
  * @throws BelayError `SPOOL` if it cannot be locked at all
  */
 export function lockSpool(directory: string): (() => void) | undefined {

@@ -24,7 +24,7 @@ export function isSpool(directory: string): boolean {
   return fs.existsSync(join(directory, NAME));
 }
 
-/** Writes it as a whole: whoever reads it finds the old one or the new one. Throws what the system says. */
+/** Writes it as a whole: a reader finds the old one or the new one. Throws the system's error. */
 export function writeMeta(directory: string, { sessionId, jobId, attempt, agent, created }: SpoolIdentity): void {
   const meta = {
     format: FORMAT_VERSION,

@@ -20,11 +20,11 @@ export interface OpenSpoolOptions {
   /** Most bytes of records in memory. @default 8 MiB */
   readonly memoryLimit?: number | undefined;
   readonly onFull?: FullPolicy | undefined;
-  /** Told in one line, for people, when the disk cannot be used. */
+  /** Called with a sentence for people when the disk cannot be used. */
   readonly onTrouble: (message: string) => void;
 }
 
-/** Makes the spool of a new run. One without a disk if the directory cannot be used: the job is not to suffer for it. */
+/** Makes the spool of a new run. In memory only if the directory cannot be used: that must not stop the job. */
 export function openSpool(options: OpenSpoolOptions): LaneSpool {
   const { pool, limit, memoryLimit, onFull } = options;
   const directory = makeDirectory(options);

@@ -47,7 +47,7 @@ export class PositionFile {
     this.path = join(directory, "position");
   }
 
-  /** Writes it. Throws what the system says. */
+  /** Writes it. Throws the system's error. */
   write({ events, logs, result, sums }: Position): void {
     this.fd ??= fs.openSync(this.path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
     const slot = Buffer.alloc(SLOT_BYTES);

@@ -6,7 +6,7 @@ import type { LaneName } from "../spool.ts";
 import { emptyFrame, gapFrame } from "../gap-record.ts";
 
 /**
- * Puts a lane together again from the segments that were found: where records are missing between two of them, a
+ * Rebuilds a lane from the segments that were found: where records are missing between two of them, a
  * stand-in says so. What is missing at the end cannot be known.
  */
 export class Reconstruction {
@@ -30,7 +30,7 @@ export class Reconstruction {
     if (segment.first > this.next) this.miss(segment.first - this.next);
     for (const [stream, offset] of starts) {
       const bytes = offset - sumsOf(this.reached, stream).bytes;
-      // The first batch after a hole that has bytes of this stream tells how many the hole has.
+      // The first batch after a hole with bytes of this stream shows how many bytes of it are missing.
       if (bytes > 0 && this.hole !== undefined) this.fill(this.hole, stream, bytes);
     }
     this.segments.push(segment);

@@ -21,11 +21,11 @@ export interface RecoveredSpool {
   readonly identity: SpoolIdentity;
   /** Holds what was not delivered. New records may be added; they go to disk, too. */
   readonly spool: LaneSpool;
-  /** Whether the agent came to report how the job ended. */
+  /** Whether the agent reported how the job ended. */
   readonly hasResult: boolean;
   /** What each stream carried over the whole run. */
   readonly streams: StreamTotals[];
-  /** Bytes that were cut off since they were no whole record. */
+  /** Bytes that were cut off because they were not a whole record. */
   readonly torn: number;
 }
 

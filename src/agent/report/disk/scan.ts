@@ -20,7 +20,7 @@ export interface SegmentScan {
   count: number;
   /** Bytes of the file that are good. */
   end: number;
-  /** How what comes after `end` looks; `open` is a record that can be sealed. */
+  /** What comes after `end`; `open` is a record that can be sealed. */
   tail: "nothing" | "open" | "bad";
   /** Of the logs in it. */
   readonly sums: LogSums;
@@ -77,7 +77,7 @@ export function scanSegment(
 /**
  * Makes a record of an open one: of its whole chunks.
  *
- * @returns what stands before them, to be written at `scan.end`, and where the record ends; undefined if there is none
+ * @returns what stands before them, for writing at `scan.end`, and where the record ends; undefined if no chunk is whole
  */
 export function sealOpen(file: Buffer, scan: SegmentScan): { head: Buffer; end: number } | undefined {
   const sequence = scan.header.first + scan.count;

@@ -19,19 +19,19 @@ export interface Block {
   readonly end: number;
 }
 
-/** What a file tells whoever counts them. */
+/** What a file reports to the directory that counts its bytes. */
 export interface SegmentFileHost {
   /** Its size has changed by some bytes. */
   resized(bytes: number): void;
   /** A record was written to it. */
   written(): void;
-  /** It is to be removed. */
+  /** It must be removed. */
   remove(path: string): void;
 }
 
 /**
- * One segment on disk; format.ts says what is in it. What is written is with the operating system when the call
- * returns: it survives the death of this process.
+ * One segment on disk; format.ts says what is in it. When a call returns, the operating system has what was written: it
+ * survives the death of this process.
  */
 export class SegmentFile {
   /** Where the first record begins. */
@@ -54,7 +54,7 @@ export class SegmentFile {
     this.host = host;
   }
 
-  /** Makes a new one. Throws what the system says. */
+  /** Makes a new file. Throws the system's error. */
   static create(path: string, lane: LaneName, first: number, host: SegmentFileHost): SegmentFile {
     const file = new SegmentFile(path, lane, first, host);
     file.fd = fs.openSync(path, "wx", 0o600);
@@ -69,7 +69,7 @@ export class SegmentFile {
     return file;
   }
 
-  /** One that was found. It takes no more records. */
+  /** A file that was found. No more records are added. */
   static found(path: string, lane: LaneName, first: number, size: number, host: SegmentFileHost): SegmentFile {
     const file = new SegmentFile(path, lane, first, host);
     file.grow(size);
@@ -90,7 +90,7 @@ export class SegmentFile {
       const bodyAt = headBytes(sequence);
       const rest = frame.subarray(bodyAt + this.staged);
       if (rest.length > 0) this.writeAll([rest], position + RECORD_HEAD_BYTES + bodyAt + this.staged);
-      // Last of all what makes it a record.
+      // The length comes last: it makes the bytes a record.
       frame.copy(this.head, RECORD_HEAD_BYTES, 0, bodyAt);
       this.writeAll([this.head.subarray(0, RECORD_HEAD_BYTES + bodyAt)], position);
       this.staged = 0;
@@ -123,7 +123,7 @@ export class SegmentFile {
   }
 
   /**
-   * Reads whole records from a place on, one at least. Rejects if there is none.
+   * Reads whole records from a place on, one at least. Rejects if no whole record is there.
    *
    * @param memory gives memory of some size to read into
    */
@@ -164,7 +164,7 @@ export class SegmentFile {
     }
   }
 
-  /** Takes no more records. What is not sealed is cut off. */
+  /** Closes it for records. What is not sealed is cut off. */
   close(): void {
     const { fd } = this;
     if (fd === undefined) return;
@@ -173,7 +173,7 @@ export class SegmentFile {
     try {
       fs.ftruncateSync(fd, this.size);
     } catch {
-      // Then whoever finds it cuts it off.
+      // Then the recovery cuts it off.
     }
     fs.closeSync(fd);
   }
@@ -195,7 +195,7 @@ export class SegmentFile {
     const total = buffers.reduce((sum, { length }) => sum + length, 0);
     let written = fs.writevSync(fd, buffers, position);
     if (written === total) return;
-    // A short write: the rest says why.
+    // A short write: the next write throws the cause.
     const all = Buffer.concat(buffers);
     while (written < total) written += fs.writeSync(fd, all, written, total - written, position + written);
   }

@@ -13,9 +13,9 @@ const YOUNG_MS = 60_000;
 const FIRST_FILES: ReadonlySet<string> = new Set([LOCK_NAME, "meta.json.new", "position"]);
 
 /**
- * Directories of sessions that are in a spool directory, oldest first; a session's own directory stands for itself.
+ * Directories of sessions in a spool directory, oldest first. For a session's own directory, that one.
  *
- * @param except session that is left out
+ * @param except session that is skipped
  * @throws BelayError `BAD_USAGE` if the directory cannot be read
  */
 export function sessionsIn(directory: string, except?: string): string[] {
@@ -50,7 +50,7 @@ export function removeUnused(path: string): boolean {
   return true;
 }
 
-/** Whether an agent has made it: it has said whose it is, or has come no further than the files before that. */
+/** Whether an agent has made it: it says whose it is, or has only the files that are made before that. */
 function isSession(path: string): boolean {
   if (isSpool(path)) return true;
   const files = filesIn(path);

@@ -132,7 +132,7 @@ export function troubleWith(path: string, error: unknown): string {
   return `Cannot write to the spool directory "${path}": ${reasonOf(error)}`;
 }
 
-/** What the system says of a directory, for people. */
+/** The system's error for a directory, as a clause for people. */
 export function reasonOf(error: unknown): string {
   const reasons: Record<string, string> = {
     ENOSPC: "the disk is full",

@@ -9,7 +9,7 @@ const BRANCHES = 512;
 /**
  * The automaton of Aho and Corasick ("Efficient string matching", CACM 18(6), 1975): finds every occurrence of many
  * patterns in one pass. Its state after any byte is the longest end of the text so far that some pattern begins with,
- * so it needs no memory of the text, and goes on across chunks as if there were none.
+ * so it needs no memory of the text, and continues across chunks as if the text were whole.
  *
  * States are numbered in the order of a walk over the sorted patterns, so that a state's first child is the state after
  * it. Only further children need a table, and a state costs about 20 bytes whatever the alphabet. Failure links are

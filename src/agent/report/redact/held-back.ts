@@ -12,7 +12,7 @@ export interface HeldBytes {
  */
 export class HeldBack {
   private segments: HeldBytes[] = [];
-  /** Segments before it are forgotten; they are removed by and by, since removing one moves all others. */
+  /** Bytes before this index are forgotten; they are removed several at a time, since removing one moves all others. */
   private head = 0;
 
   /** All segments that reach beyond `position`. */

@@ -9,12 +9,12 @@ import { Redactor } from "./redactor.ts";
 import { Secrets } from "./secrets.ts";
 import { latin, trim } from "./text.ts";
 
-/** Told what cannot be redacted, in sentences that name variables and never values. */
+/** Called with what cannot be redacted, in sentences that name variables and never values. */
 export type Warn = (message: string) => void;
 
 /**
- * What an agent knows of secrets, and the one place that takes them out of everything it reports: output by way of
- * `Redaction`, records by `Report`, its own log and remarks by `logger` and `text`.
+ * What an agent knows of secrets, and the one place that removes them from everything it reports: from output through
+ * `Redaction`, from records through `Report`, from its own log and remarks through `logger` and `text`.
  *
  * Secrets are credentials of the job's environment and what the job writes to the file that `$BELAY_REDACT` names.
  */
@@ -24,14 +24,14 @@ export class Mask {
   private file: RedactFile | undefined;
   private warnedFile = false;
 
-  /** Has it know the secrets of an environment, and of no other. To be called before the job has printed anything. */
+  /** Sets the environment whose secrets are removed. Must be called before the job has printed anything. */
   know(environment: Environment, choice: SecretChoice): void {
     this.secrets = new Secrets();
     this.warnings = addEnvironment(this.secrets, environment, choice);
   }
 
   /**
-   * Says what cannot be redacted, and where further secrets will come from.
+   * Reports what cannot be redacted, and sets where further secrets will come from.
    *
    * @param path see `RedactFile`
    */
@@ -49,22 +49,22 @@ export class Mask {
     this.file?.open();
   }
 
-  /** A step is over: what it left without a newline has its end there. */
+  /** A step is over: what it wrote last, without a newline, ends there. */
   stepOver(): void {
     this.file?.settle();
   }
 
-  /** What the job's environment must have for it. */
+  /** Variables that the job's environment must have for that. */
   get environment(): Readonly<Record<string, string>> {
     return this.file === undefined ? {} : { BELAY_REDACT: this.file.path };
   }
 
-  /** Finds all secrets known by now. Undefined: there are none. A later one has all older patterns. */
+  /** Finds all secrets known by now. Undefined: no secret is known. A later one has all older patterns. */
   get matcher(): Matcher | undefined {
     return this.secrets.matcher;
   }
 
-  /** Takes in what the job has written to its file. */
+  /** Reads what the job has written to its file. */
   check(): void {
     this.file?.check();
   }
@@ -75,7 +75,7 @@ export class Mask {
     return this.masked(value);
   }
 
-  /** A message without secrets; ids stay. The same one if there is none in it. */
+  /** A message without secrets; ids stay. The same object if it holds no secret. */
   message<D extends DescMessage>(desc: D, message: MessageShape<D>): MessageShape<D> {
     this.check();
     return this.matcher === undefined ? message : mapText(desc, message, (text) => this.masked(text));
@@ -114,7 +114,7 @@ export class Mask {
     return Buffer.concat(parts).toString();
   }
 
-  /** One value or several: nobody can tell where one ends, unless there is a space. */
+  /** One value or several: where one ends is not known, unless there is a space. */
   private addUnfinished(text: Uint8Array): void {
     const values = trim(text);
     this.secrets.add(values);

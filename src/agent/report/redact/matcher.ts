@@ -32,7 +32,7 @@ export class Matcher {
    *
    * @param from state after the chunk before; `ROOT` at first
    * @param base position of the chunk in the stream
-   * @param ranges takes what is found
+   * @param ranges receives what is found
    * @returns state at the chunk's end
    */
   scan(data: Uint8Array, from: number, base: number, ranges: Ranges): number {

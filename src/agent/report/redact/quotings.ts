@@ -32,7 +32,7 @@ export function* shellQuoted(value: Uint8Array): Generator<string> {
   yield text.replaceAll(/[\\"$`]/g, "\\$&");
   yield text.replaceAll('"', '""');
   yield text.replaceAll(/[\s'"\\|&;()<>!{}*[?\]^$`,]/g, "\\$&");
-  // $'…', which bash takes where there are control characters, and for bytes that are no text
+  // $'…', which bash writes if there are control characters, or bytes that are not text
   for (const strange of [/[^ -~\x80-\xff]/, /[^ -~]/]) {
     yield escaped(text, strange, (byte) => SHORT_OF_BASH[byte] ?? octal(byte)).replaceAll("'", "\\'");
   }

@@ -9,18 +9,18 @@ import { linesOf } from "./text.ts";
 
 /** As much of a file, or of one line of a pipe, as is read. Bytes. */
 export const MOST_FILE_BYTES: number = 64 * KiB;
-/** For everyone to write, since the job may have changed its user; for nobody to read. */
+/** Every user may write, since the job may have changed its user; no user may read. */
 const MODE = 0o222;
-/** How long a file that is gone and cannot be made again is left alone. Milliseconds. */
+/** Time until the next attempt to make a file that is gone and cannot be made again. Milliseconds. */
 const RETRY_MS = 1000;
-/** Time between two looks while the job prints nothing: a full pipe would have it wait. Milliseconds. */
-const LOOK_EVERY_MS = 200;
+/** Time between two checks while the job prints nothing: a full pipe would block it. Milliseconds. */
+const CHECK_EVERY_MS = 200;
 /** Read from the pipe at one time. */
 const READ_BYTES = 4 * KiB;
 const NEWLINE = 0x0a;
 const NOTHING = Buffer.alloc(0);
 
-/** Takes what is found; each may come again and again. */
+/** Receives what is found; each may come several times. */
 export interface RedactFileHost {
   /** A line, without its newline. */
   line(secret: Uint8Array): void;
@@ -34,8 +34,8 @@ export interface RedactFileHost {
  * Where a job writes secrets that come up while it runs, one a line.
  *
  * A named pipe, so that `>` loses no more than `>>` does. It is read whenever output comes: what a process wrote into it
- * before it printed something is known when that is passed on. The job may remove or replace it: then it is what is there,
- * if need be a file that is read as a whole whenever it has changed. What was read once is never forgotten.
+ * before it printed something is known when that is passed on. The job may remove or replace it: then it is what is
+ * there, even a file, which is read as a whole whenever it has changed. What was read once is never forgotten.
  */
 export class RedactFile {
   readonly path: string;
@@ -50,21 +50,21 @@ export class RedactFile {
   private timer: NodeJS.Timeout | undefined;
   private readonly buffer: Buffer = Buffer.allocUnsafeSlow(READ_BYTES);
 
-  /** @param path of the pipe; where there is none, a file is made, in a directory that its user may pass through */
+  /** @param path of the pipe; if there is no pipe, a file is made, in a directory that its user may pass through */
   constructor(path: string, host: RedactFileHost) {
     this.path = path;
     this.host = host;
   }
 
-  /** Begins to look. To be called when the job has been started, which waits for it as soon as it writes. */
+  /** Begins to read. Must be called when the job has been started: it blocks once the pipe is full. */
   open(): void {
     if (this.timer !== undefined) return;
-    this.timer = setInterval(() => this.check(), LOOK_EVERY_MS);
+    this.timer = setInterval(() => this.check(), CHECK_EVERY_MS);
     this.timer.unref();
     this.reopen();
   }
 
-  /** Takes what is new. Costs two calls of the system when nothing is. */
+  /** Reads what is new. Costs two system calls when there is nothing. */
   check(): void {
     if (this.timer === undefined || (this.fd === undefined && !this.reopen())) return;
     const fd = this.fd as number;
@@ -77,7 +77,7 @@ export class RedactFile {
     if (this.reopen()) this.check();
   }
 
-  /** The same, and what has no newline has its end here: a step is over. */
+  /** The same, and what has no newline ends here: a step is over. */
   settle(): void {
     this.check();
     if (this.isPipe) this.held = NOTHING;
@@ -103,8 +103,8 @@ export class RedactFile {
       }
       if (length === 0) return;
       const bytes = this.buffer.subarray(0, length);
-      this.take(Buffer.concat([this.held, bytes]));
-      // What came at one time was most likely written as one, if no newline says otherwise.
+      this.accept(Buffer.concat([this.held, bytes]));
+      // Bytes of one read were most likely written as one value, unless there is a newline.
       if (this.held.length > length) this.host.unfinished(Buffer.from(bytes));
       if (this.held.length < MOST_FILE_BYTES) continue;
       this.held = NOTHING;
@@ -124,7 +124,7 @@ export class RedactFile {
     }
     const before = this.held;
     const whole = bytes.subarray(0, length);
-    this.take(whole);
+    this.accept(whole);
     const grew = before.length > 0 && length > before.length && before.at(-1) !== NEWLINE;
     if (grew && whole.subarray(0, before.length).equals(before)) {
       for (const line of linesOf(whole.subarray(before.length))) this.host.line(line);
@@ -132,8 +132,8 @@ export class RedactFile {
     this.held = whole;
   }
 
-  /** Takes the lines, and what comes after the last one. Keeps that. */
-  private take(bytes: Buffer): void {
+  /** Passes the lines on, and what comes after the last one, which is kept. */
+  private accept(bytes: Buffer): void {
     const end = bytes.lastIndexOf(NEWLINE) + 1;
     for (const line of linesOf(bytes.subarray(0, end))) this.host.line(line);
     this.held = Buffer.from(bytes.subarray(end));

@@ -4,7 +4,7 @@ import type { Matcher } from "./matcher.ts";
 import { Piece } from "./piece.ts";
 import { Ranges } from "./ranges.ts";
 
-/** Takes bytes that may go on, valid only during the call. @returns false when no more should come for now */
+/** Accepts bytes that may go on, valid only during the call. @returns false when no more should come for now */
 export type Sink = (data: Uint8Array, readUnixNano: bigint) => boolean;
 
 /**
@@ -33,7 +33,7 @@ export class Redactor {
     this.sink = sink;
   }
 
-  /** Takes bytes, valid only during the call. @returns false when the sink wants no more for now */
+  /** Adds bytes, valid only during the call. @returns false when the sink wants no more for now */
   write(data: Uint8Array, readUnixNano: bigint): boolean {
     const matcher = this.latestMatcher();
     const start = this.position;
@@ -54,7 +54,7 @@ export class Redactor {
     return more;
   }
 
-  /** Lets go what is held back: no more bytes come, or those that come belong to something else. */
+  /** Passes on what is held back: no more bytes come, or those that come belong to something else. */
   flush(): boolean {
     this.latestMatcher();
     const more = this.release(this.position, EMPTY, this.position, 0n);
@@ -88,7 +88,7 @@ export class Redactor {
     if (this.out < start) {
       for (const { bytes, start: from, readUnixNano: time } of this.held.from(this.out)) {
         pass(bytes, from, time);
-        // The rest is not decided. To look at it each time would make time quadratic.
+        // The rest is not decided. Reading it each time would make time quadratic.
         if (this.out < from + bytes.length) break;
       }
     }

@@ -11,7 +11,7 @@ const PART_BYTES = 8;
 const MOST_PARTS = 4 * KiB;
 /** All forms of all secrets together, in bytes; each takes some 20 bytes of memory, and 0.2 µs whenever one is added. */
 const MOST_PATTERN_BYTES = MiB / 2;
-/** A value and its three alignments of base64 take together at least so many times its length. */
+/** A value and its three alignments of base64 together have at least this many times its length. */
 const LEAST_GROWTH = 4;
 /** The line around a PEM block is the same for everyone. */
 const PEM_ARMOR = /^-----(?:BEGIN|END) [A-Z0-9 ]+-----$/;
@@ -32,7 +32,7 @@ export class Secrets {
     this.mostPatternBytes = mostPatternBytes;
   }
 
-  /** What finds them. Undefined: there are none. */
+  /** Finds them. Undefined: no secret is known. */
   get matcher(): Matcher | undefined {
     if (this.made === undefined && this.patterns.size > 0) {
       const sorted = [...this.patterns].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, pattern]) => pattern);

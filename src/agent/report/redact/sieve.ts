@@ -6,14 +6,14 @@ const MOST_PLACES = 8;
 /**
  * Passes over text in which no pattern can begin, looking at one block of two bytes in every `stride`.
  *
- * An occurrence of a pattern covers at least one of the blocks looked at, because `stride` consecutive places start in
- * its first `stride + 1` bytes. So a table of all blocks tells at which of these places each may stand in a pattern;
- * where it says "at none", nothing begins in the `stride` bytes up to there. The idea is that of Wu and Manber ("A fast
- * algorithm for multi-pattern searching", 1994); steps of one length, unlike theirs, let the processor look at many
+ * An occurrence of a pattern covers at least one of the blocks read, because `stride` consecutive places start in
+ * its first `stride + 1` bytes. So a table of all blocks has at which of these places each may be in a pattern;
+ * where it has none, nothing begins in the `stride` bytes up to there. The idea is that of Wu and Manber ("A fast
+ * algorithm for multi-pattern searching", 1994); steps of one length, unlike theirs, let the processor read many
  * blocks at the same time.
  */
 export class Sieve {
-  /** Bytes from one block looked at to the next. */
+  /** Bytes from one block that is read to the next. */
   readonly stride: number;
   private readonly places = new Uint8Array(1 << 16);
 
@@ -33,7 +33,7 @@ export class Sieve {
    * Looks at blocks from `from` on, which must be 2 or more.
    *
    * @returns the place of the first block that may be part of an occurrence that begins at most `stride - 1` bytes
-   *   before it; or, when there is none, the place of the next block that is not wholly in `data`
+   *   before it; or, when no such place exists, the place of the next block that is not wholly in `data`
    */
   next(data: Uint8Array, from: number): number {
     const { places, stride } = this;

@@ -5,7 +5,7 @@ export function latin(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
 }
 
-/** The characters of UTF-8, or undefined if the bytes are none. */
+/** The characters of UTF-8, or undefined if the bytes are not UTF-8. */
 export function unicode(bytes: Uint8Array): string | undefined {
   return isUtf8(bytes) ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8") : undefined;
 }
