@@ -17,9 +17,10 @@
  */
 export type { ReadLogOptions } from "./read-log.ts";
 export { readLog, readLogBytes } from "./read-log.ts";
-export type { ScriptedAgentOptions } from "./scripted-agent.ts";
+export type { Answer, AnswerKind, AnswerOf, StreamEnd } from "./inbox.ts";
+export type { AgentConnection, ScriptedAgentOptions } from "./scripted-agent.ts";
 export { ScriptedAgent } from "./scripted-agent.ts";
 export type { TestTracker, TestTrackerOptions } from "./test-tracker.ts";
 export { startTestTracker } from "./test-tracker.ts";
 export type { StateName, WaitOptions } from "./wait-for-state.ts";
-export { waitForState } from "./wait-for-state.ts";
+export { waitForJob, waitForState } from "./wait-for-state.ts";

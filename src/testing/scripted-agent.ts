@@ -1,47 +1,73 @@
-import { crc32 } from "../base/crc32.ts";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
-import { Client, credentials } from "@grpc/grpc-js";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { ChannelCredentials } from "@grpc/grpc-js";
+import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import { COMMAND_KINDS } from "../contract/commands.ts";
 import { grpcMethod } from "../base/grpc-service.ts";
 import { uuidv7 } from "../base/ids.ts";
 import { messageProblem } from "../base/message-problem.ts";
 import { checkOptions, milliseconds, required, type Rules, text } from "../base/options.ts";
-import { JobSpecSchema } from "../gen/belay/v1/job_pb.ts";
-import { CommandState, EndReason, JobState, LogStream, Outcome } from "../gen/belay/v1/job_pb.ts";
-import type { Command, EventSchema, HelloSchema, Receipt, Welcome } from "../gen/belay/v1/tracker_service_pb.ts";
+import type { JobResultSchema, StreamTotals } from "../gen/belay/v1/job_pb.ts";
+import { CommandState, EndReason, JobSpecSchema, JobState, LogStream, Outcome } from "../gen/belay/v1/job_pb.ts";
+import type {
+  Command,
+  EventSchema,
+  HelloSchema,
+  LogChunkSchema,
+  Receipt,
+  Welcome,
+} from "../gen/belay/v1/tracker_service_pb.ts";
 import { OpenSessionRequestSchema, TrackerService } from "../gen/belay/v1/tracker_service_pb.ts";
-import type { AgentStream } from "./inbox.ts";
+import type { AgentStream, Answer, AnswerKind, AnswerOf, StreamEnd } from "./inbox.ts";
 import { Inbox } from "./inbox.ts";
+import { Printed } from "./printed.ts";
 
-/** See ScriptedAgent. */
-export interface ScriptedAgentOptions {
+/** See ScriptedAgent.connect. */
+export interface AgentConnection {
   /** Where the tracker is, as TestTracker.url says. */
   readonly url: string;
   readonly jobId: string;
-  /** What it says it would run. Absent: it asks the tracker for the spec. */
-  readonly spec?: MessageInitShape<typeof JobSpecSchema>;
   /** @default a new one */
   readonly sessionId?: string;
-  /** Milliseconds for which it waits for any one message. @default 5_000 */
+  /** Milliseconds for which it waits for any one message. @default 10_000 */
   readonly timeout?: number;
+  /** Sent as `authorization: Bearer`. */
+  readonly token?: string;
+  /** Of grpc-js, for a tracker with TLS. @default plaintext */
+  readonly credentials?: ChannelCredentials;
 }
 
-const RULES: Rules<ScriptedAgentOptions> = {
+/** See ScriptedAgent.join. */
+export interface ScriptedAgentOptions extends AgentConnection {
+  /** What it says it would run. Absent: it asks the tracker for the spec. */
+  readonly spec?: MessageInitShape<typeof JobSpecSchema>;
+}
+
+const CONNECTION: Rules<AgentConnection> = {
   url: required({
     expected: 'an address such as "http://127.0.0.1:7070" or "unix:/path"',
     accepts: (value) => typeof value === "string" && (value.startsWith("unix:") || URL.canParse(value)),
   }),
   jobId: required(text("the id of a job")),
-  spec: { expected: "a JobSpec", accepts: (value) => messageProblem(JobSpecSchema, value) === undefined },
   sessionId: text("the id of a session"),
   timeout: milliseconds(),
+  token: text("a token"),
+  credentials: { expected: "credentials of grpc-js", accepts: (value) => typeof value === "object" },
 };
 
+const RULES: Rules<ScriptedAgentOptions> = {
+  ...CONNECTION,
+  spec: { expected: "a JobSpec", accepts: (value) => messageProblem(JobSpecSchema, value) === undefined },
+};
+
+type Hello = MessageInitShape<typeof HelloSchema>;
+type Payload = NonNullable<MessageInitShape<typeof OpenSessionRequestSchema>["payload"]>;
 type EventKind = NonNullable<MessageInitShape<typeof EventSchema>["kind"]>;
+type Result = Omit<MessageInitShape<typeof JobResultSchema>, "$typeName">;
 
 /**
- * An agent without a job: it joins a tracker and tells what the test says, so that a platform's own code can be tested
+ * An agent without a job: it joins a tracker and does what the test says, so that a platform's own code can be tested
  * against jobs that print, hang, get lost or fail on demand, without any process.
  *
  * ```ts
@@ -50,95 +76,183 @@ type EventKind = NonNullable<MessageInitShape<typeof EventSchema>["kind"]>;
  * agent.print("epoch 1\n");
  * await agent.end({ exitCode: 3 });
  * ```
+ *
+ * A test of a tracker or of what stands between needs single messages: `connect` opens a stream without saying Hello,
+ * `send` and `sendBytes` send what no agent would, `next` waits for any one answer, and `ended` tells how the stream
+ * ended.
+ *
+ * ```ts
+ * const agent = ScriptedAgent.connect({ url: proxy.url, jobId: "j1", token: "expired" });
+ * agent.sayHello();
+ * expect(await agent.ended).toMatchObject({ code: 16 });
+ * ```
  */
 export class ScriptedAgent {
   readonly sessionId: string;
-  /** The tracker's answer to Hello. */
-  readonly welcome: Welcome;
+  readonly jobId: string;
+  /** How the stream ended; never rejects. */
+  readonly ended: Promise<StreamEnd>;
   private readonly client: Client;
   private readonly stream: AgentStream;
   private readonly inbox: Inbox;
-  private readonly totals = new Map<LogStream, { bytes: bigint; lines: bigint; crc: number }>();
+  private readonly printed = new Printed();
   private eventSequence = 0n;
   private logSequence = 0n;
+  private answer: Welcome | undefined;
 
-  private constructor(sessionId: string, welcome: Welcome, client: Client, stream: AgentStream, inbox: Inbox) {
-    this.sessionId = sessionId;
-    this.welcome = welcome;
-    this.client = client;
-    this.stream = stream;
-    this.inbox = inbox;
-    this.eventSequence = welcome.committed?.events ?? 0n;
-    this.logSequence = welcome.committed?.logs ?? 0n;
+  private constructor(options: AgentConnection) {
+    this.jobId = options.jobId;
+    this.sessionId = options.sessionId ?? uuidv7();
+    const metadata = new Metadata();
+    if (options.token !== undefined) metadata.set("authorization", `Bearer ${options.token}`);
+    const target = options.url.startsWith("unix:") ? options.url : new URL(options.url).host;
+    this.client = new Client(target, options.credentials ?? credentials.createInsecure(), {
+      // Each agent has a connection of its own, and what it sends is sent once.
+      "grpc.use_local_subchannel_pool": 1,
+      "grpc.per_rpc_retry_buffer_size": 0,
+      "grpc.enable_retries": 0,
+    });
+    const { path, requestSerialize, responseDeserialize } = grpcMethod(TrackerService.method.openSession);
+    this.stream = this.client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
+    this.inbox = new Inbox(this.stream, options.timeout ?? 10_000);
+    this.ended = this.inbox.ended;
+    void this.ended.then(() => this.client.close());
+  }
+
+  /** Opens a stream and says nothing yet. @throws BelayError `BAD_USAGE` */
+  static connect(options: AgentConnection): ScriptedAgent {
+    return new ScriptedAgent(checkOptions("ScriptedAgent.connect", options, CONNECTION));
   }
 
   /** Opens a stream and says Hello. @throws BelayError `BAD_USAGE`, or the gRPC error with which the tracker refuses it */
   static async join(given: ScriptedAgentOptions): Promise<ScriptedAgent> {
-    const options = checkOptions("ScriptedAgent.join", given, RULES);
-    const target = options.url.startsWith("unix:") ? options.url : new URL(options.url).host;
-    const client = new Client(target, credentials.createInsecure());
-    const method = grpcMethod(TrackerService.method.openSession);
-    const stream: AgentStream = client.makeBidiStreamRequest(
-      method.path,
-      method.requestSerialize,
-      method.responseDeserialize,
-    );
-    const inbox = new Inbox(stream, options.timeout ?? 5_000);
-    const sessionId = options.sessionId ?? uuidv7();
-    const hello: MessageInitShape<typeof HelloSchema> = {
-      sessionId,
-      jobId: options.jobId,
-      agent: { version: "scripted", hostname: "test", pid: process.pid },
-      ...(options.spec === undefined ? {} : { spec: options.spec }),
-      state: JobState.PENDING,
-      supportedCommands: Object.values(COMMAND_KINDS),
-    };
-    stream.write(create(OpenSessionRequestSchema, { payload: { case: "hello", value: hello } }));
+    const { spec, ...connection } = checkOptions("ScriptedAgent.join", given, RULES);
+    const agent = new ScriptedAgent(connection);
+    const info = { version: "scripted", hostname: "test", pid: process.pid };
     try {
-      return new ScriptedAgent(sessionId, await inbox.next("welcome"), client, stream, inbox);
+      await agent.hello({ agent: info, ...(spec === undefined ? {} : { spec }) });
     } catch (error) {
-      client.close();
+      agent.vanish();
       throw error;
     }
+    return agent;
   }
 
-  /** Sends a record of the lane of events. */
-  event(kind: EventKind): void {
-    const nanos = BigInt(Date.now());
-    const eventTime = { seconds: nanos / 1000n, nanos: Number(nanos % 1000n) * 1_000_000 };
-    const value = { sequence: ++this.eventSequence, eventTime, kind };
+  /** The tracker's answer to Hello. @throws before `hello` has resolved */
+  get welcome(): Welcome {
+    if (this.answer === undefined) throw new Error("The agent has not been welcomed: wait for hello() first");
+    return this.answer;
+  }
+
+  /** What has come and was not taken by `next`, in order of arrival. */
+  get received(): readonly Answer[] {
+    return this.inbox.received;
+  }
+
+  /**
+   * Says Hello, waits for Welcome, and numbers its records after what that says is committed.
+   *
+   * @param fields of Hello that are not the usual ones
+   * @throws the gRPC error with which the tracker refuses it
+   */
+  async hello(fields: Hello = {}): Promise<Welcome> {
+    this.sayHello(fields);
+    this.answer = await this.next("welcome");
+    this.eventSequence = this.answer.committed?.events ?? 0n;
+    this.logSequence = this.answer.committed?.logs ?? 0n;
+    return this.answer;
+  }
+
+  /** Says Hello and waits for nothing. */
+  sayHello(fields: Hello = {}): void {
+    const { sessionId, jobId } = this;
+    const usual = { sessionId, jobId, state: JobState.PENDING, supportedCommands: Object.values(COMMAND_KINDS) };
+    this.send({ case: "hello", value: { ...usual, ...fields } as Hello });
+  }
+
+  /** Sends any one message as it is. @returns false when gRPC asks for a pause: see `drained` */
+  send(payload: Payload): boolean {
+    return this.stream.write(create(OpenSessionRequestSchema, { payload }));
+  }
+
+  /** Sends bytes in the place of an encoded message. @returns as `send` */
+  sendBytes(bytes: Buffer): boolean {
+    return this.stream.write(bytes);
+  }
+
+  /** Waits until gRPC accepts more. */
+  drained(): Promise<void> {
+    return new Promise((resolve) => this.stream.once("drain", resolve));
+  }
+
+  /** Sends a record of the lane of events. @returns its number */
+  event(kind: EventKind): bigint {
+    const value = { sequence: ++this.eventSequence, eventTime: timestampFromMs(Date.now()), kind };
     this.send({ case: "event", value });
+    return this.eventSequence;
   }
 
-  /** Says that the job is in another state. */
-  state(state: "SETTING_UP" | "RUNNING" | "PAUSED" | "CANCELING"): void {
-    this.event({ case: "stateChange", value: { state: JobState[state] } });
+  /** Says that the job is in another state. @returns the number of the event */
+  state(state: "SETTING_UP" | "RUNNING" | "PAUSED" | "CANCELING"): bigint {
+    return this.event({ case: "stateChange", value: { state: JobState[state] } });
   }
 
-  /** Prints, as the job would. */
-  print(text: string | Uint8Array, stream: LogStream = LogStream.STDOUT): void {
-    const data = typeof text === "string" ? new TextEncoder().encode(text) : text;
-    const total = this.totals.get(stream) ?? { bytes: 0n, lines: 0n, crc: 0 };
-    const offset = total.bytes;
-    total.bytes += BigInt(data.length);
-    total.lines += BigInt(data.filter((byte) => byte === 0x0a).length);
-    total.crc = crc32(data, total.crc);
-    this.totals.set(stream, total);
+  /** Prints, as the job would. @returns the number of the batch */
+  print(data: string | Uint8Array, stream: LogStream = LogStream.STDOUT, step = 1): bigint {
+    const value = typeof data === "string" ? new TextEncoder().encode(data) : data;
+    const offset = this.printed.add(stream, value);
     const readUnixNano = BigInt(Date.now()) * 1_000_000n;
-    const chunk = { stream, step: 1, offset, readUnixNano, content: { case: "data", value: data } } as const;
-    this.send({ case: "logBatch", value: { sequence: ++this.logSequence, chunks: [chunk] } });
+    return this.batch([{ stream, step, offset, readUnixNano, content: { case: "data", value } }]);
+  }
+
+  /** Sends a batch of the lane of logs as it is, with the next number or another one. @returns the number */
+  batch(chunks: MessageInitShape<typeof LogChunkSchema>[], sequence: bigint = ++this.logSequence): bigint {
+    this.send({ case: "logBatch", value: { sequence, chunks } });
+    return sequence;
+  }
+
+  /** What was printed so far, as a result says it. */
+  totals(): StreamTotals[] {
+    return this.printed.totals();
+  }
+
+  /** Has printed what an earlier agent of the session has printed. */
+  follow(other: ScriptedAgent): this {
+    this.printed.copy(other.printed);
+    return this;
+  }
+
+  /** Has printed these pieces on standard output: an earlier stream has delivered them. */
+  countDelivered(pieces: readonly string[]): void {
+    this.printed.replace(pieces.join(""));
   }
 
   /** Sends a heartbeat and waits for its reply. */
   async heartbeat(state: JobState = JobState.RUNNING): Promise<void> {
+    this.beat(1n, { state });
+    await this.next("heartbeatReply");
+  }
+
+  /** Sends a heartbeat and waits for nothing. @param logs number of the last batch that it says it has made */
+  beat(nonce: bigint, { state, logs }: { readonly state?: JobState; readonly logs?: bigint } = {}): void {
     const sendUnixNano = BigInt(Date.now()) * 1_000_000n;
-    this.send({ case: "heartbeat", value: { nonce: 1n, state, streams: 1, sendUnixNano } });
-    await this.inbox.next("heartbeatReply");
+    const rest = { ...(state && { state }), ...(logs !== undefined && { logs: { lastProduced: logs } }) };
+    this.send({ case: "heartbeat", value: { nonce, streams: 1, sendUnixNano, ...rest } });
+  }
+
+  /** Takes the oldest message of a kind that no earlier call has taken. @throws when the stream has ended, or the time is up */
+  next<K extends AnswerKind>(kind: K, wanted?: (message: AnswerOf<K>) => boolean): Promise<AnswerOf<K>> {
+    return this.inbox.next(kind, wanted);
+  }
+
+  /** Waits until the tracker has confirmed an event and a batch, by their numbers, and all before them. */
+  async acked(events: bigint, logs: bigint): Promise<void> {
+    await this.next("ack", (ack) => ack.events >= events && ack.logs >= logs);
   }
 
   /** Waits for the next order and says that it was received. */
   async command(): Promise<Command> {
-    const command = await this.inbox.next("command");
+    const command = await this.next("command");
     this.event({ case: "commandUpdate", value: { commandId: command.commandId, state: CommandState.RECEIVED } });
     return command;
   }
@@ -148,30 +262,29 @@ export class ScriptedAgent {
     this.event({ case: "commandUpdate", value: { commandId: command.commandId, state: CommandState.COMPLETED } });
   }
 
+  /** Reports the end of the job: a success with the totals of what was printed, or what is given. @returns the number of the event */
+  result(fields: Result = {}): bigint {
+    const success = { outcome: Outcome.SUCCEEDED, reason: EndReason.EXITED, exitCode: 0, streams: this.totals() };
+    return this.event({ case: "result", value: { ...success, ...fields } });
+  }
+
   /** Ends the job, waits until the tracker has everything, and leaves. */
   async end(how: { readonly exitCode?: number; readonly canceled?: boolean } = {}): Promise<Receipt> {
-    const code = how.exitCode ?? 0;
-    const canceled = how.canceled === true;
-    this.event({
-      case: "result",
-      value: {
-        outcome: canceled ? Outcome.CANCELED : code === 0 ? Outcome.SUCCEEDED : Outcome.FAILED,
-        reason: canceled ? EndReason.CANCELED : EndReason.EXITED,
-        exitCode: code,
-        step: 1,
-        streams: [...this.totals].map(([stream, total]) => ({
-          stream,
-          bytes: total.bytes,
-          lines: total.lines,
-          crc32: total.crc,
-        })),
-      },
-    });
-    const receipt = await this.inbox.next("receipt");
-    this.stream.end();
-    await this.inbox.ended;
-    this.client.close();
+    const exitCode = how.exitCode ?? 0;
+    const verdict =
+      how.canceled === true
+        ? { outcome: Outcome.CANCELED, reason: EndReason.CANCELED }
+        : { outcome: exitCode === 0 ? Outcome.SUCCEEDED : Outcome.FAILED };
+    this.result({ ...verdict, exitCode, step: 1 });
+    const receipt = await this.next("receipt");
+    this.halfClose();
+    await this.ended;
     return receipt;
+  }
+
+  /** Says that nothing more will come; the tracker then ends the stream. */
+  halfClose(): void {
+    this.stream.end();
   }
 
   /** Goes away without a word, as a machine that lost its power. */
@@ -183,9 +296,5 @@ export class ScriptedAgent {
   [Symbol.asyncDispose](): Promise<void> {
     this.vanish();
     return Promise.resolve();
-  }
-
-  private send(payload: NonNullable<MessageInitShape<typeof OpenSessionRequestSchema>["payload"]>): void {
-    this.stream.write(create(OpenSessionRequestSchema, { payload }));
   }
 }

@@ -5,7 +5,7 @@ import type { Client } from "@connectrpc/connect";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { JobService } from "../gen/belay/v1/job_service_pb.ts";
-import type { TrackerOptions } from "../tracker/options.ts";
+import type { Tracker, TrackerOptions } from "../tracker/options.ts";
 import { startTracker } from "../tracker/server.ts";
 
 /** Options of a tracker for tests: any of a tracker's, all with a default. */
@@ -15,6 +15,8 @@ export type TestTrackerOptions = Partial<TrackerOptions>;
 export interface TestTracker {
   /** What agents and clients are given, such as `http://127.0.0.1:41234`. */
   readonly url: string;
+  /** The tracker itself: reload its tokens, read its address. */
+  readonly tracker: Tracker;
   /** Calls its JobService. */
   readonly client: Client<typeof JobService>;
   /** Where it keeps its data. */
@@ -57,6 +59,7 @@ export async function startTestTracker(options: TestTrackerOptions = {}): Promis
   };
   return {
     url: tracker.address,
+    tracker,
     client: createClient(JobService, transport),
     dataDirectory,
     close,

@@ -40,15 +40,46 @@ export async function waitForState(
   const options = checkOptions("waitForState", given, RULES);
   const wanted = [states].flat();
   for (const state of wanted) checkArgument("waitForState", "states", state, stateNames);
-  const timeout = options.timeout ?? 10_000;
+  const isWanted = ({ state }: Job): boolean => wanted.some((name) => JobState[name] === state);
+  return await watchUntil(client, jobId, isWanted, `to be ${wanted.join(" or ")}`, options);
+}
+
+/**
+ * Waits until a job is as a test wants it, whatever of it that concerns.
+ *
+ * ```ts
+ * await waitForJob(tracker.client, "j1", ({ attempts }) => attempts[0]?.connected === false);
+ * ```
+ *
+ * @returns the job at that moment
+ * @throws BelayError `BAD_USAGE` for an option that cannot be used
+ * @throws Error that names its state, when the time is up or the job has ended and is not as wanted
+ */
+export async function waitForJob(
+  client: Client<typeof JobService>,
+  jobId: string,
+  isWanted: (job: Job) => boolean,
+  given: WaitOptions = {},
+): Promise<Job> {
+  const options = checkOptions("waitForJob", given, RULES);
+  return await watchUntil(client, jobId, isWanted, "to be as wanted", options);
+}
+
+async function watchUntil(
+  client: Client<typeof JobService>,
+  jobId: string,
+  isWanted: (job: Job) => boolean,
+  what: string,
+  { timeout = 10_000 }: WaitOptions,
+): Promise<Job> {
   let last: Job | undefined;
-  const waited = `job "${jobId}" to be ${wanted.join(" or ")}`;
+  const waited = `job "${jobId}" ${what}`;
   try {
     for await (const { job } of client.watchJob({ jobId }, { signal: AbortSignal.timeout(timeout) })) {
       // A sign of life only.
       if (job === undefined) continue;
       last = job;
-      if (job !== undefined && wanted.some((name) => JobState[name] === job.state)) return job;
+      if (isWanted(job)) return job;
     }
   } catch (error) {
     const why = ConnectError.from(error).rawMessage;

@@ -1,13 +1,13 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { JobState, LogStream } from "../../src/gen/belay/v1/job_pb.ts";
+import { LogStream } from "../../src/gen/belay/v1/job_pb.ts";
 import type { LogChunkSchema } from "../../src/gen/belay/v1/tracker_service_pb.ts";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { main } from "../../src/cli/program.ts";
+import { ScriptedAgent } from "../../src/testing/index.ts";
 import { Readable } from "node:stream";
 import { runInProcess } from "../helpers/in-process.ts";
-import { ScriptedAgent } from "../helpers/scripted-agent.ts";
 import { someSpec, testDirectory, testTracker } from "../helpers/tracker.ts";
 import { MemoryOutput } from "./memory-output.ts";
 
@@ -19,7 +19,7 @@ async function jobWithLog(): Promise<{
   logs: (...args: string[]) => ReturnType<typeof runInProcess>;
 }> {
   const { address } = await testTracker();
-  const agent = new ScriptedAgent(address, "j");
+  const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
   await agent.hello({ spec: someSpec });
   const offsets = new Map<LogStream, number>();
   let seconds = 0;
@@ -75,18 +75,18 @@ describe("belay logs", () => {
 
 test("belay jobs --watch prints what is there and each change, until nobody reads any more", async () => {
   const { address } = await testTracker();
-  const agent = new ScriptedAgent(address, "one");
+  const agent = ScriptedAgent.connect({ url: address, jobId: "one" });
   await agent.hello({ spec: someSpec });
   const stdout = new MemoryOutput();
   const io = { stdout, stderr: new MemoryOutput(), stdin: Readable.from([]), env: {} };
   const watch = main(["jobs", "--watch", "--tracker", address], io);
   await expect.poll(() => stdout.text).toMatch(/^\S+Z {2}one {2}SETTING_UP {2}some$/m);
-  agent.state(JobState.RUNNING);
+  agent.state("RUNNING");
   await expect.poll(() => stdout.text).toMatch(/^\S+Z {2}one {2}RUNNING {2}some$/m);
   agent.result();
   await expect.poll(() => stdout.text).toMatch(/^\S+Z {2}one {2}SUCCEEDED {2}some$/m);
   stdout.leave();
-  await new ScriptedAgent(address, "two").hello({ spec: someSpec });
+  await ScriptedAgent.connect({ url: address, jobId: "two" }).hello({ spec: someSpec });
   expect((await watch).code).toBe(0);
 });
 

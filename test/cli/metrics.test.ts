@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { runInProcess } from "../helpers/in-process.ts";
-import { ScriptedAgent } from "../helpers/scripted-agent.ts";
 import { someSpec, testTracker } from "../helpers/tracker.ts";
+import { ScriptedAgent } from "../../src/testing/index.ts";
 
 const AT = 1_700_000_000_000_000_000n;
 const SECOND = 1_000_000_000n;
@@ -9,7 +9,7 @@ const SECOND = 1_000_000_000n;
 /** A tracker with job "j", of which ten samples and ten records are known, 10 s apart. */
 async function withMetrics(): Promise<{ address: string; agent: ScriptedAgent }> {
   const { address } = await testTracker();
-  const agent = new ScriptedAgent(address, "j");
+  const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
   await agent.hello({ spec: someSpec });
   let sequence = 0n;
   for (let i = 0n; i < 10n; i++) {

@@ -3,8 +3,9 @@ import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { expect, onTestFinished, test } from "vitest";
 import { flushSpool } from "../../src/agent/flush.ts";
-import { EndReason, JobState, LogCompleteness, LogStream } from "../../src/gen/belay/v1/job_pb.ts";
-import { readLog, testDirectory, testTracker } from "../helpers/tracker.ts";
+import { EndReason, JobState, LogCompleteness } from "../../src/gen/belay/v1/job_pb.ts";
+import { readLog } from "../../src/testing/index.ts";
+import { testDirectory, testTracker } from "../helpers/tracker.ts";
 
 test("an agent is killed at full rate, and a later one delivers the rest: the log is complete", async () => {
   const { address, jobs } = await testTracker();
@@ -30,7 +31,7 @@ test("an agent is killed at full rate, and a later one delivers the rest: the lo
   const { job } = await jobs.getJob({ jobId: "j1" });
   expect(job).toMatchObject({ state: JobState.FAILED, result: { reason: EndReason.AGENT_LOST } });
   expect(job?.attempts[0]?.logCompleteness).toBe(LogCompleteness.COMPLETE);
-  const stored = await readLog(jobs, { jobId: "j1", streams: [LogStream.STDOUT] });
+  const stored = await readLog(jobs, "j1", { follow: false, stream: "stdout" });
   expect(stored.length).toBeGreaterThanOrEqual(seen.length);
   expect(Buffer.from(stored, "latin1").subarray(0, seen.length).equals(seen)).toBe(true);
 });

@@ -3,10 +3,10 @@ import { onTestFinished } from "vitest";
 import type { AgentOptions, AgentOutcome } from "../../src/agent/options.ts";
 import { runAgentTimed } from "../../src/agent/run.ts";
 import { SESSION_TIMING, type SessionTiming } from "../../src/agent/session/session-timing.ts";
-import { JobSpecSchema, LogStream } from "../../src/gen/belay/v1/job_pb.ts";
+import { JobSpecSchema } from "../../src/gen/belay/v1/job_pb.ts";
+import { readLog } from "../../src/testing/index.ts";
 import { Queue } from "../helpers/queue.ts";
 import type { TestTracker } from "../helpers/tracker.ts";
-import { readLog } from "../helpers/tracker.ts";
 
 /** A real agent with a real job, in this process. */
 export interface SomeAgent {
@@ -76,7 +76,7 @@ export async function until(said: Queue<string>, pattern: RegExp): Promise<strin
 
 /** Bytes of standard output that the tracker does not have as the job wrote them. */
 export async function bytesLost({ jobs }: TestTracker, agent: SomeAgent): Promise<number> {
-  const stored = await readLog(jobs, { jobId: agent.jobId, streams: [LogStream.STDOUT] });
+  const stored = await readLog(jobs, agent.jobId, { follow: false, stream: "stdout" });
   const written = agent.output();
   if (stored === written) return 0;
   return Math.max(1, written.length - stored.length);

@@ -7,7 +7,8 @@ import { isAlive, readProcess } from "../../src/agent/job/tree/proc.ts";
 import type { SessionTiming } from "../../src/agent/session/session-timing.ts";
 import { JobState, LogCompleteness, LogStream } from "../../src/gen/belay/v1/job_pb.ts";
 import { GoodbyeReason, GoodbyeSchema, OpenSessionResponseSchema } from "../../src/gen/belay/v1/tracker_service_pb.ts";
-import { readLog, testDirectory, testTracker } from "../helpers/tracker.ts";
+import { readLog } from "../../src/testing/index.ts";
+import { testDirectory, testTracker } from "../helpers/tracker.ts";
 import type { TestTracker } from "../helpers/tracker.ts";
 import { type SomeAgent, someAgent } from "./an-agent.ts";
 import { type Armed, Front } from "./front.ts";
@@ -220,7 +221,7 @@ test("One job lives through every way in which a stream can end: not a byte is l
   const { job } = await tracker.jobs.getJob({ jobId: agent.jobId });
   expect(job?.state).toBe(JobState.SUCCEEDED);
   expect(job?.attempts.map(({ logCompleteness }) => logCompleteness)).toEqual([LogCompleteness.COMPLETE]);
-  const stored = await readLog(tracker.jobs, { jobId: agent.jobId, streams: [LogStream.STDOUT] });
+  const stored = await readLog(tracker.jobs, agent.jobId, { follow: false, stream: "stdout" });
   expect(stored).toBe(agent.output());
   for (const who of ["main", "child"]) {
     const counted = Number(new RegExp(`^${who} counted (\\d+)$`, "m").exec(stored)?.[1]);

@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { BelayError } from "../../src/base/errors.ts";
 import { CommandKind, CommandState, EndReason, JobState, Outcome } from "../../src/gen/belay/v1/job_pb.ts";
+import { ScriptedAgent, readLog, waitForJob, waitForState } from "../../src/testing/index.ts";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { isAlive } from "../helpers/processes.ts";
-import { ScriptedAgent } from "../helpers/scripted-agent.ts";
-import { readLog, testDirectory, testTracker, untilJob, untilState } from "../helpers/tracker.ts";
+import { testDirectory, testTracker } from "../helpers/tracker.ts";
 import { counting, someAgent, until } from "./an-agent.ts";
 import { someSession } from "./a-session.ts";
 import { record } from "./record.ts";
@@ -58,10 +58,10 @@ describe("A job that is lost and taken over", () => {
     await first.prints("line 20 ");
     const pid = Number(/^pid (\d+)$/m.exec(first.output())?.[1]);
     proxy.goAway();
-    await untilState(jobs, "j1", JobState.LOST);
+    await waitForState(jobs, "j1", "LOST");
     const second = someAgent(address, script);
     await second.prints("line 3 ");
-    const taken = await readLog(jobs, { jobId: "j1", attempt: 1 });
+    const taken = await readLog(jobs, "j1", { follow: false, attempt: 1 });
     expect(isAlive(pid)).toBe(true);
     const back = performance.now();
     await proxy.comeBack();
@@ -75,7 +75,7 @@ describe("A job that is lost and taken over", () => {
       remark: "this job must be killed: the attempt that took over counts",
     });
     expect(isAlive(pid)).toBe(false);
-    expect(await readLog(jobs, { jobId: "j1", attempt: 1 })).toBe(taken);
+    expect(await readLog(jobs, "j1", { follow: false, attempt: 1 })).toBe(taken);
     expect(first.output().length).toBeGreaterThan(taken.length);
     writeFileSync(join(directory, "end"), "");
     expect((await second.outcome).result.outcome).toBe(Outcome.SUCCEEDED);
@@ -87,10 +87,10 @@ describe("A job that is lost and taken over", () => {
   test("and its first agent never lost the line: Goodbye reaches it on the stream that it has", async () => {
     const { jobs, address } = await testTracker(quick);
     // An agent that keeps its stream but says nothing.
-    const silent = new ScriptedAgent(address, "j1");
+    const silent = ScriptedAgent.connect({ url: address, jobId: "j1" });
     await silent.hello({ spec: { command: ["true"] } });
-    await untilState(jobs, "j1", JobState.LOST);
-    const second = new ScriptedAgent(address, "j1");
+    await waitForState(jobs, "j1", "LOST");
+    const second = ScriptedAgent.connect({ url: address, jobId: "j1" });
     expect((await second.hello({ spec: { command: ["true"] } })).attempt).toBe(2);
     await silent.ended;
     expect(silent.received.some((answer) => answer.case === "ack")).toBe(false);
@@ -98,17 +98,17 @@ describe("A job that is lost and taken over", () => {
 
   test("takes nothing of an agent whose session was taken over, whatever attempt it claims", async () => {
     const { jobs, address } = await testTracker(quick);
-    const first = new ScriptedAgent(address, "j1");
+    const first = ScriptedAgent.connect({ url: address, jobId: "j1" });
     await first.hello({ spec: { command: ["true"] } });
     first.vanish();
-    await untilState(jobs, "j1", JobState.LOST);
-    const second = new ScriptedAgent(address, "j1");
+    await waitForState(jobs, "j1", "LOST");
+    const second = ScriptedAgent.connect({ url: address, jobId: "j1" });
     await second.hello({ spec: { command: ["true"] } });
-    const liar = new ScriptedAgent(address, "j1", { sessionId: first.sessionId });
+    const liar = ScriptedAgent.connect({ url: address, jobId: "j1", sessionId: first.sessionId });
     liar.sayHello({ attempt: 2 });
     liar.print("from the grave\n");
     expect(await liar.ended).toMatchObject({ code: 9 });
-    expect(await readLog(jobs, { jobId: "j1", attempt: 2 })).toBe("");
+    expect(await readLog(jobs, "j1", { follow: false, attempt: 2 })).toBe("");
   });
 });
 
@@ -118,20 +118,20 @@ describe("A cancel of a job whose agent is away", () => {
     const proxy = await TcpProxy.start(address);
     const agent = someAgent(proxy.url, "echo ready; exec sleep 1000");
     await agent.prints("ready");
-    await untilState(jobs, "j1", JobState.RUNNING);
+    await waitForState(jobs, "j1", "RUNNING");
     proxy.goAway();
-    await untilState(jobs, "j1", JobState.LOST);
+    await waitForState(jobs, "j1", "LOST");
     const { agentConnected, command } = await jobs.cancelJob({ jobId: "j1", reason: "while away" });
     expect(agentConnected).toBe(false);
     expect(command?.state).toBe(CommandState.QUEUED);
     await proxy.comeBack();
-    const job = await untilState(jobs, "j1", JobState.CANCELED);
+    const job = await waitForState(jobs, "j1", "CANCELED");
     expect(job.result).toMatchObject({
       reason: EndReason.CANCELED,
       message: expect.stringContaining("while away") as unknown,
     });
     expect((await agent.outcome).delivered).toBe(true);
-    const ended = await untilJob(jobs, "j1", ({ commands }) => commands[0]?.state === CommandState.COMPLETED);
+    const ended = await waitForJob(jobs, "j1", ({ commands }) => commands[0]?.state === CommandState.COMPLETED);
     expect(ended.commands[0]?.kind).toBe(CommandKind.CANCEL);
   });
 
@@ -140,24 +140,24 @@ describe("A cancel of a job whose agent is away", () => {
     const proxy = await TcpProxy.start(address);
     const agent = someAgent(proxy.url, "trap '' TERM; echo ready; while :; do sleep 0.05; done");
     await agent.prints("ready");
-    await untilState(jobs, "j1", JobState.RUNNING);
+    await waitForState(jobs, "j1", "RUNNING");
     proxy.goAway();
-    await untilJob(jobs, "j1", ({ attempts }) => attempts[0]?.connected === false);
+    await waitForJob(jobs, "j1", ({ attempts }) => attempts[0]?.connected === false);
     await jobs.cancelJob({ jobId: "j1", gracePeriod: durationFromMs(600_000) });
     await jobs.cancelJob({ jobId: "j1", gracePeriod: durationFromMs(100) });
     await jobs.cancelJob({ jobId: "j1", gracePeriod: durationFromMs(300_000) });
     await proxy.comeBack();
     const { result } = await agent.outcome;
     expect(result).toMatchObject({ reason: EndReason.CANCELED, signal: "SIGKILL" });
-    await untilJob(jobs, "j1", ({ commands }) => commands.every(({ state }) => state === CommandState.COMPLETED));
+    await waitForJob(jobs, "j1", ({ commands }) => commands.every(({ state }) => state === CommandState.COMPLETED));
   });
 
   test("and never comes back: another agent that asks for the job runs nothing", async () => {
     const { jobs, address } = await testTracker(quick);
-    const first = new ScriptedAgent(address, "j1");
+    const first = ScriptedAgent.connect({ url: address, jobId: "j1" });
     await first.hello({ spec: { command: ["true"] } });
     first.vanish();
-    await untilState(jobs, "j1", JobState.LOST);
+    await waitForState(jobs, "j1", "LOST");
     await jobs.cancelJob({ jobId: "j1", reason: "no longer wanted" });
     const directory = await testDirectory();
     const agent = someAgent(address, `echo ran > ${join(directory, "ran")}; echo ran; sleep 1000`);
@@ -200,7 +200,7 @@ describe("An agent whose tracker stays away", () => {
     await agent.prints("line 2 ");
     proxy.goAway();
     proxy.cut("rst");
-    await untilState(jobs, "j1", JobState.LOST);
+    await waitForState(jobs, "j1", "LOST");
     writeFileSync(join(directory, "end"), "");
     await agent.prints("counted");
     await proxy.comeBack();

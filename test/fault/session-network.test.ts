@@ -1,8 +1,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { JobState, LogCompleteness } from "../../src/gen/belay/v1/job_pb.ts";
-import { testDirectory, testTracker, untilJob, untilState } from "../helpers/tracker.ts";
+import { LogCompleteness } from "../../src/gen/belay/v1/job_pb.ts";
+import { waitForJob, waitForState } from "../../src/testing/index.ts";
+import { testDirectory, testTracker } from "../helpers/tracker.ts";
 import { bytesLost, counting, someAgent, until } from "./an-agent.ts";
 import { record } from "./record.ts";
 import { TcpProxy } from "./tcp-proxy.ts";
@@ -86,7 +87,7 @@ describe("A job under a real agent keeps every byte, and is not harmed, when the
     const { proxy, agent, tracker, finish } = await setUp();
     proxy.setWeather({ up: { delay: 250 }, down: { delay: 250 } });
     await agent.prints("line 150 ");
-    await untilJob(tracker.jobs, "j1", ({ attempts }) => (attempts[0]?.stored[0]?.bytes ?? 0n) > 2000n);
+    await waitForJob(tracker.jobs, "j1", ({ attempts }) => (attempts[0]?.stored[0]?.bytes ?? 0n) > 2000n);
     const { lost, harmed } = await finish();
     expect({ lost, harmed }).toEqual({ lost: 0, harmed: 0 });
   });
@@ -99,17 +100,17 @@ describe("A job under a real agent keeps every byte, and is not harmed, when the
     const { proxy, agent, tracker, finish } = await setUp();
     const struck = performance.now();
     proxy.setWeather(weather);
-    const seen = untilJob(tracker.jobs, "j1", ({ attempts }) => attempts[0]?.connected === false).then(
+    const seen = waitForJob(tracker.jobs, "j1", ({ attempts }) => attempts[0]?.connected === false).then(
       () => performance.now() - struck,
     );
     const line = await until(agent.said, /^not connected/);
     const noticed = performance.now() - struck;
     const noticedByTracker = await seen;
     expect(line).toMatch(/Job goes on; \d+ bytes spooled/);
-    await untilState(tracker.jobs, "j1", JobState.LOST);
+    await waitForState(tracker.jobs, "j1", "LOST");
     const back = performance.now();
     proxy.clear();
-    await untilState(tracker.jobs, "j1", JobState.RUNNING);
+    await waitForState(tracker.jobs, "j1", "RUNNING");
     const whole = performance.now() - back;
     const { lost, harmed } = await finish();
     const remark = `tracker: ${(noticedByTracker / 1000).toFixed(1)} s; heartbeat interval 0.3 s`;
@@ -125,11 +126,11 @@ describe("A job under a real agent keeps every byte, and is not harmed, when the
     const { proxy, agent, tracker, finish } = await setUp();
     proxy.goAway();
     proxy.cut("rst");
-    await untilState(tracker.jobs, "j1", JobState.LOST);
+    await waitForState(tracker.jobs, "j1", "LOST");
     for (let failures = 0; failures < 4; failures++) await until(agent.said, /^not connected/);
     const back = performance.now();
     await proxy.comeBack();
-    await untilState(tracker.jobs, "j1", JobState.RUNNING);
+    await waitForState(tracker.jobs, "j1", "RUNNING");
     const whole = performance.now() - back;
     const { lost, harmed } = await finish();
     record({ fault: "network down for a long time", whole, bytesLost: lost, harmed });

@@ -2,8 +2,9 @@ import { once } from "node:events";
 import { existsSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
-import { JobState, LogCompleteness, LogStream } from "../../src/gen/belay/v1/job_pb.ts";
-import { readLog, testDirectory, testTracker, untilJob, untilState } from "../helpers/tracker.ts";
+import { JobState, LogCompleteness } from "../../src/gen/belay/v1/job_pb.ts";
+import { readLog, waitForJob, waitForState } from "../../src/testing/index.ts";
+import { testDirectory, testTracker } from "../helpers/tracker.ts";
 import { counting } from "./an-agent.ts";
 import { NetNamespace, noNamespaces } from "./net-namespace.ts";
 import { record } from "./record.ts";
@@ -52,7 +53,7 @@ describe.skipIf(obstacle !== undefined)(
       });
       agent.stdout?.on("data", (data: Buffer) => (written += data.toString("latin1")));
       if (agent.stdout !== null) await once(agent.stdout, "data");
-      await untilJob(
+      await waitForJob(
         jobs,
         "j1",
         ({ attempts, state }) => state === JobState.RUNNING && (attempts[0]?.connected ?? false),
@@ -60,22 +61,22 @@ describe.skipIf(obstacle !== undefined)(
 
       const struck = performance.now();
       net.drop(...chains);
-      const away = untilJob(jobs, "j1", ({ attempts }) => attempts[0]?.connected === false).then(() =>
+      const away = waitForJob(jobs, "j1", ({ attempts }) => attempts[0]?.connected === false).then(() =>
         performance.now(),
       );
       const noticed = (await lost.promise) - struck;
       const noticedByTracker = (await away) - struck;
-      await untilState(jobs, "j1", JobState.LOST);
+      await waitForState(jobs, "j1", "LOST");
       // The length of the fault, not a wait for something.
       if (lasting > 0) await new Promise((resolve) => setTimeout(resolve, lasting));
       const back = performance.now();
       net.pass();
-      await untilState(jobs, "j1", JobState.RUNNING);
+      await waitForState(jobs, "j1", "RUNNING");
       const whole = performance.now() - back;
 
       writeFileSync(end, "");
       const [code] = (await once(agent, "close")) as [number | null];
-      const stored = await readLog(jobs, { jobId: "j1", streams: [LogStream.STDOUT] });
+      const stored = await readLog(jobs, "j1", { follow: false, stream: "stdout" });
       const { job } = await jobs.getJob({ jobId: "j1" });
       expect(job?.attempts[0]?.logCompleteness).toBe(LogCompleteness.COMPLETE);
       const harmed = code === 0 && written.endsWith("counted\n") ? 0 : 1;

@@ -3,8 +3,9 @@ import { once } from "node:events";
 import path from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { CommandState, JobState, LogCompleteness } from "../../src/gen/belay/v1/job_pb.ts";
+import { readLog, waitForJob } from "../../src/testing/index.ts";
 import type { TestTracker } from "../helpers/tracker.ts";
-import { readLog, testDirectory, testTracker, untilJob } from "../helpers/tracker.ts";
+import { testDirectory, testTracker } from "../helpers/tracker.ts";
 
 // Debian's own Python: its python3-grpcio is not seen by others.
 const PYTHON = "/usr/bin/python3";
@@ -42,7 +43,9 @@ describe.skipIf(obstacle !== undefined)(title, () => {
     const { ended, output } = await start(tracker, "for i in 1 2 3 4 5 6; do echo line $i; sleep 0.1; done");
     expect((await ended)[0], output()).toBe(0);
     expect(output()).toBe("receipt, complete, after 2 streams\n");
-    expect(await readLog(tracker.jobs, { jobId: "j1" })).toBe("line 1\nline 2\nline 3\nline 4\nline 5\nline 6\n");
+    expect(await readLog(tracker.jobs, "j1", { follow: false })).toBe(
+      "line 1\nline 2\nline 3\nline 4\nline 5\nline 6\n",
+    );
     const { job } = await tracker.jobs.getJob({ jobId: "j1" });
     expect(job).toMatchObject({
       state: JobState.SUCCEEDED,
@@ -54,7 +57,11 @@ describe.skipIf(obstacle !== undefined)(title, () => {
     const tracker = await testTracker();
     const { jobs } = tracker;
     const { ended, output } = await start(tracker, "echo ready; exec sleep 1000");
-    await untilJob(jobs, "j1", ({ state, attempts }) => state === JobState.RUNNING && attempts[0]?.connected === true);
+    await waitForJob(
+      jobs,
+      "j1",
+      ({ state, attempts }) => state === JobState.RUNNING && attempts[0]?.connected === true,
+    );
     expect((await jobs.pauseJob({ jobId: "j1" })).command?.state).toBe(CommandState.REJECTED);
     await jobs.cancelJob({ jobId: "j1" });
     expect((await ended)[0], output()).toBe(0);

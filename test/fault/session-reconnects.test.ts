@@ -5,7 +5,7 @@ import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { expect, onTestFinished, test } from "vitest";
 import { GoodbyeReason, GoodbyeSchema } from "../../src/gen/belay/v1/tracker_service_pb.ts";
-import { ScriptedAgent } from "../helpers/scripted-agent.ts";
+import { ScriptedAgent } from "../../src/testing/index.ts";
 import { ScriptedTracker } from "../helpers/scripted-tracker.ts";
 import { someSpec, testTracker } from "../helpers/tracker.ts";
 import { someSession } from "./a-session.ts";
@@ -113,14 +113,14 @@ test("A tracker to which a thousand streams of one session came keeps nothing of
   const sessionId = crypto.randomUUID();
   async function reconnect(times: number): Promise<void> {
     for (let i = 0; i < times; i++) {
-      const agent = new ScriptedAgent(address, "j1", { sessionId });
+      const agent = ScriptedAgent.connect({ url: address, jobId: "j1", sessionId });
       await agent.hello({ spec: someSpec });
       agent.vanish();
       await agent.ended;
     }
   }
   const left = await leftoversOf(reconnect);
-  const last = new ScriptedAgent(address, "j1", { sessionId });
+  const last = ScriptedAgent.connect({ url: address, jobId: "j1", sessionId });
   await last.hello({ spec: someSpec });
   expect(left.descriptors).toBeLessThan(20);
   expect(left.timers).toBeLessThan(10);

@@ -5,8 +5,9 @@ import { rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { belay, belayEnds, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
-import { jobClient, untilJob } from "../helpers/tracker.ts";
+import { jobClient } from "../helpers/tracker.ts";
 import { record } from "./record.ts";
+import { waitForJob } from "../../src/testing/index.ts";
 
 /** A port that was free a moment ago. */
 async function freePort(): Promise<number> {
@@ -46,7 +47,7 @@ describe("Two trackers on one data directory, in turn, under load", () => {
       // Every agent has found it before it goes again.
       const jobs = jobClient(tracker.url);
       for (let n = 0; n < AGENTS; n++) {
-        await untilJob(jobs, `j${n}`, ({ attempts }) => attempts[0]?.connected === true);
+        await waitForJob(jobs, `j${n}`, ({ attempts }) => attempts[0]?.connected === true);
       }
     }
     writeFileSync(end, "");

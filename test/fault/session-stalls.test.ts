@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { readFileSync } from "node:fs";
 import { JobState } from "../../src/gen/belay/v1/job_pb.ts";
+import { waitForJob, waitForState } from "../../src/testing/index.ts";
 import { TrackerProcess } from "../helpers/cli.ts";
-import { jobClient, untilJob, untilState } from "../helpers/tracker.ts";
+import { jobClient } from "../helpers/tracker.ts";
 
 // The built command: what is stopped is a whole process. Heartbeats every 300 ms, a lease of 3 s.
 
@@ -22,12 +23,12 @@ describe("A process that stands still", () => {
     const jobs = jobClient(tracker.url);
     const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", "echo ready; exec sleep 1000");
     await run.says(/ready/);
-    await untilState(jobs, "j1", JobState.RUNNING);
+    await waitForState(jobs, "j1", "RUNNING");
     process.kill(run.pid, "SIGSTOP");
-    await untilState(jobs, "j1", JobState.LOST);
+    await waitForState(jobs, "j1", "LOST");
     const back = performance.now();
     process.kill(run.pid, "SIGCONT");
-    await untilState(jobs, "j1", JobState.RUNNING);
+    await waitForState(jobs, "j1", "RUNNING");
     expect(performance.now() - back).toBeLessThan(3000);
     expect(childOf(run.pid)).toBeGreaterThan(1);
     expect((await tracker.ends("cancel", "--wait", "j1")).code).toBe(0);
@@ -55,12 +56,12 @@ describe("A process that stands still", () => {
     const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", "echo ready; exec sleep 1000");
     await run.says(/ready/);
     const before = jobClient(tracker.url);
-    await untilState(before, "j1", JobState.RUNNING);
+    await waitForState(before, "j1", "RUNNING");
     process.kill(tracker.cli.pid, "SIGSTOP");
     await passing(4500);
     process.kill(tracker.cli.pid, "SIGCONT");
     const jobs = jobClient(tracker.url);
-    const job = await untilJob(jobs, "j1", ({ attempts }) => attempts[0]?.connected === true);
+    const job = await waitForJob(jobs, "j1", ({ attempts }) => attempts[0]?.connected === true);
     expect(job.state).toBe(JobState.RUNNING);
     expect(tracker.cli.stderr).not.toMatch(/lost/i);
     expect((await tracker.ends("status", "j1")).stdout).toMatch(/RUNNING/);

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { Attempt } from "../../src/gen/belay/v1/job_pb.ts";
 import { JobState } from "../../src/gen/belay/v1/job_pb.ts";
-import { testDirectory, testTracker, untilState } from "../helpers/tracker.ts";
+import { waitForState } from "../../src/testing/index.ts";
+import { testDirectory, testTracker } from "../helpers/tracker.ts";
 import { someAgent, until } from "./an-agent.ts";
 import { record } from "./record.ts";
 import { TcpProxy } from "./tcp-proxy.ts";
@@ -47,7 +48,7 @@ describe("On a way of 1 Mbit/s with 20 MB of output waiting", () => {
     const before = performance.now();
     const { agentConnected } = await jobs.cancelJob({ jobId: "j1" });
     expect(agentConnected).toBe(true);
-    const job = await untilState(jobs, "j1", JobState.CANCELED);
+    const job = await waitForState(jobs, "j1", "CANCELED");
     const confirmed = performance.now() - before;
     const empty = job.result?.evidence?.treeEmptyTime;
     const effective = empty === undefined ? Number.NaN : Number(empty.seconds) * 1000 + empty.nanos / 1e6 - asked;

@@ -10,7 +10,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { createLogger } from "../../src/base/logger.ts";
 import { type JobState, LogStream } from "../../src/gen/belay/v1/job_pb.ts";
 import { CreateJobRequestSchema, JobService, ListJobsResponseSchema } from "../../src/gen/belay/v1/job_service_pb.ts";
-import { ScriptedAgent } from "../helpers/scripted-agent.ts";
+import { ScriptedAgent } from "../../src/testing/index.ts";
 import { type TestTracker, someSpec, testTracker } from "../helpers/tracker.ts";
 
 const PATH = "/belay.v1.JobService";
@@ -167,7 +167,7 @@ describe("An answer is never larger than 3 MiB", { timeout: 30_000 }, () => {
   it("nor is one of ReadLogs, though the job prints byte by byte", async () => {
     const { address, jobs } = await testTracker();
     await jobs.createJob({ jobId: "j", spec: someSpec });
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello();
     const batches = 40;
     const chunks = 5_000;
@@ -220,7 +220,7 @@ describe("A command's id stands for one order", () => {
   it.each(orders)("%s: repeated it is the same one, any other is refused", async (name, give) => {
     const { address, jobs } = await testTracker();
     await jobs.createJob({ jobId: "j", spec: someSpec });
-    await new ScriptedAgent(address, "j").hello();
+    await ScriptedAgent.connect({ url: address, jobId: "j" }).hello();
     await give(jobs);
     await give(jobs);
     for (const [other, giveOther] of orders) {

@@ -5,8 +5,8 @@ import { LogCompleteness, LogStream } from "../../src/gen/belay/v1/job_pb.ts";
 import type { LogChunk } from "../../src/gen/belay/v1/tracker_service_pb.ts";
 import { GapReason } from "../../src/gen/belay/v1/tracker_service_pb.ts";
 import { checkDirectory } from "../../src/tracker/store/check/check.ts";
+import { ScriptedAgent } from "../../src/testing/index.ts";
 import { belayEnds } from "../helpers/cli.ts";
-import { ScriptedAgent } from "../helpers/scripted-agent.ts";
 import type { TestTracker } from "../helpers/tracker.ts";
 import { someSpec, testDirectory, testTracker } from "../helpers/tracker.ts";
 
@@ -29,13 +29,13 @@ async function trackerWithLog(jobId = "j"): Promise<TestTracker & { log: string 
 }
 
 async function runJob({ address }: { address: string }, jobId: string): Promise<void> {
-  const agent = new ScriptedAgent(address, jobId);
+  const agent = ScriptedAgent.connect({ url: address, jobId });
   await agent.hello({ spec: someSpec });
   for (let i = 0; i < LINES; i++) agent.print(line(i));
   await agent.acked(0n, BigInt(LINES));
   agent.result();
   await agent.next("receipt");
-  agent.end();
+  agent.halfClose();
   await agent.ended;
 }
 
@@ -268,7 +268,7 @@ describe("A log that is damaged while its job runs and the tracker is down", () 
   ])("%s goes on with a gap", async (_, harm, expected) => {
     const first = await testTracker();
     const { dataDirectory } = first;
-    const agent = new ScriptedAgent(first.address, "j");
+    const agent = ScriptedAgent.connect({ url: first.address, jobId: "j" });
     await agent.hello({ spec: someSpec });
     for (let i = 0; i < LINES; i++) agent.print(line(i));
     await agent.acked(0n, BigInt(LINES));
@@ -276,7 +276,7 @@ describe("A log that is damaged while its job runs and the tracker is down", () 
     await first.tracker.close();
     await harm(join(dataDirectory, "logs", "1", "1.log"));
     const { address, jobs } = await testTracker({ dataDirectory });
-    const back = new ScriptedAgent(address, "j", { sessionId: agent.sessionId }).follow(agent);
+    const back = ScriptedAgent.connect({ url: address, jobId: "j", sessionId: agent.sessionId }).follow(agent);
     await back.hello({ attempt: 1, lowestLogSequence: BigInt(LINES + 1) });
     back.print("last\n");
     back.result();
@@ -288,7 +288,7 @@ describe("A log that is damaged while its job runs and the tracker is down", () 
 
 test("A log that is removed while its job runs is not called complete, to the agent or to anyone else", async () => {
   const { address, jobs, dataDirectory } = await testTracker();
-  const agent = new ScriptedAgent(address, "j");
+  const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
   await agent.hello({ spec: someSpec });
   agent.print(line(0));
   await agent.acked(0n, 1n);
@@ -296,10 +296,10 @@ test("A log that is removed while its job runs is not called complete, to the ag
   agent.print(line(1));
   await agent.acked(0n, 2n);
   agent.result();
-  const { value: receipt } = await agent.next("receipt");
+  const receipt = await agent.next("receipt");
   const lost = { logCompleteness: LogCompleteness.INCOMPLETE };
   expect(receipt).toMatchObject({ ...lost, message: "the stored log is missing" });
-  agent.end();
+  agent.halfClose();
   await agent.ended;
   expect((await jobs.getJob({ jobId: "j" })).job?.attempts[0]).toMatchObject(lost);
   await expect(readings(jobs, { jobId: "j" })).rejects.toMatchObject(DATA_LOSS);

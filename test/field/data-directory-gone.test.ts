@@ -5,9 +5,9 @@ import { copyFile, mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished, test } from "vitest";
 import { Health, HealthCheckResponse_ServingStatus as Serving } from "../../src/gen/grpc/health/v1/health_pb.ts";
-import { ScriptedAgent } from "../helpers/scripted-agent.ts";
+import { ScriptedAgent, readLog } from "../../src/testing/index.ts";
 import { NO_MOUNT } from "../helpers/small-disk.ts";
-import { readLog, someSpec, testDirectory, testTracker } from "../helpers/tracker.ts";
+import { someSpec, testDirectory, testTracker } from "../helpers/tracker.ts";
 
 const RESOURCE_EXHAUSTED = 8;
 
@@ -61,7 +61,7 @@ describe("A data directory that goes while the tracker runs", () => {
   ])("%s: every probe says so, nothing is confirmed any more, and agents keep what they have", async (_, harm, why) => {
     const dataDirectory = join(await testDirectory(), "data");
     const { address, jobs } = await testTracker({ dataDirectory });
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
     agent.print("before\n");
     await agent.acked(0n, 1n);
@@ -76,7 +76,7 @@ describe("A data directory that goes while the tracker runs", () => {
     expect(await ready(address)).toMatch(why);
     await expect.poll(() => health).toEqual([Serving.SERVING, Serving.NOT_SERVING]);
     await expect(jobs.createJob({ jobId: "new", spec: someSpec })).rejects.toThrow(why);
-    const back = new ScriptedAgent(address, "j", { sessionId: agent.sessionId });
+    const back = ScriptedAgent.connect({ url: address, jobId: "j", sessionId: agent.sessionId });
     back.sayHello({ attempt: 1 });
     expect(await back.ended).toMatchObject({ code: RESOURCE_EXHAUSTED });
   });
@@ -84,7 +84,7 @@ describe("A data directory that goes while the tracker runs", () => {
   test("and comes back, as one on another machine does: all goes on", async () => {
     const dataDirectory = join(await testDirectory(), "data");
     const { address, jobs } = await testTracker({ dataDirectory });
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
     agent.print("before\n");
     await agent.acked(0n, 1n);
@@ -92,12 +92,12 @@ describe("A data directory that goes while the tracker runs", () => {
     await agent.ended;
     await rename(`${dataDirectory}.old`, dataDirectory);
     expect(await ready(address)).toBe("200 ok");
-    const back = new ScriptedAgent(address, "j", { sessionId: agent.sessionId }).follow(agent);
+    const back = ScriptedAgent.connect({ url: address, jobId: "j", sessionId: agent.sessionId }).follow(agent);
     await back.hello({ attempt: 1 });
     back.print("after\n");
     back.result();
     await back.next("receipt");
-    expect(await readLog(jobs, { jobId: "j" })).toBe("before\nafter\n");
+    expect(await readLog(jobs, "j", { follow: false })).toBe("before\nafter\n");
   });
 
   test("under a file system that was mounted over it and cannot be written", async (context) => {

@@ -6,10 +6,10 @@ import { describe, expect, test } from "vitest";
 import { CommandState, JobState, LogCompleteness } from "../../src/gen/belay/v1/job_pb.ts";
 import { Health, HealthCheckResponse_ServingStatus as Serving } from "../../src/gen/grpc/health/v1/health_pb.ts";
 import { checkDirectory } from "../../src/tracker/store/check/check.ts";
+import { ScriptedAgent, waitForState } from "../../src/testing/index.ts";
 import { belay, belayEnds } from "../helpers/cli.ts";
-import { ScriptedAgent } from "../helpers/scripted-agent.ts";
 import { fill, NO_MOUNT, smallDisk } from "../helpers/small-disk.ts";
-import { someSpec, testTracker, untilState } from "../helpers/tracker.ts";
+import { someSpec, testTracker } from "../helpers/tracker.ts";
 
 /** What every probe says. */
 async function probes(address: string): Promise<{ page: string; health: Serving }> {
@@ -23,14 +23,14 @@ const FULL = { page: "the store cannot be written: the disk is full", health: Se
 
 /** Runs a job that prints so much, to its end. */
 async function endedJob(address: string, jobId: string, bytes: number): Promise<void> {
-  const agent = new ScriptedAgent(address, jobId);
+  const agent = ScriptedAgent.connect({ url: address, jobId });
   await agent.hello({ spec: someSpec });
   let batch = 0n;
   for (let left = bytes; left > 0; left -= 64 * 1024) batch = agent.print(Buffer.alloc(Math.min(left, 64 * 1024), "x"));
   await agent.acked(0n, batch);
   agent.result();
   await agent.next("receipt");
-  agent.end();
+  agent.halfClose();
   await agent.ended;
 }
 
@@ -111,9 +111,9 @@ describe("On a disk without a free block", () => {
     if (disk === undefined) return context.skip(NO_MOUNT);
     const dataDirectory = join(disk, "data");
     const { address, jobs } = await testTracker({ dataDirectory });
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
-    agent.state(JobState.RUNNING);
+    agent.state("RUNNING");
     await agent.acked(1n, 0n);
     await jobs.createJob({ jobId: "waits", spec: someSpec });
     await rm(join(dataDirectory, "reserve"));
@@ -124,12 +124,12 @@ describe("On a disk without a free block", () => {
       state: CommandState.QUEUED,
       message: "Sent to the agent, but the tracker cannot store this: its disk is full",
     });
-    expect((await agent.next("command")).value).toMatchObject({ commandId: "first", order: { case: "signal" } });
+    expect(await agent.next("command")).toMatchObject({ commandId: "first", order: { case: "signal" } });
     const canceled = await belayEnds(["cancel", "--tracker", address, "j"]);
     expect(canceled.stderr).toMatch(
       /^belay: Sent to the agent, but the tracker cannot store this: its disk is full\n$/,
     );
-    expect((await agent.next("command")).value.order.case).toBe("cancel");
+    expect((await agent.next("command")).order.case).toBe("cancel");
     // A job without an agent: there is nobody whom the order would reach.
     await expect(jobs.cancelJob({ jobId: "waits" })).rejects.toThrow(/its disk is full/);
     free();
@@ -140,6 +140,6 @@ describe("On a disk without a free block", () => {
     const { job } = await jobs.getJob({ jobId: "j" });
     expect(job?.commands.find(({ commandId }) => commandId === "first")?.state).toBe(CommandState.COMPLETED);
     agent.result();
-    await untilState(jobs, "j", JobState.SUCCEEDED);
+    await waitForState(jobs, "j", "SUCCEEDED");
   });
 });

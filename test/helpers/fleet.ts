@@ -1,5 +1,4 @@
-import { JobState } from "../../src/gen/belay/v1/job_pb.ts";
-import { ScriptedAgent } from "./scripted-agent.ts";
+import { ScriptedAgent } from "../../src/testing/index.ts";
 
 const MiB = 2 ** 20;
 
@@ -20,7 +19,10 @@ export class Fleet {
   static async join(address: string, count: number): Promise<Fleet> {
     const jobs = await Promise.all(
       Array.from({ length: count }, async (_, i) => {
-        const agent = new ScriptedAgent(address, `${NAMES[i % NAMES.length]}-${String(i).padStart(2, "0")}`);
+        const agent = ScriptedAgent.connect({
+          url: address,
+          jobId: `${NAMES[i % NAMES.length]}-${String(i).padStart(2, "0")}`,
+        });
         await agent.hello({
           spec: {
             name: TITLES[i % TITLES.length] ?? "",
@@ -29,7 +31,7 @@ export class Fleet {
           },
           agent: { version: "1.0.0", hostname: `worker-${i % 12}`, pid: 100 + i },
         });
-        agent.state(i % 10 === 9 ? JobState.PAUSED : JobState.RUNNING);
+        agent.state(i % 10 === 9 ? "PAUSED" : "RUNNING");
         return { agent, i };
       }),
     );
@@ -80,7 +82,7 @@ export class Fleet {
         });
       }
       agent.print(`${LINES[(i + round) % LINES.length]} step=${round}\n`);
-      agent.heartbeat(BigInt(round + 1));
+      agent.beat(BigInt(round + 1));
     }
   }
 

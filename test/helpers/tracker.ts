@@ -5,10 +5,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import type { Job, JobState, LogStream } from "../../src/gen/belay/v1/job_pb.ts";
 import { JobService } from "../../src/gen/belay/v1/job_service_pb.ts";
-import type { Tracker, TrackerOptions } from "../../src/tracker/options.ts";
-import { startTracker } from "../../src/tracker/server.ts";
+import { startTestTracker, type TestTrackerOptions } from "../../src/testing/index.ts";
+import type { Tracker } from "../../src/tracker/options.ts";
 
 /** A tracker for one test, with a client for its control side. Both go when the test is over. */
 export interface TestTracker {
@@ -25,14 +24,17 @@ export async function testDirectory(): Promise<string> {
   return directory;
 }
 
+/** One of the kit's, with the tracker's own default heartbeats and leases, which is closed when the test is over. */
 export async function testTracker(
-  options: Partial<TrackerOptions> = {},
+  options: TestTrackerOptions = {},
   protocol: Protocol = "Connect",
 ): Promise<TestTracker> {
-  const dataDirectory = options.dataDirectory ?? (await testDirectory());
-  const tracker = await startTracker({ listen: "127.0.0.1:0", drainTimeout: 500, ...options, dataDirectory });
-  onTestFinished(() => tracker.close());
-  return { tracker, address: tracker.address, dataDirectory, jobs: jobClient(tracker.address, undefined, protocol) };
+  const heartbeatInterval = options.heartbeatInterval ?? 10_000;
+  const lease = options.lease ?? Math.max(30_000, 3 * heartbeatInterval);
+  const started = await startTestTracker({ ...options, heartbeatInterval, lease });
+  onTestFinished(() => started.close());
+  const { tracker, url, dataDirectory } = started;
+  return { tracker, address: url, dataDirectory, jobs: jobClient(url, undefined, protocol) };
 }
 
 /** How clients and tracker may speak; the tracker serves streams of plain gRPC in a way of its own. */
@@ -52,34 +54,3 @@ export function jobClient(address: string, token?: string, protocol: Protocol = 
 
 /** A job that runs nothing in particular. */
 export const someSpec: { name: string; command: string[] } = { name: "some", command: ["true"] };
-
-/** Watches a job until it is as wanted. */
-export async function untilJob(
-  jobs: Client<typeof JobService>,
-  jobId: string,
-  wanted: (job: Job) => boolean,
-): Promise<Job> {
-  let last: Job | undefined;
-  for await (const { job } of jobs.watchJob({ jobId })) {
-    last = job;
-    if (job !== undefined && wanted(job)) return job;
-  }
-  throw new Error(`The watch ended at state ${last?.state}`);
-}
-
-/** Watches a job until it is in a state. */
-export function untilState(jobs: Client<typeof JobService>, jobId: string, state: JobState): Promise<Job> {
-  return untilJob(jobs, jobId, (job) => job.state === state);
-}
-
-/** Reads a log to its end. */
-export async function readLog(
-  jobs: Client<typeof JobService>,
-  request: Parameters<Client<typeof JobService>["readLogs"]>[0] & { streams?: LogStream[] },
-): Promise<string> {
-  const parts: Uint8Array[] = [];
-  for await (const { chunks } of jobs.readLogs(request)) {
-    for (const { content } of chunks) if (content.case === "data") parts.push(content.value);
-  }
-  return Buffer.concat(parts).toString("latin1");
-}

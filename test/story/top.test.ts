@@ -1,11 +1,11 @@
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { textWidth } from "../../src/cli/terminal/text-width.ts";
 import { JobState } from "../../src/gen/belay/v1/job_pb.ts";
+import { ScriptedAgent, waitForState } from "../../src/testing/index.ts";
 import { belayEnds, TrackerProcess } from "../helpers/cli.ts";
 import { Fleet } from "../helpers/fleet.ts";
-import { ScriptedAgent } from "../helpers/scripted-agent.ts";
 import { noTmux, TmuxTerminal } from "../helpers/tmux.ts";
-import { someSpec, testTracker, untilState } from "../helpers/tracker.ts";
+import { someSpec, testTracker } from "../helpers/tracker.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -140,9 +140,9 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     const { address, jobs } = await testTracker();
     const agents = await Promise.all(
       ["one", "two"].map(async (id) => {
-        const agent = new ScriptedAgent(address, id);
+        const agent = ScriptedAgent.connect({ url: address, jobId: id });
         await agent.hello({ spec: someSpec });
-        agent.state(JobState.RUNNING);
+        agent.state("RUNNING");
         return agent;
       }),
     );
@@ -155,10 +155,10 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     await terminal.type("c", "r");
     await terminal.until(/^Reason to cancel two: _/m);
     await terminal.type("wrong data", "Enter");
-    const { value } = (await agents[1]?.next("command")) ?? { value: undefined };
-    expect(value?.order).toMatchObject({ case: "cancel", value: { reason: "wrong data" } });
-    agents[1]?.state(JobState.CANCELING);
-    await untilState(jobs, "two", JobState.CANCELING);
+    const command = await agents[1]?.next("command");
+    expect(command?.order).toMatchObject({ case: "cancel", value: { reason: "wrong data" } });
+    agents[1]?.state("CANCELING");
+    await waitForState(jobs, "two", "CANCELING");
     await terminal.until(/one +RUNNING[^]*two +CANCELING/);
     agents[1]?.result({ outcome: 3, reason: 7 });
     // It stays for a moment, so that it can be seen how it ended.
@@ -168,9 +168,9 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
 
   test("opens the log of the selected job, follows it, scrolls back, and returns to the table", async () => {
     const { address } = await testTracker();
-    const agent = new ScriptedAgent(address, "talks");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "talks" });
     await agent.hello({ spec: someSpec });
-    agent.state(JobState.RUNNING);
+    agent.state("RUNNING");
     agent.print(Array.from({ length: 200 }, (_, i) => `line ${i}\u0007\n`).join(""));
     await agent.acked(0n, 1n);
     const terminal = await TmuxTerminal.belay(80, 12, top(address));

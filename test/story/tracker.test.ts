@@ -3,9 +3,9 @@ import path from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Certificate } from "../helpers/certificate.ts";
 import { certificate, noOpenssl } from "../helpers/certificate.ts";
-import { ScriptedAgent } from "../helpers/scripted-agent.ts";
 import { belay, belayEnds, tempDirectory } from "../helpers/cli.ts";
 import { AtTerminal, noTerminal } from "../helpers/terminal.ts";
+import { ScriptedAgent } from "../../src/testing/index.ts";
 
 describe("Whoever runs a tracker", () => {
   test("writes its flags into a file, and changes tokens with SIGHUP while it runs", async () => {
@@ -73,10 +73,10 @@ describe("Whoever runs a tracker", () => {
       await writeFile(file("agents"), "second-token\n");
       process.kill(tracker.pid, "SIGHUP");
       await tracker.says(/Read certificates and tokens again/);
-      const agent = new ScriptedAgent(url, "j", { token: "second-token" });
+      const agent = ScriptedAgent.connect({ url, jobId: "j", token: "second-token" });
       await agent.hello({ spec: { command: ["true"] } });
       tracker.closeTerminal();
-      expect((await agent.next("goodbye")).value.message).toBe("The tracker stops");
+      expect((await agent.next("goodbye")).message).toBe("The tracker stops");
       expect(await tracker.ended).toBe(0);
       expect(await belayEnds(["tracker", "check", file("data")])).toMatchObject({ code: 0 });
     },

@@ -2,7 +2,14 @@ import { access } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { JobState, LogCompleteness, LogStream } from "../../src/gen/belay/v1/job_pb.ts";
 import { runAgent } from "../../src/agent/run.ts";
-import { readLog, readLogBytes, ScriptedAgent, startTestTracker, waitForState } from "../../src/testing/index.ts";
+import {
+  readLog,
+  readLogBytes,
+  ScriptedAgent,
+  startTestTracker,
+  waitForJob,
+  waitForState,
+} from "../../src/testing/index.ts";
 
 const spec = { command: ["train"] };
 
@@ -33,6 +40,17 @@ describe("waiting for a state", () => {
       `Waited for job "j1" to be RUNNING or FAILED: it has ended CANCELED`,
     );
     await expect(waitForState(tracker.client, "nope", "RUNNING")).rejects.toThrow(/nope/);
+  });
+
+  it("or for anything else of a job", async () => {
+    await using tracker = await startTestTracker();
+    await tracker.client.createJob({ jobId: "j1", spec });
+    const joined = waitForJob(tracker.client, "j1", ({ attempts }) => attempts.length > 0);
+    await using agent = await ScriptedAgent.join({ url: tracker.url, jobId: "j1" });
+    expect((await joined).attempts[0]?.sessionId).toBe(agent.sessionId);
+    await expect(waitForJob(tracker.client, "j1", () => false, { timeout: 100 })).rejects.toThrow(
+      `Waited for job "j1" to be as wanted: it is SETTING_UP after 100 ms`,
+    );
   });
 });
 
@@ -77,5 +95,27 @@ describe("a scripted agent", () => {
     agent.vanish();
     await waitForState(tracker.client, "j1", "LOST");
     await expect(ScriptedAgent.join({ url: tracker.url, jobId: "none" })).rejects.toThrow(/NOT_FOUND/);
+  });
+
+  it("sends single messages, good ones and others, and tells how its stream ended", async () => {
+    await using tracker = await startTestTracker({ tokens: { operator: ["o"], agent: ["a"] } });
+    const stranger = ScriptedAgent.connect({ url: tracker.url, jobId: "j1", token: "wrong" });
+    stranger.sayHello({ spec });
+    expect(await stranger.ended).toMatchObject({ code: 16 });
+    await using agent = ScriptedAgent.connect({ url: tracker.url, jobId: "j1", token: "a", timeout: 100 });
+    expect(() => agent.welcome).toThrow("The agent has not been welcomed");
+    expect(await agent.hello({ spec })).toBe(agent.welcome);
+    expect([agent.state("RUNNING"), agent.print("one\n"), agent.print("two\n")]).toEqual([1n, 1n, 2n]);
+    await agent.acked(1n, 2n);
+    agent.beat(7n);
+    expect((await agent.next("heartbeatReply", ({ nonce }) => nonce === 7n)).nonce).toBe(7n);
+    await expect(agent.next("receipt")).rejects.toThrow("Waited 100 ms for a receipt from the tracker: none came");
+    agent.vanish();
+    const back = ScriptedAgent.connect({ url: tracker.url, jobId: "j1", token: "a", sessionId: agent.sessionId });
+    expect((await back.follow(agent).hello()).committed).toMatchObject({ events: 1n, logs: 2n });
+    expect((await back.end()).logCompleteness).toBe(LogCompleteness.COMPLETE);
+    const late = ScriptedAgent.connect({ url: tracker.url, jobId: "j2", token: "a" });
+    late.sendBytes(Buffer.from([0xff]));
+    expect((await late.ended).code).not.toBe(0);
   });
 });

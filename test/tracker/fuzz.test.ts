@@ -9,8 +9,8 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { OpenSessionRequestSchema } from "../../src/gen/belay/v1/tracker_service_pb.ts";
-import { ScriptedAgent } from "../helpers/scripted-agent.ts";
-import { jobClient, readLog, someSpec, testDirectory } from "../helpers/tracker.ts";
+import { ScriptedAgent, readLog } from "../../src/testing/index.ts";
+import { jobClient, someSpec, testDirectory } from "../helpers/tracker.ts";
 
 const program = join(import.meta.dirname, "../helpers/tracker-process.ts");
 /** How many attacks. */
@@ -271,10 +271,10 @@ test.skipIf(!existsSync("/proc/self/status"))(
     const pid = child.pid ?? 0;
 
     let done = 0;
-    const witness = new ScriptedAgent(address, "witness");
+    const witness = ScriptedAgent.connect({ url: address, jobId: "witness" });
     await witness.hello({ spec: someSpec });
     // By the clock, not by attacks: on a busy machine those may take longer than a stream may be silent.
-    const beats = setInterval(() => witness.heartbeat(BigInt(done)), HEARTBEAT_MS);
+    const beats = setInterval(() => witness.beat(BigInt(done)), HEARTBEAT_MS);
     onTestFinished(() => clearInterval(beats));
     const attackers = Array.from({ length: AT_ONCE }, (_, i) => new Attacker(address, SEED + i));
     onTestFinished(() => attackers.forEach((attacker) => attacker.close()));
@@ -301,7 +301,7 @@ test.skipIf(!existsSync("/proc/self/status"))(
     expect([child.exitCode, errors], `seed ${SEED}`).toEqual([null, ""]);
     expect(memoryOf(pid) - before, `seed ${SEED}`).toBeLessThan(GROWTH_BYTES);
     const jobs = jobClient(address);
-    expect(await readLog(jobs, { jobId: "witness" })).toBe(printed);
+    expect(await readLog(jobs, "witness", { follow: false })).toBe(printed);
     const ids = (await jobs.listJobs({ pageSize: 1000 })).jobs.map(({ jobId }) => jobId);
     expect(ids.filter((id) => !/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(id))).toEqual([]);
     // Everything that was written is in its own place.

@@ -3,10 +3,10 @@ import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { JobState, LogCompleteness } from "../../src/gen/belay/v1/job_pb.ts";
+import { LogCompleteness } from "../../src/gen/belay/v1/job_pb.ts";
 import { checkDirectory } from "../../src/tracker/store/check/check.ts";
-import { ScriptedAgent } from "../helpers/scripted-agent.ts";
-import { readLog, someSpec, testDirectory, testTracker } from "../helpers/tracker.ts";
+import { ScriptedAgent, readLog } from "../../src/testing/index.ts";
+import { someSpec, testDirectory, testTracker } from "../helpers/tracker.ts";
 
 const program = join(import.meta.dirname, "../helpers/tracker-process.ts");
 /** How often the tracker is killed. */
@@ -36,7 +36,7 @@ class Load {
 
   /** Connects, checks that all that was confirmed is there, and sends until the stream breaks. */
   async run(address: string): Promise<void> {
-    const agent = new ScriptedAgent(address, this.id, { sessionId: this.sessionId });
+    const agent = ScriptedAgent.connect({ url: address, jobId: this.id, sessionId: this.sessionId });
     this.agent = agent;
     const welcome = await agent.hello({ spec: someSpec }).catch(() => undefined);
     // Killed before it could answer.
@@ -50,12 +50,12 @@ class Load {
     const over = new AbortController();
     const ended = agent.ended.then(() => over.abort());
     while (!over.signal.aborted) {
-      if (this.written % 10 === 0) agent.state(JobState.RUNNING);
+      if (this.written % 10 === 0) agent.state("RUNNING");
       agent.print(line(this.job, this.written++));
       await Promise.race([
         ended,
         agent.next("ack").then(
-          ({ value }) => this.confirmed(value),
+          (ack) => this.confirmed(ack),
           () => undefined,
         ),
       ]);
@@ -98,14 +98,14 @@ test(`A tracker that is killed ${KILLS} times at random moments under load has e
   expect(checked).toBeGreaterThan(0);
   const { jobs, address } = await testTracker({ dataDirectory: directory });
   for (const load of loads) {
-    const agent = new ScriptedAgent(address, load.id, { sessionId: load.sessionId });
+    const agent = ScriptedAgent.connect({ url: address, jobId: load.id, sessionId: load.sessionId });
     const committed = Number((await agent.hello()).committed?.logs);
     expect(committed).toBeGreaterThanOrEqual(load.logs);
     const lines = Array.from({ length: committed }, (_, n) => line(load.job, n));
-    expect((await readLog(jobs, { jobId: load.id })) === lines.join("")).toBe(true);
+    expect((await readLog(jobs, load.id, { follow: false })) === lines.join("")).toBe(true);
     agent.countDelivered(lines);
     agent.result();
-    expect((await agent.next("receipt")).value).toMatchObject({ logCompleteness: LogCompleteness.COMPLETE });
+    expect(await agent.next("receipt")).toMatchObject({ logCompleteness: LogCompleteness.COMPLETE });
   }
 });
 

@@ -1,8 +1,8 @@
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test, vi } from "vitest";
 import { createLogger } from "../../src/base/logger.ts";
-import { CommandState, JobState } from "../../src/gen/belay/v1/job_pb.ts";
-import { ScriptedAgent } from "../helpers/scripted-agent.ts";
+import { CommandState } from "../../src/gen/belay/v1/job_pb.ts";
+import { ScriptedAgent } from "../../src/testing/index.ts";
 import { someSpec, testTracker } from "../helpers/tracker.ts";
 
 async function page(address: string, path: string, headers: Record<string, string> = {}): Promise<[number, string]> {
@@ -48,13 +48,13 @@ describe("/readyz", () => {
 describe("/metrics", () => {
   test("has sessions, bytes, lag, command latency, calls by code and store latency", async () => {
     const { address, jobs } = await testTracker();
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
-    agent.state(JobState.RUNNING);
+    agent.state("RUNNING");
     agent.print("0123456789");
     await agent.acked(1n, 1n);
     await jobs.pauseJob({ jobId: "j" });
-    const { value: command } = await agent.next("command");
+    const command = await agent.next("command");
     for (const state of [CommandState.RECEIVED, CommandState.COMPLETED]) {
       agent.event({ case: "commandUpdate", value: { commandId: command.commandId, state } });
     }
@@ -141,9 +141,9 @@ test("The log has job and session of each remark about a session, as fields", as
   let log = "";
   const logger = createLogger({ level: "info", format: "json", write: (line) => void (log += line) });
   const { address, tracker } = await testTracker({ logger });
-  const agent = new ScriptedAgent(address, "j");
+  const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
   await agent.hello({ spec: someSpec });
-  const other = new ScriptedAgent(address, "j");
+  const other = ScriptedAgent.connect({ url: address, jobId: "j" });
   other.sayHello({ spec: someSpec });
   await other.ended;
   await tracker.close();
@@ -162,14 +162,16 @@ test("The log has job and session of each remark about a session, as fields", as
 
 test("Tokens that are loaded again count from the next call on; a stream that is open stays open", async () => {
   const { address, tracker } = await testTracker({ tokens: { agent: ["old"], operator: [] } });
-  const agent = new ScriptedAgent(address, "j", { token: "old" });
+  const agent = ScriptedAgent.connect({ url: address, jobId: "j", token: "old" });
   await agent.hello({ spec: someSpec });
   expect(() => tracker.reload({ tokens: { agent: [], operator: [] } })).toThrow(/empty list of tokens/);
   tracker.reload({ tokens: { agent: ["new"], operator: [] } });
-  const late = new ScriptedAgent(address, "k", { token: "old" });
+  const late = ScriptedAgent.connect({ url: address, jobId: "k", token: "old" });
   late.sayHello({ spec: someSpec });
   expect(await late.ended).toMatchObject({ code: 16 });
-  expect((await new ScriptedAgent(address, "k", { token: "new" }).hello({ spec: someSpec })).attempt).toBe(1);
-  agent.heartbeat(1n);
-  expect((await agent.next("heartbeatReply")).value.nonce).toBe(1n);
+  expect(
+    (await ScriptedAgent.connect({ url: address, jobId: "k", token: "new" }).hello({ spec: someSpec })).attempt,
+  ).toBe(1);
+  agent.beat(1n);
+  expect((await agent.next("heartbeatReply")).nonce).toBe(1n);
 });

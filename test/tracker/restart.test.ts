@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { JobState, LogCompleteness } from "../../src/gen/belay/v1/job_pb.ts";
 import { startTracker } from "../../src/tracker/server.ts";
-import { ScriptedAgent } from "../helpers/scripted-agent.ts";
-import { jobClient, readLog, someSpec, testDirectory, testTracker } from "../helpers/tracker.ts";
+import { ScriptedAgent, readLog } from "../../src/testing/index.ts";
+import { jobClient, someSpec, testDirectory, testTracker } from "../helpers/tracker.ts";
 
 const program = join(import.meta.dirname, "../helpers/tracker-process.ts");
 
@@ -21,9 +21,9 @@ async function trackerProcess(directory: string): Promise<{ child: ChildProcess;
 describe("A tracker that starts on the directory of one before", () => {
   test("after a clean end, has all that was stored and goes on after it", async () => {
     const before = await testTracker();
-    const agent = new ScriptedAgent(before.address, "j");
+    const agent = ScriptedAgent.connect({ url: before.address, jobId: "j" });
     await agent.hello({ spec: someSpec });
-    agent.state(JobState.RUNNING);
+    agent.state("RUNNING");
     agent.event({ case: "stepStarted", value: { step: 1, main: true } });
     agent.print("before\n");
     await agent.acked(2n, 1n);
@@ -33,12 +33,12 @@ describe("A tracker that starts on the directory of one before", () => {
     const { job } = await jobs.getJob({ jobId: "j" });
     expect(job).toMatchObject({ state: JobState.RUNNING, step: 1, version: was?.version, createTime: was?.createTime });
     expect(job?.attempts[0]).toMatchObject({ connected: false, stored: [{ bytes: 7n, lines: 1n }] });
-    const back = new ScriptedAgent(address, "j", { sessionId: agent.sessionId }).follow(agent);
+    const back = ScriptedAgent.connect({ url: address, jobId: "j", sessionId: agent.sessionId }).follow(agent);
     expect((await back.hello()).committed).toMatchObject({ events: 2n, logs: 1n });
     back.print("after\n");
     back.result();
-    expect((await back.next("receipt")).value.logCompleteness).toBe(LogCompleteness.COMPLETE);
-    expect(await readLog(jobs, { jobId: "j" })).toBe("before\nafter\n");
+    expect((await back.next("receipt")).logCompleteness).toBe(LogCompleteness.COMPLETE);
+    expect(await readLog(jobs, "j", { follow: false })).toBe("before\nafter\n");
   });
 
   test("after kill -9 in full flow, again and again: nothing acked is lost, nothing comes twice", async () => {
@@ -48,11 +48,11 @@ describe("A tracker that starts on the directory of one before", () => {
     const lines: string[] = [];
     for (let round = 0; round < 4; round++) {
       const { child, address } = await trackerProcess(directory);
-      const agent: ScriptedAgent = new ScriptedAgent(
-        address,
-        "j",
-        sums === undefined ? {} : { sessionId: sums.sessionId },
-      );
+      const agent: ScriptedAgent = ScriptedAgent.connect({
+        url: address,
+        jobId: "j",
+        ...(sums === undefined ? {} : { sessionId: sums.sessionId }),
+      });
       const welcome = await agent.hello({ spec: someSpec });
       const committed = Number(welcome.committed?.logs);
       // Everything that was acked is there; what was not may be.
@@ -63,19 +63,19 @@ describe("A tracker that starts on the directory of one before", () => {
         agent.print(lines[i] ?? "");
       }
       const ack = await agent.next("ack", ({ logs }) => Number(logs) >= committed + 100);
-      sent = Number(ack.value.logs);
+      sent = Number(ack.logs);
       child.kill("SIGKILL");
       await agent.ended;
       sums = agent;
     }
     const { jobs, address } = await testTracker({ dataDirectory: directory });
-    const agent = new ScriptedAgent(address, "j", { sessionId: sums?.sessionId ?? "" });
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j", sessionId: sums?.sessionId ?? "" });
     const committed = Number((await agent.hello()).committed?.logs);
     expect(committed).toBeGreaterThanOrEqual(sent);
-    expect(await readLog(jobs, { jobId: "j" })).toBe(lines.slice(0, committed).join(""));
+    expect(await readLog(jobs, "j", { follow: false })).toBe(lines.slice(0, committed).join(""));
     agent.countDelivered(lines.slice(0, committed));
     agent.result();
-    expect((await agent.next("receipt")).value).toMatchObject({ logCompleteness: LogCompleteness.COMPLETE });
+    expect(await agent.next("receipt")).toMatchObject({ logCompleteness: LogCompleteness.COMPLETE });
   });
 });
 
@@ -115,7 +115,7 @@ describe("A data directory", () => {
 describe("A tracker that stops", () => {
   test("says Goodbye, ends every stream, and stores what it took, within its bound", async () => {
     const { tracker, address, jobs } = await testTracker();
-    const agents = Array.from({ length: 5 }, (_, i) => new ScriptedAgent(address, `j${i}`));
+    const agents = Array.from({ length: 5 }, (_, i) => ScriptedAgent.connect({ url: address, jobId: `j${i}` }));
     for (const agent of agents) {
       await agent.hello({ spec: someSpec });
       agent.print("x");
@@ -125,13 +125,13 @@ describe("A tracker that stops", () => {
       for await (const { change } of jobs.watchJobs({})) if (change.case === "synced") watching.resolve();
     })();
     await watching.promise;
-    const follow = readLog(jobs, { jobId: "j0", follow: true });
+    const follow = readLog(jobs, "j0");
     const before = performance.now();
     const ended = Promise.allSettled([watch, follow]);
     await tracker.close();
     expect(performance.now() - before).toBeLessThan(2_000);
     for (const agent of agents) {
-      expect((await agent.next("goodbye")).value.message).toBe("The tracker stops");
+      expect((await agent.next("goodbye")).message).toBe("The tracker stops");
       expect((await agent.ended).code).toBe(0);
     }
     expect((await ended).map(({ status }) => status)).toEqual(["rejected", "rejected"]);

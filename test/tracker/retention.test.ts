@@ -4,20 +4,20 @@ import { describe, expect, test } from "vitest";
 import { silentLogger } from "../../src/base/logger.ts";
 import { GapReason } from "../../src/gen/belay/v1/tracker_service_pb.ts";
 import { Retention } from "../../src/tracker/retention.ts";
+import { ScriptedAgent, readLog } from "../../src/testing/index.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";
-import { ScriptedAgent } from "../helpers/scripted-agent.ts";
 import type { TestTracker } from "../helpers/tracker.ts";
-import { readLog, someSpec, testTracker } from "../helpers/tracker.ts";
+import { someSpec, testTracker } from "../helpers/tracker.ts";
 
 /** A job that printed so many bytes and, unless told otherwise, has ended. */
 async function job({ address }: TestTracker, id: string, bytes: number, ends = true): Promise<void> {
-  const agent = new ScriptedAgent(address, id);
+  const agent = ScriptedAgent.connect({ url: address, jobId: id });
   await agent.hello({ spec: someSpec });
   agent.print(Buffer.alloc(bytes, "x"));
   if (!ends) return agent.acked(0n, 1n);
   agent.result();
   await agent.next("receipt");
-  agent.end();
+  agent.halfClose();
   await agent.ended;
 }
 
@@ -43,7 +43,7 @@ describe("Retention", () => {
     const second = await testTracker({ dataDirectory, retention: { age: 1, interval: 10 } });
     await expect.poll(async () => (await second.jobs.listJobs({})).jobs.map(({ jobId }) => jobId)).toEqual(["runs"]);
     await expect.poll(() => [1, 2, 3].map((key) => existsSync(join(logs, String(key))))).toEqual([false, false, true]);
-    expect(await readLog(second.jobs, { jobId: "runs" })).toBe("x".repeat(10));
+    expect(await readLog(second.jobs, "runs", { follow: false })).toBe("x".repeat(10));
   });
 
   test("by size removes those that ended first until the rest fits, and never a job that runs", async () => {
@@ -93,11 +93,11 @@ describe("Retention by age, when the tracker's clock is moved by a day,", () => 
 
 test("A limit on one log keeps its beginning and shows the rest as a gap; the lane goes on", async () => {
   const { address, jobs } = await testTracker({ logLimit: 25 });
-  const agent = new ScriptedAgent(address, "j");
+  const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
   await agent.hello({ spec: someSpec });
   for (let i = 0; i < 5; i++) agent.print("0123456789");
   agent.result();
-  const { value: receipt } = await agent.next("receipt");
+  const receipt = await agent.next("receipt");
   expect(receipt.message).toBe("stdout: 30 of 50 bytes were dropped");
   const seen: unknown[] = [];
   for await (const { chunks } of jobs.readLogs({ jobId: "j" })) {

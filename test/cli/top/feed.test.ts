@@ -4,7 +4,7 @@ import { openClient } from "../../../src/cli/client/client.ts";
 import { Feed } from "../../../src/cli/top/feed.ts";
 import { JobSet } from "../../../src/cli/top/job-set.ts";
 import { JobState } from "../../../src/gen/belay/v1/job_pb.ts";
-import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
+import { ScriptedAgent } from "../../../src/testing/index.ts";
 import { someSpec, testTracker } from "../../helpers/tracker.ts";
 
 /** A feed of a tracker, and the calls that it makes. */
@@ -44,9 +44,9 @@ async function feedOf(
 describe("The screen is kept up to date", () => {
   test("with samples, progress and the last line, and how a job ended", async () => {
     const { address } = await testTracker();
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
-    agent.state(JobState.RUNNING);
+    agent.state("RUNNING");
     const { jobs } = await feedOf(address, () => ["j"]);
     await expect.poll(() => jobs.get("j")?.state).toBe(JobState.RUNNING);
     agent.event({ case: "metricSample", value: { cpuCores: 1.5, memoryBytes: 1024n, processes: 1 } });

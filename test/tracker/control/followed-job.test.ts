@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { JobState, LogStream } from "../../../src/gen/belay/v1/job_pb.ts";
-import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
-import { someSpec, testTracker, untilState } from "../../helpers/tracker.ts";
+import { LogStream } from "../../../src/gen/belay/v1/job_pb.ts";
+import { ScriptedAgent, waitForState } from "../../../src/testing/index.ts";
+import { someSpec, testTracker } from "../../helpers/tracker.ts";
 
 const NOT_FOUND = 5;
 
@@ -10,14 +10,14 @@ describe("A call that follows a job", () => {
     "ends with NOT_FOUND when the job is deleted: %s",
     async (method) => {
       const { address, jobs } = await testTracker();
-      const agent = new ScriptedAgent(address, "j");
+      const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
       await agent.hello({ spec: someSpec });
-      agent.state(JobState.RUNNING);
+      agent.state("RUNNING");
       agent.event({ case: "metricSample", value: { cpuSeconds: 1 } });
       agent.print("some\n");
       // More output is still to come, so followers stay beyond the end.
       agent.result({ streams: [{ stream: LogStream.STDOUT, bytes: 99n, lines: 9n, crc32: 1 }] });
-      await untilState(jobs, "j", JobState.SUCCEEDED);
+      await waitForState(jobs, "j", "SUCCEEDED");
       const follow = {
         watchJob: () => jobs.watchJob({ jobId: "j" }),
         readLogs: () => jobs.readLogs({ jobId: "j", follow: true }),

@@ -8,7 +8,7 @@ import { describe, expect, test } from "vitest";
 import { JobState } from "../../../src/gen/belay/v1/job_pb.ts";
 import { JobService } from "../../../src/gen/belay/v1/job_service_pb.ts";
 import { BadRequestSchema } from "../../../src/gen/google/rpc/error_details_pb.ts";
-import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
+import { ScriptedAgent } from "../../../src/testing/index.ts";
 import { someSpec, testTracker } from "../../helpers/tracker.ts";
 
 describe("CreateJob", () => {
@@ -93,7 +93,7 @@ describe("ListJobs", () => {
 describe("DeleteJob", () => {
   test("removes an ended job with all that is stored of it", async () => {
     const { address, jobs, dataDirectory } = await testTracker();
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
     agent.print("x");
     await agent.acked(0n, 1n);
@@ -116,7 +116,7 @@ describe("DeleteJob", () => {
 describe("ReadMetrics", () => {
   test("gives samples in order, thinned if asked, of a range, and follows to the end", async () => {
     const { address, jobs } = await testTracker();
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
     const second = 1_000_000_000n;
     for (let i = 0n; i < 10n; i++) {
@@ -172,7 +172,7 @@ test("What is wrong with a call is told to programs, too: google.rpc.BadRequest 
 
 test("A job's times are the agent's own, as its result has them", async () => {
   const { address, jobs } = await testTracker();
-  const agent = new ScriptedAgent(address, "j");
+  const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
   await agent.hello({ spec: someSpec });
   agent.event({ case: "stepStarted", value: { step: 1, main: true } });
   const startTime = timestampFromMs(1_700_000_000_000);

@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { connect, type IncomingHttpHeaders } from "node:http2";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
 import { someSpec, testTracker } from "../../helpers/tracker.ts";
+import { ScriptedAgent } from "../../../src/testing/index.ts";
 
 test.each([
   ["WatchJob", { jobId: "j", afterVersion: 1 }],
@@ -24,7 +24,7 @@ test.each([
 
 test("A stream that is silent is sent answers without content, and one that is not is sent none", async () => {
   const { address, jobs } = await testTracker({ keepaliveInterval: 100 }, "gRPC");
-  const agent = new ScriptedAgent(address, "j");
+  const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
   await agent.hello({ spec: someSpec });
   const empty: string[] = [];
   const logs = (async () => {

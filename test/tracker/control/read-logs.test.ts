@@ -5,9 +5,9 @@ import { describe, expect, test } from "vitest";
 import { LogStream } from "../../../src/gen/belay/v1/job_pb.ts";
 import type { ReadLogsRequest } from "../../../src/gen/belay/v1/job_service_pb.ts";
 import type { LogChunk } from "../../../src/gen/belay/v1/tracker_service_pb.ts";
-import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
+import { readLog, ScriptedAgent } from "../../../src/testing/index.ts";
 import type { Protocol, TestTracker } from "../../helpers/tracker.ts";
-import { readLog, someSpec, testTracker } from "../../helpers/tracker.ts";
+import { someSpec, testTracker } from "../../helpers/tracker.ts";
 
 interface Piece {
   readonly stream: LogStream;
@@ -19,7 +19,7 @@ const { STDOUT, STDERR, AGENT } = LogStream;
 
 /** Prints pieces in batches; the i-th is read at millisecond i. */
 async function print(tracker: TestTracker, jobId: string, batches: readonly Piece[][]): Promise<ScriptedAgent> {
-  const agent = new ScriptedAgent(tracker.address, jobId);
+  const agent = ScriptedAgent.connect({ url: tracker.address, jobId });
   await agent.hello({ spec: someSpec });
   const offsets = new Map<LogStream, number>();
   let time = 0;
@@ -95,7 +95,7 @@ test.each(PROTOCOLS)(
             .join("");
           const steps = step === undefined ? [] : [step];
           const read = (start: ReadLogsRequest["start"], limitBytes = 0n) =>
-            readLog(tracker.jobs, { jobId, streams, steps, start, limitBytes });
+            answerTo(tracker.jobs, { jobId, streams, steps, start, limitBytes });
           expect(await read({ case: undefined })).toBe(text);
           expect(await read({ case: "fromLine", value: BigInt(n + 1) })).toBe(afterLines(text, n));
           expect(await read({ case: "tailLines", value: BigInt(n) })).toBe(tailOf(text, n));
@@ -111,7 +111,7 @@ test.each(PROTOCOLS)(
             .map((one) => one.text)
             .join("");
           const start = { case: "fromByte" as const, value: BigInt(byte) };
-          expect(await readLog(tracker.jobs, { jobId, streams: [STDOUT], start })).toBe(out.slice(byte));
+          expect(await answerTo(tracker.jobs, { jobId, streams: [STDOUT], start })).toBe(out.slice(byte));
           expect(await inParts(tracker, { jobId, streams, steps }, Math.ceil(text.length / 9) + n)).toBe(text);
           agent.vanish();
         },
@@ -135,6 +135,13 @@ async function inParts(tracker: TestTracker, request: object, bytes: number): Pr
   }
 }
 
+/** All that one call of ReadLogs answers. */
+async function answerTo(jobs: TestTracker["jobs"], request: Parameters<TestTracker["jobs"]["readLogs"]>[0]) {
+  let text = "";
+  for await (const { chunks } of jobs.readLogs(request)) text += textOf(chunks);
+  return text;
+}
+
 function textOf(chunks: readonly LogChunk[]): string {
   const data = chunks.map(({ content }) => (content.case === "data" ? content.value : new Uint8Array()));
   return Buffer.concat(data).toString("latin1");
@@ -143,7 +150,7 @@ function textOf(chunks: readonly LogChunk[]): string {
 describe.each(PROTOCOLS)("Following by %s", (protocol) => {
   test("three readers see each line as it is stored, and end with OK when the log is decided", async () => {
     const { address, jobs } = await testTracker({}, protocol);
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
     const readers = Array.from({ length: 3 }, () =>
       jobs.readLogs({ jobId: "j", follow: true })[Symbol.asyncIterator](),
@@ -160,8 +167,8 @@ describe.each(PROTOCOLS)("Following by %s", (protocol) => {
   test("can begin before there is an agent, and at the end of what is stored", async () => {
     const { address, jobs } = await testTracker({}, protocol);
     await jobs.createJob({ jobId: "j", spec: someSpec });
-    const all = readLog(jobs, { jobId: "j", follow: true });
-    const agent = new ScriptedAgent(address, "j");
+    const all = readLog(jobs, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello();
     agent.print("old\n");
     await agent.acked(0n, 1n);
@@ -178,7 +185,7 @@ describe.each(PROTOCOLS)("Following by %s", (protocol) => {
 
   test("a reader that does not read costs the tracker nothing, and gets everything later", async () => {
     const { address, jobs } = await testTracker({}, protocol);
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
     const slow = jobs.readLogs({ jobId: "j", follow: true })[Symbol.asyncIterator]();
     agent.print("first\n");
@@ -214,7 +221,7 @@ describe.each(PROTOCOLS)("A request by %s that cannot be served", (protocol) => 
   ])("is refused and says why: %s", async (_, request, code, message) => {
     const tracker = await testTracker({}, protocol);
     await print(tracker, "j", [[{ stream: STDOUT, step: 1, text: "a\n" }]]);
-    await expect(readLog(tracker.jobs, { jobId: "j", ...request })).rejects.toMatchObject({
+    await expect(answerTo(tracker.jobs, { jobId: "j", ...request })).rejects.toMatchObject({
       code,
       rawMessage: expect.stringMatching(message) as unknown,
     });

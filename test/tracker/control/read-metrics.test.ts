@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { MetricSample } from "../../../src/gen/belay/v1/job_pb.ts";
-import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
+import { ScriptedAgent } from "../../../src/testing/index.ts";
 import { someSpec, testTracker } from "../../helpers/tracker.ts";
 
 const SECOND = 1_000_000_000n;
@@ -13,7 +13,7 @@ function sample(at: number, memory = at): Parameters<ScriptedAgent["event"]>[0] 
 describe("A reader of metrics", () => {
   test("who follows gets every sample once and in order, while older ones are merged under it", async () => {
     const { address, jobs } = await testTracker();
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
     for (let i = 1; i <= 900; i++) agent.event(sample(i));
     await agent.acked(900n, 0n);
@@ -42,7 +42,7 @@ describe("A reader of metrics", () => {
 
   test("who wants few points gets no more, and the peak is in one of them", async () => {
     const { address, jobs } = await testTracker();
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
     for (let i = 1; i <= 2500; i++) agent.event(sample(i, i === 1234 ? 1_000_000 : i));
     for (let i = 1; i <= 300; i++) {
@@ -66,7 +66,7 @@ describe("A reader of metrics", () => {
 
   test("is told how many values were not kept", async () => {
     const { address, jobs } = await testTracker();
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
     const metrics = Array.from({ length: 300 }, (_, i) => ({ name: `n${i}`, value: i }));
     for (let i = 1; i <= 2; i++) agent.event({ case: "jobMetrics", value: { readUnixNano: BigInt(i), metrics } });

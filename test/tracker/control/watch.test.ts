@@ -2,8 +2,8 @@ import { Code } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
 import { JobState } from "../../../src/gen/belay/v1/job_pb.ts";
 import type { WatchJobsResponse } from "../../../src/gen/belay/v1/job_service_pb.ts";
-import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
-import { someSpec, testTracker, untilJob } from "../../helpers/tracker.ts";
+import { ScriptedAgent, waitForJob } from "../../../src/testing/index.ts";
+import { someSpec, testTracker } from "../../helpers/tracker.ts";
 
 /** A watch that is read one change at a time. */
 class Watch {
@@ -42,7 +42,7 @@ describe("WatchJobs", () => {
     const running = new Watch(jobs.watchJobs({ filter: { states: [SETTING_UP, RUNNING] } }));
     expect(await watch.take(3)).toEqual([`+b ${PENDING}`, `+a ${PENDING}`, "synced"]);
     expect(await running.next()).toBe("synced");
-    const agent = new ScriptedAgent(address, "a");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "a" });
     await agent.hello();
     expect(await watch.next()).toBe(`+a ${SETTING_UP}`);
     expect(await running.next()).toBe(`+a ${SETTING_UP}`);
@@ -81,7 +81,7 @@ describe("WatchJobs", () => {
 describe("WatchJob", () => {
   test("sends the job as it is, each change, and ends when job and log are done", async () => {
     const { jobs, address } = await testTracker();
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
     const states: JobState[] = [];
     const versions: bigint[] = [];
@@ -89,7 +89,7 @@ describe("WatchJob", () => {
       for await (const { job } of jobs.watchJob({ jobId: "j" })) {
         states.push(job?.state ?? 0);
         versions.push(job?.version ?? 0n);
-        if (states.length === 1) agent.state(RUNNING);
+        if (states.length === 1) agent.state("RUNNING");
         if (job?.state === RUNNING) agent.result();
       }
     })();
@@ -102,13 +102,13 @@ describe("WatchJob", () => {
 
   test("shows that the agent is away, and that it is back", async () => {
     const { jobs, address } = await testTracker();
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
-    const connected = (value: boolean) => untilJob(jobs, "j", ({ attempts }) => attempts[0]?.connected === value);
+    const connected = (value: boolean) => waitForJob(jobs, "j", ({ attempts }) => attempts[0]?.connected === value);
     await connected(true);
     agent.vanish();
     await connected(false);
-    await new ScriptedAgent(address, "j", { sessionId: agent.sessionId }).hello();
+    await ScriptedAgent.connect({ url: address, jobId: "j", sessionId: agent.sessionId }).hello();
     await connected(true);
   });
 

@@ -1,9 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { parseTraceParent } from "../../../src/base/trace-context.ts";
-import { JobState } from "../../../src/gen/belay/v1/job_pb.ts";
 import { spanBelow } from "../../../src/tracker/jobs/trace.ts";
-import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
-import { someSpec, testTracker, untilState } from "../../helpers/tracker.ts";
+import { ScriptedAgent, waitForState } from "../../../src/testing/index.ts";
+import { someSpec, testTracker } from "../../helpers/tracker.ts";
 
 const submitter = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -53,19 +52,19 @@ describe("A job's trace", () => {
 
   it("is the same in the next attempt, and after a restart", async () => {
     const first = await testTracker({ heartbeatInterval: 50, lease: 100 });
-    const agent = new ScriptedAgent(first.address, "a");
+    const agent = ScriptedAgent.connect({ url: first.address, jobId: "a" });
     const welcome = await agent.hello({ spec: someSpec });
     const attempt = read(welcome.traceParent);
     agent.vanish();
-    const lost = await untilState(first.jobs, "a", JobState.LOST);
+    const lost = await waitForState(first.jobs, "a", "LOST");
     expect(attempt).toEqual(spanBelow(read(lost.traceParent), 1));
     await first.tracker.close();
     const again = await testTracker({ dataDirectory: first.dataDirectory, heartbeatInterval: 50, lease: 100 });
-    const returned = new ScriptedAgent(again.address, "a", { sessionId: agent.sessionId });
+    const returned = ScriptedAgent.connect({ url: again.address, jobId: "a", sessionId: agent.sessionId });
     expect((await returned.hello({ attempt: 1 })).traceParent).toBe(welcome.traceParent);
     returned.vanish();
-    await untilState(again.jobs, "a", JobState.LOST);
-    const second = await new ScriptedAgent(again.address, "a").hello();
+    await waitForState(again.jobs, "a", "LOST");
+    const second = await ScriptedAgent.connect({ url: again.address, jobId: "a" }).hello();
     expect(second.attempt).toBe(2);
     expect(read(second.traceParent)).toEqual(spanBelow(read(lost.traceParent), 2));
     expect(read(second.traceParent).traceId).toBe(attempt.traceId);
@@ -83,7 +82,7 @@ describe("A job's trace", () => {
 describe("A job under a tracker that exports no spans", () => {
   it("runs under the span of whoever submitted it, since nobody would see its own", async () => {
     const { address } = await testTracker();
-    const agent = new ScriptedAgent(address, "a");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "a" });
     expect((await agent.hello({ spec: { ...someSpec, traceParent: submitter } })).traceParent).toBe(submitter);
   });
 });

@@ -9,9 +9,9 @@ import { compileOptions } from "../../../src/tracker/config.ts";
 import { uuidv7 } from "../../../src/base/ids.ts";
 import { RateLimit } from "../../../src/tracker/net/rate-limit.ts";
 import { signToken } from "../../../src/tracker/net/signed-token.ts";
+import { ScriptedAgent } from "../../../src/testing/index.ts";
 import { TcpProxy } from "../../fault/tcp-proxy.ts";
 import { ManualClock } from "../../helpers/manual-clock.ts";
-import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
 import { jobClient, someSpec, testTracker } from "../../helpers/tracker.ts";
 
 const INVALID_ARGUMENT = 3;
@@ -46,14 +46,14 @@ async function watchOf(address: string, token?: string): Promise<{ close(): Prom
 describe("Limits", () => {
   test("on connections: one too many is closed at once, those there go on, and room is given back", async () => {
     const { address } = await testTracker({ limits: { connections: 2 } });
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
     const second = open(address);
     await once(second, "connect");
     const third = open(address);
     await once(third, "close");
-    agent.heartbeat(1n);
-    expect((await agent.next("heartbeatReply")).value.nonce).toBe(1n);
+    agent.beat(1n);
+    expect((await agent.next("heartbeatReply")).nonce).toBe(1n);
     second.destroy();
     await expect.poll(async () => (await fetch(`${address}/healthz`).catch(() => undefined))?.status).toBe(200);
   });
@@ -73,7 +73,9 @@ describe("Limits", () => {
       },
     });
     await jobClient(address, "two").listJobs({});
-    expect((await new ScriptedAgent(address, "j", { token: "a" }).hello({ spec: someSpec })).attempt).toBe(1);
+    expect(
+      (await ScriptedAgent.connect({ url: address, jobId: "j", token: "a" }).hello({ spec: someSpec })).attempt,
+    ).toBe(1);
   });
 
   test("on calls a second are filled steadily, up to two seconds' worth", () => {
@@ -103,8 +105,10 @@ describe("Limits", () => {
 
   test("on the spec that an agent brings: the same", async () => {
     const { address } = await testTracker({ limits: { specBytes: 1000 } });
-    const hello = new ScriptedAgent(address, "j").hello({ spec: { ...someSpec, command: ["x".repeat(2000)] } });
-    await expect(hello).rejects.toThrow(/ended with 3 "Bad spec: spec has \d+ bytes: expected at most 1000/);
+    const hello = ScriptedAgent.connect({ url: address, jobId: "j" }).hello({
+      spec: { ...someSpec, command: ["x".repeat(2000)] },
+    });
+    await expect(hello).rejects.toThrow(/INVALID_ARGUMENT: Bad spec: spec has \d+ bytes: expected at most 1000/);
   });
 
   test("on calls of one connection: what is beyond waits for the client, nobody else", async () => {
@@ -118,7 +122,7 @@ describe("Limits", () => {
   test("on a client's calls under way, over all its connections: what is beyond is told why; others go on", async () => {
     const tokens = { agent: ["a"], operator: ["one", "two"] };
     const { address } = await testTracker({ tokens, limits: { callsPerClient: 2 } });
-    const agent = new ScriptedAgent(address, "j", { token: "a" });
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j", token: "a" });
     await agent.hello({ spec: someSpec });
     const watches = await Promise.all([0, 1].map(() => watchOf(address, "one")));
     const full = {
@@ -129,8 +133,8 @@ describe("Limits", () => {
     await expect(watchOf(address, "one")).rejects.toMatchObject(full);
     await expect(jobClient(address, "one").getJob({ jobId: "j" })).rejects.toMatchObject(full);
     await (await watchOf(address, "two")).close();
-    agent.heartbeat(1n);
-    expect((await agent.next("heartbeatReply")).value.nonce).toBe(1n);
+    agent.beat(1n);
+    expect((await agent.next("heartbeatReply")).nonce).toBe(1n);
     // Room is given back.
     await watches[0]?.close();
     await expect.poll(() => jobClient(address, "one").getJob({ jobId: "j" })).toMatchObject({ job: { jobId: "j" } });
@@ -147,9 +151,9 @@ describe("Limits", () => {
   test("on a client's agents: RESOURCE_EXHAUSTED, which agents try again after; the place of one that went is free", async () => {
     const tokens = { agent: ["a", "b"], operator: ["o"] };
     const { address } = await testTracker({ tokens, limits: { agentsPerClient: 2, callsPerClient: 1 } });
-    const connected = ["j1", "j2"].map((job) => new ScriptedAgent(address, job, { token: "a" }));
+    const connected = ["j1", "j2"].map((job) => ScriptedAgent.connect({ url: address, jobId: job, token: "a" }));
     for (const agent of connected) await agent.hello({ spec: someSpec });
-    const third = new ScriptedAgent(address, "j3", { token: "a" });
+    const third = ScriptedAgent.connect({ url: address, jobId: "j3", token: "a" });
     third.sayHello({ spec: someSpec });
     expect(await third.ended).toEqual({
       code: RESOURCE_EXHAUSTED,
@@ -158,11 +162,13 @@ describe("Limits", () => {
         "or raise the tracker's --max-client-agents",
     });
     expect(actionOn(status.RESOURCE_EXHAUSTED, false)).toBe("retry");
-    await new ScriptedAgent(address, "j4", { token: "b" }).hello({ spec: someSpec });
+    await ScriptedAgent.connect({ url: address, jobId: "j4", token: "b" }).hello({ spec: someSpec });
     await jobClient(address, "o").listJobs({});
     connected[0]?.vanish();
     await expect
-      .poll(() => new ScriptedAgent(address, "j3", { token: "a" }).hello({ spec: someSpec }).catch(String))
+      .poll(() =>
+        ScriptedAgent.connect({ url: address, jobId: "j3", token: "a" }).hello({ spec: someSpec }).catch(String),
+      )
       .toMatchObject({ attempt: 1 });
   });
 
@@ -173,7 +179,9 @@ describe("Limits", () => {
       const proxy = await TcpProxy.start(address);
       // The place is free a moment after the newer stream has been welcomed.
       await expect
-        .poll(() => new ScriptedAgent(proxy.url, "j", { sessionId }).hello({ spec: someSpec }).catch(String))
+        .poll(() =>
+          ScriptedAgent.connect({ url: proxy.url, jobId: "j", sessionId }).hello({ spec: someSpec }).catch(String),
+        )
         .toMatchObject({ attempt: 1 });
       proxy.blackHole();
     }
@@ -184,7 +192,7 @@ describe("Limits", () => {
     const tokens = { agent: [], operator: ["o"], keys: [key] };
     const { address } = await testTracker({ tokens, limits: { agentsPerClient: 0 } });
     const token = await signToken(key, "j", 60_000);
-    const agents = Array.from({ length: 65 }, () => new ScriptedAgent(address, "j", { token }));
+    const agents = Array.from({ length: 65 }, () => ScriptedAgent.connect({ url: address, jobId: "j", token }));
     const refused = await Promise.race(agents.map(({ ended }) => ended));
     expect(refused.code).toBe(RESOURCE_EXHAUSTED);
     expect(refused.details).toMatch(
@@ -206,7 +214,7 @@ describe("Limits", () => {
       code: RESOURCE_EXHAUSTED,
       rawMessage: expect.stringMatching(/message size is larger than configured readMaxBytes 4194304/) as unknown,
     });
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
     agent.print(tooLarge);
     // The same message would come again, so this is one that agents do not try again after.
@@ -252,15 +260,15 @@ describe("A client that takes for ever", () => {
   ];
   test.each(slow)("%s is cut off; a session beside it goes on", async (_, begin) => {
     const { address } = await testTracker({ limits: SHORT });
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
     const socket = open(address);
     await once(socket, "connect");
     begin(socket);
     socket.resume();
     await once(socket, "close");
-    agent.heartbeat(1n);
-    expect((await agent.next("heartbeatReply")).value.nonce).toBe(1n);
+    agent.beat(1n);
+    expect((await agent.next("heartbeatReply")).nonce).toBe(1n);
   });
 
   test("over the body of a call of HTTP/2 loses that call", async () => {

@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 import { JobService } from "../../../src/gen/belay/v1/job_service_pb.ts";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "../../../src/gen/grpc/health/v1/health_pb.ts";
 import { startTracker } from "../../../src/tracker/server.ts";
-import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
+import { ScriptedAgent } from "../../../src/testing/index.ts";
 import { jobClient, someSpec, testDirectory, testTracker } from "../../helpers/tracker.ts";
 
 function post(address: string, method: string, body: object, headers: Record<string, string> = {}): Promise<Response> {
@@ -79,7 +79,7 @@ describe("One port", () => {
     const path = join(await testDirectory(), "sock");
     const { address } = await testTracker({ listen: `unix:${path}` });
     expect(address).toBe(`unix:${path}`);
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     expect((await agent.hello({ spec: someSpec })).attempt).toBe(1);
     const dataDirectory = await testDirectory();
     await expect(startTracker({ listen: address, dataDirectory })).rejects.toMatchObject({ code: "ADDRESS_IN_USE" });
@@ -100,11 +100,11 @@ describe("What is no request", () => {
   ];
   test.each(cases)("closes the connection and harms nobody: %s", async (_, bytes) => {
     const { address } = await testTracker();
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
     expect(await throwAt(address, bytes)).not.toMatch(/ 200 /);
-    agent.heartbeat(1n);
-    expect((await agent.next("heartbeatReply")).value.nonce).toBe(1n);
+    agent.beat(1n);
+    expect((await agent.next("heartbeatReply")).nonce).toBe(1n);
   });
 
   test("a message with a declared length of 4 GB is refused without waiting for it", async () => {
@@ -125,7 +125,7 @@ describe("Tokens", () => {
     const { address } = await testTracker({ tokens });
     expect((await post(address, "ListJobs", {})).status).toBe(401);
     expect((await post(address, "ListJobs", {}, { authorization: "Bearer wrong" })).status).toBe(401);
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     agent.sayHello({ spec: someSpec });
     expect(await agent.ended).toMatchObject({ code: 16 });
     expect((await fetch(`${address}/healthz`)).status).toBe(200);
@@ -134,7 +134,7 @@ describe("Tokens", () => {
   test("of an agent open sessions and nothing else; the session is recorded under it", async () => {
     const { address } = await testTracker({ tokens });
     expect((await post(address, "ListJobs", {}, { authorization: "Bearer agent-secret" })).status).toBe(403);
-    const agent = new ScriptedAgent(address, "j", { token: "agent-secret" });
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j", token: "agent-secret" });
     await agent.hello({ spec: someSpec });
     const { job } = await jobClient(address, "operator-secret").getJob({ jobId: "j" });
     expect(job?.attempts[0]?.principal).toBe("agent-token-1");

@@ -4,8 +4,8 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { request } from "node:https";
 import { describe, expect, test } from "vitest";
 import { JobService } from "../../../src/gen/belay/v1/job_service_pb.ts";
+import { ScriptedAgent } from "../../../src/testing/index.ts";
 import { certificate, noOpenssl } from "../../helpers/certificate.ts";
-import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
 import { someSpec, testTracker } from "../../helpers/tracker.ts";
 
 // Without openssl there is nothing to make a certificate with.
@@ -33,7 +33,7 @@ describe.skipIf(noOpenssl)("With TLS", () => {
     const nodeOptions = { ca: server.cert, cert: agent.cert, key: agent.key };
     const known = createClient(JobService, createGrpcTransport({ baseUrl: address, nodeOptions }));
     const proof = credentials.createSsl(server.cert, agent.key, agent.cert);
-    await new ScriptedAgent(address, "j", { credentials: proof }).hello({ spec: someSpec });
+    await ScriptedAgent.connect({ url: address, jobId: "j", credentials: proof }).hello({ spec: someSpec });
     expect((await known.getJob({ jobId: "j" })).job?.attempts[0]?.principal).toBe("worker-7");
   });
 
@@ -43,8 +43,8 @@ describe.skipIf(noOpenssl)("With TLS", () => {
     const tls = { ...server, clientCa: agent.cert };
     const { address } = await testTracker({ tls, limits: { agentsPerClient: 1 } });
     const proof = credentials.createSsl(server.cert, agent.key, agent.cert);
-    await new ScriptedAgent(address, "j1", { credentials: proof }).hello({ spec: someSpec });
-    const second = new ScriptedAgent(address, "j2", { credentials: proof });
+    await ScriptedAgent.connect({ url: address, jobId: "j1", credentials: proof }).hello({ spec: someSpec });
+    const second = ScriptedAgent.connect({ url: address, jobId: "j2", credentials: proof });
     second.sayHello({ spec: someSpec });
     expect((await second.ended).details).toMatch(/^More than 1 agents' streams open by worker-7: /);
   });
@@ -56,14 +56,14 @@ describe.skipIf(noOpenssl)("With TLS", () => {
     const list = (ca: Buffer): Promise<unknown> =>
       createClient(JobService, createGrpcTransport({ baseUrl: address, nodeOptions: { ca } })).listJobs({});
     await list(first.cert);
-    const agent = new ScriptedAgent(address, "j", { credentials: credentials.createSsl(first.cert) });
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j", credentials: credentials.createSsl(first.cert) });
     await agent.hello({ spec: someSpec });
     expect(() => tracker.reload({ tls: { cert: Buffer.from("none"), key: second.key } })).toThrow(/Cannot use the TLS/);
     await list(first.cert);
     tracker.reload({ tls: second });
     await list(second.cert);
     await expect(list(first.cert)).rejects.toThrow();
-    agent.heartbeat(1n);
-    expect((await agent.next("heartbeatReply")).value.nonce).toBe(1n);
+    agent.beat(1n);
+    expect((await agent.next("heartbeatReply")).nonce).toBe(1n);
   });
 });

@@ -8,8 +8,8 @@ import { signToken, verifyToken } from "../../../src/tracker/net/signed-token.ts
 import { startTracker } from "../../../src/tracker/server.ts";
 import { runInProcess } from "../../helpers/in-process.ts";
 import { JobState } from "../../../src/gen/belay/v1/job_pb.ts";
-import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
-import { jobClient, someSpec, testDirectory, testTracker, untilJob } from "../../helpers/tracker.ts";
+import { ScriptedAgent, waitForJob } from "../../../src/testing/index.ts";
+import { jobClient, someSpec, testDirectory, testTracker } from "../../helpers/tracker.ts";
 
 const KEY = "0123456789abcdef0123456789abcdef";
 const OTHER_KEY = "fedcba9876543210fedcba9876543210";
@@ -24,7 +24,7 @@ function token(claims: Record<string, unknown>, key = KEY, alg = "HS256"): Promi
 }
 
 async function refusal(address: string, jobId: string, shown: string): Promise<{ code: number; details: string }> {
-  const agent = new ScriptedAgent(address, jobId, { token: shown });
+  const agent = ScriptedAgent.connect({ url: address, jobId, token: shown });
   agent.sayHello({ spec: someSpec });
   return agent.ended;
 }
@@ -33,7 +33,9 @@ describe("A signed token", () => {
   test("lets an agent run the job that it names, and no other; the session is recorded under its id", async () => {
     const { address } = await testTracker({ tokens });
     const signed = await signToken(KEY, "mine", 60_000);
-    expect((await new ScriptedAgent(address, "mine", { token: signed }).hello({ spec: someSpec })).attempt).toBe(1);
+    expect(
+      (await ScriptedAgent.connect({ url: address, jobId: "mine", token: signed }).hello({ spec: someSpec })).attempt,
+    ).toBe(1);
     const operator = jobClient(address, "operator-secret");
     await operator.createJob({ jobId: "other", spec: someSpec });
     for (const jobId of ["other", "unknown"]) {
@@ -130,7 +132,7 @@ test("Nothing secret is in the tracker's log, nor in what it tells of a job", as
   const { address, tracker } = await testTracker({ tokens, logger });
   const signed = await signToken(KEY, "mine", 60_000);
   for (const shown of [signed, "agent-secret", "a-wrong-secret", `${signed}x`]) {
-    const agent = new ScriptedAgent(address, "mine", { token: shown });
+    const agent = ScriptedAgent.connect({ url: address, jobId: "mine", token: shown });
     agent.sayHello({ spec: someSpec });
     await Promise.race([agent.next("welcome").catch(() => undefined), agent.ended]);
   }
@@ -157,7 +159,7 @@ test("Credentials in a job's environment are for its agent alone; whoever asks f
   expect((await jobs.listJobs({})).jobs[0]?.spec?.environment).toEqual(hidden);
   // To repeat the call is still safe: what is compared is what was given.
   expect((await jobs.createJob({ jobId: "j", spec })).job?.jobId).toBe("j");
-  const welcome = await new ScriptedAgent(address, "j").hello();
+  const welcome = await ScriptedAgent.connect({ url: address, jobId: "j" }).hello();
   expect(welcome.spec?.environment).toEqual(spec.environment);
 });
 
@@ -167,7 +169,7 @@ test("What an agent knows to be secret in its own command is shown to nobody, an
   const first = await testTracker(options);
   const spec = { command: ["curl", "-H", "token: tok-123456"], labels: { team: "a" } };
   const shownSpec = { command: ["curl", "-H", "token: ***"], labels: { team: "a" } };
-  const agent = new ScriptedAgent(first.address, "j");
+  const agent = ScriptedAgent.connect({ url: first.address, jobId: "j" });
   agent.sayHello({ spec, shownSpec });
   await agent.next("welcome");
   const { job } = await first.jobs.getJob({ jobId: "j" });
@@ -177,8 +179,8 @@ test("What an agent knows to be secret in its own command is shown to nobody, an
   await first.tracker.close();
 
   const { address, jobs } = await testTracker(options);
-  const lost = await untilJob(jobs, "j", ({ state }) => state === JobState.LOST);
+  const lost = await waitForJob(jobs, "j", ({ state }) => state === JobState.LOST);
   expect(lost).toMatchObject({ spec: shownSpec });
-  expect((await new ScriptedAgent(address, "j").hello()).spec?.command).toEqual(spec.command);
+  expect((await ScriptedAgent.connect({ url: address, jobId: "j" }).hello()).spec?.command).toEqual(spec.command);
   expect((await jobs.listJobs({})).jobs[0]).toMatchObject({ spec: shownSpec });
 });

@@ -5,8 +5,9 @@ import { describe, expect, it } from "vitest";
 import { runAgent } from "../../../src/agent/run.ts";
 import { parseTraceParent } from "../../../src/base/trace-context.ts";
 import { JobSpecSchema } from "../../../src/gen/belay/v1/job_pb.ts";
+import { waitForJob } from "../../../src/testing/index.ts";
 import { OtlpCollector } from "../../helpers/otlp-collector.ts";
-import { testTracker, untilJob } from "../../helpers/tracker.ts";
+import { testTracker } from "../../helpers/tracker.ts";
 
 const submitter = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -146,7 +147,7 @@ describe("A job that a command ends", () => {
     const spec = create(JobSpecSchema, { name: "long", command: ["sleep", "600"] });
     await jobs.createJob({ jobId: "j1", spec });
     const done = runAgent({ tracker: address, jobId: "j1" });
-    await untilJob(jobs, "j1", ({ step }) => step === 1);
+    await waitForJob(jobs, "j1", ({ step }) => step === 1);
     await jobs.cancelJob({ jobId: "j1", reason: "no longer wanted" });
     await done;
     const job = await collector.span("job long");

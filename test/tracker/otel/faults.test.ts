@@ -1,8 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { JobState } from "../../../src/gen/belay/v1/job_pb.ts";
+import { ScriptedAgent } from "../../../src/testing/index.ts";
 import { OtlpCollector } from "../../helpers/otlp-collector.ts";
 import type { Mood } from "../../helpers/otlp-collector.ts";
-import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
 import { testDirectory, testTracker } from "../../helpers/tracker.ts";
 import type { TestTracker } from "../../helpers/tracker.ts";
 
@@ -12,12 +11,12 @@ const SOON_MS = 5_000;
 /** Runs a job from Hello to Receipt. @returns milliseconds */
 async function runJob({ address }: TestTracker, name: string): Promise<number> {
   const start = performance.now();
-  const agent = new ScriptedAgent(address, name);
+  const agent = ScriptedAgent.connect({ url: address, jobId: name });
   await agent.hello({ spec: { name, command: ["true"] } });
-  agent.state(JobState.RUNNING);
+  agent.state("RUNNING");
   agent.result();
   await agent.next("receipt");
-  agent.end();
+  agent.halfClose();
   await agent.ended;
   return performance.now() - start;
 }
@@ -109,7 +108,7 @@ describe("Headers", () => {
 });
 
 describe("An endpoint", () => {
-  it.each(["", "localhost:4318", "grpc://x", "/path"])("cannot be %j", async (endpoint) => {
+  it.each(["localhost:4318", "grpc://x", "/path"])("cannot be %j", async (endpoint) => {
     const dataDirectory = await testDirectory();
     const refused = testTracker({ dataDirectory, otlp: { endpoint } });
     await expect(refused).rejects.toThrow(/^Cannot use .*(endpoint.*: expected a URL|expected a URL.*found "")/);

@@ -6,8 +6,9 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { runAgent } from "../../../src/agent/run.ts";
 import { JobSpecSchema } from "../../../src/gen/belay/v1/job_pb.ts";
+import { waitForJob } from "../../../src/testing/index.ts";
 import { OtlpCollector } from "../../helpers/otlp-collector.ts";
-import { jobClient, testDirectory, untilJob } from "../../helpers/tracker.ts";
+import { jobClient, testDirectory } from "../../helpers/tracker.ts";
 
 const program = join(import.meta.dirname, "../../helpers/tracker-process.ts");
 
@@ -50,7 +51,7 @@ test("A tracker that is killed while a job runs, with and without a collector, e
   const done = runAgent({ tracker: first.address, jobId: "j1", spec, onOutput });
   // Killed while a step runs, after the one before is exported.
   await collector.span("step one");
-  await untilJob(first.jobs, "j1", ({ step }) => step === 2);
+  await waitForJob(first.jobs, "j1", ({ step }) => step === 2);
   // What the collector has taken is out of the store.
   while (!(await (await fetch(`${first.address}/metrics`)).text()).includes("\nbelay_otlp_spans_waiting 0\n"));
   await kill(first.child);
@@ -58,7 +59,7 @@ test("A tracker that is killed while a job runs, with and without a collector, e
   // Killed when a step has ended of which the collector never heard.
   await collector.close();
   await go("two");
-  await untilJob(second.jobs, "j1", ({ step }) => step === 3);
+  await waitForJob(second.jobs, "j1", ({ step }) => step === 3);
   await kill(second.child);
   await collector.open();
   await start();

@@ -9,9 +9,9 @@ import { LiveJob } from "../../../src/tracker/jobs/live-job.ts";
 import type { SpanRecord } from "../../../src/tracker/otel/span-record.ts";
 import { SpanRecorder } from "../../../src/tracker/otel/span-recorder.ts";
 import type { TrackerOptions } from "../../../src/tracker/options.ts";
+import { ScriptedAgent, waitForState } from "../../../src/testing/index.ts";
 import { OtlpCollector } from "../../helpers/otlp-collector.ts";
-import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
-import { someSpec, testTracker, untilState } from "../../helpers/tracker.ts";
+import { someSpec, testTracker } from "../../helpers/tracker.ts";
 
 const quick = { heartbeatInterval: 150, lease: 400 };
 
@@ -28,13 +28,13 @@ function startStep(agent: ScriptedAgent, name: string, step = 1): void {
 describe("A job whose agent is lost", () => {
   it("and comes back shows both on its attempt, which goes on", async () => {
     const { collector, address, jobs } = await exporting(quick);
-    const agent = new ScriptedAgent(address, "a");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "a" });
     await agent.hello({ spec: someSpec });
-    agent.state(JobState.RUNNING);
+    agent.state("RUNNING");
     await agent.next("ack");
     agent.vanish();
-    await untilState(jobs, "a", JobState.LOST);
-    const returned = new ScriptedAgent(address, "a", { sessionId: agent.sessionId });
+    await waitForState(jobs, "a", "LOST");
+    const returned = ScriptedAgent.connect({ url: address, jobId: "a", sessionId: agent.sessionId });
     await returned.hello({ attempt: 1, state: JobState.RUNNING });
     returned.result();
     const attempt = await collector.span("attempt 1");
@@ -46,13 +46,13 @@ describe("A job whose agent is lost", () => {
 
   it("and superseded has a second attempt that links to the first, in the same trace", async () => {
     const { collector, address, jobs } = await exporting(quick);
-    const first = new ScriptedAgent(address, "a");
+    const first = ScriptedAgent.connect({ url: address, jobId: "a" });
     const given = parseTraceParent((await first.hello({ spec: someSpec })).traceParent);
     startStep(first, "work");
     await first.next("ack");
     first.vanish();
-    await untilState(jobs, "a", JobState.LOST);
-    const second = new ScriptedAgent(address, "a");
+    await waitForState(jobs, "a", "LOST");
+    const second = ScriptedAgent.connect({ url: address, jobId: "a" });
     const taken = parseTraceParent((await second.hello()).traceParent);
     startStep(second, "work");
     second.event({ case: "stepEnded", value: { step: 1, exitCode: 0 } });
@@ -76,18 +76,18 @@ describe("A job whose agent is lost", () => {
 
   it("for ever has an attempt with the result that the next agent found in its spool", async () => {
     const { collector, address } = await exporting();
-    const dead = new ScriptedAgent(address, "a");
+    const dead = ScriptedAgent.connect({ url: address, jobId: "a" });
     await dead.hello({ spec: someSpec });
     startStep(dead, "work");
     await dead.next("ack");
     dead.vanish();
-    const finder = new ScriptedAgent(address, "a", { sessionId: dead.sessionId });
+    const finder = ScriptedAgent.connect({ url: address, jobId: "a", sessionId: dead.sessionId });
     await finder.hello({ attempt: 1, nextAttemptFollows: true });
     finder.result({ outcome: Outcome.FAILED, reason: EndReason.AGENT_LOST, message: "The agent died" });
     const attempt = await collector.span("attempt 1");
     expect(attempt).toMatchObject({ code: 2, message: "AGENT_LOST: The agent died" });
     expect(await collector.span("step work")).toMatchObject({ code: 2, parentSpanId: attempt.spanId });
-    const next = new ScriptedAgent(address, "a");
+    const next = ScriptedAgent.connect({ url: address, jobId: "a" });
     await next.hello();
     next.result();
     expect(await collector.span("job some")).toMatchObject({ code: 1 });
@@ -98,11 +98,11 @@ describe("A job whose agent is lost", () => {
 describe("A span", () => {
   it("shows when the job was paused and resumed; beyond a bound, such moments are only counted", async () => {
     const { collector, address } = await exporting();
-    const agent = new ScriptedAgent(address, "a");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "a" });
     await agent.hello({ spec: someSpec });
     for (let i = 0; i < 40; i++) {
-      agent.state(JobState.PAUSED);
-      agent.state(JobState.RUNNING);
+      agent.state("PAUSED");
+      agent.state("RUNNING");
     }
     agent.result();
     const { events, ...attempt } = await collector.span("attempt 1");
@@ -113,7 +113,7 @@ describe("A span", () => {
 
   it("does not end before it starts, however the clocks differ", async () => {
     const { collector, address } = await exporting();
-    const agent = new ScriptedAgent(address, "a");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "a" });
     await agent.hello({ spec: someSpec });
     agent.result({ endTime: timestampFromMs(1000) });
     const job = await collector.span("job some");
@@ -122,13 +122,13 @@ describe("A span", () => {
 
   it("is made once, even when the result is sent again", async () => {
     const { collector, address } = await exporting();
-    const agent = new ScriptedAgent(address, "a");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "a" });
     await agent.hello({ spec: someSpec });
     agent.result();
     await agent.next("receipt");
     agent.result({ outcome: Outcome.FAILED });
     await agent.next("ack");
-    const other = new ScriptedAgent(address, "b");
+    const other = ScriptedAgent.connect({ url: address, jobId: "b" });
     await other.hello({ spec: { name: "other", command: ["true"] } });
     other.result();
     await collector.span("job other");
@@ -165,12 +165,12 @@ describe("A span", () => {
   it("of a job that ran before there was an endpoint starts when the job did", async () => {
     const collector = await OtlpCollector.start();
     const before = await testTracker();
-    const agent = new ScriptedAgent(before.address, "a");
+    const agent = ScriptedAgent.connect({ url: before.address, jobId: "a" });
     await agent.hello({ spec: someSpec });
     await before.tracker.close();
     const { dataDirectory } = before;
     const { address, jobs } = await testTracker({ dataDirectory, otlp: { endpoint: collector.endpoint } });
-    const returned = new ScriptedAgent(address, "a", { sessionId: agent.sessionId });
+    const returned = ScriptedAgent.connect({ url: address, jobId: "a", sessionId: agent.sessionId });
     await returned.hello({ attempt: 1 });
     returned.result();
     const job = await collector.span("job some");

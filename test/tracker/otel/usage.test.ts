@@ -3,10 +3,10 @@ import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "vitest";
 import { runAgent } from "../../../src/agent/run.ts";
 import type { MetricSample } from "../../../src/gen/belay/v1/job_pb.ts";
-import { JobSpecSchema, JobState } from "../../../src/gen/belay/v1/job_pb.ts";
+import { JobSpecSchema } from "../../../src/gen/belay/v1/job_pb.ts";
+import { ScriptedAgent } from "../../../src/testing/index.ts";
 import { OtlpCollector } from "../../helpers/otlp-collector.ts";
 import type { ReceivedPoint } from "../../helpers/otlp-decode.ts";
-import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
 import { someSpec, testTracker } from "../../helpers/tracker.ts";
 
 async function exporting() {
@@ -52,7 +52,7 @@ describe("What a running job uses", () => {
     expect(at("belay.job.processes")?.value).toBe(sample?.processes);
     const written = at("belay.job.disk.io", { "disk.io.direction": "write" });
     // Not every machine counts them.
-    expect(written?.value).toBe(sample?.diskWrittenBytes && Number(sample.diskWrittenBytes));
+    expect(written?.value).toBe(sample?.diskWrittenBytes === undefined ? undefined : Number(sample.diskWrittenBytes));
     expect(point.start).toBeLessThan(point.time);
     expect(point.attributes).toEqual({
       "belay.job.id": "j1",
@@ -64,7 +64,7 @@ describe("What a running job uses", () => {
 
   it("is exported with every known value, and with no others", async () => {
     const { collector, address } = await exporting();
-    const agent = new ScriptedAgent(address, "a");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "a" });
     await agent.hello({ spec: someSpec });
     const gpu = { index: 1, uuid: "GPU-1", name: "H100", utilization: 0.5, memoryUsedBytes: 3n, memoryTotalBytes: 4n };
     const usage = {
@@ -108,13 +108,13 @@ describe("What a running job uses", () => {
 
   it("is exported one last time after the job's end", async () => {
     const { collector, address } = await exporting();
-    const agent = new ScriptedAgent(address, "a");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "a" });
     await agent.hello({ spec: someSpec });
-    agent.state(JobState.RUNNING);
+    agent.state("RUNNING");
     agent.event({ case: "metricSample", value: { sampleUnixNano: 5_000_000_000n, cpuSeconds: 1.5, memoryBytes: 7n } });
     agent.result();
     await collector.until(() => collector.latest("belay.job.cpu.time", ({ value }) => value === 1.5));
-    const other = new ScriptedAgent(address, "b");
+    const other = ScriptedAgent.connect({ url: address, jobId: "b" });
     await other.hello({ spec: someSpec });
     other.event({ case: "metricSample", value: { sampleUnixNano: 6_000_000_000n, cpuSeconds: 2 } });
     // What comes from now on is of one export each; the first may have been under way.
@@ -128,7 +128,7 @@ describe("What a running job uses", () => {
 describe("What a job reports about itself", () => {
   it("is exported by name, with its progress", async () => {
     const { collector, address } = await exporting();
-    const agent = new ScriptedAgent(address, "a");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "a" });
     await agent.hello({ spec: someSpec });
     const readUnixNano = 7_000_000_000n;
     const say = (loss: number): void => {

@@ -2,14 +2,14 @@ import { Code } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
 import { JobState, LogCompleteness, LogStream } from "../../../src/gen/belay/v1/job_pb.ts";
 import { GapReason } from "../../../src/gen/belay/v1/tracker_service_pb.ts";
-import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
-import { readLog, someSpec, testTracker, untilJob } from "../../helpers/tracker.ts";
+import { ScriptedAgent, readLog, readLogBytes, waitForJob } from "../../../src/testing/index.ts";
+import { someSpec, testTracker } from "../../helpers/tracker.ts";
 
 const data = (value: Buffer) => ({ case: "data" as const, value });
 
 async function openSession(): Promise<Awaited<ReturnType<typeof testTracker>> & { agent: ScriptedAgent }> {
   const tracker = await testTracker();
-  const agent = new ScriptedAgent(tracker.address, "j");
+  const agent = ScriptedAgent.connect({ url: tracker.address, jobId: "j" });
   await agent.hello({ spec: someSpec });
   return { ...tracker, agent };
 }
@@ -30,7 +30,7 @@ describe("The lane of logs", () => {
     await agent.acked(0n, 1n);
     agent.print("b");
     await agent.acked(0n, 2n);
-    expect(await readLog(jobs, { jobId: "j" })).toBe("ab");
+    expect(await readLog(jobs, "j", { follow: false })).toBe("ab");
   });
 
   test("a batch over the limit ends the stream with INVALID_ARGUMENT; what came before is stored", async () => {
@@ -41,7 +41,7 @@ describe("The lane of logs", () => {
     const { code, details } = await agent.ended;
     expect(code).toBe(Code.InvalidArgument);
     expect(details).toMatch(/^Message over the limit: .*4194304/);
-    expect(await readLog(jobs, { jobId: "j" })).toBe("a");
+    expect(await readLog(jobs, "j", { follow: false })).toBe("a");
   });
 
   test("a message that cannot be decoded ends the stream with INVALID_ARGUMENT; what came before is stored", async () => {
@@ -53,7 +53,7 @@ describe("The lane of logs", () => {
       code: Code.InvalidArgument,
       details: "Message cannot be decoded: premature EOF",
     });
-    expect(await readLog(jobs, { jobId: "j" })).toBe("a");
+    expect(await readLog(jobs, "j", { follow: false })).toBe("a");
   });
 
   test("a batch as large as the limit allows is stored", async () => {
@@ -61,7 +61,7 @@ describe("The lane of logs", () => {
     const text = "x".repeat(4 * 1024 * 1024 - 100);
     agent.print(text);
     await agent.acked(0n, 1n);
-    expect(await readLog(jobs, { jobId: "j" })).toBe(text);
+    expect(await readLog(jobs, "j", { follow: false })).toBe(text);
   });
 
   test("a chunk that begins before the next byte ends the stream with INVALID_ARGUMENT", async () => {
@@ -94,27 +94,27 @@ describe("The lane of logs", () => {
     const bytes = Buffer.from(Array.from({ length: 512 }, (_, i) => i & 0xff));
     agent.print(bytes);
     await agent.acked(0n, 1n);
-    expect(await readLog(jobs, { jobId: "j" })).toBe(bytes.toString("latin1"));
+    expect(Buffer.from(await readLogBytes(jobs, "j", { follow: false }))).toEqual(bytes);
   });
 
   test("an agent that no longer holds the first records goes on behind them, and the loss shows", async () => {
     const { address, jobs } = await testTracker();
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     const welcome = await agent.hello({ spec: someSpec, lowestEventSequence: 5n, lowestLogSequence: 8n });
     expect(welcome.committed).toMatchObject({ events: 4n, logs: 7n });
     agent.batch([{ stream: LogStream.STDOUT, offset: 100n, content: data(Buffer.from("end\n")) }]);
     agent.result({ streams: [{ stream: LogStream.STDOUT, bytes: 104n, crc32: 0 }] });
-    const { value } = await agent.next("receipt");
+    const value = await agent.next("receipt");
     expect(value.logCompleteness).toBe(LogCompleteness.INCOMPLETE);
     expect(value.message).toBe("stdout: 100 of 104 bytes were dropped");
-    expect(await readLog(jobs, { jobId: "j" })).toBe("end\n");
+    expect(await readLog(jobs, "j", { follow: false })).toBe("end\n");
   });
 });
 
 describe("The lane of events", () => {
   test("a skipped sequence ends the stream with OUT_OF_RANGE and names the expected one", async () => {
     const { agent } = await openSession();
-    agent.state(JobState.RUNNING);
+    agent.state("RUNNING");
     agent.send({ case: "event", value: { $typeName: "belay.v1.Event", sequence: 7n, kind: { case: undefined } } });
     const { code, details } = await agent.ended;
     expect({ code, details }).toEqual({
@@ -125,7 +125,7 @@ describe("The lane of events", () => {
 
   test("a duplicate changes nothing and is acknowledged again", async () => {
     const { agent, jobs } = await openSession();
-    agent.state(JobState.RUNNING);
+    agent.state("RUNNING");
     await agent.acked(1n, 0n);
     agent.send({
       case: "event",
@@ -149,14 +149,14 @@ describe("The lane of events", () => {
     await agent.acked(1n, 0n);
     // A payload of field 77 only.
     agent.sendBytes(Buffer.from([0xea, 0x04, 0x01, 0x78]));
-    agent.heartbeat(4n);
-    expect((await agent.next("heartbeatReply")).value.nonce).toBe(4n);
+    agent.beat(4n);
+    expect((await agent.next("heartbeatReply")).nonce).toBe(4n);
   });
 
   test("an ended job never changes again", async () => {
     const { agent, jobs } = await openSession();
     agent.result({ exitCode: 0 });
-    agent.state(JobState.RUNNING);
+    agent.state("RUNNING");
     agent.result({ exitCode: 9, outcome: 2 });
     await agent.acked(3n, 0n);
     const { job } = await jobs.getJob({ jobId: "j" });
@@ -174,10 +174,10 @@ describe("The receipt", () => {
     const all = agent.totals();
     expect(before).not.toEqual(all);
     agent.result({ streams: all });
-    const { value } = await agent.next("receipt");
+    const value = await agent.next("receipt");
     expect(value).toMatchObject({ logCompleteness: LogCompleteness.COMPLETE, message: "" });
     expect(value.stored).toMatchObject(all.map(({ bytes, crc32, lines }) => ({ bytes, crc32, lines })));
-    agent.end();
+    agent.halfClose();
     expect((await agent.ended).code).toBe(0);
     expect((await jobs.getJob({ jobId: "j" })).job?.attempts[0]?.logCompleteness).toBe(LogCompleteness.COMPLETE);
   });
@@ -187,9 +187,9 @@ describe("The receipt", () => {
     agent.print("abc");
     agent.result({ streams: [{ stream: LogStream.STDOUT, bytes: 9n, crc32: 0 }] });
     await agent.acked(1n, 1n);
-    agent.heartbeat(1n, 1n);
-    agent.heartbeat(2n, 1n);
-    const { value } = await agent.next("receipt");
+    agent.beat(1n, { logs: 1n });
+    agent.beat(2n, { logs: 1n });
+    const value = await agent.next("receipt");
     expect(value).toMatchObject({
       logCompleteness: LogCompleteness.INCOMPLETE,
       message: "stdout: 3 of 9 bytes are stored",
@@ -198,12 +198,12 @@ describe("The receipt", () => {
 
   test("is decided without the agent when its lease runs out after the result", async () => {
     const { address, jobs } = await testTracker({ heartbeatInterval: 100, lease: 300 });
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
     agent.result({ streams: [{ stream: LogStream.STDOUT, bytes: 9n, crc32: 0 }] });
     await agent.acked(1n, 0n);
     agent.vanish();
-    const job = await untilJob(jobs, "j", ({ attempts }) => attempts[0]?.logMessage !== "");
+    const job = await waitForJob(jobs, "j", ({ attempts }) => attempts[0]?.logMessage !== "");
     expect(job.attempts[0]).toMatchObject({
       logCompleteness: LogCompleteness.INCOMPLETE,
       logMessage: "stdout: 0 of 9 bytes are stored",

@@ -2,8 +2,8 @@ import { Code } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
 import { JobState, LogCompleteness } from "../../../src/gen/belay/v1/job_pb.ts";
 import { GoodbyeReason } from "../../../src/gen/belay/v1/tracker_service_pb.ts";
-import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
-import { someSpec, testTracker, untilJob, untilState } from "../../helpers/tracker.ts";
+import { ScriptedAgent, waitForJob, waitForState } from "../../../src/testing/index.ts";
+import { someSpec, testTracker } from "../../helpers/tracker.ts";
 
 /** Short enough to lose a job within a test. */
 const shortLease = { heartbeatInterval: 100, lease: 300 };
@@ -11,7 +11,7 @@ const shortLease = { heartbeatInterval: 100, lease: 300 };
 describe("A job that the tracker does not know", () => {
   test("is made when Hello has a spec", async () => {
     const { address, jobs } = await testTracker();
-    const agent = new ScriptedAgent(address, "new");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "new" });
     const welcome = await agent.hello({ spec: someSpec });
     expect(welcome.attempt).toBe(1);
     expect(welcome.spec).toBeUndefined();
@@ -23,7 +23,7 @@ describe("A job that the tracker does not know", () => {
 
   test("is NOT_FOUND when Hello has none", async () => {
     const { address } = await testTracker();
-    const agent = new ScriptedAgent(address, "none");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "none" });
     agent.sayHello();
     expect(await agent.ended).toEqual({ code: Code.NotFound, details: 'Job "none" does not exist' });
   });
@@ -37,44 +37,42 @@ describe("A job that has ended", () => {
     expect(job?.state).toBe(JobState.CANCELED);
     expect(job?.result?.message).toContain("not needed");
     expect(command).toBeUndefined();
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     agent.sayHello();
     expect(await agent.ended).toMatchObject({ code: Code.FailedPrecondition });
   });
 
   test("welcomes its own session, so that the log can finish, and confirms again", async () => {
     const { address, jobs } = await testTracker();
-    const first = new ScriptedAgent(address, "j");
+    const first = ScriptedAgent.connect({ url: address, jobId: "j" });
     await first.hello({ spec: someSpec });
     first.print("early\n");
     await first.acked(0n, 1n);
     const late = Buffer.from("late\n");
-    const second = new ScriptedAgent(address, "j", { sessionId: first.sessionId }).follow(first);
+    const second = ScriptedAgent.connect({ url: address, jobId: "j", sessionId: first.sessionId }).follow(first);
     first.result({ streams: [{ stream: 1, bytes: 11n, crc32: 0x6e5f2b0e }] });
     await first.acked(1n, 1n);
     first.vanish();
-    expect((await untilState(jobs, "j", JobState.SUCCEEDED)).attempts[0]?.logCompleteness).toBe(
-      LogCompleteness.UNSPECIFIED,
-    );
+    expect((await waitForState(jobs, "j", "SUCCEEDED")).attempts[0]?.logCompleteness).toBe(LogCompleteness.UNSPECIFIED);
     expect((await second.hello({ spec: someSpec })).committed).toMatchObject({ events: 1n, logs: 1n });
     second.print(late);
-    const { value: receipt } = await second.next("receipt");
+    const receipt = await second.next("receipt");
     // The checksum above is made up, so it cannot match.
     expect(receipt.logCompleteness).toBe(LogCompleteness.INCOMPLETE);
     expect(receipt.message).toMatch(/^stdout: the checksum of what is stored is [0-9a-f]{8}, expected 6e5f2b0e$/);
     second.vanish();
-    const third = new ScriptedAgent(address, "j", { sessionId: first.sessionId });
+    const third = ScriptedAgent.connect({ url: address, jobId: "j", sessionId: first.sessionId });
     await third.hello();
-    expect((await third.next("receipt")).value.logCompleteness).toBe(LogCompleteness.INCOMPLETE);
+    expect((await third.next("receipt")).logCompleteness).toBe(LogCompleteness.INCOMPLETE);
   });
 
   test("refuses every other session", async () => {
     const { address } = await testTracker();
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
     agent.result();
     await agent.next("receipt");
-    const other = new ScriptedAgent(address, "j");
+    const other = ScriptedAgent.connect({ url: address, jobId: "j" });
     other.sayHello({ spec: someSpec });
     expect(await other.ended).toEqual({ code: Code.FailedPrecondition, details: 'Job "j" has ended: it is SUCCEEDED' });
   });
@@ -83,15 +81,15 @@ describe("A job that has ended", () => {
 describe("A job that runs", () => {
   test("goes on with a newer stream of its session; the old one is told and ended", async () => {
     const { address, jobs } = await testTracker();
-    const old = new ScriptedAgent(address, "j");
+    const old = ScriptedAgent.connect({ url: address, jobId: "j" });
     await old.hello({ spec: someSpec });
-    old.state(JobState.RUNNING);
+    old.state("RUNNING");
     old.print("a");
     await old.acked(1n, 1n);
-    const fresh = new ScriptedAgent(address, "j", { sessionId: old.sessionId }).follow(old);
+    const fresh = ScriptedAgent.connect({ url: address, jobId: "j", sessionId: old.sessionId }).follow(old);
     const welcome = await fresh.hello({ spec: someSpec, attempt: 1 });
     expect(welcome.committed).toMatchObject({ events: 1n, logs: 1n });
-    expect((await old.next("goodbye")).value.reason).toBe(GoodbyeReason.REPLACED);
+    expect((await old.next("goodbye")).reason).toBe(GoodbyeReason.REPLACED);
     expect(await old.ended).toMatchObject({ code: 0 });
     fresh.print("b");
     await fresh.acked(1n, 2n);
@@ -100,8 +98,8 @@ describe("A job that runs", () => {
 
   test("is ALREADY_EXISTS for another session while the lease is alive", async () => {
     const { address } = await testTracker();
-    await new ScriptedAgent(address, "j").hello({ spec: someSpec });
-    const other = new ScriptedAgent(address, "j");
+    await ScriptedAgent.connect({ url: address, jobId: "j" }).hello({ spec: someSpec });
+    const other = ScriptedAgent.connect({ url: address, jobId: "j" });
     other.sayHello({ spec: someSpec });
     const { code, details } = await other.ended;
     expect(code).toBe(Code.AlreadyExists);
@@ -110,7 +108,7 @@ describe("A job that runs", () => {
 
   test("goes to exactly one of twenty agents that ask at once", async () => {
     const { address, jobs } = await testTracker();
-    const agents = Array.from({ length: 20 }, () => new ScriptedAgent(address, "race"));
+    const agents = Array.from({ length: 20 }, () => ScriptedAgent.connect({ url: address, jobId: "race" }));
     const outcomes = await Promise.all(
       agents.map((agent) =>
         agent.hello({ spec: someSpec }).then(
@@ -128,13 +126,13 @@ describe("A job that runs", () => {
 describe("A job that is lost", () => {
   test("is running again as soon as its session returns, in the state the agent says", async () => {
     const { address, jobs } = await testTracker(shortLease);
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
-    agent.state(JobState.RUNNING);
+    agent.state("RUNNING");
     await agent.acked(1n, 0n);
     agent.vanish();
-    await untilState(jobs, "j", JobState.LOST);
-    const back = new ScriptedAgent(address, "j", { sessionId: agent.sessionId });
+    await waitForState(jobs, "j", "LOST");
+    const back = ScriptedAgent.connect({ url: address, jobId: "j", sessionId: agent.sessionId });
     const welcome = await back.hello({ spec: someSpec, attempt: 1, state: JobState.PAUSED });
     expect(welcome.attempt).toBe(1);
     expect((await jobs.getJob({ jobId: "j" })).job?.state).toBe(JobState.PAUSED);
@@ -142,49 +140,49 @@ describe("A job that is lost", () => {
 
   test("goes to another session as the next attempt; the first is fenced when it returns", async () => {
     const { address, jobs } = await testTracker(shortLease);
-    const first = new ScriptedAgent(address, "j");
+    const first = ScriptedAgent.connect({ url: address, jobId: "j" });
     await first.hello({ spec: someSpec });
     first.print("of the first\n");
     await first.acked(0n, 1n);
     first.vanish();
-    await untilState(jobs, "j", JobState.LOST);
-    const second = new ScriptedAgent(address, "j");
+    await waitForState(jobs, "j", "LOST");
+    const second = ScriptedAgent.connect({ url: address, jobId: "j" });
     expect((await second.hello({ spec: someSpec })).attempt).toBe(2);
-    const back = new ScriptedAgent(address, "j", { sessionId: first.sessionId });
+    const back = ScriptedAgent.connect({ url: address, jobId: "j", sessionId: first.sessionId });
     back.sayHello({ spec: someSpec, attempt: 1 });
     expect(await back.ended).toEqual({
       code: Code.FailedPrecondition,
       details: 'Attempt 1 of job "j" was superseded by attempt 2',
     });
-    const job = await untilJob(jobs, "j", ({ attempts }) => attempts.length === 2);
+    const job = await waitForJob(jobs, "j", ({ attempts }) => attempts.length === 2);
     expect(job.attempts[0]).toMatchObject({ superseded: true, stored: [{ stream: 1, bytes: 13n }] });
     expect(job.attempts[1]).toMatchObject({ superseded: false, sessionId: second.sessionId });
   });
 
   test("stays under its session after a restart of the tracker for one full lease, then is lost", async () => {
     const before = await testTracker(shortLease);
-    const agent = new ScriptedAgent(before.address, "j");
+    const agent = ScriptedAgent.connect({ url: before.address, jobId: "j" });
     await agent.hello({ spec: someSpec });
-    agent.state(JobState.RUNNING);
+    agent.state("RUNNING");
     await agent.acked(1n, 0n);
     await before.tracker.close();
     const after = await testTracker({ ...shortLease, dataDirectory: before.dataDirectory });
-    const other = new ScriptedAgent(after.address, "j");
+    const other = ScriptedAgent.connect({ url: after.address, jobId: "j" });
     other.sayHello({ spec: someSpec });
     expect(await other.ended).toMatchObject({ code: Code.AlreadyExists });
-    await untilState(after.jobs, "j", JobState.LOST);
+    await waitForState(after.jobs, "j", "LOST");
   });
 });
 
 describe("A first message", () => {
   const cases: [string, (agent: ScriptedAgent) => void, RegExp][] = [
-    ["that is no Hello", (agent) => agent.heartbeat(1n), /^Expected Hello as the first message, found heartbeat$/],
+    ["that is no Hello", (agent) => agent.beat(1n), /^Expected Hello as the first message, found heartbeat$/],
     [
       "that cannot be decoded",
       (agent) => agent.sendBytes(Buffer.from([0x0a, 0xff])),
       /^Message cannot be decoded: premature EOF$/,
     ],
-    ["that never comes", (agent) => agent.end(), /found the end of the stream$/],
+    ["that never comes", (agent) => agent.halfClose(), /found the end of the stream$/],
     ["with a job id that breaks the rule", (agent) => agent.sayHello({ jobId: "a/b" }), /^Bad job_id "a\/b": expected/],
     ["with a job id of 300 characters", (agent) => agent.sayHello({ jobId: "a".repeat(300) }), /has 300 characters/],
     ["without a session id", (agent) => agent.sayHello({ sessionId: "" }), /^Bad session_id: it has 0 bytes/],
@@ -192,7 +190,7 @@ describe("A first message", () => {
   ];
   test.each(cases)("%s ends the stream with INVALID_ARGUMENT", async (_, say, details) => {
     const { address } = await testTracker();
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     say(agent);
     const end = await agent.ended;
     expect(end.code).toBe(Code.InvalidArgument);
@@ -201,7 +199,7 @@ describe("A first message", () => {
 
   test("that comes twice ends the stream with INVALID_ARGUMENT", async () => {
     const { address } = await testTracker();
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
     agent.sayHello();
     expect(await agent.ended).toMatchObject({ code: Code.InvalidArgument });

@@ -5,15 +5,15 @@ import { describe, expect, test } from "vitest";
 import { LogStream } from "../../../src/gen/belay/v1/job_pb.ts";
 import type { LogChunk } from "../../../src/gen/belay/v1/tracker_service_pb.ts";
 import { checkDirectory } from "../../../src/tracker/store/check/check.ts";
-import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
-import { readLog, someSpec, testDirectory, testTracker } from "../../helpers/tracker.ts";
+import { ScriptedAgent, readLog } from "../../../src/testing/index.ts";
+import { someSpec, testDirectory, testTracker } from "../../helpers/tracker.ts";
 
 const LINE = 100;
 
 /** A data directory with one ended job, whose log has ten records of 100 bytes. */
 async function directoryWithLog(): Promise<{ directory: string; log: string }> {
   const { tracker, address, dataDirectory } = await testTracker();
-  const agent = new ScriptedAgent(address, "j");
+  const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
   await agent.hello({ spec: someSpec });
   for (let i = 0; i < 10; i++) agent.print(`${String(i).repeat(LINE - 1)}\n`);
   await agent.acked(0n, 10n);
@@ -99,7 +99,7 @@ describe("A check of a data directory", () => {
       [300, "gap"],
       [600, "gap"],
     ]);
-    expect(await readLog(jobs, { jobId: "j" })).toBe(
+    expect(await readLog(jobs, "j", { follow: false })).toBe(
       [0, 1, 2, 4, 5, 7, 8, 9].map((i) => `${String(i).repeat(LINE - 1)}\n`).join(""),
     );
   });
@@ -129,7 +129,7 @@ describe("A check of a data directory", () => {
     await rm(`${log}.index`);
     const before = await readFile(log);
     const { jobs, tracker } = await testTracker({ dataDirectory: directory });
-    expect(await readLog(jobs, { jobId: "j" })).toMatch(/^0+\n1+\n2+\n4+\n.*9+\n$/s);
+    expect(await readLog(jobs, "j", { follow: false })).toMatch(/^0+\n1+\n2+\n4+\n.*9+\n$/s);
     await tracker.close();
     expect(await readFile(log)).toEqual(before);
     const { findings } = await checkDirectory(directory);

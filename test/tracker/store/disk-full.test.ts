@@ -2,9 +2,9 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { JobState, LogCompleteness } from "../../../src/gen/belay/v1/job_pb.ts";
 import { checkDirectory } from "../../../src/tracker/store/check/check.ts";
-import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
+import { ScriptedAgent, readLog } from "../../../src/testing/index.ts";
 import { fill, NO_MOUNT, smallDisk } from "../../helpers/small-disk.ts";
-import { readLog, someSpec, testTracker } from "../../helpers/tracker.ts";
+import { someSpec, testTracker } from "../../helpers/tracker.ts";
 
 const RESOURCE_EXHAUSTED = 8;
 const ABORTED = 10;
@@ -17,9 +17,9 @@ describe("On a full disk", () => {
     if (directory === undefined) return context.skip(NO_MOUNT);
     const dataDirectory = join(directory, "data");
     const { address, jobs, tracker } = await testTracker({ dataDirectory, heartbeatInterval: 10_000 });
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
-    agent.state(JobState.RUNNING);
+    agent.state("RUNNING");
     agent.print("before\n");
     await agent.acked(1n, 1n);
     const free = fill(directory);
@@ -34,7 +34,7 @@ describe("On a full disk", () => {
     // Reads go on.
     expect((await jobs.getJob({ jobId: "j" })).job?.state).toBe(JobState.RUNNING);
     expect((await jobs.listJobs({})).jobs.map(({ jobId }) => jobId)).toEqual(["j"]);
-    expect(await readLog(jobs, { jobId: "j" })).toMatch(/^before\na*b*c*d*e*f*g*h*$/);
+    expect(await readLog(jobs, "j", { follow: false })).toMatch(/^before\na*b*c*d*e*f*g*h*$/);
 
     // The stream has stayed, for orders. Now the agent is asked to try again, and where to go on: at what is stored.
     free();
@@ -42,7 +42,7 @@ describe("On a full disk", () => {
       code: ABORTED,
       details: expect.stringMatching(/has room again/) as unknown,
     });
-    const back = new ScriptedAgent(address, "j", { sessionId: agent.sessionId });
+    const back = ScriptedAgent.connect({ url: address, jobId: "j", sessionId: agent.sessionId });
     const committed = Number((await back.hello()).committed?.logs);
     const acks = agent.received.flatMap((answer) => (answer.case === "ack" ? [Number(answer.value.logs)] : []));
     expect(committed).toBeGreaterThanOrEqual(Math.max(0, ...acks));
@@ -53,8 +53,8 @@ describe("On a full disk", () => {
     back.countDelivered(pieces.slice(0, committed));
     for (const piece of pieces.slice(committed)) back.print(piece);
     back.result();
-    expect((await back.next("receipt")).value).toMatchObject({ logCompleteness: LogCompleteness.COMPLETE });
-    expect(await readLog(jobs, { jobId: "j" })).toBe(pieces.join(""));
+    expect(await back.next("receipt")).toMatchObject({ logCompleteness: LogCompleteness.COMPLETE });
+    expect(await readLog(jobs, "j", { follow: false })).toBe(pieces.join(""));
     await jobs.createJob({ jobId: "big", spec: { command: pad } });
     await tracker.close();
     expect((await checkDirectory(dataDirectory)).findings).toEqual([]);
@@ -65,9 +65,9 @@ describe("On a full disk", () => {
     if (directory === undefined) return context.skip(NO_MOUNT);
     const dataDirectory = join(directory, "data");
     const { address, jobs } = await testTracker({ dataDirectory, heartbeatInterval: 100, lease: 500 });
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
-    agent.state(JobState.RUNNING);
+    agent.state("RUNNING");
     await agent.acked(1n, 0n);
     const free = fill(directory);
     // Fills what room the database has left, then fails.
@@ -79,7 +79,7 @@ describe("On a full disk", () => {
     await expect
       .poll(async () => (await jobs.getJob({ jobId: "j" })).job?.state, { timeout: 10_000 })
       .toBe(JobState.LOST);
-    const other = new ScriptedAgent(address, "k");
+    const other = ScriptedAgent.connect({ url: address, jobId: "k" });
     expect((await other.hello({ spec: someSpec })).attempt).toBe(1);
   });
 

@@ -2,8 +2,8 @@ import { open } from "node:fs/promises";
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
-import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
 import { someSpec, testDirectory, testTracker } from "../../helpers/tracker.ts";
+import { ScriptedAgent } from "../../../src/testing/index.ts";
 
 /** The methods of all open files, to be spied on. */
 async function filePrototype(): Promise<{ datasync(): Promise<void>; sync(): Promise<void> }> {
@@ -19,7 +19,7 @@ describe("With durability disk", () => {
     const datasync = vi.spyOn(prototype, "datasync").mockImplementationOnce(() => first.promise);
     const sync = vi.spyOn(prototype, "sync");
     const { address } = await testTracker({ durability: "disk" });
-    const agent = new ScriptedAgent(address, "j");
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
     agent.print("one\n");
     await expect.poll(() => datasync.mock.calls.length).toBe(1);
@@ -27,7 +27,7 @@ describe("With durability disk", () => {
     expect(sync).toHaveBeenCalledTimes(3);
     for (let i = 0; i < 50; i++) agent.print("more\n");
     // An answer to a heartbeat that was sent later shows that all was read, and no ack was due.
-    agent.heartbeat(1n);
+    agent.beat(1n);
     await agent.next("heartbeatReply");
     const acked = agent.received.flatMap((answer) => (answer.case === "ack" ? [answer.value.logs] : []));
     expect(acked.filter((logs) => logs > 0n)).toEqual([]);

@@ -22,8 +22,8 @@ import { encodeRecord } from "../../../src/tracker/store/log/format.ts";
 import { logOwner } from "../../../src/tracker/store/log/owner.ts";
 import { openStore } from "../../../src/tracker/store/open-store.ts";
 import { silentLogger } from "../../../src/base/logger.ts";
-import { ScriptedAgent } from "../../helpers/scripted-agent.ts";
-import { readLog, someSpec, testDirectory, testTracker } from "../../helpers/tracker.ts";
+import { ScriptedAgent, readLog } from "../../../src/testing/index.ts";
+import { someSpec, testDirectory, testTracker } from "../../helpers/tracker.ts";
 
 /** The tables of version 1, as the first tracker made them; never changed. */
 const VERSION_1 = `
@@ -88,7 +88,7 @@ test("A data directory of version 1 is converted: its jobs are there, one that r
     ["runs", JobState.RUNNING],
     ["old", JobState.SUCCEEDED],
   ]);
-  const agent = new ScriptedAgent(address, "runs", { sessionId: "s2" });
+  const agent = ScriptedAgent.connect({ url: address, jobId: "runs", sessionId: "s2" });
   expect((await agent.hello()).committed?.events).toBe(3n);
   await tracker.close();
   expect((await checkDirectory(directory)).findings).toEqual([]);
@@ -121,17 +121,17 @@ test("A log of version 1 is read and goes on, in a job of that time only", async
   await mkdir(join(path, ".."), { recursive: true });
   await writeFile(path, logOfVersion1(1, ["one\n", "two\n"]));
   const { address, jobs, tracker } = await testTracker({ dataDirectory: directory });
-  expect(await readLog(jobs, { jobId: "runs" })).toBe("one\ntwo\n");
-  const agent = new ScriptedAgent(address, "runs", { sessionId: "s2" });
+  expect(await readLog(jobs, "runs", { follow: false })).toBe("one\ntwo\n");
+  const agent = ScriptedAgent.connect({ url: address, jobId: "runs", sessionId: "s2" });
   expect((await agent.hello()).committed?.logs).toBe(2n);
   agent.countDelivered(["one\n", "two\n"]);
   agent.print("three\n");
   agent.result();
-  expect((await agent.next("receipt")).value.logCompleteness).toBe(LogCompleteness.COMPLETE);
+  expect((await agent.next("receipt")).logCompleteness).toBe(LogCompleteness.COMPLETE);
   await tracker.close();
   expect((await checkDirectory(directory)).findings).toEqual([]);
   const again = await testTracker({ dataDirectory: directory });
-  expect(await readLog(again.jobs, { jobId: "runs" })).toBe("one\ntwo\nthree\n");
+  expect(await readLog(again.jobs, "runs", { follow: false })).toBe("one\ntwo\nthree\n");
   const since = new AttemptLog(path, logOwner({ jobId: "runs", createTime: 0 }, 1, false));
   await expect(since.open()).rejects.toMatchObject({ code: "STORE" });
 });

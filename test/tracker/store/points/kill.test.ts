@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import type { MetricSample } from "../../../../src/gen/belay/v1/job_pb.ts";
 import { checkDirectory } from "../../../../src/tracker/store/check/check.ts";
-import { ScriptedAgent } from "../../../helpers/scripted-agent.ts";
+import { ScriptedAgent } from "../../../../src/testing/index.ts";
 import { someSpec, testDirectory, testTracker } from "../../../helpers/tracker.ts";
 
 const program = join(import.meta.dirname, "../../../helpers/tracker-process.ts");
@@ -15,7 +15,7 @@ const SESSION = "01900000-0000-7000-8000-000000000001";
 
 /** Sends samples until the tracker dies or has confirmed so many. @returns how many it has ever confirmed */
 async function send(address: string, target: number): Promise<number> {
-  const agent = new ScriptedAgent(address, "j", { sessionId: SESSION });
+  const agent = ScriptedAgent.connect({ url: address, jobId: "j", sessionId: SESSION });
   const welcome = await agent.hello({ spec: someSpec }).catch(() => undefined);
   let confirmed = Number(welcome?.committed?.events ?? 0n);
   for (let i = confirmed + 1; i <= SAMPLES; i++) {
@@ -25,7 +25,7 @@ async function send(address: string, target: number): Promise<number> {
   while (confirmed < target) {
     const ack = await agent.next("ack").catch(() => undefined);
     if (ack === undefined) break;
-    confirmed = Number(ack.value.events);
+    confirmed = Number(ack.events);
   }
   return confirmed;
 }
