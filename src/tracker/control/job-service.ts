@@ -7,6 +7,7 @@ import { JobSpecSchema, LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
 import type { CreateJobRequest, JobService } from "../../gen/belay/v1/job_service_pb.ts";
 import { noteDamage } from "../jobs/ending.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
+import { snapshotOf } from "../jobs/snapshot.ts";
 import { specProblem } from "../jobs/spec.ts";
 import type { ControlContext } from "./context.ts";
 import { check, invalid, jobOf } from "./context.ts";
@@ -15,7 +16,7 @@ import { listJobs } from "./list-jobs.ts";
 import { cancelJob, pauseJob, resumeJob, signalJob } from "./orders.ts";
 import { readLogs } from "./read-logs.ts";
 import { readMetrics } from "./read-metrics.ts";
-import { getJobStatus } from "./status.ts";
+import { getJobStatus } from "./job-status.ts";
 import { watchJob, watchJobs } from "./watch.ts";
 
 /** The platforms' side of the tracker. */
@@ -25,7 +26,7 @@ export function jobService(context: ControlContext): ServiceImpl<typeof JobServi
     getJob: async (request) => {
       const live = await jobOf(context.registry, request.jobId);
       await noteMissingLogs(context, live);
-      return { job: live.snapshot() };
+      return { job: snapshotOf(live) };
     },
     listJobs: (request, call) => listJobs(context, request, call),
     cancelJob: (request, call) => cancelJob(context, request, call),
@@ -59,7 +60,7 @@ async function createJob({ registry, specBytes }: ControlContext, { jobId, spec 
   if (!isNew && !isSame(live.job.spec, spec)) {
     throw new ConnectError(`Job "${live.id}" exists with another spec`, Code.AlreadyExists);
   }
-  return live.snapshot();
+  return snapshotOf(live);
 }
 
 /** A call that is repeated comes from another span: that of the first one counts. */

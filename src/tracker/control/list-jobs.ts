@@ -3,6 +3,7 @@ import type { Job } from "../../gen/belay/v1/job_pb.ts";
 import { JobSchema } from "../../gen/belay/v1/job_pb.ts";
 import type { ListJobsRequest } from "../../gen/belay/v1/job_service_pb.ts";
 import { answerBytes, MAX_ANSWER_BYTES } from "./answer-size.ts";
+import { snapshotOf } from "../jobs/snapshot.ts";
 import type { ControlContext } from "./context.ts";
 import { check, invalid } from "./context.ts";
 import { filterProblem, matches } from "./filter.ts";
@@ -32,7 +33,7 @@ export async function listJobs(
   for (const { jobId, key } of found.slice(0, limit)) {
     const live = await registry.find(jobId);
     if (live !== undefined && matches(live.job, filter)) {
-      const job = live.snapshot();
+      const job = snapshotOf(live);
       bytes += answerBytes(JobSchema, job, call) + FRAME_BYTES;
       if (bytes > MAX_ANSWER_BYTES && jobs.length > 0) return { jobs, nextPageToken: makeToken(last ?? key) };
       jobs.push(job);

@@ -4,7 +4,7 @@ import { MiB } from "../../base/sizes.ts";
 import type { LogStream } from "../../gen/belay/v1/job_pb.ts";
 import type { ReadLogsRequest } from "../../gen/belay/v1/job_service_pb.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
-import { linesOf } from "../store/log/attempt-log.ts";
+import { lineCount } from "../store/log/attempt-log.ts";
 import type { PlacedChunk } from "../store/log/format.ts";
 import { FILE_HEADER_BYTES } from "../store/log/format.ts";
 import { afterNewline } from "../store/log/nth-line.ts";
@@ -89,9 +89,9 @@ async function fromLine(log: AttemptLog, line: number, filter: LogFilter): Promi
 async function nearLine(log: AttemptLog, line: number, filter: LogFilter): Promise<LogStart | undefined> {
   if (filter.steps.size > 0) return undefined;
   const wanted = line - 1;
-  const from = await log.seek((totals) => linesOf(totals, filter.streams) < wanted);
-  const missing = wanted - linesOf(from, filter.streams);
-  const isThere = wanted <= linesOf(log.committed, filter.streams);
+  const from = await log.seek((totals) => lineCount(totals, filter.streams) < wanted);
+  const missing = wanted - lineCount(from, filter.streams);
+  const isThere = wanted <= lineCount(log.committed, filter.streams);
   if (isThere && !(await hasLines(log, from.position, missing, filter))) return undefined;
   return { from, skip: withoutLines(missing) };
 }
@@ -162,7 +162,7 @@ async function isWhole(log: AttemptLog, from: number, end: number): Promise<bool
 function totalLines(log: AttemptLog, filter: LogFilter): { total: number; open: boolean } {
   const sums = filter.streams.flatMap((stream) => sumsOf(log.committed, stream) ?? []);
   const last = sums.reduce((a, b) => (b.lastPosition > a.lastPosition ? b : a));
-  return { total: linesOf(log.committed, filter.streams), open: !last.endsWithNewline };
+  return { total: lineCount(log.committed, filter.streams), open: !last.endsWithNewline };
 }
 
 /** Reads the whole log. */

@@ -19,10 +19,12 @@ import {
   SignalSchema,
 } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { Order } from "../../contract/commands.ts";
-import { addCommand, deliver } from "../jobs/commands.ts";
+import { addCommand, sendToAgent } from "../jobs/commands.ts";
 import { cancelPending } from "../jobs/ending.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
 import type { StoredCommand } from "../store/types.ts";
+import { snapshotOf } from "../jobs/snapshot.ts";
+import { shownOf } from "../jobs/shown.ts";
 import { durationProblem, signalProblem } from "../jobs/spec.ts";
 import type { ControlContext } from "./context.ts";
 import { check, jobOf } from "./context.ts";
@@ -56,12 +58,12 @@ export async function cancelJob(
   if (live.job.state === JobState.PENDING) {
     cancelPending(live, reason, clock.now());
     await registry.commit(live, { urgent: true });
-    return { job: live.snapshot(), agentConnected: false };
+    return { job: snapshotOf(live), agentConnected: false };
   }
   if (isEnded(live.job.state)) {
     const known = await knownCommand(context, live, wanted, request.commandId);
     if (known !== undefined) return ordered(live, known.record);
-    return { job: live.snapshot(), agentConnected: live.stream !== undefined };
+    return { job: snapshotOf(live), agentConnected: live.stream !== undefined };
   }
   return order(context, live, wanted, { id: request.commandId, reason, call });
 }
@@ -137,7 +139,7 @@ async function order(
     const { rawMessage } = ConnectError.from(error);
     command.record.message = `Sent to the agent, but ${rawMessage.charAt(0).toLowerCase()}${rawMessage.slice(1)}`;
   }
-  const agentConnected = deliver(live, command);
+  const agentConnected = sendToAgent(live, command);
   // What was written goes out with the next turn of the event loop; to make the answer first would delay the order.
   await new Promise((resolve) => setImmediate(resolve));
   return { ...ordered(live, command.record), agentConnected };
@@ -166,8 +168,8 @@ function isSameOrder(known: Command["order"], wanted: Order): boolean {
 }
 
 function ordered(live: LiveJob, record: CommandRecord): Ordered {
-  const command = live.shown.message(CommandRecordSchema, record);
-  return { job: live.snapshot(), command, agentConnected: live.stream !== undefined };
+  const command = shownOf(live.job).message(CommandRecordSchema, record);
+  return { job: snapshotOf(live), command, agentConnected: live.stream !== undefined };
 }
 
 function commandIdProblem(id: string): string | undefined {

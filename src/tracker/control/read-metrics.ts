@@ -7,6 +7,7 @@ import type { JobMetrics } from "../../gen/belay/v1/job_pb.ts";
 import type { ReadMetricsRequest, ReadMetricsResponse } from "../../gen/belay/v1/job_service_pb.ts";
 import { ReadMetricsResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
 import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
+import { shownOf } from "../jobs/shown.ts";
 import { isOpen } from "../jobs/states.ts";
 import { unpackEvent } from "../store/points/body.ts";
 import type { Points } from "../store/points/sql-points.ts";
@@ -59,7 +60,7 @@ export async function* readMetrics(
     const points = await store.metrics({ ...query, attempt });
     for (const answer of answers(points, wanted, first)) {
       if (answer.samples.length + answer.jobMetrics.length > 0) {
-        yield job.live.shown.message(ReadMetricsResponseSchema, answer);
+        yield shownOf(job.live.job).message(ReadMetricsResponseSchema, answer);
         keepalive.sent();
       }
       // A long job's chart takes a second of decoding: others have their turn meanwhile.

@@ -9,6 +9,7 @@ import type {
 } from "../../gen/belay/v1/job_service_pb.ts";
 import { WatchJobResponseSchema, WatchJobsResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
 import { Keepalive } from "../../base/keepalive.ts";
+import { snapshotOf } from "../jobs/snapshot.ts";
 import { isOpen } from "../jobs/states.ts";
 import type { ControlContext } from "./context.ts";
 import { check } from "./context.ts";
@@ -31,7 +32,7 @@ export async function* watchJob(
   const keepalive = new Keepalive(context.clock, context.keepaliveInterval);
   let seen = request.afterVersion;
   for (;;) {
-    const job = followed.live.snapshot();
+    const job = snapshotOf(followed.live);
     if (job.version > seen) {
       seen = job.version;
       yield create(WatchJobResponseSchema, { job });
@@ -90,7 +91,7 @@ export async function* watchJobs(
     }
     if (matches(live.job, filter)) {
       shown.add(jobId);
-      return { case: "job", value: live.snapshot() };
+      return { case: "job", value: snapshotOf(live) };
     }
     return shown.delete(jobId) || resumed ? { case: "leftJobId", value: jobId } : undefined;
   };

@@ -6,9 +6,10 @@ import type { Command } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { CommandSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { COMMAND_KINDS, type Order } from "../../contract/commands.ts";
 import type { StoredCommand } from "../store/types.ts";
-import type { AgentConnection, LiveJob } from "./live-job.ts";
+import type { AgentConnection } from "./agent-connection.ts";
+import type { LiveJob } from "./live-job.ts";
 
-/** Makes a command and adds it to the job. It is sent by `deliver`, once it is stored. */
+/** Makes a command and adds it to the job. It is sent by `sendToAgent`, once it is stored. */
 export function addCommand(
   live: LiveJob,
   order: Order,
@@ -32,7 +33,7 @@ export function addCommand(
 }
 
 /** Sends a stored command to the agent, if there is one. If not, the next Welcome brings it. */
-export function deliver(live: LiveJob, stored: StoredCommand): boolean {
+export function sendToAgent(live: LiveJob, stored: StoredCommand): boolean {
   if (live.stream === undefined) return false;
   if (stored.record.state < CommandState.COMPLETED) live.stream.send(stored.command);
   return true;

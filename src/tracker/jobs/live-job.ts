@@ -1,39 +1,10 @@
-import { create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { Attempt, CommandKind, Job, JobState, StatusReport } from "../../gen/belay/v1/job_pb.ts";
-import { AttemptSchema, CommandState, JobSchema } from "../../gen/belay/v1/job_pb.ts";
-import type { Command, GoodbyeReason, Receipt } from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { Attempt, Job, JobState } from "../../gen/belay/v1/job_pb.ts";
+import { CommandState } from "../../gen/belay/v1/job_pb.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
 import { streamTotals } from "../store/log/totals.ts";
 import type { LogHandle, StoredCommand, StoredJob } from "../store/types.ts";
-import { type Shown, shownOf } from "./shown.ts";
+import type { AgentConnection, Probe } from "./agent-connection.ts";
 import { isOpen } from "./states.ts";
-import { SHOWN_COMMANDS } from "../store/types.ts";
-
-/** Commands of a job that are shown: the latest of them. */
-
-/** The stream of the session that has the job. */
-export interface AgentConnection {
-  readonly sessionId: string;
-  /** True while we do not read since our disk is slow; the agent's silence is then our own. */
-  readonly holding: boolean;
-  supports(kind: CommandKind): boolean;
-  send(command: Command): void;
-  receipt(receipt: Receipt): void;
-  /** Says why, then ends it. */
-  goodbye(reason: GoodbyeReason, message: string): void;
-  /** Ends it with an error. */
-  fail(error: Error): void;
-}
-
-/** An answer to a status command: a report, or why there is none. */
-export type StatusAnswer = { readonly report: StatusReport } | { readonly rejected: string };
-
-/** A status command that somebody waits for. Not stored: when nobody waits any more, nobody needs the answer. */
-export interface Probe {
-  readonly command: Command;
-  answer(answer: StatusAnswer): void;
-}
 
 /** How far a lane of events has come. */
 export interface LaneProgress {
@@ -137,33 +108,6 @@ export class LiveJob {
   /** Commands that the agent has not finished, oldest first. */
   get pendingCommands(): StoredCommand[] {
     return [...this.commands.values()].filter(({ record }) => record.state < CommandState.COMPLETED);
-  }
-
-  /** How it is shown to callers. */
-  get shown(): Shown {
-    return shownOf(this.job);
-  }
-
-  /** The job as it is at this moment, as callers see it. Shares parts with this one: to be sent, not to be kept. */
-  snapshot(): Job {
-    const { log } = this;
-    const { spec, shownSpec: _, ...job } = this.job;
-    const attempts = [...job.attempts];
-    const last = attempts.pop();
-    if (last !== undefined) {
-      attempts.push(
-        create(AttemptSchema, {
-          ...last,
-          connected: this.stream !== undefined,
-          ...(this.heardAt === 0 ? {} : { lastHeardTime: timestampFromMs(this.heardAt) }),
-          ...(log === undefined ? {} : { stored: streamTotals(log.committed) }),
-        }),
-      );
-    }
-    const commands = [...this.commands.values()].slice(-SHOWN_COMMANDS).map(({ record }) => record);
-    const snapshot = this.shown.message(JobSchema, create(JobSchema, { ...job, attempts, commands }));
-    if (spec !== undefined) snapshot.spec = this.shown.spec;
-    return snapshot;
   }
 
   /** Whether it has to stay in memory. */

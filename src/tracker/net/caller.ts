@@ -135,7 +135,7 @@ export function callerOf(context: HandlerContext): CallerFacts {
 }
 
 /** Who a limit counts a call for: the name that token or certificate proves, else the address that it comes from. */
-export function clientOf(context: HandlerContext): string {
+export function limitedClient(context: HandlerContext): string {
   const { principal } = callerOf(context);
   if (principal !== "") return principal;
   const request = context.values.get(nodeRequestKey);

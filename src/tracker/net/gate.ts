@@ -6,7 +6,7 @@ import { TrackerService } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { TrackerLimits } from "../options.ts";
 import { CallLimit } from "./call-limit.ts";
 import type { TokenGate } from "./caller.ts";
-import { whenOverKey, callerOf, clientOf, nodeRequestKey } from "./caller.ts";
+import { whenOverKey, callerOf, limitedClient, nodeRequestKey } from "./caller.ts";
 import type { PageGuard } from "./page-guard.ts";
 import { RateLimit } from "./rate-limit.ts";
 
@@ -40,7 +40,7 @@ export function callGate(
     const request = context.values.get(nodeRequestKey);
     const foreign = request === undefined ? undefined : guard?.problem(request);
     if (foreign !== undefined) throw new ConnectError(foreign, Code.PermissionDenied);
-    const client = clientOf(context);
+    const client = limitedClient(context);
     if (context.service.typeName === TrackerService.typeName) {
       acceptAgent(context, client);
       return;

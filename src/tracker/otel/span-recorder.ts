@@ -5,6 +5,7 @@ import type { Attempt, Job } from "../../gen/belay/v1/job_pb.ts";
 import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
+import { shownOf } from "../jobs/shown.ts";
 import type { ChangedParts } from "../jobs/changed-parts.ts";
 import type { TraceChange } from "../store/trace-change.ts";
 import { commandAttributes, shortArguments } from "./attributes.ts";
@@ -53,7 +54,7 @@ export class SpanRecorder {
     const notes = this.notesOf(live);
     if (notes === "over") return undefined;
     const before = JSON.stringify(notes);
-    const { shown } = live;
+    const shown = shownOf(live.job);
     const job = { ...live.job, spec: shown.spec };
     const ended = new Change(job, span, notes, timeOfNano(this.clock.unixNano())).apply(parts);
     const over = isEnded(live.job.state);

@@ -3,6 +3,7 @@ import type { Resource } from "@opentelemetry/resources";
 import type { CollectionResult, DataPoint, MetricData, MetricProducer } from "@opentelemetry/sdk-metrics";
 import { AggregationTemporality, DataPointType } from "@opentelemetry/sdk-metrics";
 import type { LiveJob } from "../jobs/live-job.ts";
+import { shownOf } from "../jobs/shown.ts";
 import { jobIdentity, jobLabels } from "./attributes.ts";
 import type { JobValues } from "./job-values.ts";
 import { SCOPE } from "./readable-span.ts";
@@ -35,8 +36,9 @@ export class UsageProducer implements MetricProducer {
     const own: Point[] = [];
     const progress: Point[] = [];
     for (const live of this.values.next(this.inMemory())) {
-      const { attempt, shown } = live;
+      const { attempt } = live;
       if (attempt === undefined) continue;
+      const shown = shownOf(live.job);
       const job = { ...live.job, spec: shown.spec };
       const attributes = { ...jobIdentity(job), ...jobLabels(job), "belay.attempt": attempt.attempt };
       const start = attempt.createTime === undefined ? ([0, 0] satisfies Time) : timeOf(attempt.createTime);

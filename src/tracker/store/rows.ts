@@ -11,7 +11,7 @@ import {
 } from "../../gen/belay/v1/job_pb.ts";
 import type { JobFilter } from "../../gen/belay/v1/job_service_pb.ts";
 import { CommandSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
-import type { Row } from "./statements.ts";
+import type { SqlRow } from "./statements.ts";
 import type { StoredCommand } from "./types.ts";
 
 /** The body of a job: everything that has no table of its own. */
@@ -49,7 +49,7 @@ export function isLogClosed(attempt: Attempt): boolean {
 }
 
 /** Puts a job together. */
-export function readJob(row: Row, attempts: readonly Row[]): Job {
+export function readJob(row: SqlRow, attempts: readonly SqlRow[]): Job {
   const job = fromBinary(JobSchema, row["body"] as Uint8Array);
   job.spec = fromBinary(JobSpecSchema, row["spec"] as Uint8Array);
   job.attempts = attempts.map((attempt) => fromBinary(AttemptSchema, attempt["body"] as Uint8Array));
@@ -57,7 +57,7 @@ export function readJob(row: Row, attempts: readonly Row[]): Job {
 }
 
 /** Puts a command together. */
-export function readCommand(row: Row): StoredCommand {
+export function readCommand(row: SqlRow): StoredCommand {
   return {
     record: fromBinary(CommandRecordSchema, row["record"] as Uint8Array),
     command: fromBinary(CommandSchema, row["command"] as Uint8Array),

@@ -18,7 +18,7 @@ import type { StoreCondition } from "./condition.ts";
 import type { KnownLog } from "./log-files.ts";
 import type { LogFiles } from "./log-files.ts";
 import { logOwner } from "./log/owner.ts";
-import type { Row } from "./statements.ts";
+import type { SqlRow } from "./statements.ts";
 import { attemptBody, endMs, filterSql, isLogClosed, jobBody, readCommand, readJob, storedBytes } from "./rows.ts";
 import { SpanQueue } from "./span-queue.ts";
 import { Statements } from "./statements.ts";
@@ -316,7 +316,7 @@ export class SqliteStore implements Store {
     }
   }
 
-  private readStored(row: Row): StoredJob {
+  private readStored(row: SqlRow): StoredJob {
     const key = Number(row["key"]);
     const attempts = this.sql.all("SELECT * FROM attempts WHERE job_key = ? ORDER BY attempt", key);
     const commands = this.sql

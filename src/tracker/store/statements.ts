@@ -1,7 +1,7 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
 
 /** A row of the database. */
-export type Row = Record<string, SQLOutputValue>;
+export type SqlRow = Record<string, SQLOutputValue>;
 
 /** Statements of a database, each prepared once. For texts that are written in the code, never put together. */
 export class Statements {
@@ -16,11 +16,11 @@ export class Statements {
     this.prepare(sql).run(...values);
   }
 
-  get(sql: string, ...values: SQLInputValue[]): Row | undefined {
+  get(sql: string, ...values: SQLInputValue[]): SqlRow | undefined {
     return this.prepare(sql).get(...values);
   }
 
-  all(sql: string, ...values: SQLInputValue[]): Row[] {
+  all(sql: string, ...values: SQLInputValue[]): SqlRow[] {
     return this.prepare(sql).all(...values);
   }
 

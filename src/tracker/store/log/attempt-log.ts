@@ -344,7 +344,7 @@ export class AttemptLog {
 }
 
 /** Newlines in the streams named, together. */
-export function linesOf(totals: Readonly<LogTotals>, streams: readonly LogStream[]): number {
+export function lineCount(totals: Readonly<LogTotals>, streams: readonly LogStream[]): number {
   return streams.reduce<number>((sum, stream) => sum + (sumsOf(totals, stream)?.lines ?? 0), 0);
 }
 

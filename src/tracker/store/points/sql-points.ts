@@ -1,4 +1,4 @@
-import type { Row, Statements } from "../statements.ts";
+import type { SqlRow, Statements } from "../statements.ts";
 import { Names } from "./names.ts";
 import type { PointRow, SeriesRows } from "./series.ts";
 import type { Tally } from "./tiers.ts";
@@ -190,7 +190,7 @@ class SqlSeries implements SeriesRows {
   }
 }
 
-function bodyOf(row: Row): Uint8Array {
+function bodyOf(row: SqlRow): Uint8Array {
   return row["body"] as Uint8Array;
 }
 

@@ -6,7 +6,10 @@ import { shortId } from "../../base/ids.ts";
 import { CommandKind, JobState, StatusReportSchema } from "../../gen/belay/v1/job_pb.ts";
 import type { GetJobStatusRequest, GetJobStatusResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
 import { CommandSchema, StatusSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
-import type { LiveJob, StatusAnswer } from "../jobs/live-job.ts";
+import { snapshotOf } from "../jobs/snapshot.ts";
+import { shownOf } from "../jobs/shown.ts";
+import type { StatusAnswer } from "../jobs/agent-connection.ts";
+import type { LiveJob } from "../jobs/live-job.ts";
 import type { ControlContext } from "./context.ts";
 import { check, jobOf } from "./context.ts";
 import { CallScope } from "../../base/wakeup.ts";
@@ -27,14 +30,14 @@ export async function getJobStatus(
   check(wait < 0 || wait > MAX_WAIT_MS ? `wait is ${wait / 1000} s: expected 0 to 60 s` : undefined);
   const live = await jobOf(registry, request.jobId);
   const silent = noAnswerFrom(live);
-  if (silent !== undefined) return { job: live.snapshot(), message: silent };
+  if (silent !== undefined) return { job: snapshotOf(live), message: silent };
   const asked = clock.monotonic();
   using scope = new CallScope(signal);
   const answer = await ask(live, context, wait, scope);
-  if (!("report" in answer)) return { job: live.snapshot(), message: live.shown.text(answer.rejected) };
+  if (!("report" in answer)) return { job: snapshotOf(live), message: shownOf(live.job).text(answer.rejected) };
   return {
-    job: live.snapshot(),
-    report: live.shown.message(StatusReportSchema, answer.report),
+    job: snapshotOf(live),
+    report: shownOf(live.job).message(StatusReportSchema, answer.report),
     roundTrip: durationFromMs(Math.round(clock.monotonic() - asked)),
   };
 }
