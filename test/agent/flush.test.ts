@@ -90,7 +90,7 @@ describe("an agent that is killed", () => {
     },
   );
 
-  test("leaves it to the next agent with the same directory to deliver", async () => {
+  test("leaves the delivery to the next agent with the same directory", async () => {
     const { directory, seen, sessionId } = await killedAgent(["seq", "1", "100000000"], 1_000_000);
     const tracker = await startTracker();
     const outcome = runAgent({
@@ -152,7 +152,7 @@ describe("what was left behind", () => {
     expect(await second).toMatchObject({ delivered: true });
   });
 
-  test("by an agent that was never admitted is nothing", async () => {
+  test("by an agent that was never admitted is removed", async () => {
     const directory = temporaryDirectory();
     const { path } = diskSpool(directory);
     const copy = join(directory, "copy");

@@ -57,7 +57,7 @@ async function until<T>(read: () => Promise<T>, wanted: (value: T) => boolean): 
 }
 
 describe("an agent runs its job", () => {
-  test("setup first, then the command, and tells of each", async () => {
+  test("setup first, then the command, and reports each", async () => {
     const outcome = agent(["echo", "main"], { setup: ["echo one", "echo two >&2"] });
     const stream = await welcomed();
     expect(await outcome).toMatchObject({
@@ -78,7 +78,7 @@ describe("an agent runs its job", () => {
     ]);
   });
 
-  test("and says what each step uses at its start and its end, also where samples are taken at no interval", async () => {
+  test("and reports what each step uses at its start and its end, even if there is no interval for samples", async () => {
     const outcome = agent(["sleep", "0.1"], { setup: ["sleep 0.1"] });
     const stream = await welcomed();
     const { result } = await outcome;
@@ -100,7 +100,7 @@ describe("an agent runs its job", () => {
     expect(stream.received.map((payload) => payload.case)).toEqual(["hello"]);
   });
 
-  test("from the tracker's spec when it has none of its own", async () => {
+  test("from the tracker's spec when it has no spec of its own", async () => {
     const outcome = runAgent({ tracker: tracker.url, jobId: "j1" });
     const stream = await tracker.stream();
     expect((await stream.next("hello")).spec).toBeUndefined();
@@ -109,7 +109,7 @@ describe("an agent runs its job", () => {
     expect((await outcome).result).toMatchObject({ outcome: Outcome.FAILED, exitCode: 3 });
   });
 
-  test("and never another when it has one of its own", async () => {
+  test("and never from the tracker's spec when it has one of its own", async () => {
     const outcome = agent(["echo", "mine"]);
     const stream = await tracker.stream();
     stream.welcome({ spec: create(JobSpecSchema, { command: ["echo", "yours"] }) });
@@ -185,7 +185,7 @@ describe("commands", () => {
 });
 
 describe("an agent whose stream is lost", () => {
-  test("goes on where the tracker says, without a byte lost or sent anew under another number", async () => {
+  test("continues where the tracker asks it to; no byte is lost, or sent again under another number", async () => {
     const directory = mkdtempSync(join(tmpdir(), "belay-test-"));
     const go = join(directory, "go");
     const outcome = agent(["sh", "-c", `seq 1 200; until [ -e ${go} ]; do sleep 0.01; done; seq 201 400`]);
@@ -201,7 +201,7 @@ describe("an agent whose stream is lost", () => {
     expect(numbers).toEqual(Array.from({ length: 400 }, (_, index) => String(index + 1)));
   });
 
-  test("ends the job when it is told to after some time", async () => {
+  test("ends the job after the time that its options give", async () => {
     const outcome = agent(["sleep", "1000"], {
       onDisconnect: { kind: "cancel-after", ms: 50 },
       flushTimeout: 100,
@@ -235,7 +235,7 @@ describe("an agent whose stream is lost", () => {
   });
 });
 
-test("an agent that is told to stop ends its job with AGENT_STOPPED, and delivers that", async () => {
+test("an agent that is asked to stop ends its job with AGENT_STOPPED, and delivers that", async () => {
   const stop = new AbortController();
   const outcome = agent(["sleep", "1000"], { stop: stop.signal });
   const stream = await welcomed();
@@ -247,13 +247,13 @@ test("an agent that is told to stop ends its job with AGENT_STOPPED, and deliver
   expect(await outcome).toMatchObject({ delivered: true, result: { reason: EndReason.AGENT_STOPPED } });
 });
 
-test("what the tracker does not confirm in time is said to be undelivered", async () => {
+test("what the tracker does not confirm in time is reported as undelivered", async () => {
   const outcome = agent(["echo", "hello"], { flushTimeout: 50 });
   (await tracker.stream()).welcome();
   expect(await outcome).toMatchObject({ delivered: false, result: { outcome: Outcome.SUCCEEDED } });
   expect((await outcome).undelivered).not.toBe("");
 });
 
-test("a job id that is none is refused before anything happens", async () => {
+test("an invalid job id is refused before anything happens", async () => {
   await expect(runAgent({ tracker: tracker.url, jobId: "a/b" })).rejects.toThrow('Cannot use job id "a/b"');
 });

@@ -154,7 +154,7 @@ describe("an agent's own pages", () => {
 });
 
 it("an agent whose session is closed and that does not end is not alive", async () => {
-  const end = { kind: "abandoned", why: "The agent was told to stop" } as const;
+  const end = { kind: "abandoned", why: "The agent was asked to stop" } as const;
   const served = await serveAdmin("127.0.0.1:0", false, {
     jobId: "j1",
     spool: new Report(systemClock, new Mask()).spool,

@@ -22,7 +22,7 @@ afterEach(() => {
   fs.rmSync(directory, { recursive: true, force: true });
 });
 
-/** All there is to be read now: `|` where it began anew. */
+/** Everything that can be read now, with `|` where the file restarted. */
 function read(): string {
   let text = "";
   for (let piece = file.next(); piece !== undefined; piece = file.next()) {
@@ -106,7 +106,7 @@ describe("a file that others append to is followed", () => {
   });
 });
 
-describe("what is no file", () => {
+describe("what is not a file", () => {
   it.each<[string, () => void]>([
     ["a directory", () => fs.mkdirSync(path)],
     ["a named pipe", () => execFileSync("mkfifo", [path])],

@@ -20,7 +20,7 @@ describe.for(MODES)("When the agent dies $name", ({ skip, ...mode }) => {
     return;
   }
 
-  it.for(VICES)("of kill -9, nothing is left of %s", async ([, command]) => {
+  it.for(VICES)("by kill -9, nothing is left of %s", async ([, command]) => {
     await using agent = new Driven(mode, command);
     await agent.printed("ready");
     agent.child.kill("SIGKILL");
@@ -48,7 +48,7 @@ describe.for(MODES)("When the agent dies $name", ({ skip, ...mode }) => {
     },
   );
 
-  it("of kill -9 while it is stopped, nothing is left", async () => {
+  it("by kill -9 while it is stopped, nothing is left", async () => {
     await using agent = new Driven(mode, () => [vice("setsid-child.sh")]);
     await agent.printed("ready");
     agent.child.kill("SIGSTOP");

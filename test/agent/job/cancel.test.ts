@@ -78,7 +78,7 @@ describe.for(MODES)("A natural end $name", ({ skip, ...mode }) => {
     return;
   }
 
-  it("ends what was left behind, also what holds stdout", async () => {
+  it("ends the processes that were left behind, even one that holds stdout", async () => {
     await using agent = new Driven(mode, () => [vice("holds-stdout.sh")]);
     expect(await agent.result()).toMatchObject({ reason: "END_REASON_EXITED", exitCode: 5 });
     expect(agent.output).toBe("ready\n");
@@ -87,7 +87,7 @@ describe.for(MODES)("A natural end $name", ({ skip, ...mode }) => {
     expect(agent.leavings()).toEqual([]);
   });
 
-  it("keeps what is to be kept beyond the agent's own end, and nothing else", async () => {
+  it("keeps descendants beyond the agent's own end if the spec asks for that, and nothing else", async () => {
     await using agent = new Driven(mode, () => [vice("holds-stdout.sh")], { keepDescendants: true });
     expect(await agent.result()).toMatchObject({ reason: "END_REASON_EXITED", exitCode: 5 });
     await agent.exited();

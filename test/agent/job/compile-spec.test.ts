@@ -26,7 +26,7 @@ describe("A job's spec", () => {
     });
   });
 
-  it("may ask for no grace at all", () => {
+  it("may have a grace period of 0", () => {
     const spec = create(JobSpecSchema, { command: ["a"], gracePeriod: durationFromMs(0), stopSignal: "quit" });
     expect(compileSpec(spec)).toMatchObject({ grace: 0, stopSignal: "SIGQUIT" });
   });

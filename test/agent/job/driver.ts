@@ -14,7 +14,7 @@ import { eventually, processesWith } from "./facts.ts";
 
 const DRIVER = fileURLToPath(new URL("../../fixtures/job-driver.ts", import.meta.url));
 const VICES = fileURLToPath(new URL("../../fixtures/vices/", import.meta.url));
-/** Who runs the agent where it is not root: "nobody" of every Linux. */
+/** The user that runs the agent where it is not root: uid 65534 of every Linux. */
 const UNPRIVILEGED = 65534;
 
 /** A way of running the agent. */

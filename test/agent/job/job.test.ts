@@ -45,7 +45,7 @@ describe.for(LOCAL_MODES)("A job held by a %s", (containment) => {
     expect(stdout().toString()).toBe("");
   });
 
-  it("tells exit codes and signals as they were", async () => {
+  it("reports exit codes and signals as they were", async () => {
     const code = await start({ command: ["sh", "-c", "exit 137"] }, { containment }).result;
     expect(code).toMatchObject({ reason: EndReason.EXITED, exitCode: 137, signal: "", outcome: Outcome.FAILED });
     const signal = await start({ command: ["sh", "-c", "kill -SEGV $$"] }, { containment }).result;
@@ -72,7 +72,7 @@ describe.for(LOCAL_MODES)("A job held by a %s", (containment) => {
     expect(stdout().toString()).toBe("/dev/null\n");
   });
 
-  it("is in its process group's and session's lead", async () => {
+  it("leads its process group and its session", async () => {
     const { result, stdout } = start({ command: ["cut", "-d ", "-f1,5,6", "/proc/self/stat"] }, { containment });
     await result;
     const [pid, group, session] = stdout().toString().trim().split(" ");
@@ -86,7 +86,7 @@ describe.for(LOCAL_MODES)("A job held by a %s", (containment) => {
     expect(stdout().toString()).toBe(execFileSync("ls", ["/proc/self/fd"], { encoding: "utf8" }));
   });
 
-  it("rather dies of want of memory than its agent", async () => {
+  it("is killed before its agent when memory runs out", async () => {
     const own = Number(fs.readFileSync("/proc/self/oom_score_adj", "latin1"));
     const { result, stdout } = start({ command: ["cat", "/proc/self/oom_score_adj"] }, { containment });
     await result;
@@ -112,7 +112,7 @@ describe.for(LOCAL_MODES)("A job held by a %s", (containment) => {
     }
   });
 
-  it("waits while its taker is full, and loses nothing", async () => {
+  it("waits while the output's reader is full, and loses nothing", async () => {
     let bytes = 0;
     let full = 0;
     const { result, job } = start(
@@ -143,7 +143,7 @@ describe.for(LOCAL_MODES)("A job held by a %s", (containment) => {
     expect(bytes).toBe(2_000_000);
   });
 
-  it("is not held up by a background child that holds stdout", async () => {
+  it("does not wait for a background child that holds stdout", async () => {
     const began = performance.now();
     const { result, stdout, notices, job } = start(
       { command: ["sh", "-c", "sleep 1000 & echo before; exit 5"] },
@@ -159,7 +159,7 @@ describe.for(LOCAL_MODES)("A job held by a %s", (containment) => {
     expect(job.state).toBe(JobState.FAILED);
   });
 
-  it("lets what reads a pipeline finish after the main command has ended", async () => {
+  it("lets the reader of a pipeline finish after the main command has ended", async () => {
     const script = 'exec > >(while read -r line; do sleep 0.03; echo "got $line"; done); echo a; echo b; echo c';
     const { result, stdout } = start({ command: ["bash", "-c", script] }, { containment });
     const ended = await result;
@@ -167,7 +167,7 @@ describe.for(LOCAL_MODES)("A job held by a %s", (containment) => {
     expect(ended.evidence).toBeUndefined();
   });
 
-  it("keeps descendants where that was asked for, and does not wait for them", async () => {
+  it("keeps descendants if the spec asks for that, and does not wait for them", async () => {
     const began = performance.now();
     const { result, stdout } = start(
       { command: ["sh", "-c", "sleep 1000 & echo $!; exit 0"], keepDescendants: true },
@@ -233,7 +233,7 @@ describe.for(LOCAL_MODES)("A job held by a %s", (containment) => {
     expect(stdout().toString()).toBe("ready\n");
   });
 
-  it("has got SIGKILL once, however long it takes to give its memory back", async () => {
+  it("is counted as killed once, however long it takes to release its memory", async () => {
     const hog = "globalThis.held = Buffer.alloc(400e6, 1); console.log('ready'); setInterval(() => {}, 1e6)";
     const { result, job, stdout } = start({ command: [process.execPath, "-e", hog] }, { containment });
     await eventually("ready", () => stdout().includes("ready"));
@@ -242,7 +242,7 @@ describe.for(LOCAL_MODES)("A job held by a %s", (containment) => {
     expect(evidence?.signals.map(({ signal, processes }) => [signal, processes])).toEqual([["SIGKILL", 1]]);
   });
 
-  it("is ended sooner by a second, more impatient order, which does not change the reason", async () => {
+  it("is ended sooner by a second order with a shorter grace period, which does not change the reason", async () => {
     const { result, job, stdout } = start(
       { command: ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done"] },
       { containment },
@@ -267,7 +267,7 @@ describe.for(LOCAL_MODES)("A job held by a %s", (containment) => {
     expect(stdout().toString()).toBe("");
   });
 
-  it("goes no further when it is canceled during setup", async () => {
+  it("runs no further step when it is canceled during setup", async () => {
     const { result, job, stdout } = start(
       { setup: [{ run: "echo ready; sleep 1000" }, { run: "echo never" }], command: ["echo", "never"] },
       { containment },
@@ -289,7 +289,7 @@ describe.for(LOCAL_MODES)("A job held by a %s", (containment) => {
     expect(job.state).toBe(JobState.FAILED);
   });
 
-  it("can be paused, resumed, and tells how long it was", async () => {
+  it("can be paused and resumed, and reports for how long it was paused", async () => {
     const { result, job, stdout, events } = start(
       { command: ["sh", "-c", "while :; do echo tick; sleep 0.01; done"] },
       { containment },
@@ -334,7 +334,7 @@ describe.for(LOCAL_MODES)("A job held by a %s", (containment) => {
     expect(await result).toMatchObject({ outcome: Outcome.SUCCEEDED });
   });
 
-  it("takes signals, and says when one of them ended it", async () => {
+  it("accepts signals, and reports when one of them ended it", async () => {
     const { result, job, stdout } = start(
       { command: ["sh", "-c", "trap 'echo usr1' USR1; echo ready; while :; do sleep 0.01; done"] },
       { containment },
@@ -352,7 +352,7 @@ describe.for(LOCAL_MODES)("A job held by a %s", (containment) => {
     await expect(job.signal("TERM")).rejects.toThrow('Cannot signal job "local": it is FAILED');
   });
 
-  it("tells its processes and what it uses", async () => {
+  it("reports its processes and what it uses", async () => {
     const { result, job, stdout } = start(
       { command: ["sh", "-c", "sleep 1000 & echo ready; while :; do :; done"] },
       { containment },

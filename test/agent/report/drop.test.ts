@@ -72,35 +72,38 @@ function expectAccountedFor({ tracker, bytes }: Printed): void {
 }
 
 describe("a full spool that drops", () => {
-  test.for(["memory", "disk"] as const)("in %s says exactly what is missing, and its totals agree", async (where) => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(printing, { minLength: 20, maxLength: 120, size: "max" }), async (list) => {
-        const pool = new SlabPool();
-        const disk =
-          where === "disk"
-            ? diskSpool(temporaryDirectory(), { limit: LIMIT, memoryLimit: 100_000, onFull: "drop" })
-            : undefined;
-        const spool = disk?.spool ?? new MemorySpool(pool, LIMIT, "drop");
-        const printed = await print(spool, disk?.pool ?? pool, list);
-        const held = disk === undefined ? spool.memoryBytes : spool.diskBytes;
-        const sentAtMost = 9 * 20 * 66_000;
-        expect(held).toBeLessThan(LIMIT + sentAtMost);
-        await printed.tracker.takeAll(spool);
-        expectAccountedFor(printed);
-        expect(printed.lane.totals()).toEqual(printed.tracker.totals());
-        expect(printed.tracker.gaps.every(({ reason, bytes }) => reason === GapReason.SPOOL_FULL && bytes > 0)).toBe(
-          true,
-        );
-        spool.ack("logs", printed.tracker.logs);
-        expect(spool.memoryBytes).toBe(0);
-        expect(printed.lane.totals()).toEqual(printed.tracker.totals());
-        await spool.close();
-      }),
-      { numRuns: 40, endOnFailure: true },
-    );
-  });
+  test.for(["memory", "disk"] as const)(
+    "in %s records exactly what is missing, and its totals agree",
+    async (where) => {
+      await fc.assert(
+        fc.asyncProperty(fc.array(printing, { minLength: 20, maxLength: 120, size: "max" }), async (list) => {
+          const pool = new SlabPool();
+          const disk =
+            where === "disk"
+              ? diskSpool(temporaryDirectory(), { limit: LIMIT, memoryLimit: 100_000, onFull: "drop" })
+              : undefined;
+          const spool = disk?.spool ?? new MemorySpool(pool, LIMIT, "drop");
+          const printed = await print(spool, disk?.pool ?? pool, list);
+          const held = disk === undefined ? spool.memoryBytes : spool.diskBytes;
+          const sentAtMost = 9 * 20 * 66_000;
+          expect(held).toBeLessThan(LIMIT + sentAtMost);
+          await printed.tracker.takeAll(spool);
+          expectAccountedFor(printed);
+          expect(printed.lane.totals()).toEqual(printed.tracker.totals());
+          expect(printed.tracker.gaps.every(({ reason, bytes }) => reason === GapReason.SPOOL_FULL && bytes > 0)).toBe(
+            true,
+          );
+          spool.ack("logs", printed.tracker.logs);
+          expect(spool.memoryBytes).toBe(0);
+          expect(printed.lane.totals()).toEqual(printed.tracker.totals());
+          await spool.close();
+        }),
+        { numRuns: 40, endOnFailure: true },
+      );
+    },
+  );
 
-  test("says the same after the agent has died", async () => {
+  test("records the same after the agent has died", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(printing, { minLength: 20, maxLength: 120, size: "max" }), async (list) => {
         const directory = temporaryDirectory();

@@ -5,7 +5,7 @@ import { Mask } from "../../../src/agent/report/redact/mask.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import { JobMetricsSchema, JobState, MetricSampleSchema } from "../../../src/gen/belay/v1/job_pb.ts";
 
-it("what is measured does not push out the rest while the tracker is away: what it uses first, what it says next", () => {
+it("measurements do not displace other events while the tracker is away: samples are left out first, the job's own metrics next", () => {
   const report = new Report(systemClock, new Mask());
   const sample = (): boolean => report.event({ case: "metricSample", value: create(MetricSampleSchema) });
   const said = (): boolean => report.event({ case: "jobMetrics", value: create(JobMetricsSchema) });

@@ -44,7 +44,7 @@ describe("a frame written by hand", () => {
     );
   });
 
-  test("takes a whole pipe read of 64 KiB, and only what there is room for after that", () => {
+  test("holds a whole pipe read of 64 KiB, and after that only what there is room for", () => {
     const writer = new FrameWriter(new SlabPool(), true);
     const read = Buffer.alloc(65_536, "x");
     expect(writer.append(LogStream.STDOUT, 1, 2 ** 40, 1n, read)).toBe(65_536);

@@ -109,7 +109,7 @@ test("every byte is in exactly one chunk, in order, at its offset, and the total
   );
 });
 
-test("when the spool is full the producer is told to wait, and everything given before is kept", () => {
+test("when the spool is full the job has to wait, and everything printed before is kept", () => {
   const { lane, spool } = setUp(200_000);
   const data = Buffer.alloc(65_536, "x");
   let given = 1;

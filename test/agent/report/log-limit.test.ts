@@ -15,7 +15,7 @@ function limited(limit: number): { log: LogLimit; kept: [LogStream, string][]; n
 }
 
 describe("a log limit", () => {
-  test("keeps exactly so many bytes, of all streams together, and says so once", () => {
+  test("keeps exactly this many bytes, of all streams together, and reports that once", () => {
     const { log, kept, notices } = limited(10);
     log.pass(LogStream.STDOUT, 1, Buffer.from("123456"), 1n);
     log.pass(LogStream.STDERR, 1, Buffer.from("abcdef"), 2n);
@@ -33,7 +33,7 @@ describe("a log limit", () => {
     ]);
   });
 
-  test("that is reached but not passed cuts nothing and says nothing", () => {
+  test("that is reached but not passed cuts nothing and reports nothing", () => {
     const { log, kept, notices } = limited(4);
     log.pass(LogStream.STDOUT, 1, Buffer.from("1234"), 1n);
     expect(kept).toHaveLength(1);
@@ -42,7 +42,7 @@ describe("a log limit", () => {
     expect(log.cutEnds).toEqual([]);
   });
 
-  test("of 0 is none", () => {
+  test("of 0 means no limit", () => {
     const { log, kept } = limited(0);
     for (let n = 0; n < 100; n++) log.pass(LogStream.STDOUT, 1, Buffer.alloc(65_536), 1n);
     expect(kept).toHaveLength(100);
@@ -66,7 +66,7 @@ describe("a log limit", () => {
     expect(log.pass(LogStream.STDOUT, 1, Buffer.from("ef"), 1n)).toBe(true);
   });
 
-  test("loses no count: what is kept and what is cut is what came, for each stream", () => {
+  test("counts every byte: what is kept and what is cut is what came, for each stream", () => {
     const chunk = fc.tuple(
       fc.constantFrom(LogStream.STDOUT, LogStream.STDERR),
       fc.string({ maxLength: 20, unit: "binary-ascii" }),

@@ -57,7 +57,7 @@ test("A stream that was welcomed makes the next try soon; one that was open for 
   expect(longest(someRoute("http://a:1"), [cut, cut, cut, welcomed, healthy])).toEqual([500, 1000, 2000, 1000, 500]);
 });
 
-test("A tracker that says when to come back is obeyed", () => {
+test("A tracker decides when an agent dials again, if it sends a time", () => {
   const goodbye = create(GoodbyeSchema, { retryDelay: durationFromMs(1234) });
   expect(longest(someRoute("http://a:1"), [{ ...cut, goodbye }])).toEqual([1234]);
 });
@@ -79,7 +79,7 @@ test("An address that was shut and opens ends the wait, and is the next one", as
   expect(route.next().text).toBe(`http://127.0.0.1:${port}`);
 });
 
-test("A wait ends when it is told to", async () => {
+test("A wait ends when its signal is aborted", async () => {
   const over = new AbortController();
   const waiting = someRoute("http://a:1").wait(60_000, over.signal);
   over.abort();

@@ -18,7 +18,7 @@ function portOf(server: Server): number {
   return (server.address() as AddressInfo).port;
 }
 
-test("A scout tells of an address that was shut and opens, and of no other", async () => {
+test("A scout reports an address that was shut and opens, and no other", async () => {
   const always = await listen();
   const late = await listen();
   const port = portOf(late);
@@ -40,7 +40,7 @@ test("A scout tells of an address that was shut and opens, and of no other", asy
   expect(found.size).toBe(0);
 });
 
-test("A scout that is stopped looks no more", async () => {
+test("A scout that is stopped makes no more connections", async () => {
   const server = await listen();
   let looks = 0;
   server.on("connection", () => looks++);
@@ -56,7 +56,7 @@ test("A scout that is stopped looks no more", async () => {
   expect(looks).toBe(3);
 });
 
-test("Behind a proxy, a scout asks the proxy for the way, and tells when it is open again", async () => {
+test("Behind a proxy, a scout asks the proxy for a tunnel, and reports when it is open again", async () => {
   const asked = new Queue<string>();
   let open = false;
   const proxy = createServer((socket) => {

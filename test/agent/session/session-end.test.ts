@@ -42,10 +42,10 @@ describe("A stream's end", () => {
   });
 });
 
-describe("A session that nobody let in", () => {
+describe("A session that no tracker admitted", () => {
   const facts = { jobId: "j1", addresses, within: 5000, greeting: false, last: undefined };
   test.each([
-    ["nobody was there", {}, 'No tracker answered at "http://a:1", "http://b:1" within 5.0s: nothing was heard'],
+    ["no tracker answered", {}, 'No tracker answered at "http://a:1", "http://b:1" within 5.0s: nothing was heard'],
     [
       "no connection was had",
       { last: ended(status.UNAVAILABLE, { connected: false, message: "connect ECONNREFUSED" }) },
@@ -66,7 +66,7 @@ describe("A session that nobody let in", () => {
     expect(end).toMatchObject({ kind: "unreachable", error: { code: "TRACKER_UNREACHABLE", message } });
   });
 
-  test("says who has the job", () => {
+  test("names the session that has the job", () => {
     const last = ended(status.ALREADY_EXISTS, { message: "Session s0 has it" });
     expect(endUnadmitted({ ...facts, last })).toMatchObject({
       error: { code: "JOB_TAKEN", message: 'Job "j1" was not free within 5.0s: Session s0 has it' },

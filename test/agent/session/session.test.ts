@@ -128,7 +128,7 @@ describe("an agent joins", () => {
     },
   );
 
-  test("and says within the connect timeout that nobody is there", async () => {
+  test("and reports within the connect timeout that no tracker answered", async () => {
     const { session } = await setUp({ connectTimeout: 300, address: "http://127.0.0.1:1" });
     const ended = session.run();
     await expect(session.admitted).rejects.toMatchObject({
@@ -138,7 +138,7 @@ describe("an agent joins", () => {
     expect((await ended).kind).toBe("unreachable");
   });
 
-  test("and says who has the job when it stays taken", async () => {
+  test("and reports which session has the job when it stays taken", async () => {
     const { tracker, session } = await setUp({ connectTimeout: 300 });
     const ended = session.run();
     (await tracker.stream()).fail(status.ALREADY_EXISTS, "session s0 has it");
@@ -174,7 +174,7 @@ describe("records", () => {
     expect(await stream.next("logBatch")).toMatchObject({ sequence: 1n });
   });
 
-  test("are not sent before whoever made them has done what was urgent", async () => {
+  test("are not sent before their producer has done what was urgent", async () => {
     const { tracker, session, report } = await setUp();
     void session.run();
     const stream = await tracker.stream();
@@ -188,7 +188,7 @@ describe("records", () => {
     expect(read).toHaveBeenCalled();
   });
 
-  test("are sent again after what Welcome says is committed, the same bytes under the same numbers", async () => {
+  test("are sent again from the first that Welcome does not confirm, the same bytes under the same numbers", async () => {
     const { tracker, session, report, said } = await setUp();
     void session.run();
     const first = await tracker.stream();
@@ -224,7 +224,7 @@ describe("records", () => {
     expect(logs).toBeLessThanOrEqual(5);
   });
 
-  test("are given up for lost when the tracker has been set back behind what it had confirmed", async () => {
+  test("are lost when the tracker's data was rolled back behind what it had confirmed", async () => {
     const { tracker, session, report, said } = await setUp();
     void session.run();
     const first = await tracker.stream();
@@ -245,7 +245,7 @@ describe("records", () => {
   });
 });
 
-describe("a stream is given up", () => {
+describe("a stream is ended", () => {
   test("when nothing comes for three heartbeat intervals", async () => {
     const { tracker, session, said } = await setUp();
     void session.run();
@@ -284,7 +284,7 @@ describe("a stream is given up", () => {
 });
 
 describe("commands", () => {
-  test("are handed on, from the stream and from a later Welcome", async () => {
+  test("are passed on, from the stream and from a later Welcome", async () => {
     const { tracker, session, said } = await setUp();
     void session.run();
     const first = await tracker.stream();
@@ -300,7 +300,7 @@ describe("commands", () => {
 });
 
 describe("a fenced agent", () => {
-  test("is told by Goodbye SUPERSEDED, and does not come back", async () => {
+  test("learns that from Goodbye SUPERSEDED, and does not dial again", async () => {
     const { tracker, session, said } = await setUp();
     const ended = session.run();
     const stream = await tracker.stream();
@@ -316,7 +316,7 @@ describe("a fenced agent", () => {
     ]);
   });
 
-  test("is told by FAILED_PRECONDITION when it returns", async () => {
+  test("learns that from FAILED_PRECONDITION when it dials again", async () => {
     const { tracker, session } = await setUp();
     const ended = session.run();
     const first = await tracker.stream();
@@ -344,7 +344,7 @@ describe("at the end", () => {
     expect(result?.case === "result" && result.value.streams[0]).toMatchObject({ bytes: 5n, lines: 1n });
   });
 
-  test("a tracker that confirms everything but sends no receipt is left after five seconds", async () => {
+  test("a tracker that confirms everything but sends no receipt is not waited for beyond five seconds", async () => {
     const clock = new ManualClock();
     const { tracker, session, report } = await setUp({ clock });
     const ended = session.run();
@@ -366,7 +366,7 @@ describe("at the end", () => {
     expect(await ended).toEqual({ kind: "delivered", receipt: undefined });
   });
 
-  test("a stream lost before the receipt is made again", async () => {
+  test("a stream that is lost before the receipt is followed by another", async () => {
     const { tracker, session, report } = await setUp();
     const ended = session.run();
     const first = await tracker.stream();
@@ -383,7 +383,7 @@ describe("at the end", () => {
     expect((await ended).kind).toBe("delivered");
   });
 
-  test("closing abandons what is not delivered, and says so", async () => {
+  test("closing abandons what is not delivered, and reports that", async () => {
     const { tracker, session, report } = await setUp();
     const ended = session.run();
     (await tracker.stream()).welcome();

@@ -39,7 +39,7 @@ test.each([
   expect(statusText(details)).toBe(words);
 });
 
-test("A page is called by its type", () => {
+test("A page is named by its content type", () => {
   expect(statusText("Received HTTP status code 404", "text/html")).toBe(
     "A web server or proxy answered with HTTP status 404 and text/html: is there a tracker behind it?",
   );

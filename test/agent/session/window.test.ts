@@ -26,7 +26,7 @@ test("on a fast path the window opens to its maximum", () => {
   expect(mostInFlight(200_000, 10, 2000)).toBeGreaterThanOrEqual(4 << 20);
 });
 
-test("on a slow path no more is under way than a heartbeat can wait for", () => {
+test("on a slow path no more is unacknowledged than a heartbeat can wait for", () => {
   // 1 Mbit/s is 125 bytes a millisecond: 128 KiB take one second.
   expect(mostInFlight(125, 50, 60_000)).toBeLessThanOrEqual(4 * BATCH);
 });

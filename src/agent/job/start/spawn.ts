@@ -28,7 +28,7 @@ export interface SpawnedProcess {
    * what kills it can be seen now, and no later: Node reports a death by a real-time signal as an exit with code 0.
    */
   outputEnded(): void;
-  /** Whether it has ended by itself, taken note of or not. */
+  /** Whether it has ended by itself, whether Node has reported that or not. */
   hasEnded(): boolean;
 }
 
@@ -38,7 +38,7 @@ export interface SpawnOptions {
   /** Undefined: the agent's. */
   readonly cwd: string | undefined;
   readonly environment: Record<string, string>;
-  /** Write ends of pipes. They stay the caller's. */
+  /** Write ends of pipes. The caller closes them. */
   readonly stdout: number;
   readonly stderr: number;
   readonly tree: ProcessTree;
@@ -63,7 +63,7 @@ export async function spawnStep(options: SpawnOptions): Promise<SpawnedProcess |
   const inner = prefix.length === 0 ? name : environment["PATH"] === undefined ? file : name;
   const whole = [...prefix, inner, ...argv.slice(1)];
   const isExact = [cwd ?? "", file, ...Object.entries(environment).flat()].every((text) => text.isWellFormed());
-  // Loaded where it is needed, which is rare.
+  // Loaded only where it is needed, which is rare.
   const start = isExact
     ? { file: prefix[0] ?? file, argv0: whole[0] ?? name, args: whole.slice(1), cwd, environment }
     : (await import("./exact-start.ts")).exactStart(whole, cwd, environment);

@@ -2,7 +2,7 @@ import { isTraceState, parseTraceParent } from "../../../base/trace-context.ts";
 import type { JobSpec } from "../../../gen/belay/v1/job_pb.ts";
 
 /**
- * The variables by which a job's programs know whose children they are in a trace.
+ * The variables that give a job's programs their parent in a trace.
  *
  * @param assigned sent by the tracker; empty, as from an older one: the spec's counts
  * @returns no variables if neither can be used

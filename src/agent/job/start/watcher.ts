@@ -11,7 +11,7 @@ import { PIPE_MODE } from "./pipes.ts";
  * (field 22 of /proc/PID/stat; the text behind the name begins with field 3).
  *
  * $1 cookie  $2 the job's cgroup or nothing  $3 directory of temporary files  $4 the job's v1 memory cgroup or nothing
- * $5... pipes to be made before anything else
+ * $5... pipes that it makes first
  */
 const SCRIPT = `
 trap '' HUP INT QUIT TERM TSTP TTIN TTOU USR1 USR2 PIPE
@@ -59,13 +59,13 @@ done
 rm -rf "$dir"
 `;
 
-/** So many more strays than there are may have been named before all are named again. */
+/** All strays are named again once this many more were named than there are. */
 const MOST_GONE = 256;
 
 /** How often a watcher that was killed is replaced. */
 const MOST_RESTARTS = 10;
 
-/** What a watcher has to know. */
+/** What a watcher needs. */
 export interface WatcherOptions {
   readonly cookie: string;
   /** Empty: none. */
@@ -104,14 +104,14 @@ export class Watcher {
     return this.child.pid ?? 0;
   }
 
-  /** Tells which process groups are the job's at this time. */
+  /** Sets the process groups that are the job's at this time. */
   setGroups(groups: readonly number[]): void {
     this.groups = groups;
     this.child.stdin?.write(`groups ${groups.join(",")}\n`);
   }
 
   /**
-   * Tells which processes are the job's though they are in none of its groups. Costs nothing while they stay the same:
+   * Sets the processes that are the job's though they are in none of its groups. Costs nothing while they stay the same:
    * only new ones are named, and those that have ended are not taken back, for no other process has their start time.
    */
   setStrays(strays: readonly { readonly pid: number; readonly startTime: number }[]): void {
@@ -128,7 +128,7 @@ export class Watcher {
     this.child.stdin?.write(`strays ${this.strays.join(" ")}\n`);
   }
 
-  /** Lets it go without doing anything. Resolves when it is gone. */
+  /** Ends the watcher without any action. Resolves when it has ended. */
   async close(): Promise<void> {
     this.closed = true;
     const { child } = this;

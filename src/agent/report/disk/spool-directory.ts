@@ -7,24 +7,24 @@ import { type SpoolIdentity, writeMeta } from "./meta.ts";
 import { type Position, PositionFile } from "./position-file.ts";
 import { SegmentFile, type SegmentFileHost } from "./segment-file.ts";
 
-/** After a failure the disk is left alone for this long. Milliseconds. */
+/** After a failure the disk is not used for this long. Milliseconds. */
 const RETRY_AFTER = 10_000;
 
 /** What a directory needs of its owner. */
 export interface SpoolDirectoryOptions {
   readonly path: string;
-  /** Gives the lock back. */
+  /** Releases the lock. */
   readonly unlock: () => void;
   readonly identity: SpoolIdentity;
-  /** Told when the disk cannot be used, once, and when it can be again. */
+  /** Called once when the disk cannot be used, and when it can be used again. */
   readonly onTrouble: (message: string) => void;
   /** Milliseconds, never going back. */
   readonly monotonic: () => number;
 }
 
 /**
- * The directory of one session's spool. Its law: no failure of the disk gets out of it. After one the spool makes do
- * with memory, says so once, and tries the disk again with a later segment.
+ * The directory of one session's spool. Its law: no failure of the disk leaves it as an exception. After one,
+ * the spool uses memory, reports that once, and tries the disk again with a later segment.
  */
 export class SpoolDirectory implements SegmentFileHost {
   readonly path: string;
@@ -46,7 +46,7 @@ export class SpoolDirectory implements SegmentFileHost {
     this.position = new PositionFile(options.path);
   }
 
-  /** A file for a new segment. Undefined: none can be had now. */
+  /** A file for a new segment. Undefined: no file can be made now. */
   createFile(lane: LaneName, first: number): SegmentFile | undefined {
     if (this.closed) return undefined;
     if (this.failedAt !== undefined && this.options.monotonic() - this.failedAt < RETRY_AFTER) return undefined;

@@ -7,7 +7,7 @@ const WRAPS = [76, 64];
 const MOST_HEX_BYTES = 256;
 
 /**
- * The forms in which bytes may stand in a log: as they are, and as base64, URLs, JSON, shells, Python and HTML write
+ * The forms in which bytes may appear in a log: as they are, and as base64, URLs, JSON, shells, Python and HTML write
  * them.
  *
  * Forms may come twice, and may be shorter than what can be redacted.
@@ -15,7 +15,7 @@ const MOST_HEX_BYTES = 256;
 export function* encodingsOf(value: Uint8Array): Generator<Uint8Array> {
   yield value;
   yield* base64(value);
-  // What none of the others changes: most tokens and keys.
+  // Bytes that no other encoding changes: most tokens and keys.
   if (/^[\w.-]*$/.test(latin(value))) return;
   yield* urlEncoded(value);
   for (const form of pythonRepr(value)) yield Buffer.from(form);
@@ -35,7 +35,7 @@ export function* hexadecimal(value: Uint8Array): Generator<Uint8Array> {
 }
 
 /**
- * What base64 shows of a value when anything may stand around it. A character of base64 has 6 bits, so the same bytes
+ * What base64 shows of a value with any other bytes around it. A character of base64 has 6 bits, so the same bytes
  * look different at each of three alignments, and characters that share bits with a neighbour are left out.
  */
 function* base64(value: Uint8Array): Generator<Uint8Array> {
@@ -57,7 +57,7 @@ function* base64(value: Uint8Array): Generator<Uint8Array> {
   }
 }
 
-/** Bytes that stand for themselves in a URL, besides letters and digits, by who does the encoding. */
+/** Bytes that encoders of URLs do not change, besides letters and digits, for each encoder. */
 const UNRESERVED = [
   // RFC 3986; Go, Python's quote(safe="")
   "-_.~",
@@ -73,7 +73,7 @@ const UNRESERVED = [
   "-_.",
 ];
 
-/** One table for each way to encode: what stands for each byte. Made when a secret first needs it. */
+/** One table for each encoder: the text for each byte. Made when a secret first needs it. */
 let tables: string[][] | undefined;
 
 function urlTables(): string[][] {
@@ -102,7 +102,7 @@ function* urlEncoded(value: Uint8Array): Generator<Uint8Array> {
 const URL_SPECIAL = /[^A-Za-z0-9._-]/;
 const URL_SPECIALS = /[^A-Za-z0-9._-]/g;
 
-/** How writers of JSON differ: what they write as \uXXXX though they need not, and with which letters. */
+/** How writers of JSON differ: what they write as \uXXXX without need, and with which letters. */
 const JSON_WRITERS = [
   // JSON.stringify, Rust, jq
   { extra: /(?!)/, upper: false, slash: false },
@@ -132,7 +132,7 @@ function* jsonEscaped(text: string): Generator<string> {
   yield JSON.stringify(JSON.stringify(text).slice(1, -1)).slice(1, -1);
 }
 
-/** \b, \t, \n, \f and \r are written so by everyone. */
+/** \b, \t, \n, \f and \r are the same for all writers. */
 const SHORT_ESCAPES = /[\b\t\n\f\r]/;
 
 function isSurrogate(unit: string): boolean {

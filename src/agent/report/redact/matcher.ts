@@ -8,9 +8,9 @@ const MOST_AGAIN = 2;
 /**
  * Finds occurrences of patterns in a stream, chunk by chunk.
  *
- * The sieve passes over text in which nothing can begin; where something may, the automaton reads on until nothing is
- * left of it. The automaton reads a byte at most five thirds times on average, so time is linear in the worst case; on
- * text without a trace of a secret it reads next to nothing.
+ * The sieve skips text in which no pattern can begin; where one may begin, the automaton reads on until that is
+ * decided. The automaton reads a byte at most five thirds times on average, so time is linear in the worst case; on
+ * text without any part of a secret it reads almost nothing.
  */
 export class Matcher {
   readonly automaton: Automaton;
@@ -42,7 +42,7 @@ export class Matcher {
     const { length } = data;
     let state = from;
     let at = 0;
-    // No pattern begins at or before this place, unless the automaton knows of it.
+    // No pattern begins at or before this place, except one that the automaton has seen.
     let sifted = -1;
     for (;;) {
       if (state !== ROOT || at <= sifted) {
@@ -59,7 +59,7 @@ export class Matcher {
       sifted = sieve.next(data, low + stride - 1);
       at = sifted - stride + 1;
       state = ROOT;
-      // The last bytes hold no whole block: the automaton keeps them in mind for the next chunk.
+      // The last bytes hold no whole block: the automaton keeps them for the next chunk.
       if (sifted >= length - 1) sifted = length;
     }
   }

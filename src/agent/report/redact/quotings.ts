@@ -1,6 +1,6 @@
 import { latin, unicode } from "./text.ts";
 
-// How programs write a text so that another one reads it back. Forms may come twice.
+// How programs quote a text so that another program can read it. Forms may come twice.
 
 /** Short escapes that C, Python and bash have in common. */
 const SHORT: Readonly<Record<string, string>> = { "\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\" };
@@ -57,7 +57,7 @@ const ENTITIES: readonly Readonly<Record<string, string>>[] = [
   { '"': "&quot;", "'": "&#x27;" },
   { '"': "&#34;", "'": "&#39;" },
   { '"': "&quot;", "'": "&#39;", "`": "&#96;", "=": "&#x3D;", "/": "&#x2F;" },
-  // Within text, where quotes are left
+  // Within text, where quotes stay
   { '"': "&quot;" },
 ];
 

@@ -1,11 +1,11 @@
 /**
  * The union of matches, as disjoint ranges that do not touch, in order.
  *
- * Matches come in the order of their ends, so a new one can only melt with the last ranges. Each range is melted away
- * at most once, so all of it takes linear time.
+ * Matches come in the order of their ends, so a new one can only be merged with the last ranges. Each range is merged
+ * at most once, so the whole takes linear time.
  */
 export class Ranges {
-  /** Whether the first range has been replaced already; it is kept to melt with what touches it. */
+  /** Whether the first range has been replaced already; it is kept to be merged with a match that touches it. */
   firstIsOut = false;
   private starts: number[] = [];
   private ends: number[] = [];

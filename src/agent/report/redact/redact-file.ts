@@ -31,10 +31,10 @@ export interface RedactFileHost {
 }
 
 /**
- * Where a job writes secrets that come up while it runs, one a line.
+ * Where a job writes secrets that it learns while it runs, one a line.
  *
- * A named pipe, so that `>` loses no more than `>>` does. It is read whenever output comes: what a process wrote into it
- * before it printed something is known when that is passed on. The job may remove or replace it: then it is what is
+ * A named pipe, so that `>` loses no more than `>>` does. It is read whenever output comes: a secret that a process
+ * wrote into it before it printed is known when the output is passed on. The job may remove or replace it: then it is what is
  * there, even a file, which is read as a whole whenever it has changed. What was read once is never forgotten.
  */
 export class RedactFile {
@@ -72,7 +72,7 @@ export class RedactFile {
     if (this.isPipe) this.readPipe(fd);
     else if (now.size !== this.held.length || now.ctimeMs !== this.changed) this.readFile(fd, now);
     if (now.nlink > 0) return;
-    // Removed or replaced; what others append through a descriptor of their own to the removed one is lost.
+    // Removed or replaced. What processes append to the removed file through an open descriptor is lost.
     this.closeFd();
     if (this.reopen()) this.check();
   }
@@ -155,14 +155,14 @@ export class RedactFile {
     }
   }
 
-  /** Opens what is there, and makes a file if nothing is. It may be anything: nothing is waited for or followed. */
+  /** Opens what is there, and makes a file if nothing is. It may be anything: the open neither blocks nor follows links. */
   private openFile(): number {
     const { O_RDONLY, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
     const fd = fs.openSync(this.path, O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
     const stat = fs.fstatSync(fd);
     if (stat.isFIFO() || stat.isFile()) {
       this.isPipe = stat.isFIFO();
-      // Not of what another user has put there, which is that user's to allow.
+      // Another user's file keeps its mode: that user decides who may write.
       if (stat.uid === process.getuid?.()) fs.fchmodSync(fd, this.isPipe ? MODE : 0o622);
       return fd;
     }

@@ -1,7 +1,7 @@
 import { ROOT } from "./automaton.ts";
 import { HeldBack } from "./held-back.ts";
 import type { Matcher } from "./matcher.ts";
-import { Piece } from "./piece.ts";
+import { MaskedPiece } from "./masked-piece.ts";
 import { Ranges } from "./ranges.ts";
 
 /** Accepts bytes that may go on, valid only during the call. @returns false when no more should come for now */
@@ -64,14 +64,14 @@ export class Redactor {
     return more;
   }
 
-  /** Passes on what comes before `decided`: no occurrence that is still to be found begins there. */
+  /** Passes on what comes before `decided`: no occurrence that has not been found yet begins there. */
   private release(decided: number, data: Uint8Array, start: number, readUnixNano: bigint): boolean {
     const { ranges } = this;
     let next = 0;
     if (ranges.firstIsOut) this.out = Math.max(this.out, ranges.end(next++));
     let more = true;
     const pass = (bytes: Uint8Array, from: number, time: bigint): void => {
-      const piece = new Piece(bytes);
+      const piece = new MaskedPiece(bytes);
       const to = from + bytes.length;
       while (this.out < to) {
         const match = ranges.start(next);
@@ -102,7 +102,7 @@ export class Redactor {
     return more;
   }
 
-  /** Goes on with new patterns, if there are any, as if they had been there when what is held back was read. */
+  /** Uses new patterns, if there are any, as if they had been known when the held bytes were read. */
   private latestMatcher(): Matcher | undefined {
     const matcher = this.matcherNow();
     if (matcher === this.matcher) return matcher;

@@ -5,24 +5,24 @@ import { encodingsOf, hexadecimal } from "./encodings.ts";
 import { Matcher } from "./matcher.ts";
 import { latin, linesOf, trim } from "./text.ts";
 
-/** Of values that were written without anything between them, a part is taken for a secret from so many bytes on. */
+/** Of values that were written without anything between them, a part of at least this many bytes counts as a secret. */
 const PART_BYTES = 8;
-/** A longer text of several values is taken as one. Bytes. */
+/** A longer text of several values counts as one. Bytes. */
 const MOST_PARTS = 4 * KiB;
 /** All forms of all secrets together, in bytes; each takes some 20 bytes of memory, and 0.2 µs whenever one is added. */
 const MOST_PATTERN_BYTES = MiB / 2;
 /** A value and its three alignments of base64 together have at least this many times its length. */
 const LEAST_GROWTH = 4;
-/** The line around a PEM block is the same for everyone. */
+/** The lines around a PEM block are always the same. */
 const PEM_ARMOR = /^-----(?:BEGIN|END) [A-Z0-9 ]+-----$/;
 
-/** What became of a value: `short` and `full` (there are too many already) are not redacted. */
+/** Whether a value is redacted: `short` and `full` (there are too many already) are not. */
 export type Added = "added" | "known" | "short" | "full";
 
 /** The values to redact. They only grow: what was a secret once stays one. */
 export class Secrets {
   private readonly patterns = new Map<string, Uint8Array>();
-  /** What became of each value, so that none is worked on twice. */
+  /** The outcome for each value, so that none is processed twice. */
   private readonly values = new Map<string, Added>();
   private patternBytes = 0;
   private made: Matcher | undefined;

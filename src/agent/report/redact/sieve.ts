@@ -4,7 +4,7 @@ const BLOCK = 2;
 const MOST_PLACES = 8;
 
 /**
- * Passes over text in which no pattern can begin, looking at one block of two bytes in every `stride`.
+ * Skips text in which no pattern can begin. It reads one block of two bytes in every `stride`.
  *
  * An occurrence of a pattern covers at least one of the blocks read, because `stride` consecutive places start in
  * its first `stride + 1` bytes. So a table of all blocks has at which of these places each may be in a pattern;
@@ -30,7 +30,7 @@ export class Sieve {
   }
 
   /**
-   * Looks at blocks from `from` on, which must be 2 or more.
+   * Reads blocks from `from` on, which must be 2 or more.
    *
    * @returns the place of the first block that may be part of an occurrence that begins at most `stride - 1` bytes
    *   before it; or, when no such place exists, the place of the next block that is not wholly in `data`

@@ -44,7 +44,7 @@ async function climb(tree: Immortal, sweep: number = END_TIMING.sweep): Promise<
 }
 
 describe("A ladder", () => {
-  it.concurrent("repeats SIGKILL for five seconds at what does not end, notes it once, and names it", async () => {
+  it.concurrent("repeats SIGKILL for five seconds for a process that does not end, records it once, and names it", async () => {
     const tree = new Immortal();
     const start = performance.now();
     const end = await climb(tree);
@@ -58,7 +58,7 @@ describe("A ladder", () => {
     ]);
   });
 
-  it.concurrent("notes each round that met somebody new, but no more than fifty", async () => {
+  it.concurrent("records each round that reached a new process, but no more than fifty", async () => {
     const tree = new Reborn();
     const end = await climb(tree);
     expect(tree.sent.length).toBeGreaterThan(50);

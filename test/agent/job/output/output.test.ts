@@ -34,7 +34,7 @@ describe("Pipes", () => {
     expect(fs.existsSync(pipes.directory)).toBe(false);
   });
 
-  it("are taken from another process that was to make them, as soon as it has", async () => {
+  it("that another process makes are used as soon as it has made them", async () => {
     const pipes = new Pipes(environment, parent);
     const names = pipes.delegate(2);
     const first = pipes.take();
@@ -58,7 +58,7 @@ describe("Pipes", () => {
     expect(fs.existsSync(pipes.directory)).toBe(false);
   });
 
-  it("that cannot be made are an error that says so", async () => {
+  it("that cannot be made are reported as an error", async () => {
     const pipes = new Pipes({ PATH: "/nowhere" }, parent);
     await expect(pipes.take()).rejects.toThrow('Cannot make pipes for the job with "mkfifo": spawn mkfifo ENOENT');
     await pipes.close();
@@ -91,7 +91,7 @@ describe("Output", () => {
     await pipes.close();
   });
 
-  it("holds all streams when one is full, and goes on with all", async () => {
+  it("reads no stream while one is full, then all of them", async () => {
     const pipes = new Pipes(environment, parent);
     const seen: number[] = [];
     const output = new Output({

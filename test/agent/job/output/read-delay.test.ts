@@ -43,7 +43,7 @@ describe("After a read", () => {
     expect(read(readDelay, 15, 0.05)).toBe(0);
   });
 
-  test("it does not when the pipe is nearly full: whoever fills it would wait", () => {
+  test("it does not when the pipe is nearly full: the job would wait", () => {
     const readDelay = new ReadDelay(PIPE);
     read(readDelay, 30, 0.05);
     for (const bytes of [PIPE, 50_000]) expect(read(readDelay, 10, 0.05, bytes)).toBe(0);

@@ -4,7 +4,7 @@ import { helperEnvironment, stepEnvironment } from "../../../../src/agent/job/st
 const step = { spec: {}, own: {}, cwd: "/work", jobId: "j1", attempt: 3, step: 2, cookie: "c0ffee" };
 
 describe("A step's environment", () => {
-  it("is the agent's without anything of Belay's own, and what the job may know about itself", () => {
+  it("is the agent's without Belay's own variables, and has what the job may know about itself", () => {
     const base = {
       PATH: "/bin",
       "odd.name-1": "kept",
@@ -26,7 +26,7 @@ describe("A step's environment", () => {
     });
   });
 
-  it("is the spec's where both say something", () => {
+  it("has the spec's value of a variable that both set", () => {
     const made = stepEnvironment({
       base: { A: "agent", PYTHONUNBUFFERED: "" },
       ...step,
@@ -50,7 +50,7 @@ describe("A step's environment", () => {
     expect([made["TRACEPARENT"], made["TRACESTATE"]]).toEqual(["mine", undefined]);
   });
 
-  it("is the agent's own where it has something to add, whatever the spec says", () => {
+  it("has the agent's own value of a variable that the agent adds, whatever the spec sets", () => {
     const made = stepEnvironment({ base: {}, ...step, spec: { BELAY_REDACT: "x" }, own: { BELAY_REDACT: "/tmp/f" } });
     expect(made["BELAY_REDACT"]).toBe("/tmp/f");
   });

@@ -69,13 +69,13 @@ describe.for(LOCAL_MODES)("A command that cannot be started, held by a %s", (con
     });
   });
 
-  it("leads on to the next directory of PATH", async () => {
+  it("is searched for in the next directory of PATH", async () => {
     file("true", "", 0o644);
     const { result } = start({ command: ["true"], environment: { PATH: `${directory}:/bin` } }, { containment });
     expect(await result).toMatchObject({ outcome: Outcome.SUCCEEDED });
   });
 
-  it("is looked for on the job's own PATH, from the job's own directory", async () => {
+  it("is searched for on the job's own PATH, from the job's own directory", async () => {
     file("own-program", "#!/bin/sh\necho $0 $PWD\n");
     const spec = { workingDirectory: directory, environment: { PATH: ".:/bin" } };
     const { result, stdout } = start({ command: ["own-program"], ...spec }, { containment });

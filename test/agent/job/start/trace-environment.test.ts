@@ -10,12 +10,12 @@ const spec = create(JobSpecSchema, { command: ["true"], traceParent: submitter, 
 const bare = create(JobSpecSchema, { command: ["true"] });
 
 describe("A job's place in a trace", () => {
-  it("is the span that the tracker says, with the submitter's state", () => {
+  it("is the span that the tracker sends, with the submitter's state", () => {
     expect(traceEnvironment(attempt, spec)).toEqual({ TRACEPARENT: attempt, TRACESTATE: "v=1" });
     expect(traceEnvironment(attempt, bare)).toEqual({ TRACEPARENT: attempt });
   });
 
-  it("is the submitter's where an older tracker says nothing, or what is no span", () => {
+  it("is the submitter's if an older tracker sends nothing, or a value that is not a span", () => {
     expect(traceEnvironment("", spec)).toEqual({ TRACEPARENT: submitter, TRACESTATE: "v=1" });
     expect(traceEnvironment("00-\0", spec)).toEqual({ TRACEPARENT: submitter, TRACESTATE: "v=1" });
   });
@@ -27,7 +27,7 @@ describe("A job's place in a trace", () => {
     });
   });
 
-  it("is nowhere if nobody says", () => {
+  it("is empty if neither names a span", () => {
     expect(traceEnvironment("", bare)).toEqual({});
   });
 });

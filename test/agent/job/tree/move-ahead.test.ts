@@ -52,7 +52,7 @@ describe.skipIf(!mayMove)("A job that is started while a move is rehearsed", () 
 
   test("has no rehearsal when there is no other process to move", () => {
     const before = openFiles();
-    const idle = [0, process.pid].map((nobody) => new MoveAhead(home ?? "", () => nobody));
+    const idle = [0, process.pid].map((pid) => new MoveAhead(home ?? "", () => pid));
     expect(openFiles()).toEqual(before);
     for (const ahead of idle) ahead.stop();
   });

@@ -48,7 +48,7 @@ async function expectAll(spool: LaneSpool, lane: LogLane, printed: Buffer): Prom
 }
 
 describe("a disk that fills", () => {
-  test("is said once; memory takes over up to its bound, and nothing is lost", async (context) => {
+  test("is reported once; memory is used up to its bound, and nothing is lost", async (context) => {
     const { spool, pool, troubles } = diskSpool(smallFileSystem(context, "size=2m"), { memoryLimit: 3 * MiB });
     const { lane, printed } = print(spool, pool, 100 * MiB);
     expect(printed.length).toBeGreaterThan(4 * MiB);
@@ -62,7 +62,7 @@ describe("a disk that fills", () => {
     await spool.close();
   });
 
-  test("does not make a job wait that may lose output: the log says what is missing", async (context) => {
+  test("does not make a job wait that may lose output: the log records what is missing", async (context) => {
     const options = { memoryLimit: 3 * MiB, onFull: "drop" } as const;
     const { spool, pool } = diskSpool(smallFileSystem(context, "size=2m"), options);
     const { lane, printed } = print(spool, pool, 20 * MiB);
@@ -75,7 +75,7 @@ describe("a disk that fills", () => {
     await spool.close();
   });
 
-  test("leaves what it took for whoever comes after the agent", async (context) => {
+  test("keeps what was written for the process that delivers it after the agent's death", async (context) => {
     const mount = smallFileSystem(context, "size=2m");
     const { spool, pool, path } = diskSpool(mount, { memoryLimit: 3 * MiB });
     const { printed } = print(spool, pool, 100 * MiB);
@@ -113,7 +113,7 @@ describe("a spool directory that cannot be used", () => {
       "it is not a directory",
     ],
   ];
-  test.for(cases)("%s is said once, and the job goes on in memory", async ([, make, why], context) => {
+  test.for(cases)("%s is reported once, and the job goes on with a spool in memory", async ([, make, why], context) => {
     const { spool, pool, troubles } = diskSpool(make(context));
     const { lane, printed } = print(spool, pool, 2 * MiB);
     expect(troubles).toEqual([expect.stringContaining(why)]);
@@ -121,7 +121,7 @@ describe("a spool directory that cannot be used", () => {
     await spool.close();
   });
 
-  test("since it was removed while the job runs is said once, too", async () => {
+  test("because it was removed while the job runs is reported once, too", async () => {
     const directory = temporaryDirectory();
     const { spool, pool, troubles } = diskSpool(directory, { limit: 200_000_000 });
     rmSync(directory, { recursive: true });

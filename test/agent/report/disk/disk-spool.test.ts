@@ -251,7 +251,7 @@ describe("what an agent left behind", () => {
     await spool.close();
   });
 
-  test("says whose it is", async () => {
+  test("names its job and session", async () => {
     const directory = temporaryDirectory();
     const { spool, path } = diskSpool(directory);
     spool.admitted(3);

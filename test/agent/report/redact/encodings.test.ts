@@ -138,7 +138,7 @@ describe("values", () => {
     expect(secrets.add("ключ")).toBe("known");
   });
 
-  test("that are no UTF-8 have the forms that bytes can have", () => {
+  test("that are not UTF-8 have the forms that bytes can have", () => {
     const forms = [...encodingsOf(Uint8Array.of(0xff, 1, 2, 3, 4, 5))].map(String);
     expect(forms).toContain("_wECAwQF");
     expect(forms).toContain("%FF%01%02%03%04%05");

@@ -71,7 +71,7 @@ describe("a job's output", () => {
     expect(print("123456\n")).toBe("***\n");
   });
 
-  test("that is held back comes out with the flush, under its own stream and step", () => {
+  test("that is held back is passed on by the flush, under its own stream and step", () => {
     start({ API_TOKEN: "tok-123456" });
     print("a tok-", LogStream.STDERR, 1);
     passed = [];
@@ -87,7 +87,7 @@ describe("a job's output", () => {
     ]);
   });
 
-  test("and other texts about the job are redacted alike", () => {
+  test("and other texts about the job are redacted the same way", () => {
     start({ API_TOKEN: "tok-123456" });
     expect(mask.text("curl -H 'Authorization: tok-123456' tok-")).toBe("curl -H 'Authorization: ***' tok-");
   });
@@ -168,7 +168,7 @@ describe.each(["pipe", "file"] as const)("a secret that comes up while the job r
     );
   });
 
-  test("has its end with its step", () => {
+  test("ends with its step", () => {
     start();
     shell('printf %s new-secret-1 >> "$BELAY_REDACT"');
     mask.stepOver();
@@ -176,7 +176,7 @@ describe.each(["pipe", "file"] as const)("a secret that comes up while the job r
     expect(print("new-secret-1 six-66\n")).toBe("*** ***\n");
   });
 
-  test("of which there are too many is no harm: one warning, and the first ones hold", async () => {
+  test("of which there are too many does no harm: one warning, and the first ones are redacted", async () => {
     start();
     shell('echo new-secret-1 > "$BELAY_REDACT"');
     expect(print("new-secret-1\n")).toBe("***\n");
@@ -205,7 +205,7 @@ describe("a secret written by the pipe", () => {
     expect(print("new-secret-1 new-secret-2 new-secret-3 new-secret-4 new-secret-5\n")).toBe("*** *** *** *** ***\n");
   });
 
-  test("does not have the job wait, though it prints nothing meanwhile", async () => {
+  test("does not block the job, though it prints nothing meanwhile", async () => {
     start();
     const script =
       'i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo "a-secret-that-is-long-enough" > "$BELAY_REDACT"; done';
@@ -250,7 +250,7 @@ describe("the file for further secrets", () => {
     expect(warnings).toEqual([]);
   });
 
-  test("is done without where it cannot be made", () => {
+  test("is not needed where it cannot be made", () => {
     directory = path.join(directory, "no-directory");
     fs.writeFileSync(directory, "");
     how = "file";

@@ -212,7 +212,7 @@ describe("a secret", () => {
   });
 });
 
-describe("bytes that are no secret", () => {
+describe("bytes that are not secret", () => {
   test("pass in the very memory in which they came", () => {
     const seen: Uint8Array[] = [];
     const matcher = matcherOf([bytes("secret-1")]);
@@ -244,7 +244,7 @@ describe("bytes that are no secret", () => {
     expect(all()).toBe("a line with the word secret\n");
   });
 
-  test("tell the writer to wait when the sink is full, and not otherwise", () => {
+  test("make the writer wait when the sink is full, and not otherwise", () => {
     const matcher = matcherOf([bytes("secret-1")]);
     let more = true;
     const redactor = new Redactor(

@@ -93,7 +93,7 @@ describe("an environment", () => {
     ]);
   });
 
-  test("gives up what was asked for, however common it is", () => {
+  test("redacts what the spec names, however common it is", () => {
     const secrets = new Secrets();
     expect(addEnvironment(secrets, { MODE: "default", X_TOKEN: "default" }, { redact: ["MODE"], keep: [] })).toEqual(
       [],
@@ -117,7 +117,7 @@ describe("an environment", () => {
     expect(secrets.add("asked-for")).toBe("known");
   });
 
-  test("gives up the credential of a header without its scheme", () => {
+  test("redacts the credential of a header without its scheme", () => {
     const secrets = new Secrets();
     addEnvironment(
       secrets,

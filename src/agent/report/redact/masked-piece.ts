@@ -2,13 +2,13 @@
 export const MASK = "***";
 
 const mask = Buffer.from(MASK);
-/** One for all streams: what is in it has been passed on before the next piece is made. */
+/** One buffer for all streams: a piece has been passed on before the next one is made. */
 let scratch = Buffer.allocUnsafe(64 * 1024 + mask.length);
 
 /**
- * Puts together what is left of one segment. Nothing is copied as long as it is one uninterrupted part of it.
+ * Joins the parts of some bytes that are passed on, with masks between them. Nothing is copied if that is one part.
  */
-export class Piece {
+export class MaskedPiece {
   private readonly bytes: Uint8Array;
   private from = 0;
   private to = 0;
@@ -19,7 +19,7 @@ export class Piece {
     this.bytes = bytes;
   }
 
-  /** Adds the bytes `[from, to)` of the segment. */
+  /** Adds the bytes `[from, to)`. */
   plain(from: number, to: number): void {
     if (from >= to) return;
     if (!this.copied && this.to === this.from) {
@@ -36,7 +36,7 @@ export class Piece {
     this.append(mask, 0, mask.length);
   }
 
-  /** What was put together, valid until the next piece is begun. Empty if nothing was. */
+  /** The result, valid until the next piece is begun. May be empty. */
   done(): Uint8Array {
     if (this.copied) return scratch.subarray(0, this.used);
     return this.from === 0 && this.to === this.bytes.length ? this.bytes : this.bytes.subarray(this.from, this.to);
@@ -45,7 +45,7 @@ export class Piece {
   private copy(): void {
     if (this.copied) return;
     this.copied = true;
-    // Each match but the last lies within the segment as a whole and is longer than its mask.
+    // Each match but the last lies within the bytes as a whole and is longer than its mask.
     const most = this.bytes.length + mask.length;
     if (scratch.length < most) scratch = Buffer.allocUnsafe(most);
     this.append(this.bytes, this.from, this.to);
