@@ -13,7 +13,7 @@ import { stateName } from "../../contract/names.ts";
 import { isEnded } from "../../contract/states.ts";
 import { isRunning } from "../../contract/states.ts";
 
-/** Who says Hello, and when. */
+/** The session that sent a Hello, and when. */
 export interface Caller {
   readonly hello: Hello;
   readonly principal: string;
@@ -24,7 +24,7 @@ export interface Caller {
 }
 
 /**
- * Decides whether a session may have a job, and gives it to it: the table of sessions in docs/architecture.md.
+ * Decides whether a session may have a job, and if so assigns the job to it. This is the table in docs/architecture.md:
  *
  * | the job is                            | then                                                              |
  * |---------------------------------------|-------------------------------------------------------------------|
@@ -32,12 +32,12 @@ export interface Caller {
  * | canceled before an agent had it       | FAILED_PRECONDITION                                               |
  * | under this session                    | its new stream replaces the old one                               |
  * | under another one, lease alive        | ALREADY_EXISTS                                                    |
- * | lost by this session                  | goes on                                                           |
+ * | lost by this session                  | the session goes on with it                                       |
  * | lost by another one                   | the next attempt goes to this session, the other one is fenced    |
  * | ended under this session              | Welcome, so that the log can finish                               |
- * | ended otherwise, or taken from this   | FAILED_PRECONDITION                                               |
+ * | ended otherwise, or now another's     | FAILED_PRECONDITION                                               |
  *
- * @returns what has changed, to be stored; undefined: nothing
+ * @returns the changes, which must be stored; undefined: nothing has changed
  * @throws ConnectError with the code that the contract names
  */
 export function admit(live: LiveJob, caller: Caller): ChangedParts | undefined {
@@ -82,14 +82,14 @@ function assign(live: LiveJob, { hello, principal, now }: Caller): ChangedParts 
     ...(hello.agent === undefined ? {} : { agent: hello.agent }),
   });
   job.attempts.push(attempt);
-  // The agent's own spec counts: it runs nothing else.
+  // An agent that brings a spec runs that spec only, so it replaces the stored one.
   const spec = hello.spec !== undefined;
   if (hello.spec !== undefined) {
     job.spec = hello.spec;
     delete job.shownSpec;
     if (hello.shownSpec !== undefined) job.shownSpec = hello.shownSpec;
   }
-  // Stored by a tracker that knew of no traces.
+  // The job was stored by a tracker of a version without traces.
   if (job.traceParent === "") job.traceParent = beginTrace(job.spec);
   job.state = isRunning(hello.state) ? hello.state : JobState.SETTING_UP;
   delete job.startTime;

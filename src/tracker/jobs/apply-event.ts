@@ -8,14 +8,15 @@ import type { ChangedParts } from "./changed-parts.ts";
 import { isEnded } from "../../contract/states.ts";
 import { isRunning } from "../../contract/states.ts";
 
-/** Characters of an agent's answer to a command: a job is shown with a hundred of them, in one answer. */
+/** Most characters of an agent's message about a command: one answer shows a job with up to a hundred commands. */
 const MOST_MESSAGE = 4096;
 
 /**
- * Changes a job as an event of its latest attempt says. What we do not know changes nothing.
+ * Changes a job by an event of its latest attempt. Unknown events and states change nothing.
  *
- * @param nextAttemptFollows as in Hello: a result ends the attempt only
- * @returns what is stored: also when the disk is full, except for the start of a step, whose arguments may be long
+ * @param nextAttemptFollows as in Hello: a result ends the attempt, but not the job
+ * @returns the changes, which must be stored. They are urgent, except for the start of a step, whose arguments may be
+ * long
  */
 export function applyEvent(live: LiveJob, event: Event, now: number, nextAttemptFollows: boolean): ChangedParts {
   return { ...apply(live, event, now, nextAttemptFollows), urgent: event.kind.case !== "stepStarted" };
@@ -52,7 +53,7 @@ function apply(live: LiveJob, event: Event, now: number, nextAttemptFollows: boo
       return command === undefined ? { ...parts, keepsVersion: true } : { ...parts, commands: [command] };
     }
     case "result":
-      // The first one stands: an ended job never changes again.
+      // The first result counts: an ended job never changes again.
       if (ended) return { ...parts, keepsVersion: true };
       if (nextAttemptFollows) putAttemptResult(live, kind.value);
       else putResult(live, kind.value, now);
@@ -70,7 +71,7 @@ function updateCommand(live: LiveJob, update: CommandUpdate, now: number): Store
     return undefined;
   }
   const command = live.commands.get(update.commandId);
-  // It never goes back: a RECEIVED that was resent after COMPLETED changes nothing.
+  // A command's state never goes back: a RECEIVED that was resent after COMPLETED changes nothing.
   if (command === undefined || update.state <= command.record.state || update.state > CommandState.REJECTED) {
     return undefined;
   }

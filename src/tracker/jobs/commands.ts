@@ -32,14 +32,18 @@ export function addCommand(
   return stored;
 }
 
-/** Sends a stored command to the agent, if there is one. If not, the next Welcome brings it. */
+/**
+ * Sends a stored command to the agent. If no agent is connected, the next Welcome brings it.
+ *
+ * @returns whether an agent is connected
+ */
 export function sendToAgent(live: LiveJob, stored: StoredCommand): boolean {
   if (live.stream === undefined) return false;
   if (stored.record.state < CommandState.COMPLETED) live.stream.send(stored.command);
   return true;
 }
 
-/** The commands that a new stream is to be told of. Those that its agent does not know are rejected on its behalf. */
+/** The commands that Welcome must bring to a new stream. Those that its agent does not know are rejected here. */
 export function pendingFor(
   live: LiveJob,
   stream: AgentConnection,

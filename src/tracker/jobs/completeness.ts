@@ -7,14 +7,14 @@ import type { LogTotals } from "../store/log/totals.ts";
 import { streamTotals, sumsOf } from "../store/log/totals.ts";
 import { streamName } from "../../contract/names.ts";
 
-/** Whether every byte that the result speaks of is stored, as bytes or as a gap. */
+/** Whether every byte that the result counts is stored, as data or as a gap. */
 export function hasAllBytes(result: JobResult, stored: Readonly<LogTotals>): boolean {
   return result.streams.every((total) => BigInt(sumsOf(stored, total.stream)?.bytes ?? 0) >= total.bytes);
 }
 
 /**
- * Compares what the agent says a job printed with what is stored. The agent's own remarks count only where the result
- * speaks of them: it may go on remarking after the result.
+ * Compares the result's counts of a job's output with the stored log. The agent's own messages are compared only if
+ * the result counts them, since the agent may add more of them after the result.
  */
 export function judgeLog(result: JobResult, stored: Readonly<LogTotals>): Receipt {
   const problems: string[] = [];
@@ -38,7 +38,7 @@ export function judgeLog(result: JobResult, stored: Readonly<LogTotals>): Receip
   });
 }
 
-/** What is said of a log whose file is no longer there. */
+/** The receipt for a log whose file no longer exists. */
 export function missingLog(written: Readonly<LogTotals>): Receipt {
   return create(ReceiptSchema, {
     logCompleteness: LogCompleteness.INCOMPLETE,

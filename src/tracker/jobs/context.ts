@@ -2,7 +2,7 @@ import type { Clock } from "../../base/clock.ts";
 import type { Store } from "../store/types.ts";
 import type { JobRegistry } from "./registry.ts";
 
-/** What nearly everything that works on jobs needs. */
+/** The dependencies of functions that read and change jobs. */
 export interface JobContext {
   readonly registry: JobRegistry;
   readonly store: Store;

@@ -19,13 +19,13 @@ import type { JobRegistry } from "./registry.ts";
 import { isEnded } from "../../contract/states.ts";
 import { endState } from "../../contract/states.ts";
 
-/** Puts a result into a job: from now on it has ended. */
+/** Sets a job's result: from now on the job has ended. */
 export function putResult(live: LiveJob, result: JobResult, now: number): void {
   const { job, attempt } = live;
   if (attempt !== undefined) attempt.result = result;
   job.result = result;
   job.state = endState(result.outcome);
-  // The agent's own times; the events that told of them may have come late.
+  // The agent's own times count; the events that reported them may have come late.
   if (result.startTime !== undefined) job.startTime = result.startTime;
   job.endTime = result.endTime ?? timestampFromMs(now);
   job.step = 0;
@@ -33,8 +33,8 @@ export function putResult(live: LiveJob, result: JobResult, now: number): void {
 }
 
 /**
- * Puts a result into the latest attempt alone: its agent is dead, and the next attempt is about to begin. Until then
- * the job is LOST.
+ * Sets the result of the latest attempt, but not of the job: its agent is dead, and the next attempt is about to begin.
+ * Until then the job is LOST.
  */
 export function putAttemptResult(live: LiveJob, result: JobResult): void {
   const { job, attempt } = live;
@@ -44,7 +44,7 @@ export function putAttemptResult(live: LiveJob, result: JobResult): void {
   live.idleHeartbeats = 0;
 }
 
-/** Ends a job that no agent has had. */
+/** Ends a job that was never assigned to an agent. */
 export function cancelPending(live: LiveJob, reason: string, now: number): void {
   const message = reason === "" ? "Canceled before an agent had it" : `Canceled before an agent had it: ${reason}`;
   const endTime = timestampFromMs(now);
@@ -56,10 +56,10 @@ export function cancelPending(live: LiveJob, reason: string, now: number): void 
 }
 
 /**
- * Decides whether the log of an ended job is complete, if that can be told now.
+ * Decides whether the log of an ended job is complete, if that can be decided now.
  *
- * @param last true: nothing more will come, so what is missing stays missing
- * @returns the receipt for the agent when the log was decided already or is now; undefined if more is to come
+ * @param last true: no more of the log will come, so missing bytes stay missing
+ * @returns the receipt for the agent if the log is decided, by now or before; undefined: more of the log must come first
  */
 export async function decideLog(context: JobContext, live: LiveJob, last: boolean): Promise<Receipt | undefined> {
   const { registry, store, clock } = context;
@@ -84,17 +84,17 @@ export function isLogUndecided(live: LiveJob): boolean {
   return live.attempt?.result !== undefined && live.attempt.logCompleteness === LogCompleteness.UNSPECIFIED;
 }
 
-/** Notes of an attempt whose log was whole that a part of it can no longer be read. */
+/** Records that part of an attempt's log, which was complete, can no longer be read. */
 export async function noteDamage(registry: JobRegistry, live: LiveJob, number: number, what: string): Promise<void> {
   const attempt = live.job.attempts.find((candidate) => candidate.attempt === number);
   if (attempt?.logCompleteness !== LogCompleteness.COMPLETE) return;
   attempt.logCompleteness = LogCompleteness.INCOMPLETE;
   attempt.logMessage = what;
-  // That it cannot be stored is reported there; a read goes on.
+  // The registry reports a failure to store it; the read goes on.
   await registry.commit(live, { attempt, urgent: true, lasting: true }).catch(() => undefined);
 }
 
-/** Nobody will carry out what is left of the orders to a job that is over: a cancel is done, the others are not. */
+/** Closes the commands of an ended job that no agent will carry out any more: a cancel is COMPLETED, others REJECTED. */
 function closeCommands(live: LiveJob, now: number): StoredCommand[] {
   const left = live.pendingCommands;
   for (const { record } of left) {

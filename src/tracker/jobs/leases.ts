@@ -12,17 +12,17 @@ import { isRunning } from "../../contract/states.ts";
 /** A timer that comes later than this share of a lease shows that the tracker itself stood still. */
 const STALL_SHARE = 0.25;
 
-/** A lease under watch. */
+/** A lease that is checked for its end. */
 interface Lease {
   readonly silence: SilenceClock;
   timer: Timer;
 }
 
 /**
- * Takes jobs for lost whose agents have been silent for a whole lease.
+ * Declares jobs LOST whose agents have been silent for a whole lease.
  *
- * One timer per job with an agent. It is not set again with each message, which would cost more than the message;
- * when it fires early it is set for the rest.
+ * There is one timer per job with an agent. It is not set again with each message, which would cost more than the
+ * message itself; when it fires before the lease is over, it is set for the rest.
  */
 export class Leases {
   private readonly context: JobContext;
@@ -37,24 +37,24 @@ export class Leases {
     this.logger = logger;
   }
 
-  /** The agent was heard: its lease begins anew, and a job that was lost is back. */
+  /** Must be called for each message of an agent: its lease begins again, and a job that was LOST is no longer. */
   async renew(live: LiveJob): Promise<void> {
     live.heardAt = this.context.clock.now();
     this.grant(live);
-    // With a result in, only the rest of the log comes: the job is free for its next attempt.
+    // After the result only the rest of the log comes: the job waits for its next attempt.
     if (live.job.state !== JobState.LOST || live.attempt?.result !== undefined) return;
     live.job.state = live.resumeState;
     await this.context.registry.commit(live, { urgent: true });
   }
 
-  /** Gives a full lease without a sign of life, as after a restart of the tracker, when no agent could be heard. */
+  /** Begins a full lease without a message, as after a restart of the tracker, which no agent could reach meanwhile. */
   grant(live: LiveJob): void {
     const lease = this.leases.get(live);
     if (lease === undefined) this.watch(live, new SilenceClock(this.context.clock), this.duration);
     else lease.silence.heard();
   }
 
-  /** Milliseconds that are left. */
+  /** Milliseconds that are left of a job's lease. */
   left(live: LiveJob): number {
     const lease = this.leases.get(live);
     return lease === undefined ? 0 : Math.max(0, this.duration - lease.silence.duration);
@@ -85,7 +85,7 @@ export class Leases {
     }
   }
 
-  /** What is on disk has taken the place of a job that could not be stored; nobody may have come for it. */
+  /** A job whose change could not be stored was loaded from disk again: its lease must be checked, too. */
   private async watchAgain(jobId: string): Promise<void> {
     const live = await this.context.registry.find(jobId);
     if (live?.attempt !== undefined && isOpen(live.job) && !this.leases.has(live)) this.grant(live);

@@ -15,8 +15,8 @@ export interface LaneProgress {
 }
 
 /**
- * A job in memory: what is stored of it, and what is true only while the tracker runs. Changed only by the functions
- * of this directory, always at once (never across an `await`) and then handed to `JobRegistry.commit`.
+ * A job in memory: its stored fields, and what is true only while the tracker runs. Only the functions of this
+ * directory change it. A change never spans an `await`, and is then passed to `JobRegistry.commit`.
  */
 export class LiveJob {
   readonly key: number;
@@ -26,13 +26,14 @@ export class LiveJob {
   /** By id, oldest first. */
   readonly commands: Map<string, StoredCommand>;
   readonly probes: Map<string, Probe> = new Map();
-  /** What tracing had noted when it was loaded. */
+  /** The stored notes of tracing, as they were when the job was loaded. */
   readonly traceNotes: string;
   /** Open stream of the latest attempt. */
   stream: AgentConnection | undefined;
-  /** When the latest attempt's agent was last heard, in milliseconds since the Unix epoch. 0: not in this life. */
+  /** When the latest attempt's agent was last heard, in milliseconds since the Unix epoch. 0: not since the tracker
+   * started. */
   heardAt = 0;
-  /** A change of it could not be stored: what is on disk counts, and is loaded anew. */
+  /** A change could not be stored: what is on disk counts, and must be loaded again. */
   abandoned = false;
   /** Heartbeats in a row, since the result, in which the agent had nothing left to send. */
   idleHeartbeats = 0;
@@ -110,7 +111,7 @@ export class LiveJob {
     return [...this.commands.values()].filter(({ record }) => record.state < CommandState.COMPLETED);
   }
 
-  /** Whether it has to stay in memory. */
+  /** Whether the job must stay in memory. */
   get isBusy(): boolean {
     return this.stream !== undefined || isOpen(this.job) || this.probes.size > 0;
   }

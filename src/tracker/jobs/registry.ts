@@ -15,13 +15,13 @@ import { LiveJob } from "./live-job.ts";
 import { isOpen } from "./states.ts";
 import { beginTrace } from "./trace.ts";
 
-/** Ended jobs that stay in memory after the last look at them. */
+/** How many jobs that are not busy stay in memory, those that were used last. */
 const KEPT_ENDED = 500;
 
-/** Called with each change at once after it was made, before it is stored; adds what must be stored with it. */
+/** Called with each change, after it was made in memory and before it is stored. Returns spans to store with it. */
 export type Recorder = (live: LiveJob, parts: ChangedParts) => TraceChange | undefined;
 
-/** What the registry needs. */
+/** The dependencies of the registry. */
 export interface RegistryContext {
   readonly store: Store;
   readonly clock: Clock;
@@ -94,13 +94,14 @@ export class JobRegistry {
   }
 
   /**
-   * Makes a job unless there is one of this id by now. The second value is false if there was.
+   * Creates a job unless one with this id exists.
    *
    * @param shownSpec as `Hello.shown_spec`
+   * @returns the job, and whether this call created it
    */
   async create(jobId: string, spec: JobSpec, shownSpec?: JobSpec): Promise<[LiveJob, boolean]> {
     const there = await this.find(jobId);
-    // Between that answer and here, no other call had a turn to make it.
+    // From here to `this.jobs.set` nothing is awaited, so no other call creates the same job.
     const other = there ?? this.jobs.get(jobId);
     if (other !== undefined) return [other, false];
     const createTime = timestampFromMs(this.context.clock.now());
@@ -170,7 +171,7 @@ export class JobRegistry {
     changes.announce({ jobId: live.id, version, keepsVersion: false, deleted: true });
   }
 
-  /** Lets go of what a job needed while it was busy. To be called when it may no longer be. */
+  /** Releases what a job needed while it was busy. Must be called when the job may no longer be busy. */
   async settle(live: LiveJob): Promise<void> {
     if (!live.isBusy) await live.releaseLog();
     this.forgetSome();
@@ -194,7 +195,7 @@ export class JobRegistry {
     void live.releaseLog();
   }
 
-  /** Looks at all jobs, so not each time it is asked. */
+  /** Forgets jobs that are not busy, above a number. Not at every call, since it goes through all jobs. */
   private forgetSome(): void {
     if (this.jobs.size <= KEPT_ENDED || ++this.sinceSweep < KEPT_ENDED / 2) return;
     this.sinceSweep = 0;

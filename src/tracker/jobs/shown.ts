@@ -7,10 +7,11 @@ import type { Job, JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
 
 /**
- * A job as others see it: the one place that takes secrets out of what the tracker shows, answers, watches and exports.
- * Only its agents and its store have the job as it was given.
+ * A job as callers see it: the one place that removes secrets from what the tracker answers, sends to watchers and
+ * exports. Only the job's agents and the store have the job as it was given.
  *
- * The tracker knows the values of the spec's environment. What an agent knows beyond them, it has taken out itself.
+ * The tracker knows the secret values of the spec's environment. Other secrets are known to the agent only, which
+ * removes them itself.
  */
 export interface Shown {
   readonly spec: JobSpec;
@@ -19,11 +20,11 @@ export interface Shown {
   message<D extends DescMessage>(desc: D, message: MessageShape<D>): MessageShape<D>;
 }
 
-/** Made once for each spec: few jobs are shown only once. */
+/** One for each spec, since most jobs are shown more than once. */
 const made = new WeakMap<JobSpec, Shown>();
 const NO_SPEC: JobSpec = create(JobSpecSchema);
 
-/** How a job is shown. */
+/** A job as callers see it. */
 export function shownOf({ spec = NO_SPEC, shownSpec }: Pick<Job, "spec" | "shownSpec">): Shown {
   let shown = made.get(spec);
   if (shown === undefined) made.set(spec, (shown = makeShown(spec, shownSpec ?? spec)));
@@ -35,7 +36,7 @@ function makeShown(given: JobSpec, seen: JobSpec): Shown {
   const values = [...secretsOf(given.environment, choice)].flatMap(({ value }) => [value, ...value.split("\n")]);
   const secrets = [...new Set(values.map((value) => value.trim()))]
     .filter((value) => Buffer.byteLength(value) >= SHORTEST_SECRET)
-    // Of two that begin alike, the longer one: nothing of it may be left.
+    // Longer ones first: if one contains another, nothing of the longer one may be left.
     .sort((a, b) => b.length - a.length);
   const text = (whole: string): string =>
     secrets.reduce((rest, secret) => (rest.includes(secret) ? rest.replaceAll(secret, MASK) : rest), whole);

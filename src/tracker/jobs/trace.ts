@@ -4,8 +4,8 @@ import { formatTraceParent, parseTraceParent } from "../../base/trace-context.ts
 import type { Job, JobSpec } from "../../gen/belay/v1/job_pb.ts";
 
 /**
- * Begins a job's trace: goes on with the submitter's if the spec names it. To be kept in `Job.trace_parent`, since ids
- * are random: a job's id may be given again after it is deleted, and exists on other trackers.
+ * Begins a job's trace; if the spec names the submitter's trace, the job continues that. The result must be stored in
+ * `Job.trace_parent`, since ids are random: a job's id may be used again after the job is deleted, or on another tracker.
  */
 export function beginTrace(spec: JobSpec | undefined): string {
   const submitter = submitterOf(spec);
@@ -16,7 +16,7 @@ export function beginTrace(spec: JobSpec | undefined): string {
   });
 }
 
-/** The span of whoever submitted a job. Undefined: it is not known. */
+/** The span of the job's submitter. Undefined: the spec names none. */
 export function submitterOf(spec: JobSpec | undefined): TraceParent | undefined {
   return spec === undefined ? undefined : parseTraceParent(spec.traceParent);
 }
@@ -31,7 +31,7 @@ export function spanBelow(job: TraceParent, attempt: number, step = 0): TracePar
 }
 
 /**
- * What a job is to find in TRACEPARENT.
+ * The value of TRACEPARENT in the job's environment.
  *
  * @param exported whether spans are exported. If not, the submitter's span, where there is one, is what others can see
  */

@@ -8,8 +8,8 @@ export type Payload = Exclude<MessageInitShape<typeof OpenSessionResponseSchema>
 const MAX_REPLIES = 16;
 
 /**
- * What is to be sent to an agent. Bounded whatever the agent does: acks are state, so only the latest waits; commands
- * are bounded by what is stored; replies by a constant.
+ * The messages that wait to be sent to an agent. Bounded whatever the agent does: acks are state, so only the latest
+ * waits; commands are bounded by those that are stored; replies by a constant.
  */
 export class Outbox {
   private readonly urgent: Payload[] = [];
@@ -32,7 +32,7 @@ export class Outbox {
     this.rouse();
   }
 
-  /** @param ack is called when there is room to send it, so that it says the latest. */
+  /** @param ack called when the ack can be sent, so that it has the latest sequences */
   acknowledge(ack: () => Payload): void {
     this.ack = ack;
     this.rouse();
@@ -44,13 +44,13 @@ export class Outbox {
     this.rouse();
   }
 
-  /** The next to be sent; undefined: nothing waits now. */
+  /** The next message to send; undefined: none waits now. */
   next(): Payload | undefined {
     return this.urgent.shift() ?? this.replies.shift() ?? this.takeAck();
   }
 
   /**
-   * Waits until something more is to be sent; to be called when `next` has nothing.
+   * Waits for the next message. Must be called when `next` has returned undefined.
    *
    * @returns false at the end
    * @throws the error that the stream ends with

@@ -1,8 +1,8 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 
 /**
- * What an agent is told when its stream cannot go on. A message that is too large or cannot be decoded would be sent
- * again and fail again, so it is the agent's mistake: connect-node calls it a shortage, or a fault of the tracker's own.
+ * The error that ends an agent's stream. A message that is too large or cannot be decoded would be sent again and fail
+ * again, so it is INVALID_ARGUMENT, where connect-node has RESOURCE_EXHAUSTED or INTERNAL.
  */
 export function asRefusal(error: unknown): ConnectError {
   const refusal = ConnectError.from(error);

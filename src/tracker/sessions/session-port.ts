@@ -10,17 +10,17 @@ import type { Outbox, Payload } from "./outbox.ts";
 /** A message from an agent. */
 export interface Incoming {
   readonly message: OpenSessionRequest;
-  /** Releases the memory behind the bytes in it; to be called at most once, when nothing reads them any more. */
+  /** Releases the memory behind its bytes. Must be called at most once, when nothing reads them any more. */
   readonly release: (() => void) | undefined;
 }
 
-/** One stream of an agent: the one place that knows whether connect-node carries its messages, or we do. */
+/** One stream of an agent: the only place that knows whether connect-node or we carry its messages. */
 export interface SessionPort {
   /** The next message. Undefined: the agent has half-closed. */
   next(): Promise<Incoming | undefined>;
   /**
-   * Sends what is in the outbox until it ends. To be iterated by the call's handler, after Welcome: connect-node sends
-   * what it yields.
+   * Sends the outbox's messages until it ends. The call's handler must iterate it, after Welcome: connect-node sends
+   * each message that it yields.
    *
    * @throws the error that the stream ends with
    */
@@ -55,7 +55,7 @@ function rawPort({ reader, writer }: RawCall): SessionPort {
       const raw = await reader.next();
       return raw === undefined ? undefined : { message: decode(raw.bytes), release: () => raw.release() };
     },
-    // eslint-disable-next-line require-yield -- what is sent goes past connect-node
+    // eslint-disable-next-line require-yield -- the messages do not go through connect-node
     async *send(outbox) {
       for (;;) {
         const messages: Uint8Array[] = [];

@@ -34,27 +34,27 @@ import { stateName } from "../../contract/names.ts";
 export const MAX_MESSAGE_BYTES: number = 4 * MiB;
 /** Bytes that an agent may have sent without an ack. */
 const MAX_UNACKNOWLEDGED_BYTES = 4 * MiB;
-/** What an agent says about itself is shown with each of its attempts. */
+/** Most bytes of an agent's description of itself, which is shown with each of its attempts. */
 const MAX_AGENT_BYTES = 64 * KiB;
 /** Time for the first message of a stream. */
 const HELLO_TIMEOUT_MS = 10_000;
 /** Heartbeat intervals without a message after which a stream counts as dead. */
 const SILENT_INTERVALS = 3;
 
-/** What the service needs beyond what a stream needs. */
+/** The dependencies and settings of the service. */
 export interface SessionContext extends StreamContext {
   /** Milliseconds. */
   readonly heartbeatInterval: number;
   readonly trackerVersion: string;
-  /** Whether spans are exported: jobs then run under their attempts'. */
+  /** Whether spans are exported: a job's TRACEPARENT is then the span of its attempt. */
   readonly exportsSpans: boolean;
   /** Most bytes of a spec. */
   readonly specBytes: number;
-  /** Says who calls, and how to cut their connection. */
+  /** Identifies the caller, and can cut its connection. */
   callerOf(context: HandlerContext): CallerFacts;
 }
 
-/** The agents' side of the tracker. */
+/** TrackerService: the calls of agents. */
 export class SessionService {
   private readonly context: SessionContext;
   private readonly streams = new Set<SessionStream>();
@@ -71,7 +71,7 @@ export class SessionService {
     return { openSession: (requests, context) => this.openSession(requests, context) };
   }
 
-  /** Says Goodbye to all; their streams end once that is sent. */
+  /** Sends Goodbye on all streams; each ends once that is sent. */
   drain(): void {
     this.draining = true;
     for (const stream of this.streams) stream.goodbye(GoodbyeReason.DRAINING, "The tracker stops");
@@ -202,10 +202,10 @@ export class SessionService {
   }
 
   /**
-   * Ends the stream when the client has gone or is silent. Not left to the handler alone: when the client goes while
-   * we wait for it to read, connect-node never comes back to the handler.
+   * Ends the stream when the client has gone or is silent. The handler alone cannot do that: if the client goes while
+   * we wait for it to read, connect-node never returns to the handler.
    *
-   * @returns ends the watch and detaches the stream
+   * @returns a function that ends the watch and detaches the stream
    */
   private watchOver(stream: SessionStream, context: HandlerContext, caller: CallerFacts): () => void {
     const { heartbeatInterval } = this.context;
@@ -243,7 +243,7 @@ function replace(live: LiveJob): void {
   live.stream = undefined;
 }
 
-/** A signed token is good for one job only: the others do not even exist for its bearer. */
+/** A signed token is valid for one job only. */
 function checkScope({ jobId }: CallerFacts, hello: Hello): void {
   if (jobId === undefined || jobId === hello.jobId) return;
   throw new ConnectError(`The token is for job "${jobId}", not for "${hello.jobId}"`, Code.PermissionDenied);

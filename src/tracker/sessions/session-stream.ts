@@ -29,24 +29,24 @@ import { Outbox } from "./outbox.ts";
 import { asRefusal } from "./refusal.ts";
 
 /**
- * While more of a log waits for the disk, an ack is worth its way only when it confirms this much. An agent with less
- * than that under way is not kept waiting: then nothing more waits here.
+ * While more of a log waits for the disk, an ack is sent only if it confirms this much. An agent that has less than
+ * that unacknowledged does not wait longer for it: its last batch leaves nothing waiting here, and is acknowledged.
  */
 const ACK_EVERY_BYTES: number = 256 * KiB;
 /** Events that may wait for the store before the next message is read. */
 const MAX_WAITING_EVENTS = 256;
 
-/** What a stream needs of the tracker. */
+/** The dependencies of a stream. */
 export interface StreamContext extends JobContext {
   readonly leases: Leases;
   readonly logger: Logger;
 }
 
 /**
- * One open stream of the session that has a job: takes records in, sends acks and commands out.
+ * One open stream of the session that has a job: accepts records, and sends acks and commands.
  *
- * Law: an ack never says more than what is stored, and never goes back. Only the job's current stream changes it:
- * messages that still come on one that was replaced are dropped.
+ * Law: an ack never confirms more than is stored, and never goes back. Only the job's current stream changes the job:
+ * messages that still come on a stream that was replaced are dropped.
  */
 export class SessionStream implements AgentConnection {
   readonly sessionId: string;
@@ -97,7 +97,7 @@ export class SessionStream implements AgentConnection {
     this.outbox.end(error);
   }
 
-  /** Ends the stream when nothing can be stored any more, and when what was dropped for want of room is wanted again. */
+  /** Ends the stream when nothing can be stored any more, or when the disk has room again for what was dropped. */
   storeChanged(): void {
     const { gone, isFull } = this.context.store.condition;
     if (gone !== undefined) {
@@ -107,12 +107,12 @@ export class SessionStream implements AgentConnection {
     }
   }
 
-  /** What is stored of both lanes. */
+  /** The stored sequences of both lanes. */
   committed(): Ack {
     return create(AckSchema, { events: BigInt(this.lane.committed), logs: BigInt(this.log.committed.sequence) });
   }
 
-  /** The agent no longer holds what comes before these: goes on from there rather than never. */
+  /** Skips what the agent no longer holds: waiting for it would stop the lanes for ever. */
   skipLost(): void {
     const events = Number(this.hello.lowestEventSequence) - 1;
     const logs = Number(this.hello.lowestLogSequence) - 1;
@@ -136,7 +136,7 @@ export class SessionStream implements AgentConnection {
   }
 
   /**
-   * Ends what belongs to the stream. To be called once it is over, however it ended.
+   * Releases what belongs to the stream. Must be called once the stream has ended, however it ended.
    *
    * @param notify whether watchers are notified that the agent is away
    */
@@ -192,7 +192,7 @@ export class SessionStream implements AgentConnection {
       if (event.kind.case === "result") await this.tryReceipt(false);
     });
     this.waitingEvents++;
-    // A failure reaches the stream by way of the registry; here it only must not go unhandled.
+    // The registry has handled a failure and ended the stream; here it is caught only so as not to go unhandled.
     const settled = stored.catch((error: unknown) => this.fail(asRefusal(error)));
     if (this.waitingEvents >= MAX_WAITING_EVENTS) await settled;
   }
@@ -232,7 +232,7 @@ export class SessionStream implements AgentConnection {
     };
     this.outbox.reply({ case: "heartbeatReply", value });
     if (!isLogUndecided(live)) return;
-    // The result is in, bytes are missing, and twice in a row the agent had nothing more to send: it never will.
+    // The result is stored, bytes are missing, and in two heartbeats in a row the agent had nothing more to send.
     const idle = heartbeat.logs !== undefined && heartbeat.logs.lastProduced <= BigInt(this.log.committed.sequence);
     live.idleHeartbeats = idle ? live.idleHeartbeats + 1 : 0;
     if (live.idleHeartbeats >= 2) await this.tryReceipt(true);
@@ -266,7 +266,7 @@ export class SessionStream implements AgentConnection {
   }
 }
 
-/** Whether an event is one of many, and a later one says more. */
+/** Whether an event is one of many, of which later ones are more important. */
 function isSample({ kind }: Event): boolean {
   return kind.case === "metricSample" || kind.case === "jobMetrics";
 }
