@@ -19,7 +19,7 @@ export interface CodeCacheOptions {
 
 /** What is in a file. It stands in a line after the checksum of all that follows, and before the code. */
 interface Head {
-  /** The ways in which runs have ended whose code is in it. */
+  /** How the runs ended whose code is in it. */
   readonly ends: readonly string[];
   /** Where the code of each file is, from the end of the head, and its length. */
   readonly files: Readonly<Record<string, readonly [number, number]>>;
@@ -63,7 +63,7 @@ export class CodeCache {
   }
 
   /**
-   * Compiles a function body, or takes it from the cache.
+   * Compiles a function body, or loads it from the cache.
    *
    * @param key changes with every byte of the source
    * @param file where the source is, for stack traces

@@ -11,7 +11,7 @@ const MODULES = ["http2", "child_process", "dns"];
  * hold it: 5 s/GB instead of 3.5. `belay top`, which asks many small questions, is the same kind: else it has 200 MB after
  * two minutes, 15 of them alive. (`--max-semi-space-size` does the same, but only on the command line.)
  *
- * To be called before anything of ours is loaded: the heap does not shrink again. But what Node's own modules are made of
+ * Must be called before Belay's own code is loaded: the heap does not shrink again. But the code of Node's own modules
  * was compiled under V8's usual flags, and once they are others, V8 compiles it again, which takes 20 ms. So the
  * large ones of those come first.
  */

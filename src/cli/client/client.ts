@@ -30,7 +30,7 @@ export interface ClientOptions {
   readonly ca?: string | undefined;
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
-  /** Milliseconds for which a tracker that is away is tried. 0: for ever. */
+  /** Milliseconds for which an unreachable tracker is tried. 0: without limit. */
   readonly connectTimeout: number;
   readonly insecure?: boolean;
   /** Takes remarks for a person who waits. */
@@ -84,7 +84,7 @@ export interface JobClient {
 export async function openClient(options: ClientOptions): Promise<JobClient> {
   const addresses = parseTrackerAddresses(options.tracker);
   const readTls = (): Promise<Proof> => proofOf(options, CLIENT_FLAGS);
-  // What cannot be used is said before anything is tried.
+  // Files that cannot be used are reported before anything is tried.
   await readTls();
   const session = new TrackerSession(addresses, readTls);
   const transport = createGrpcTransport({
@@ -146,7 +146,7 @@ export async function openClient(options: ClientOptions): Promise<JobClient> {
       };
       for (;;) {
         let steady: NodeJS.Timeout | undefined;
-        // A job that prints nothing says nothing, either: the headers show that there is a stream.
+        // The stream of a job that prints nothing has no answers: its headers show that it is open.
         const onHeader = (): void => {
           outage = { ...outage, limit: 0 };
           steady = setTimeout(back, STEADY_MS).unref();

@@ -34,7 +34,7 @@ export async function diagnose(address: TrackerAddress, error: unknown): Promise
   return diagnosePlain(address, error);
 }
 
-/** What a machine says that is away or starting. */
+/** Errors of a machine that is away or starting. */
 const WAITING: Readonly<Record<string, string>> = {
   ECONNREFUSED: "connection refused",
   ENOENT: "no such socket",
@@ -114,7 +114,7 @@ async function speaksTls(address: TrackerAddress): Promise<boolean> {
   return address.kind !== "unix" && (await shakeHands(address)).spoken;
 }
 
-/** Says what is wrong with the tracker's certificate, with its dates and names. */
+/** Describes what is wrong with the tracker's certificate, with its dates and names. */
 async function certificateProblem(address: TcpAddress, errno: string): Promise<string> {
   const { certificate } = await shakeHands(address);
   const { instant, namesOf } = await import("../../base/certificates.ts");

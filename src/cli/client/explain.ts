@@ -31,7 +31,7 @@ export async function explainUnreachable(
   try {
     // Resolves when there is a connection, or after a silence.
     await within(PATIENCE_MS, session.ready(), () => undefined);
-    // It is there now, or it was something else that the agent did not like, or it says nothing at all.
+    // The tracker is reachable now, or the agent failed for another reason, or there was no answer at all.
     return error;
   } catch (failure) {
     const { error: found } = await translate(failure, options.tracker);

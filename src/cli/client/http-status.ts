@@ -1,5 +1,5 @@
 /**
- * Whether time may heal what an HTTP status says: a proxy whose tracker is away or slow, or that has too much to do.
+ * Whether an HTTP status may pass with time: a proxy whose tracker is away or slow, or that is overloaded.
  * gRPC has no such statuses of its own.
  */
 export function isPassing(status: number): boolean {

@@ -36,9 +36,9 @@ export async function* watchJob(
 export type JobsChange = WatchJobsResponse | "snapshot";
 
 /**
- * Jobs as they are and as they change, for ever, across lost connections. `snapshot` comes before all that match are
- * told (up to `synced`): at the start, and again if the tracker no longer knows what has changed since we were last
- * there.
+ * Jobs as they are and as they change, without end, across lost connections. `snapshot` comes before all matching jobs
+ * (up to `synced`): at the start, and again if the tracker no longer knows what has changed since the last
+ * connection.
  */
 export async function* watchJobs(
   client: JobClient,
@@ -75,7 +75,7 @@ export async function waitForEnd(client: JobClient, jobId: string): Promise<Job>
   throw new ConnectError("the job's stream ended before the job", Code.Internal);
 }
 
-/** A job's log across lost connections: goes on at the position after the last answer. */
+/** A job's log across lost connections: continues at the position after the last answer. */
 export function readLogs(
   client: JobClient,
   request: Exclude<MessageInitShape<typeof ReadLogsRequestSchema>, { $typeName: string }>,

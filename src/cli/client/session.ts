@@ -69,7 +69,7 @@ export class TrackerSession {
   }
 
   notifyResponseByteRead(): void {
-    // Pings alone say whether the connection lives.
+    // Only pings show whether the connection works.
   }
 
   /** Resolves when a connection is there. @throws DialError of the last address */
@@ -149,7 +149,7 @@ async function dial(address: TrackerAddress, proof: Proof): Promise<ClientHttp2S
       createConnection: () => socket,
     });
     let failure: unknown;
-    // Not left to "close": a session whose handshake was refused (no client certificate) may never say it.
+    // Not left to "close": a session whose handshake was refused (no client certificate) may never emit it.
     const fail = (error: Error): void => {
       failure = error;
       clearTimeout(timer);

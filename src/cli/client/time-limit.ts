@@ -3,9 +3,9 @@ import { BelayError } from "../../base/errors.ts";
 
 /**
  * Waits for a promise, but not longer than some milliseconds. Undefined or 0: there is no limit. What the promise
- * stands for goes on; it ends with the client that it uses.
+ * stands for continues; it ends with the client that it uses.
  *
- * @param message says what was waited for and how it stands
+ * @param message what was waited for, and its present state
  * @throws BelayError `WAIT_TIMED_OUT`
  */
 export async function withTimeLimit<T>(promise: Promise<T>, ms: number | undefined, message: () => string): Promise<T> {

@@ -130,7 +130,7 @@ async function settled(
   throw new BelayError("INTERNAL", `Job "${jobId}" does not show what became of the ${name}`);
 }
 
-/** Our own agents say the whole sentence; another one may give only the reason. */
+/** Belay's own agents send the whole sentence; another implementation may send only the reason. */
 function rejection(name: string, jobId: string, message: string): string {
   return message.startsWith("Cannot ") ? message : `Cannot ${name} job "${jobId}": ${message}`;
 }

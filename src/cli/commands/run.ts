@@ -212,7 +212,7 @@ async function left(spoolDir: string | undefined, io: Io): Promise<number> {
   return EXIT_BELAY;
 }
 
-/** Says what of the job's output its readers did not take. */
+/** Reports how much of the job's output its readers did not read. */
 async function reportMissing(missing: StreamBytes, jobId: string, io: Io): Promise<void> {
   for (const [bytes, name] of [
     [missing.stdout, "output"],

@@ -16,7 +16,7 @@ function start(args: readonly string[], env: Record<string, string | undefined>)
 
 /** A `belay run` process of its own, as on a worker. Ended with this one. */
 export class AgentProcess {
-  /** What it said on standard error. */
+  /** What it printed to standard error. */
   remarks = "";
   /** Resolves with its exit code when it has ended; -1 if a signal ended it or it could not be started. */
   readonly ended: Promise<number>;

@@ -2,7 +2,7 @@ import type { Io } from "../process/io.ts";
 import type { Style } from "../render/style.ts";
 import { styleOf } from "../render/style.ts";
 
-/** Width of the column that says what kind of thing a line is about. */
+/** Width of the column with the kind of a line. */
 const KIND_WIDTH = 9;
 
 /** Prints the demo: scenes, and in them lines with the time since the demo began. */

@@ -25,7 +25,7 @@ async function isAlive(pid: number): Promise<boolean> {
     const stat = await readFile(`/proc/${pid}/stat`, "latin1");
     return !["Z", "X"].includes(stat.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3));
   } catch {
-    // No /proc: what the signal said counts. Gone in between: so does what /proc says.
+    // Without /proc, the result of the signal decides; where the process ended in between, /proc does.
     return process.platform !== "linux";
   }
 }

@@ -43,7 +43,7 @@ export interface CommandOf<F extends Flags> {
   run(call: Call<F>): Promise<number>;
 }
 
-/** A command whose flags only it knows. */
+/** A command without the types of its flags. */
 export type Command = Omit<CommandOf<Flags>, "run"> & { run(call: Call<Flags>): Promise<number> };
 
 /** Ties a command's code to the types of its flags. */

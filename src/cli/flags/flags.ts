@@ -62,7 +62,7 @@ export interface Flag<T> {
   readonly read: (texts: readonly string[], what: string) => T;
 }
 
-/** Flags by name, before it is said where the help lists them. */
+/** Flags by name, before they have a heading: see `grouped`. */
 export type UngroupedFlags = Record<string, Flag<unknown>>;
 
 /** The flags of a command by name. */
@@ -213,7 +213,7 @@ function single<T>(
   };
 }
 
-/** The error for a value that is not what a flag takes. */
+/** The error for a value that a flag does not accept. */
 export function wanted(what: string, given: string, expected: string): BelayError {
   return new BelayError("BAD_USAGE", `Cannot use ${what} "${given}": expected ${expected}`);
 }

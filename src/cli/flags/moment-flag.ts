@@ -21,7 +21,7 @@ export function moment(options: { variable: false; help: string }): Flag<number 
   };
 }
 
-/** Date.parse takes 30 February for 2 March. */
+/** Date.parse reads 30 February as 2 March. */
 function exists(given: string): boolean {
   const parts = MOMENT.exec(given)
     ?.slice(1)

@@ -47,7 +47,7 @@ export function exitCodeOfResult(result: JobResult): number {
       return ownCode(result) ?? EXIT_BELAY;
     case EndReason.OOM_KILLED:
       return ownCode(result) ?? EXIT_SIGNAL + constants.signals.SIGKILL;
-    // It did what the stop signal asked. Code 0 would tell a script that the work was done.
+    // It did what the stop signal asked. Code 0 would mean to a script that the work was done.
     case EndReason.CANCELED:
     case EndReason.AGENT_STOPPED:
       return ownCode(result) ?? EXIT_SIGNAL + constants.signals.SIGTERM;
@@ -65,7 +65,7 @@ export function exitCodeOfError(error: unknown): number {
 
 const USAGE: ReadonlySet<BelayErrorCode> = new Set(["BAD_USAGE", "BAD_SPEC"]);
 
-/** What the deciding process said itself, if it was anything but success. */
+/** The exit code or signal of the process that decided the result, if it did not succeed. */
 function ownCode(result: JobResult): number | undefined {
   if (result.signal !== "") return EXIT_SIGNAL + (signalNumber(result.signal) ?? 0);
   return result.exitCode === undefined || result.exitCode === 0 ? undefined : result.exitCode;

@@ -10,7 +10,7 @@ import type { Launch } from "./launch.ts";
 export interface Output {
   /** Whether a person looks at it. */
   readonly isTerminal: boolean;
-  /** Whether colours are welcome: on a terminal, unless NO_COLOR says no. */
+  /** Whether colours are used: on a terminal, unless NO_COLOR is set. */
   readonly color: boolean;
   /** Width in characters. */
   readonly columns: number;
@@ -22,11 +22,11 @@ export interface Output {
   readonly problem: Error | undefined;
   /** Bytes that the reader has not taken yet. */
   readonly waiting: number;
-  /** Writes; resolves when there is room for more. What is written after the reader has gone disappears. */
+  /** Writes; resolves when there is room for more. What is written after the reader has gone is discarded. */
   write(data: string | Uint8Array): Promise<void>;
   /** Resolves when the reader has everything. */
   flush(): Promise<void>;
-  /** Gives up a reader that stands still: nothing that waits, or is written later, is waited for any more. */
+  /** Gives up a reader that does not read: no call waits for it any longer, now or later. */
   giveUp(): void;
   /** Whether its reader was given up. */
   readonly givenUp: boolean;
@@ -99,7 +99,7 @@ export class StreamOutput implements Output {
   constructor(open: () => Sink, isTerminal: boolean, env: Readonly<Record<string, string | undefined>>) {
     this.open = open;
     this.isTerminal = isTerminal;
-    // https://no-color.org: set to anything but the empty string, it says no.
+    // https://no-color.org: set to anything but the empty string, it turns colours off.
     this.color = this.isTerminal && (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb";
     this.gone = this.left.signal;
   }

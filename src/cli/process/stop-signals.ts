@@ -48,5 +48,5 @@ export function takeStopSignals(options: StopOptions = {}): StopSignals {
   };
 }
 
-/** Node resets an ignored signal to its default, so that ignoring it takes a listener. */
+/** Node resets an ignored signal to its default, so that ignoring it needs a listener. */
 function ignore(): void {}

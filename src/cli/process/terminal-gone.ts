@@ -3,7 +3,7 @@ import { isatty } from "node:tty";
 /**
  * Remembers the terminals that this program is started at.
  *
- * @returns tells whether one of them has gone since: its window was closed, its connection was lost. Never true for a
+ * @returns a function that reports whether one of them has gone since: its window was closed, its connection was lost. Never true for a
  *   program that has none, such as a supervisor's or nohup's
  */
 export function watchTerminal(): () => boolean {

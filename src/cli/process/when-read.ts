@@ -1,12 +1,12 @@
 import type { Output } from "./io.ts";
 
-/** A reader that takes nothing for so long stands still. Milliseconds. */
+/** A reader that reads nothing for so long counts as stopped. Milliseconds. */
 export const STILL_MS = 1000;
 /** Time between two looks at how far a reader is. */
 const LOOK_MS = 25;
 
 /**
- * Waits until the reader of an output has everything, or has gone. One that takes nothing for as long as `patience` says,
+ * Waits until the reader of an output has everything, or has gone. One that reads nothing for as long as `patience` returns,
  * in milliseconds, is given up.
  */
 export async function whenRead(output: Output, patience: () => number): Promise<void> {

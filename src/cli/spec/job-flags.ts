@@ -1,7 +1,7 @@
 import type { Flag, Grouped } from "../flags/flags.ts";
 import { duration, grouped, isKey, many, pairs, size, text, toggle, wanted } from "../flags/flags.ts";
 
-/** Flags that say what is run: the fields of a JobSpec. */
+/** Flags that describe the job: the fields of a JobSpec. */
 export type JobFlags = Grouped<{
   spec: Flag<string | undefined>;
   name: Flag<string | undefined>;

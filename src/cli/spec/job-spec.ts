@@ -63,7 +63,7 @@ export function signalName(given: string, what: string): string {
 }
 
 async function fromFile(path: string, stdin: Call<JobFlags>["io"]["stdin"]): Promise<JobSpec> {
-  // The YAML reader is as large as the rest of `belay run`: only those who need it load it.
+  // The YAML reader is as large as the rest of `belay run`: it is loaded only where it is needed.
   const { readSpecFile } = await import("./spec-file.ts");
   return readSpecFile(path, stdin);
 }

@@ -14,7 +14,7 @@ type Path = readonly string[];
 
 /**
  * Turns a node of a YAML document into the protobuf JSON of a message. It walks document and message side by side, so
- * that every error names line and key, and it takes what people write: durations such as `5m`, sizes such as `64MiB`,
+ * that every error names line and key, and it accepts what people write: durations such as `5m`, sizes such as `64MiB`,
  * numbers where a text is wanted (as written: `1.10` stays `1.10`).
  *
  * @throws BelayError `BAD_SPEC`
