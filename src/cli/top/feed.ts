@@ -7,7 +7,7 @@ import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { JobFilterSchema, JobService } from "../../gen/belay/v1/job_service_pb.ts";
 import type { JobClient } from "../client/client.ts";
 import { watchJobs } from "../client/resume.ts";
-import { inParallel } from "./in-parallel.ts";
+import { inParallel } from "../../base/in-parallel.ts";
 import type { JobSet } from "./job-set.ts";
 import { readLastLine } from "./last-line.ts";
 import { withDeadline } from "../terminal/with-deadline.ts";

@@ -3,7 +3,7 @@ import type { JobClient } from "../client/client.ts";
 import { table } from "../render/table.ts";
 import { timeLeft } from "../render/time-left.ts";
 import { compactCores, compactDuration, compactShare, compactSize } from "./compact.ts";
-import { inParallel } from "./in-parallel.ts";
+import { inParallel } from "../../base/in-parallel.ts";
 import { readLastLine } from "./last-line.ts";
 import type { Row } from "./row.ts";
 import { stateName } from "../../contract/names.ts";
