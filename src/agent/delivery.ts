@@ -15,11 +15,11 @@ export async function awaitDelivery(
     options.stop?.aborted === true
       ? (options.stopFlushTimeout ?? DEFAULTS.stopFlushTimeout)
       : (options.flushTimeout ?? DEFAULTS.flushTimeout);
-  const giveUp = (): void => session.close(session.whyUndelivered(patience()));
-  let timer = clock.after(patience(), giveUp);
+  const abandon = (): void => session.close(session.whyUndelivered(patience()));
+  let timer = clock.after(patience(), abandon);
   const hurry = (): void => {
     timer.cancel();
-    timer = clock.after(patience(), giveUp);
+    timer = clock.after(patience(), abandon);
   };
   options.stop?.addEventListener("abort", hurry, { once: true });
   try {

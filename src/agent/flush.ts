@@ -203,14 +203,14 @@ async function deliver(
   const ended = session.run();
   session.finish();
   const timer = clock.after(timeout, () => session.close(session.whyUndelivered(timeout)));
-  const giveUp = (): void => session.close("It was interrupted");
-  options.signal?.addEventListener("abort", giveUp, { once: true });
-  if (options.signal?.aborted === true) giveUp();
+  const abandon = (): void => session.close("It was interrupted");
+  options.signal?.addEventListener("abort", abandon, { once: true });
+  if (options.signal?.aborted === true) abandon();
   try {
     return await ended;
   } finally {
     timer.cancel();
-    options.signal?.removeEventListener("abort", giveUp);
+    options.signal?.removeEventListener("abort", abandon);
   }
 }
 

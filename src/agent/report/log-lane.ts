@@ -72,8 +72,8 @@ export class LogLane {
   }
 
   private schedule(): void {
-    const quiet = this.clock.monotonic() - this.lastFlush;
-    if (quiet >= FLUSH_AFTER) this.flush();
+    const silence = this.clock.monotonic() - this.lastFlush;
+    if (silence >= FLUSH_AFTER) this.flush();
     else this.timer = this.clock.after(FLUSH_AFTER, () => this.flush());
   }
 }

@@ -94,18 +94,18 @@ async function isOpen(address: TrackerAddress, clock: Clock, signal: AbortSignal
     const socket = connect(where);
     const done = (open: boolean): void => {
       timer.cancel();
-      signal.removeEventListener("abort", giveUp);
+      signal.removeEventListener("abort", abandon);
       // No half-open connection stays at the tracker, nor one in TIME_WAIT here.
       socket.resetAndDestroy();
       resolve(open);
     };
-    const giveUp = (): void => done(false);
-    const timer = clock.after(PATIENCE, giveUp);
-    signal.addEventListener("abort", giveUp, { once: true });
+    const abandon = (): void => done(false);
+    const timer = clock.after(PATIENCE, abandon);
+    signal.addEventListener("abort", abandon, { once: true });
     socket.unref();
     socket.once("connect", () => done(true));
-    socket.on("error", giveUp);
-    if (signal.aborted) giveUp();
+    socket.on("error", abandon);
+    if (signal.aborted) abandon();
   });
 }
 

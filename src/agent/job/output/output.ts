@@ -33,14 +33,14 @@ export class Output {
   /** @param onEnd called at once when the last writer has closed the pipe */
   add(stream: LogStream, step: number, readEnd: number, onEnd?: () => void): void {
     this.lastMove = performance.now();
-    const take = (data: Uint8Array): boolean => {
+    const accept = (data: Uint8Array): boolean => {
       this.lastMove = performance.now();
       this.bytes += data.length;
       if (this.handlers.output(stream, step, data, systemClock.unixNano())) return true;
       this.stop();
       return false;
     };
-    const reader = new PipeReader(readEnd, take, onEnd);
+    const reader = new PipeReader(readEnd, accept, onEnd);
     this.readers.add(reader);
     if (this.full) reader.pause();
     void reader.closed.then(() => this.readers.delete(reader));

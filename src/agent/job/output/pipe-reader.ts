@@ -27,7 +27,7 @@ export class PipeReader {
   ended = false;
   private paused = false;
   private readonly fd: number;
-  private readonly take: (data: Uint8Array) => boolean;
+  private readonly accept: (data: Uint8Array) => boolean;
   private readonly onEnd: (() => void) | undefined;
   private readonly socket: Socket;
 
@@ -36,9 +36,9 @@ export class PipeReader {
    * @param accept returns false to stop the reading until `resume`
    * @param onEnd called at once when the last writer has closed the pipe, before the event loop turns
    */
-  constructor(fd: number, take: (data: Uint8Array) => boolean, onEnd?: () => void) {
+  constructor(fd: number, accept: (data: Uint8Array) => boolean, onEnd?: () => void) {
     this.fd = fd;
-    this.take = take;
+    this.accept = accept;
     this.onEnd = onEnd;
     // On one and the same buffer the socket reads without allocating (Node's `onread`).
     this.socket = new Socket({
@@ -48,7 +48,7 @@ export class PipeReader {
       onread: {
         buffer,
         callback: (length, data) => {
-          const more = this.take((data as Buffer).subarray(0, length));
+          const more = this.accept((data as Buffer).subarray(0, length));
           if (!more) this.paused = true;
           else readDelay.afterRead(length);
           return more && !this.paused;
@@ -94,7 +94,7 @@ export class PipeReader {
         this.close();
         break;
       }
-      if (!this.take(buffer.subarray(0, length))) this.pause();
+      if (!this.accept(buffer.subarray(0, length))) this.pause();
     }
     return "ended";
   }
