@@ -12,7 +12,7 @@ afterEach(() => {
   servers.clear();
 });
 
-describe("a command line that cannot be used exits with 64 and one sentence", () => {
+describe("A user who types a command line that cannot be used gets one sentence and exit code 64", () => {
   it.each([
     [
       "an unknown flag",
@@ -54,13 +54,13 @@ describe("a command line that cannot be used exits with 64 and one sentence", ()
       /^belay: Cannot read the spec \/no\/such.yaml: there is no such file$/m,
     ],
     ["a signal that does not exist", ["signal", "j1", "FOO"], /^belay: Cannot use the signal "FOO"/m],
-  ])("%s", async (_, args, message) => {
+  ])("for %s", async (_, args, message) => {
     const done = await belayEnds(args);
     expect(done.stderr).toMatch(message);
     expect(done).toMatchObject({ code: 64, stdout: "" });
   });
 
-  it("a malformed spec file, with line and key", async () => {
+  it("for a malformed spec file, with line and key", async () => {
     const file = path.join(await tempDirectory(), "job.yaml");
     await writeFile(file, "name: x\ncommand: [echo]\nsetup:\n  - rum: npm ci\n");
     const done = await belayEnds(["run", "--spec", file]);
@@ -69,10 +69,10 @@ describe("a command line that cannot be used exits with 64 and one sentence", ()
   });
 });
 
-describe("a server that is no tracker is told apart", () => {
+describe("A user who names a server that is not a tracker reads what it is instead", () => {
   const quick = ["--connect-timeout", "1s"];
 
-  it("a web server", async () => {
+  it("when it is a web server", async () => {
     const address = await listen(createHttpServer((_, response) => response.end("<html>hello</html>")));
     const done = await belayEnds(["jobs", "--tracker", `http://${address}`, ...quick]);
     expect(done.code).toBe(125);
@@ -82,14 +82,14 @@ describe("a server that is no tracker is told apart", () => {
     expect(run.stderr).toMatch(/^belay: .*not a Belay tracker.*; gave up after 1\.\ds$/m);
   });
 
-  it("one that hangs up", async () => {
+  it("when it hangs up", async () => {
     const address = await listen(createServer((socket) => socket.destroy()));
     const done = await belayEnds(["jobs", "--tracker", `http://${address}`, ...quick]);
     expect(done.code).toBe(125);
     expect(done.stderr).toMatch(/closed the connection.*gave up after 1\.\ds$/m);
   });
 
-  it("http where https is spoken", async () => {
+  it("when it speaks https and the address says http", async () => {
     const tls = path.resolve(import.meta.dirname, "../fixtures/tls");
     const [cert, key] = [path.join(tls, "cert.pem"), path.join(tls, "key.pem")];
     const tracker = await TrackerProcess.start({ args: ["--tls-cert", cert, "--tls-key", key] });
@@ -104,14 +104,14 @@ describe("a server that is no tracker is told apart", () => {
     expect(right).toMatchObject({ code: 0, stdout: "works\n", stderr: "" });
   });
 
-  it("https where http is spoken", async () => {
+  it("when it speaks http and the address says https", async () => {
     const tracker = await TrackerProcess.start();
     const done = await belayEnds(["jobs", "--tracker", tracker.url.replace("http:", "https:"), ...quick]);
     expect(done.code).toBe(125);
     expect(done.stderr).toMatch(/does not speak TLS: use http:\/\/ instead of https:\/\/$/m);
   });
 
-  it("nobody at all", async () => {
+  it("when nothing listens there", async () => {
     const done = await belayEnds(["show", "j1", "--tracker", "http://127.0.0.1:1", ...quick]);
     expect(done.code).toBe(125);
     expect(done.stderr).toMatch(
@@ -120,8 +120,8 @@ describe("a server that is no tracker is told apart", () => {
   });
 });
 
-describe("a tracker that is asked nonsense stays well", () => {
-  it("an unknown job is named", async () => {
+describe("A tracker that is asked for what it cannot do says why, and goes on", () => {
+  it("for an unknown job, which it names", async () => {
     const tracker = await TrackerProcess.start();
     for (const command of ["show", "status", "logs", "cancel", "wait", "pause", "resume"]) {
       const done = await tracker.ends(command, "nope");
@@ -133,7 +133,7 @@ describe("a tracker that is asked nonsense stays well", () => {
     expect(run.stderr).toMatch(/nope/);
   });
 
-  it("garbage on its port harms nobody", async () => {
+  it("after garbage on its port, which harms no job", async () => {
     const tracker = await TrackerProcess.start();
     const { hostname, port } = new URL(tracker.url);
     for (const garbage of [
@@ -152,7 +152,7 @@ describe("a tracker that is asked nonsense stays well", () => {
     expect(tracker.cli.child.exitCode).toBeNull();
   });
 
-  it("the same id for another job is refused, for the same job it is the same", async () => {
+  it("for an id that another job has; the same job again is the same job", async () => {
     const tracker = await TrackerProcess.start();
     expect((await tracker.ends("submit", "--job", "j1", "--", "echo", "a")).code).toBe(0);
     expect((await tracker.ends("submit", "--job", "j1", "--", "echo", "a")).stdout).toBe("j1\n");
@@ -161,7 +161,7 @@ describe("a tracker that is asked nonsense stays well", () => {
     expect(other.stderr).toMatch(/^belay: .*j1/);
   });
 
-  it("a port that is taken and a data directory in use are named", async () => {
+  it("for a port or a data directory in use, which it names", async () => {
     const tracker = await TrackerProcess.start();
     const { host } = new URL(tracker.url);
     const taken = await belayEnds(["tracker", "--listen", host, "--data", await tempDirectory()]);

@@ -3,8 +3,8 @@ import { TrackerProcess } from "../helpers/cli.ts";
 import { Frozen, noFreezer } from "../helpers/freezer.ts";
 import { isAlive } from "../helpers/processes.ts";
 
-describe("belay cancel", () => {
-  it("ends a job that sleeps, and --wait returns when nothing of it is left", async () => {
+describe("A user who cancels a job", () => {
+  it("has it ended, and with --wait gets the prompt back when nothing of it is left", async () => {
     const tracker = await TrackerProcess.start();
     const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", "echo $$; exec sleep 1000");
     const [, pid = ""] = await run.says(/^(\d+)$/m);
@@ -20,7 +20,7 @@ describe("belay cancel", () => {
     expect((await tracker.ends("show", "j1")).stdout).toMatch(/cancel {2}COMPLETED .*wrong data/);
   });
 
-  it("kills a job that ignores it, after the grace period, with its hidden children", async () => {
+  it("has one that ignores SIGTERM killed after the grace period, with its hidden children", async () => {
     const tracker = await TrackerProcess.start();
     const script = "trap '' TERM; setsid sleep 1000 & echo child $!; while :; do sleep 0.1; done";
     const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", script);
@@ -32,7 +32,7 @@ describe("belay cancel", () => {
     expect(isAlive(Number(child))).toBe(false);
   });
 
-  it.skipIf(noFreezer !== undefined)("says what outlived SIGKILL, and exits with 125", async () => {
+  it.skipIf(noFreezer !== undefined)("reads what outlived SIGKILL; the agent exits with 125", async () => {
     const tracker = await TrackerProcess.start();
     const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", "echo $$; exec sleep 1000");
     const pid = Number((await run.says(/^(\d+)$/m))[1]);
@@ -51,7 +51,7 @@ describe("belay cancel", () => {
     await expect.poll(() => isAlive(pid), { timeout: 10_000 }).toBe(false);
   });
 
-  it("of a pending job means that no agent ever runs it", async () => {
+  it("before an agent has it can be sure that no agent ever runs it", async () => {
     const tracker = await TrackerProcess.start();
     await tracker.ends("submit", "--job", "j1", "--", "echo", "ran");
     expect((await tracker.ends("cancel", "j1")).stdout).toMatch(/^j1 is CANCELED/);
@@ -60,7 +60,7 @@ describe("belay cancel", () => {
     expect(run.stdout).toBe("");
   });
 
-  it("of an ended job changes nothing and is no error", async () => {
+  it("that has ended changes nothing and gets no error", async () => {
     const tracker = await TrackerProcess.start();
     await tracker.ends("run", "--job", "j1", "--", "true");
     expect(await tracker.ends("cancel", "--wait", "j1")).toMatchObject({ code: 0, stderr: "" });
@@ -68,8 +68,8 @@ describe("belay cancel", () => {
   });
 });
 
-describe("belay signal, pause and resume", () => {
-  it("reach the job's processes", async () => {
+describe("A user who signals, pauses or resumes a job", () => {
+  it("reaches the job's processes", async () => {
     const tracker = await TrackerProcess.start();
     const script = "trap 'echo got it' USR1; echo ready; while :; do sleep 0.05; done";
     const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", script);

@@ -3,7 +3,7 @@ import path from "node:path";
 import { expect, it } from "vitest";
 import { belay, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 
-it("belay run takes its code from the cache that an earlier one has made, whatever that one's job has printed", async () => {
+it("belay run loads its code from the cache that an earlier one has made, whatever that one's job has printed", async () => {
   const tracker = await TrackerProcess.start();
   const temp = await tempDirectory();
   const directory = path.join(temp, `belay-code-${process.getuid?.()}`);
@@ -18,7 +18,7 @@ it("belay run takes its code from the cache that an earlier one has made, whatev
   expect(inodes(directory)).toEqual(written);
 });
 
-it("a command that fails keeps no code: the next one would have too little of it", async () => {
+it("A command that fails saves no code: the next one would have too little of it", async () => {
   const temp = await tempDirectory();
   expect(await belay(["run", "--no-such-flag"], { env: { NODE_COMPILE_CACHE: temp } }).ended).toBe(64);
   expect(readdirSync(temp).filter((name) => name.startsWith("belay"))).toEqual([]);

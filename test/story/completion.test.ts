@@ -86,7 +86,7 @@ function missing(shell: string): string | undefined {
   return spawnSync(shell, ["--version"]).status === 0 ? undefined : `this machine has no ${shell}`;
 }
 
-describe("Completion in a real shell", { timeout: TIMEOUT_MS }, () => {
+describe("A user who presses Tab in a real shell", { timeout: TIMEOUT_MS }, () => {
   const lines = [
     "belay canc",
     "belay show oth",

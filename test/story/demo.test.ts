@@ -4,7 +4,7 @@ import { DEMO_TIME } from "../../src/cli/demo/demo-time.ts";
 import { belay, tempDirectory } from "../helpers/cli.ts";
 import { pictureOf, recordedPicture, shapeOf } from "../helpers/demo-picture.ts";
 
-it("belay demo shows the whole of it, within 20 seconds, and leaves nothing", async () => {
+it("A user who runs belay demo sees all of Belay within 20 seconds, and nothing is left afterwards", async () => {
   const temp = await tempDirectory();
   const begin = performance.now();
   const demo = belay(["demo"], { env: { TMPDIR: temp, NODE_DISABLE_COMPILE_CACHE: "1" } });

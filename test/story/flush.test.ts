@@ -7,7 +7,7 @@ import { belay, belayEnds, tempDirectory, TrackerProcess } from "../helpers/cli.
 
 const sha = (bytes: Buffer | string): string => createHash("sha256").update(bytes).digest("hex");
 
-describe("an agent with a spool directory", () => {
+describe("An agent with a spool directory", () => {
   it("leaves nothing in it when everything was delivered", async () => {
     const tracker = await TrackerProcess.start();
     const spool = await tempDirectory();
@@ -78,8 +78,8 @@ describe("an agent with a spool directory", () => {
   });
 });
 
-describe("a secret of the job's environment", () => {
-  it("is in none of its output, its arguments or what it tells at runtime, and the tracker's log is still complete", async () => {
+describe("A secret of the job's environment", () => {
+  it("is in none of its output, arguments or metrics, and the tracker's log is still complete", async () => {
     const tracker = await TrackerProcess.start();
     const script =
       'printf "a %s b\\n" "$API_TOKEN"; echo later-secret-42 >> "$BELAY_REDACT"; echo "x later-secret-42 y" >&2';
@@ -94,8 +94,8 @@ describe("a secret of the job's environment", () => {
   });
 });
 
-describe("a log limit", () => {
-  it("cuts the log with a notice, harms the job in no way, and is told by show", async () => {
+describe("A log limit", () => {
+  it("cuts the log with a notice, does not harm the job, and is shown by belay show", async () => {
     const tracker = await TrackerProcess.start();
     const run = await tracker.ends("run", "--job", "j1", "--log-limit", "1000", "--quiet", "--", "seq", "1", "100000");
     expect(run.code).toBe(0);
@@ -107,7 +107,7 @@ describe("a log limit", () => {
   });
 });
 
-describe("the machine's temporary directory", () => {
+describe("The machine's temporary directory", () => {
   it("is as before when an agent has ended", async () => {
     const tracker = await TrackerProcess.start();
     const temp = await tempDirectory();

@@ -11,7 +11,7 @@ with open(os.environ["BELAY_METRICS"], "a") as said:
     said.write('progress=100% note="done"\\n')
 `;
 
-it("a job reports its progress and its metrics, from the shell and from Python", async () => {
+it("A job reports its progress and its metrics, from the shell and from Python", async () => {
   const tracker = await TrackerProcess.start();
   const directory = await tempDirectory();
   const script = path.join(directory, "train.py");

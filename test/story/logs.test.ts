@@ -7,7 +7,7 @@ import { tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 
 const LINES = 5_000_000;
 
-describe("the log of a job that prints five million lines", () => {
+describe("The log of a job that prints five million lines", () => {
   it.each([
     ["stdout", `seq 1 ${LINES}`],
     ["stderr", `seq 1 ${LINES} >&2`],
@@ -26,7 +26,7 @@ describe("the log of a job that prints five million lines", () => {
   });
 });
 
-describe("the two streams of a job", () => {
+describe("The two streams of a job", () => {
   it("are printed in the order in which they were read", async () => {
     const tracker = await TrackerProcess.start();
     const script = "for i in 1 2 3; do echo out $i; sleep 0.05; echo err $i >&2; sleep 0.05; done";
@@ -35,7 +35,7 @@ describe("the two streams of a job", () => {
     expect((await tracker.ends("logs", "--stream", "stderr", "j1")).stdout).toBe("err 1\nerr 2\nerr 3\n");
   });
 
-  it("may hold any bytes", async () => {
+  it("may contain any bytes, and are printed as they are", async () => {
     const tracker = await TrackerProcess.start();
     const script = "process.stdout.write(Buffer.from(Array.from({ length: 1024 }, (_, i) => i & 255)))";
     await tracker.ends("run", "--job", "j1", "--quiet", "--", process.execPath, "-e", script);
@@ -44,8 +44,8 @@ describe("the two streams of a job", () => {
   });
 });
 
-describe("belay logs", () => {
-  it("-f shows lines while the job runs and ends with it", async () => {
+describe("A user who reads a log", () => {
+  it("with -f sees lines while the job runs, and gets the prompt back when it ends", async () => {
     const tracker = await TrackerProcess.start();
     const gate = path.join(await tempDirectory(), "gate");
     const script = `echo first; until [ -e ${gate} ]; do sleep 0.02; done; echo last`;
@@ -60,21 +60,21 @@ describe("belay logs", () => {
     expect(logs.stdout).toBe("first\nlast\n");
   });
 
-  it("--tail begins that many lines before the end", async () => {
+  it("with --tail gets that many lines before the end", async () => {
     const tracker = await TrackerProcess.start();
     await tracker.ends("run", "--job", "j1", "--quiet", "--", "seq", "1", "100");
     expect((await tracker.ends("logs", "--tail", "3", "j1")).stdout).toBe("98\n99\n100\n");
     expect((await tracker.ends("logs", "--tail", "0", "j1")).stdout).toBe("");
   });
 
-  it("--json prints the contract's chunks", async () => {
+  it("with --json gets the contract's chunks", async () => {
     const tracker = await TrackerProcess.start();
     await tracker.ends("run", "--job", "j1", "--quiet", "--", "echo", "hi");
     const chunk: unknown = JSON.parse((await tracker.ends("logs", "--json", "j1")).stdout);
     expect(chunk).toMatchObject({ stream: "LOG_STREAM_STDOUT", data: Buffer.from("hi\n").toString("base64") });
   });
 
-  it("ends quietly when its reader has seen enough", async () => {
+  it("through head gets what head shows, and no error", async () => {
     const tracker = await TrackerProcess.start();
     await tracker.ends("run", "--job", "j1", "--quiet", "--", "seq", "1", "1000000");
     const logs = tracker.belay("logs", "j1");

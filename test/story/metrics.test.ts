@@ -21,8 +21,8 @@ async function talkingJob(): Promise<{ tracker: TrackerProcess; goOn: () => Prom
   return { tracker, goOn };
 }
 
-describe("belay metrics", () => {
-  it("follows what a job uses and says, and gives all of it to programs later", async () => {
+describe("A user of belay metrics", () => {
+  it("follows what a job uses and reports, and has programs read all of it later", async () => {
     const { tracker, goOn } = await talkingJob();
     const following = tracker.belay("metrics", "--follow", "j1");
     await following.says(/loss=0\.5 step=1/);
@@ -38,7 +38,7 @@ describe("belay metrics", () => {
     expect((await tracker.ends("metrics", "j1")).stdout).toMatch(/^j1 {2}SUCCEEDED {2}\d+ samples in .*\n.* 100 % /);
   });
 
-  it("follows across a tracker that is killed and comes back: each value once", async () => {
+  it("gets each value once, also from a tracker that is killed and comes back", async () => {
     let tracker = await TrackerProcess.start();
     const gate = path.join(await tempDirectory(), "gate");
     const count = `n=0; until [ -e "$0" ]; do n=$((n+1)); echo "n=$n" >> "$BELAY_METRICS"; echo said $n; sleep 0.02; done`;
@@ -58,7 +58,7 @@ describe("belay metrics", () => {
   });
 
   it.skipIf(spawnSync("tmux", ["-V"]).status !== 0)(
-    "draws on a terminal in one place, fits it, and leaves the last picture (skipped where tmux is missing)",
+    "sees it drawn in one place of the terminal, which it fits and where the last picture stays (skipped where tmux is missing)",
     async () => {
       const { tracker, goOn } = await talkingJob();
       const socket = path.join(await tempDirectory(), "tmux");

@@ -53,7 +53,7 @@ describe("A user of OpenTelemetry", { timeout: 60_000 }, () => {
     expect(collector.points).toEqual([]);
   });
 
-  it("can keep a tracker out of it, whatever the environment says", async () => {
+  it("can keep a tracker out of OpenTelemetry, whatever the environment says", async () => {
     const env = { OTEL_EXPORTER_OTLP_ENDPOINT: "no address" };
     const { cli } = await tracker({ env }, "--otlp-endpoint", "");
     expect(await cli.kill("SIGTERM")).toBe(0);
@@ -67,7 +67,7 @@ describe("A user of OpenTelemetry", { timeout: 60_000 }, () => {
 });
 
 describe("A user without OpenTelemetry", { timeout: 60_000 }, () => {
-  it("has jobs that know their trace anyway, and loads nothing of it", async () => {
+  it("has jobs that know their trace anyway, and a tracker that loads nothing of OpenTelemetry", async () => {
     const directory = await tempDirectory();
     const hook = path.join(directory, "hook.cjs");
     await writeFile(

@@ -3,7 +3,7 @@ import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { belayEnds, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 
-describe("a newcomer", () => {
+describe("A newcomer", () => {
   it("sees the commands and first steps", async () => {
     const help = await belayEnds([]);
     expect(help.code).toBe(0);
@@ -13,7 +13,7 @@ describe("a newcomer", () => {
     expect((await belayEnds(["help", "wait"])).stdout).toContain("Exit codes:");
   });
 
-  it("is told by an empty tracker what to do next", async () => {
+  it("reads in an empty tracker's list what to do next", async () => {
     const tracker = await TrackerProcess.start();
     const jobs = await tracker.ends("jobs");
     expect(jobs).toMatchObject({ code: 0, stdout: "" });
@@ -22,8 +22,8 @@ describe("a newcomer", () => {
   });
 });
 
-describe("belay jobs", () => {
-  it("lists the newest first, in columns that programs can cut", async () => {
+describe("A user who lists jobs", () => {
+  it("gets the newest first, in columns that programs can cut", async () => {
     const tracker = await TrackerProcess.start();
     await tracker.ends("run", "--job", "a", "--name", "with spaces", "--label", "team=ml", "--", "true");
     await tracker.ends("run", "--job", "b", "--", "sh", "-c", "exit 3");
@@ -42,7 +42,7 @@ describe("belay jobs", () => {
     expect(lines[3]?.slice(6).join(" ")).toBe("with spaces");
   });
 
-  it("filters by state, label and name, and prints Jobs of the contract", async () => {
+  it("filters them by state, label and name, and with --json gets Jobs of the contract", async () => {
     const tracker = await TrackerProcess.start();
     await tracker.ends("submit", "--job", "a", "--label", "team=ml", "--", "true");
     await tracker.ends("submit", "--job", "b", "--name", "n", "--", "true");
@@ -61,7 +61,7 @@ describe("belay jobs", () => {
   });
 });
 
-it("a tracker that is asked to stop says goodbye, and its agents wait for it", async () => {
+it("A tracker that is asked to stop says goodbye, and its agents wait for it", async () => {
   let tracker = await TrackerProcess.start();
   const gate = path.join(await tempDirectory(), "gate");
   const script = `echo ready; until [ -e ${gate} ]; do sleep 0.02; done; echo done`;

@@ -34,7 +34,7 @@ describe("A platform that knows the contract alone submits a job, launches its a
 
 const buf = path.join(root, "node_modules/.bin/buf");
 
-describe("buf curl", () => {
+describe("A developer with buf curl", () => {
   test.each([
     ["connect", []],
     ["grpc", ["--http2-prior-knowledge"]],

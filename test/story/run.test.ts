@@ -4,8 +4,8 @@ import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { belay, belayEnds, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 
-describe("belay run exits as the job did", () => {
-  it("0 when it succeeds, and passes its output through, byte for byte", async () => {
+describe("belay run exits as its job did", () => {
+  it("with 0 when it succeeds, and passes its output through, byte for byte", async () => {
     const tracker = await TrackerProcess.start();
     const done = await tracker.ends("run", "--", "sh", "-c", "printf 'to stdout\\377'; echo to stderr >&2");
     expect(done.stdoutBytes).toEqual(Buffer.from("to stdout\xff", "latin1"));
@@ -92,7 +92,7 @@ describe("belay run whose tracker goes away for good", () => {
   });
 });
 
-describe("belay run stopped from outside", () => {
+describe("belay run that is stopped from outside", () => {
   it("ends the job on SIGTERM and says so to the tracker", async () => {
     const tracker = await TrackerProcess.start();
     const script = "trap 'echo bye; exit 9' TERM; echo ready; while :; do sleep 0.05; done";
@@ -114,7 +114,7 @@ describe("belay run stopped from outside", () => {
     expect(await run.kill("SIGTERM")).toBe(137);
   });
 
-  it("goes on when nobody reads its output any more", async () => {
+  it("goes on when its output is no longer read", async () => {
     const tracker = await TrackerProcess.start();
     const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", "seq 1 300000; echo end");
     await run.says(/^1$/m);
@@ -125,7 +125,7 @@ describe("belay run stopped from outside", () => {
   });
 });
 
-describe("a job's surroundings", () => {
+describe("A job's directory, environment and limits", () => {
   it("are what flags, spec file and environment file say; flags win", async () => {
     const tracker = await TrackerProcess.start();
     const directory = await tempDirectory();
@@ -157,7 +157,7 @@ describe("a job's surroundings", () => {
     expect(run.stdout).toBe(`${directory}\nfile flag spec passed\nj7 1\n`);
   });
 
-  it("hold nothing of the agent's own settings but its tracker's address", async () => {
+  it("contain nothing of the agent's own settings but its tracker's address", async () => {
     const tracker = await TrackerProcess.start();
     const env = { BELAY_TRACKER: tracker.url, BELAY_JOB: "j1", BELAY_QUIET: "0", BELAY_GRACE: "9s" };
     const run = belay(["run", "--", "env"], { env });
@@ -174,7 +174,7 @@ describe("a job's surroundings", () => {
   });
 });
 
-it("a submitted job is run by an agent that is given only its id", async () => {
+it("A submitted job is run by an agent that is given only its id", async () => {
   const tracker = await TrackerProcess.start();
   const submitted = await tracker.ends("submit", "--setup", "echo prepared", "--", "echo", "works");
   const id = submitted.stdout.trim();

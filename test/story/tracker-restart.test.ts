@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { TrackerProcess } from "../helpers/cli.ts";
 
-describe("a tracker that is killed in mid-job and started again on the same data", () => {
+describe("A tracker that is killed in mid-job and started again on the same data", () => {
   it("has the whole log and nothing twice; the job, its followers and its waiters went on", async () => {
     let tracker = await TrackerProcess.start();
     const count = 40;

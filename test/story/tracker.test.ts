@@ -7,7 +7,7 @@ import { belay, belayEnds, tempDirectory } from "../helpers/cli.ts";
 import { AtTerminal, noTerminal } from "../helpers/terminal.ts";
 import { ScriptedAgent } from "../../src/testing/index.ts";
 
-describe("Whoever runs a tracker", () => {
+describe("An operator of a tracker", () => {
   test("writes its flags into a file, and changes tokens with SIGHUP while it runs", async () => {
     const directory = await tempDirectory();
     const file = (name: string): string => path.join(directory, name);
@@ -104,7 +104,7 @@ describe("Whoever runs a tracker", () => {
     ["lease: soon", /Cannot parse "lease" of ".*" "soon": expected a duration/],
     ["- listen", /Cannot use ".*": expected flags and their values/],
     ["a: [", /Cannot read ".*" as YAML/],
-  ])("is told what is wrong in the file: %s", async (text, message) => {
+  ])("reads what is wrong in the file: %s", async (text, message) => {
     const config = path.join(await tempDirectory(), "tracker.yaml");
     await writeFile(config, text);
     const { code, stderr } = await belayEnds(["tracker", "--config", config]);

@@ -82,23 +82,26 @@ const wrong: [what: string, server: () => Server, says: RegExp, scheme?: string]
   ],
 ];
 
-test.each(wrong)("%s", async (_, make, says, scheme = "http") => {
-  const server = make();
-  const sockets = new Set<Socket>();
-  server.on("connection", (socket: Socket) => sockets.add(socket));
-  server.on("tlsClientError", () => undefined);
-  server.listen(0, "127.0.0.1");
-  onTestFinished(() => {
-    server.close();
-    for (const socket of sockets) socket.destroy();
-  });
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  const address = `${scheme}://127.0.0.1:${port}`;
-  const done = await belayEnds(["run", "--tracker", address, "--connect-timeout", "500ms", "--", "true"]);
-  expect(done.stderr.trimEnd()).toMatch(says);
-  expect(done).toMatchObject({ code: 125, stdout: "" });
-});
+test.each(wrong)(
+  "A user who gives an agent the address of %s reads what is there instead of a tracker",
+  async (_, make, says, scheme = "http") => {
+    const server = make();
+    const sockets = new Set<Socket>();
+    server.on("connection", (socket: Socket) => sockets.add(socket));
+    server.on("tlsClientError", () => undefined);
+    server.listen(0, "127.0.0.1");
+    onTestFinished(() => {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    });
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const address = `${scheme}://127.0.0.1:${port}`;
+    const done = await belayEnds(["run", "--tracker", address, "--connect-timeout", "500ms", "--", "true"]);
+    expect(done.stderr.trimEnd()).toMatch(says);
+    expect(done).toMatchObject({ code: 125, stdout: "" });
+  },
+);
 
 function http2(does: (stream: ServerHttp2Stream) => void): Server {
   return createHttp2Server().on("stream", (stream: ServerHttp2Stream) => {
