@@ -116,6 +116,7 @@ describe("a tracker that stands still under a flood", () => {
     const { result } = await showJson(tracker, "j1");
     expect(result?.reason).toBe(EndReason.CANCELED);
     const asked = result?.evidence?.askTime;
+    // 0.2 s; the bound is a fifth of the time for which the tracker stood still.
     expect(asked === undefined ? Number.NaN : timestampMs(asked) - back).toBeLessThan(1000);
     expect((await tracker.ends("show", "j1")).stdout).toMatch(/Log .*, complete/);
   });
@@ -148,6 +149,7 @@ describe("a tracker that stands still under a flood", () => {
     const asked = Date.now();
     run.child.kill("SIGTERM");
     while (isAlive(job)) await wait(5);
+    // 7 ms; a job that waited for room in the spool would not end before the tracker is back.
     expect(Date.now() - asked).toBeLessThan(1000);
     process.kill(tracker.cli.pid, "SIGCONT");
     await run.ended;

@@ -29,6 +29,7 @@ describe("A process that stands still", () => {
     const back = performance.now();
     process.kill(run.pid, "SIGCONT");
     await waitForState(jobs, "j1", "RUNNING");
+    // A fraction of a second; the bound is a lease.
     expect(performance.now() - back).toBeLessThan(3000);
     expect(childOf(run.pid)).toBeGreaterThan(1);
     expect((await tracker.ends("cancel", "--wait", "j1")).code).toBe(0);

@@ -36,6 +36,7 @@ describe("Before Welcome, the session dials again after", () => {
     const noticed = performance.now() - struck;
     expect(await said.next()).toBe("connected");
     expect(session.state.kind).toBe("open");
+    // 1 to 40 ms, and 0.6 s for REFUSED_STREAM, which grpc-js tries again; without the event, 10 s until a deadline.
     expect(noticed).toBeLessThan(2000);
   });
 });
@@ -60,6 +61,7 @@ describe("After Welcome, the session dials again after", () => {
     expect(lost).toMatch(/^lost: ./);
     expect(lost).toMatch(why);
     expect(await said.next()).toBe("connected again");
+    // 1 to 60 ms; without the event, silence shows it after three heartbeat intervals.
     expect(noticed).toBeLessThan(2000);
   });
 
@@ -168,6 +170,7 @@ describe("When it was away", () => {
     const back = performance.now();
     (await again.stream()).welcome();
     while ((await said.next()) !== "connected again");
+    // A scout looks once a second, and agents come back spread over half a second; back-off would take up to 16 s.
     expect(performance.now() - back).toBeLessThan(2000);
   });
 });

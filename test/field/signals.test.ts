@@ -148,7 +148,7 @@ describe("A signal that an agent receives", () => {
     run.child.kill("SIGINT");
     run.child.kill("SIGHUP");
     expect(await run.ended).toBe(125);
-    // Without the third it takes 10 s.
+    // A fraction of a second; without the third it takes 10 s.
     expect(performance.now() - begin).toBeLessThan(5000);
     expect(run.stderr).toContain(`is kept; deliver it later with: belay flush ${spool}\n`);
     tracker.cli.child.kill("SIGCONT");

@@ -150,6 +150,7 @@ describe.for(LOCAL_MODES)("A job held by a %s", (containment) => {
       { containment },
     );
     const ended = await result;
+    // 150 ms: it may settle for 100. A pipe that is held is given up after 5 s.
     expect(performance.now() - began).toBeLessThan(2000);
     expect(ended).toMatchObject({ outcome: Outcome.FAILED, reason: EndReason.EXITED, exitCode: 5 });
     expect(ended.evidence?.signals).toMatchObject([{ signal: "SIGTERM", processes: 1 }]);
@@ -175,6 +176,7 @@ describe.for(LOCAL_MODES)("A job held by a %s", (containment) => {
     );
     const ended = await result;
     const pid = Number(stdout().toString());
+    // 30 ms; the descendant sleeps for 1000 s.
     expect(performance.now() - began).toBeLessThan(1000);
     expect(ended.evidence).toBeUndefined();
     expect(isAlive(pid)).toBe(true);
@@ -254,6 +256,7 @@ describe.for(LOCAL_MODES)("A job held by a %s", (containment) => {
     const asked = performance.now();
     job.end({ reason: EndReason.AGENT_STOPPED, message: "Stopped", grace: 50 });
     expect(await result).toMatchObject({ reason: EndReason.CANCELED, message: "Canceled by the test" });
+    // 60 ms, of which 50 are the new grace period; the first one is a minute.
     expect(performance.now() - asked).toBeLessThan(1000);
   });
 

@@ -1,4 +1,5 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { END_TIMING, type EndTiming } from "../../../src/agent/job/end/end-timing.ts";
 import { startJob } from "../../../src/agent/job/job.ts";
 import type { Job, JobHandlers, JobOptions } from "../../../src/agent/job/types.ts";
 import type { ContainmentChoice } from "../../../src/agent/options.ts";
@@ -33,6 +34,7 @@ export function start(
   spec: MessageInitShape<typeof JobSpecSchema>,
   options: Partial<Omit<JobOptions, "spec">> = {},
   handlers: Partial<JobHandlers> = {},
+  timing: Partial<EndTiming> = {},
 ): LocalJob {
   const events: string[] = [];
   const notices: string[] = [];
@@ -59,6 +61,7 @@ export function start(
       },
       ...handlers,
     },
+    { ...END_TIMING, ...timing },
   );
   return {
     job,

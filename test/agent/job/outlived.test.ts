@@ -5,7 +5,9 @@ import { silentLogger } from "../../../src/base/logger.ts";
 import { EndReason } from "../../../src/gen/belay/v1/job_pb.ts";
 import { start } from "./local.ts";
 
-/** Longer than SIGKILL is repeated, less than the sleeper sleeps. Milliseconds. */
+/** For how long SIGKILL is repeated here; that it is five seconds otherwise is shown in end/ladder.test. Milliseconds. */
+const TIMING = { sweep: 500 };
+/** These jobs take a second; it is the sleeper's 33 s that they must not take. Milliseconds. */
 const AT_MOST_MS = 15_000;
 const SLEEPER = ["sh", "-c", "exec sleep 33 >&- 2>&-"];
 const CANCEL = { reason: EndReason.CANCELED, message: "Canceled by the test", grace: 0 };
@@ -45,6 +47,7 @@ describe("A job whose process outlives SIGKILL ends when SIGKILL is given up, an
           started.resolve();
         },
       },
+      TIMING,
     );
     try {
       await started.promise;

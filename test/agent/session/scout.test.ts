@@ -34,6 +34,7 @@ test("A scout reports an address that was shut and opens, and no other", async (
   const opened = performance.now();
   const again = await listen(port);
   expect(await found.next()).toBe(`http://127.0.0.1:${port}`);
+  // A scout looks once a second: at most that, and half a second for a busy machine.
   expect(performance.now() - opened).toBeLessThan(1500);
   // It is open all along from now on.
   await once(again, "connection");
