@@ -206,7 +206,7 @@ describe.for(LOCAL_MODES)("A job held by a %s", (containment) => {
 
   it("is ended when its setup takes too long, all steps together", async () => {
     const setup = [{ run: "sleep 0.1" }, { run: "sleep 0.1" }, { run: "sleep 1000" }];
-    const { result, stdout } = start({ setup, command: ["echo"], setupTimeout: seconds(0.3) }, { containment });
+    const { result, stdout } = start({ setup, command: ["echo"], setupTimeout: seconds(0.8) }, { containment });
     expect(await result).toMatchObject({ outcome: Outcome.FAILED, reason: EndReason.TIMED_OUT, step: 3 });
     expect(stdout().toString()).toBe("");
   });
