@@ -62,7 +62,13 @@ const program = defineConfig({
         { name: "opentelemetry", test: /@opentelemetry\/|src\/tracker\/otel\// },
         // What commands that call JobService need.
         { name: "client", test: /src\/cli\/client\/|@connectrpc\/connect/, minShareCount: 2 },
-        { name: "common", test: /src\/(cli|base)\//, minShareCount: 5 },
+        // What agent and tracker have in common as programs that keep running.
+        {
+          name: "running",
+          test: /src\/cli\/process\/(aborted|bounded-lines|warning-signals)|src\/cli\/flags\/log-flags|src\/base\/silence/,
+          minShareCount: 2,
+        },
+        { name: "common", test: /src\/(cli|base|contract)\//, minShareCount: 5 },
       ],
     },
   },
