@@ -8,7 +8,7 @@ import { readRooms, roomOf } from "./rooms.ts";
 const ROOT = resolve(import.meta.dirname, "../..");
 const rooms = readRooms(ROOT);
 /** Folders of which docs/architecture.md speaks in the row of the room around them. */
-const INSIDE = ["agent/report/disk", "agent/report/redact", "agent/job/usage/gpu", "cli/render/metrics"];
+const INSIDE = ["base/proxy", "agent/report/disk", "agent/report/redact", "agent/job/usage/gpu", "cli/render/metrics"];
 
 describe("The map of src in docs/architecture.md", () => {
   const folders = readdirSync(join(ROOT, "src"), { recursive: true, withFileTypes: true })

@@ -45,7 +45,7 @@ export function inheritStart(
       if (blocked.length > 0) prefix.push(env, `--block-signal=${blocked.join(",")}`);
     } else {
       if (ignored.length > 0) script.push(`trap '' ${ignored.join(" ")}`);
-      if (blocked.length > 0) lost = `blocked signals (${blocked.join(", ")}), for want of an env with --block-signal`;
+      if (blocked.length > 0) lost = `blocked signals (${blocked.join(", ")}); no env with --block-signal was found`;
     }
   }
   const { openFiles } = inherited;
@@ -59,7 +59,7 @@ export function inheritStart(
   if (odd !== undefined) {
     return {
       prefix,
-      lost: `"${script.join("; ")}", for want of prlimit and env: a shell would drop the variable "${odd}"`,
+      lost: `"${script.join("; ")}"; prlimit or env is missing, and a shell would drop the variable "${odd}"`,
     };
   }
   return { prefix: ["/bin/sh", "-c", `${script.join("; ")}; exec "$@"`, "sh", ...prefix], lost };

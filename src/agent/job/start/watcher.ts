@@ -5,7 +5,7 @@ import { PIPE_MODE } from "./pipes.ts";
 
 /**
  * What the watcher runs, in plain POSIX sh (dash, bash, busybox). It sleeps in `read` until its pipe has a line
- * or closes. A close without "end" before it means that the agent is dead, whatever killed it; then the job's processes
+ * or closes. A close without "end" before it means that the agent is dead, whatever the cause; then the job's processes
  * are killed until none is found, and its cgroup and temporary files are removed. They are found by process group, by the
  * cookie in their environment, and, for those that have left the one and overwritten the other, by pid and start time
  * (field 22 of /proc/PID/stat; the text behind the name begins with field 3).
