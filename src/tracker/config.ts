@@ -123,6 +123,6 @@ export function checkTokens(tokens: TrackerTokens | undefined): void {
   if (tokens.operator.length + tokens.agent.length + (tokens.keys?.length ?? 0) > 0) return;
   throw new BelayError(
     "BAD_USAGE",
-    "Cannot use an empty list of tokens: nobody could call. Leave it out to ask for none",
+    "Cannot use an empty list of tokens: every call would be refused. Leave it out to ask for no token",
   );
 }

@@ -8,10 +8,10 @@ import { CallScope, Wakeup } from "../base/wakeup.ts";
 import type { Readiness } from "./readiness.ts";
 
 const SERVICES: readonly string[] = ["", "belay.v1.TrackerService", "belay.v1.JobService"];
-/** Time between two looks while a client watches. Milliseconds. */
+/** Time between two checks while a client watches. Milliseconds. */
 const LOOK_EVERY_MS = 1000;
 
-/** Readiness as grpc.health.v1 says it. */
+/** Readiness, answered as grpc.health.v1. */
 export class HealthService {
   private readonly readiness: Readiness;
   private readonly clock: Clock;

@@ -24,7 +24,7 @@ import type {
   TrackerTokens,
 } from "./options.ts";
 
-/** HTTP/2 and the system count no further. */
+/** The highest number that HTTP/2 and the system can count. */
 const MOST = 2 ** 31 - 1;
 const atLeastOne = whole(`a whole number, 1 to ${MOST}`, 1, MOST);
 const zeroOrMore = whole("a whole number, 0 or more");
@@ -48,7 +48,7 @@ const limits = group<TrackerLimits>({
   requestTimeout: timerMilliseconds(1),
 });
 
-/** What the options of a tracker take. */
+/** The rules of a tracker's options. */
 export const TRACKER_RULES: Rules<TrackerOptions> = {
   listen: text('an address such as "127.0.0.1:7070"'),
   dataDirectory: required(text("the path of a directory")),
@@ -73,5 +73,5 @@ export const TRACKER_RULES: Rules<TrackerOptions> = {
   logger: someLogger,
 };
 
-/** What a tracker takes while it runs. */
+/** The rules of the options that a running tracker accepts. */
 export const RELOAD_RULES: Rules<{ tls?: TrackerTls; tokens?: TrackerTokens }> = { tls, tokens };

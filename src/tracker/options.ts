@@ -1,6 +1,6 @@
 import type { Logger } from "../base/logger.ts";
 
-/** How the tracker proves who it is and asks who calls. Contents of PEM files. */
+/** Certificates that identify the tracker and its clients. Contents of PEM files. */
 export interface TrackerTls {
   readonly cert: Buffer;
   readonly key: Buffer;
@@ -18,7 +18,7 @@ export interface TrackerTokens {
   readonly keys?: readonly string[];
 }
 
-/** What one tracker takes on. What is beyond is refused with a clear error, and counted. */
+/** Limits of one tracker. What exceeds them is refused with an error, and counted. */
 export interface TrackerLimits {
   /** Connections that are open at one time; more are closed at once. @default 20_000 */
   readonly connections: number;
@@ -26,7 +26,7 @@ export interface TrackerLimits {
   readonly streams: number;
   /**
    * Agents' streams of one client, on all its connections together; 64 for a token that is bound to one job. 0: no
-   * limit. A client is who a token or certificate names, else an address. @default 16_384
+   * limit. A client is the name in a token or certificate, else an address. @default 16_384
    */
   readonly agentsPerClient: number;
   /** Other calls under way of one client, watches and followed logs among them. 0: no limit. @default 4096 */
@@ -43,7 +43,7 @@ export interface TrackerLimits {
 
 /**
  * When ended jobs are removed. A job goes as a whole, with its log and metrics: what is there is complete. A job that
- * has not ended, or whose log may still come, is never touched.
+ * has not ended, or whose log may still come, is never removed.
  */
 export interface RetentionOptions {
   /** Time since the end of a job after which it is removed. 0: never. @default 0 */
@@ -60,7 +60,7 @@ export interface OtlpOptions {
   readonly endpoint: string;
   /** Sent with each request. @default those of `OTEL_EXPORTER_OTLP_HEADERS` */
   readonly headers?: Readonly<Record<string, string>>;
-  /** Longest time for one export, what is tried again within it included. @default 10_000 */
+  /** Longest time for one export, including retries. @default 10_000 */
   readonly timeout?: number;
   /** Time between two exports of what running jobs use. 0: that is not exported. @default 10_000 */
   readonly metricsInterval?: number;
@@ -75,14 +75,14 @@ export interface TrackerOptions {
   /** Time between two heartbeats of an agent. @default 10_000 */
   readonly heartbeatInterval?: number;
   /**
-   * Time of silence after which a watch or followed log is sent an answer without content, so that proxies do not take
-   * it for dead. 0: none is sent. @default 15_000
+   * Time of silence after which a watch or followed log is sent an answer without content, so that proxies do
+   * not close it as dead. 0: never. @default 15_000
    */
   readonly keepaliveInterval?: number;
   /** Time of silence after which a job is LOST. At least two heartbeat intervals. @default 30_000 */
   readonly lease?: number;
   readonly tls?: TrackerTls;
-  /** Bearer tokens that are accepted. Absent: none is asked for. */
+  /** Bearer tokens that are accepted. Absent: no token is needed. */
   readonly tokens?: TrackerTokens;
   readonly limits?: Partial<TrackerLimits>;
   /** Origins whose pages may call from a browser, such as `https://ci.example.org`; `*` is any. @default none */
@@ -109,10 +109,10 @@ export interface TrackerOptions {
 
 /** A tracker that listens. */
 export interface Tracker {
-  /** Where: `http://127.0.0.1:7070`, `https://…` or `unix:/path`, with the real port. */
+  /** Its address: `http://127.0.0.1:7070`, `https://…` or `unix:/path`, with the real port. */
   readonly address: string;
   /**
-   * Takes other certificates and tokens, for calls from now on; what is open stays open. Absent parts stay.
+   * Replaces certificates and tokens, for calls from now on; open calls stay open. Absent parts are not replaced.
    *
    * @throws BelayError `BAD_USAGE` if they cannot be used; then nothing has changed
    */

@@ -5,7 +5,7 @@ import type { PageGuard } from "./net/page-guard.ts";
 import { sendText } from "./net/http.ts";
 import type { Readiness } from "./readiness.ts";
 
-/** What the pages that are no calls show. */
+/** What the pages show. */
 export interface PageContext {
   readonly readiness: Readiness;
   readonly gate: TokenGate | undefined;
@@ -14,13 +14,13 @@ export interface PageContext {
 }
 
 /**
- * Answers what is no call of a service.
+ * Answers requests that do not call a service.
  *
  * | page       | says                                                                                    |
  * |------------|-----------------------------------------------------------------------------------------|
  * | `/`        | what this is                                                                            |
- * | `/healthz` | 200 while the process takes calls; 503 once it stops                                    |
- * | `/readyz`  | 200 if work can be given to it: the store takes a write, the loop turns. Else 503 and why |
+ * | `/healthz` | 200 while calls are accepted; 503 once the tracker stops                                    |
+ * | `/readyz`  | 200 if the tracker can accept work: the store writes, the loop turns. Else 503 and why   |
  * | `/metrics` | numbers for Prometheus; with tokens, an operator's is needed                            |
  */
 export function pages(context: PageContext): (request: AnyRequest, response: AnyResponse) => void {

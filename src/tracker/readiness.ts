@@ -3,12 +3,12 @@ import { messageOf } from "../base/errors.ts";
 import type { LoopDelay } from "./metrics/gauges.ts";
 import type { Store } from "./store/types.ts";
 
-/** A loop that stood still this long lately does not serve in time. */
+/** Longest recent delay of the event loop with which the tracker is ready. */
 const STALL_MS = 2_000;
 /** Longest wait for the store. */
 const PROBE_TIMEOUT_MS = 5_000;
 
-/** Whether work can be given to this tracker: the one answer of `/readyz` and of grpc.health.v1. */
+/** Whether this tracker can accept work: the answer of both `/readyz` and grpc.health.v1. */
 export class Readiness {
   private readonly store: Store;
   private readonly loop: LoopDelay;
@@ -24,12 +24,12 @@ export class Readiness {
     this.stopping = true;
   }
 
-  /** Whether calls are accepted, well or not. */
+  /** Whether calls are accepted, ready or not. */
   get isServing(): boolean {
     return !this.stopping;
   }
 
-  /** Why no work should be given to it now. Undefined: it can be. Never rejects. */
+  /** Why the tracker is not ready. Undefined: it is ready. Never rejects. */
   async why(): Promise<string | undefined> {
     if (this.stopping) return "stopping";
     const { worst } = this.loop;

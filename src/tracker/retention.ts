@@ -6,14 +6,14 @@ import type { RetentionOptions } from "./options.ts";
 import { isOpen } from "./jobs/states.ts";
 import type { EndedJob } from "./store/types.ts";
 
-/** Jobs that are looked at in one go; between two goes, calls get their turn. */
+/** Jobs that are read from the store at once; other calls get their turn between two pages. */
 const PAGE = 100;
 
 /**
- * Removes ended jobs that are too old, or too much together.
+ * Removes ended jobs that are too old, or that are together too large.
  *
- * Law: a job goes as a whole, those that ended first go first, and a job that has not ended, or whose log is not
- * decided, stays, however large it is.
+ * Law: a job is removed as a whole, and the jobs that ended first are removed first. A job that has not ended, or whose
+ * log is not decided, is never removed, however large it is.
  */
 export class Retention {
   private readonly context: JobContext;
@@ -29,10 +29,10 @@ export class Retention {
     this.logger = logger;
   }
 
-  /** Looks now, and again at each interval. */
+  /** Sweeps now, and again at each interval. */
   start(): void {
     if (this.options.age === 0 && this.options.bytes === 0) return;
-    this.running = this.look();
+    this.running = this.sweepPeriodically();
   }
 
   async close(): Promise<void> {
@@ -42,7 +42,7 @@ export class Retention {
   }
 
   /** Never throws. */
-  private async look(): Promise<void> {
+  private async sweepPeriodically(): Promise<void> {
     try {
       await this.sweep();
     } catch (error) {
@@ -50,7 +50,7 @@ export class Retention {
     }
     if (this.closed) return;
     this.timer = this.context.clock.after(this.options.interval, () => {
-      this.running = this.look();
+      this.running = this.sweepPeriodically();
     });
   }
 
@@ -73,7 +73,7 @@ export class Retention {
   private async excess(): Promise<number> {
     if (this.options.bytes === 0) return 0;
     let bytes = await this.context.store.endedBytes();
-    // One that is over may still be in memory; the store has counted it. Metrics, some MiB at most, count from the end on.
+    // The store has counted ended jobs, those in memory included. Metrics, a few MiB at most, count once a job has ended.
     for (const live of this.context.registry.inMemory())
       if (isOpen(live.job)) bytes += live.log?.committed.position ?? 0;
     return bytes - this.options.bytes;

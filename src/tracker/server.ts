@@ -34,7 +34,7 @@ import { Retention } from "./retention.ts";
 import { openStore } from "./store/open-store.ts";
 import type { Export, ExportContext } from "./otel/export.ts";
 
-/** Messages that no answer reaches: compressing costs ten times the CPU of sending plain. */
+/** A size that no answer reaches: compressing costs ten times the CPU of sending plain. */
 const NEVER_COMPRESS = 0xffff_ffff;
 
 /**
@@ -76,7 +76,7 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
   const handle = createHandler(
     {
       readMaxBytes: MAX_MESSAGE_BYTES,
-      // A call with a longer one would be aborted at once.
+      // A call with a longer timeout would be aborted at once.
       maxTimeoutMs: MAX_TIMEOUT_MS,
       acceptCompression: [compressionGzip],
       compressMinBytes: NEVER_COMPRESS,
@@ -88,7 +88,7 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
     },
     (router) => {
       router.service(TrackerService, sessions.implementation);
-      // What people write is read to the letter: a misspelt filter would let all jobs through.
+      // Unknown fields of JSON are refused: a filter with a misspelt field would match all jobs.
       const strict = { jsonOptions: { ignoreUnknownFields: false } };
       const { keepaliveInterval, limits } = config;
       const control = { ...jobs, changes, callerOf, specBytes: limits.specBytes, keepaliveInterval };
@@ -169,7 +169,7 @@ function warnOfOtherHost(listen: ListenAddress, tls: TrackerTls | undefined, log
   });
 }
 
-/** OpenTelemetry's SDK is as large as the tracker: only those who want it load it. */
+/** OpenTelemetry's SDK is as large as the tracker, so it is loaded only where it is used. */
 async function exportTo(
   options: OtlpOptions | undefined,
   context: Omit<ExportContext, "options">,

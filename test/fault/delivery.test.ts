@@ -121,7 +121,7 @@ describe("a tracker that stands still under a flood", () => {
     expect((await tracker.ends("show", "j1")).stdout).toMatch(/Log .*, complete/);
   });
 
-  test("nor when the oldest output is dropped; the log says what is missing", { timeout: 90_000 }, async () => {
+  test("nor when the oldest output is dropped; the log names what is missing", { timeout: 90_000 }, async () => {
     const { tracker, run, peak } = await flood("--on-spool-full", "drop");
     await stored(tracker, 50_000_000n);
     process.kill(tracker.cli.pid, "SIGSTOP");

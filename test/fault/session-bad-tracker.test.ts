@@ -22,7 +22,7 @@ async function welcomed(tracker: ScriptedTracker, interval = 10_000): Promise<Sc
 }
 
 describe("A tracker that", () => {
-  test("takes its time to greet is waited for", async () => {
+  test("is slow to send Welcome is waited for", async () => {
     const tracker = await badTracker();
     const { session, said } = someSession(tracker.url);
     void session.run();
@@ -71,7 +71,7 @@ describe("A tracker that", () => {
     expect(await agent.outcome).toMatchObject({ delivered: false, result: { reason: EndReason.AGENT_STOPPED } });
   });
 
-  test("takes a job away from an agent whose spool is full has it killed all the same", async () => {
+  test("takes a job away from an agent whose spool is full still has the job killed", async () => {
     const tracker = await badTracker();
     const agent = someAgent(tracker.url, "echo $$; exec cat /dev/zero", { spoolLimit: 4 << 20 });
     const stream = await welcomed(tracker, 100);
@@ -116,7 +116,7 @@ describe("A tracker that", () => {
     expect(report.spool.committed("events")).toBe(3);
   });
 
-  test("sends fields, messages and commands that nobody knows is understood as far as it goes", async () => {
+  test("sends unknown fields, messages and commands is understood apart from those", async () => {
     const good = await badTracker();
     void good.serve();
     const beaten = Promise.withResolvers<void>();
@@ -138,7 +138,7 @@ describe("A tracker that", () => {
     expect(session.state.kind).toBe("open");
   });
 
-  test("sends a command of a kind that nobody knows hears REJECTED", async () => {
+  test("sends a command of an unknown kind gets REJECTED", async () => {
     const tracker = await badTracker();
     const agent = someAgent(tracker.url, "echo ready; exec sleep 1000");
     const stream = await welcomed(tracker);

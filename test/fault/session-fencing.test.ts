@@ -15,7 +15,7 @@ import { TcpProxy } from "./tcp-proxy.ts";
 const quick = { heartbeatInterval: 200, lease: 800 };
 
 describe("Two agents for one job", () => {
-  test("that start at the same instant, a hundred times: one has it, the other is told who", async () => {
+  test("that start at the same instant, a hundred times: one gets the job, the other the name of that session", async () => {
     const { address, jobs } = await testTracker();
     for (let round = 0; round < 100; round++) {
       const jobId = `race-${round}`;
@@ -48,7 +48,7 @@ describe("Two agents for one job", () => {
 });
 
 describe("A job that is lost and taken over", () => {
-  test("is killed by its first agent when that returns, before the tracker takes anything more of it", async () => {
+  test("is killed by its first agent when that returns, before the tracker accepts anything more of it", async () => {
     const tracker = await testTracker(quick);
     const { jobs, address } = tracker;
     const proxy = await TcpProxy.start(address);
@@ -96,7 +96,7 @@ describe("A job that is lost and taken over", () => {
     expect(silent.received.some((answer) => answer.case === "ack")).toBe(false);
   });
 
-  test("takes nothing of an agent whose session was taken over, whatever attempt it claims", async () => {
+  test("accepts nothing of an agent whose session was superseded, whatever attempt it claims", async () => {
     const { jobs, address } = await testTracker(quick);
     const first = ScriptedAgent.connect({ url: address, jobId: "j1" });
     await first.hello({ spec: { command: ["true"] } });

@@ -52,7 +52,7 @@ describe.skipIf(noOpenssl)("With TLS", () => {
   });
   const serving = (): string[] => ["--tls-cert", file("tracker.pem"), "--tls-key", file("tracker.key")];
 
-  it("an agent that knows the authority runs its job; one that does not says what is wrong", async () => {
+  it("an agent that knows the authority runs its job; one that does not reports what is wrong", async () => {
     const tracker = await TrackerProcess.start({ args: serving() });
     expect(tracker.url).toMatch(/^https:/);
     const ca = ["--ca", file("ca.pem")];
@@ -158,7 +158,7 @@ describe("A unix socket", () => {
 });
 
 describe("Commands through the built command", () => {
-  it("belay cancel says when the agent is away; --wait waits until it is back and done", async () => {
+  it("belay cancel reports that the agent is away; --wait waits until it is back and done", async () => {
     const tracker = await TrackerProcess.start({ args: ["--lease", "2s"] });
     const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", "echo ready; exec sleep 1000");
     await run.says(/ready/);
@@ -180,7 +180,7 @@ describe("Commands through the built command", () => {
     await wait.ended;
   });
 
-  it("a fenced agent kills its job, exits 125 and says so", async () => {
+  it("a fenced agent kills its job, exits 125 and reports it", async () => {
     const tracker = await TrackerProcess.start({ args: ["--lease", "1s"] });
     const script = "echo pid $$; exec sleep 1000";
     const first = tracker.belay("run", "--job", "j1", "--", "sh", "-c", script);

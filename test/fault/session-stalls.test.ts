@@ -52,7 +52,7 @@ describe("A process that stands still", () => {
     });
   });
 
-  it("the tracker, for longer than a lease: it calls nobody lost that it could not hear", async () => {
+  it("the tracker, for longer than a lease: it declares no agent lost that it could not hear", async () => {
     const tracker = await TrackerProcess.start({ args: ["--log-level", "info", "--heartbeat-interval", "1s"] });
     const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", "echo ready; exec sleep 1000");
     await run.says(/ready/);

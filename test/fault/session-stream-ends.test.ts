@@ -115,7 +115,7 @@ describe("After Welcome, the session dials again after", () => {
   });
 });
 
-describe("Without a connection, the session goes on trying and says why when its time is over", () => {
+describe("Without a connection, the session keeps trying and reports the reason when its time is over", () => {
   test("a name that does not exist", async () => {
     const { session, said } = someSession("http://no-such-host.invalid:1", { connectTimeout: 1500 });
     const ended = session.run();
@@ -138,7 +138,7 @@ describe("Without a connection, the session goes on trying and says why when its
     expect((await ended).kind).toBe("unreachable");
   });
 
-  test("a certificate that nobody vouches for", async () => {
+  test("a certificate of an unknown authority", async () => {
     const cert = readFileSync(new URL("../fixtures/tls/cert.pem", import.meta.url));
     const key = readFileSync(new URL("../fixtures/tls/key.pem", import.meta.url));
     const server = createTlsServer({ cert, key, ALPNProtocols: ["h2"] }).listen(0, "127.0.0.1");

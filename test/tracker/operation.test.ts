@@ -19,7 +19,7 @@ function numbers(text: string): Map<string, number> {
 }
 
 describe("/readyz", () => {
-  test("is ok while the store takes writes, and says why when it does not; /healthz goes on", async () => {
+  test("is ok while the store can be written, and gives the reason when it cannot; /healthz stays ok", async () => {
     const { address } = await testTracker();
     expect(await page(address, "/readyz")).toEqual([200, "ok"]);
     const broken = vi.spyOn(DatabaseSync.prototype, "exec").mockImplementation(() => {
@@ -31,7 +31,7 @@ describe("/readyz", () => {
     expect(await page(address, "/readyz")).toEqual([200, "ok"]);
   });
 
-  test("says that the loop stood still", async () => {
+  test("reports that the event loop stood still", async () => {
     const { address } = await testTracker();
     // More than once, since Node has to have looked at the loop before.
     const stall = (): Promise<[number, string]> => {

@@ -113,7 +113,7 @@ describe("A data directory", () => {
 });
 
 describe("A tracker that stops", () => {
-  test("says Goodbye, ends every stream, and stores what it took, within its bound", async () => {
+  test("sends Goodbye, ends every stream, and stores what it accepted, in time", async () => {
     const { tracker, address, jobs } = await testTracker();
     const agents = Array.from({ length: 5 }, (_, i) => ScriptedAgent.connect({ url: address, jobId: `j${i}` }));
     for (const agent of agents) {

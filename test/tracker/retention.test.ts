@@ -31,7 +31,7 @@ async function afterDeletionOf({ jobs }: TestTracker, count: number): Promise<st
 }
 
 describe("Retention", () => {
-  test("by age removes what ended long ago, its log included, and tells watchers; what runs stays", async () => {
+  test("by age removes jobs that ended long ago with their logs, and notifies watchers; running jobs stay", async () => {
     const first = await testTracker();
     await job(first, "old", 10);
     await job(first, "older", 10);

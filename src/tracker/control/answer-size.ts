@@ -3,10 +3,10 @@ import { toBinary, toJsonString } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { MiB } from "../../base/sizes.ts";
 
-/** Largest answer, so that clients of every library can take it: most refuse messages of more than 4 MiB. Bytes. */
+/** Most bytes of an answer: the clients of most libraries refuse messages of more than 4 MiB. */
 export const MAX_ANSWER_BYTES: number = 3 * MiB;
 
-/** Bytes of a message in the answer of a call, which may be JSON. */
+/** Bytes of a message in an answer; the call decides whether that is JSON. */
 export function answerBytes<D extends DescMessage>(
   desc: D,
   message: MessageShape<D>,

@@ -8,12 +8,12 @@ import type { JobChanges } from "../jobs/job-changes.ts";
 import type { JobRegistry } from "../jobs/registry.ts";
 import type { CallerFacts } from "../net/caller.ts";
 
-/** What the calls of JobService need. */
+/** The dependencies and settings of JobService. */
 export interface ControlContext extends JobContext {
   readonly changes: JobChanges;
-  /** Largest job spec. */
+  /** Most bytes of a job spec. */
   readonly specBytes: number;
-  /** Milliseconds of silence after which a stream of answers shows that it lives. 0: never. */
+  /** Milliseconds of silence after which a stream sends an answer without content. 0: never. */
   readonly keepaliveInterval: number;
   callerOf(context: HandlerContext): CallerFacts;
 }
@@ -47,7 +47,7 @@ export function noSuchAttempt({ id, attempt: latest }: LiveJob, wanted: number):
   return new ConnectError(`Job "${id}" has no attempt ${wanted}: ${found}`, Code.NotFound);
 }
 
-/** The job as it is now: one whose change could not be stored was replaced by what is on disk. */
+/** The same job, or the one loaded from disk in its place after a change could not be stored. */
 export async function currentOf(registry: JobRegistry, live: LiveJob): Promise<LiveJob> {
   return live.abandoned ? registry.get(live.id) : live;
 }

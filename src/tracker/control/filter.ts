@@ -6,7 +6,7 @@ import type { JobFilter } from "../../gen/belay/v1/job_service_pb.ts";
 const STATES = JobStateSchema.values.slice(1);
 
 /**
- * Checks a filter: a condition that this tracker does not know would let all jobs through, or none.
+ * Checks a filter. An unknown condition must be refused: without it, the filter would match all jobs, or none.
  *
  * @returns field, rule and what was found; undefined if nothing is wrong
  */

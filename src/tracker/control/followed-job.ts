@@ -8,11 +8,11 @@ import type { CallScope } from "../../base/wakeup.ts";
 import { Wakeup } from "../../base/wakeup.ts";
 
 /**
- * One job, for as long as a streaming call follows it. Its law: a change that is announced while the call is awake
- * ends its next sleep at once.
+ * One job, while a streaming call follows it. Law: a change that is announced while the call is awake ends its next
+ * sleep at once.
  */
 export class FollowedJob {
-  /** Ends the sleep for what is no change of the job, such as a write to its log. */
+  /** Ends the sleep for events that do not change the job, such as a write to its log. */
   readonly wakeup: Wakeup;
   private readonly registry: JobRegistry;
   private readonly scope: CallScope;

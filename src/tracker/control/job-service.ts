@@ -19,7 +19,7 @@ import { readMetrics } from "./read-metrics.ts";
 import { getJobStatus } from "./job-status.ts";
 import { watchJob, watchJobs } from "./watch.ts";
 
-/** The platforms' side of the tracker. */
+/** JobService: the calls of platforms and the command line. */
 export function jobService(context: ControlContext): ServiceImpl<typeof JobService> {
   return {
     createJob: async (request) => ({ job: await createJob(context, request) }),
@@ -42,7 +42,7 @@ export function jobService(context: ControlContext): ServiceImpl<typeof JobServi
   };
 }
 
-/** A log that was complete may have been removed since. Costs one look at the directory for each attempt. */
+/** Records that a complete log was removed since. Costs one system call for each attempt. */
 async function noteMissingLogs({ registry, store }: ControlContext, live: LiveJob): Promise<void> {
   for (const { attempt, logCompleteness, stored } of live.job.attempts) {
     if (logCompleteness !== LogCompleteness.COMPLETE || stored.every(({ bytes }) => bytes === 0n)) continue;
@@ -52,7 +52,7 @@ async function noteMissingLogs({ registry, store }: ControlContext, live: LiveJo
 }
 
 async function createJob({ registry, specBytes }: ControlContext, { jobId, spec }: CreateJobRequest): Promise<Job> {
-  if (spec === undefined) throw invalid("spec is absent: expected what is to be run");
+  if (spec === undefined) throw invalid("spec is absent: expected the command to run");
   const wrongId = jobId === "" ? undefined : idProblem(jobId);
   check(wrongId === undefined ? undefined : `job_id ${wrongId}`);
   check(specProblem(spec, specBytes));
@@ -63,7 +63,7 @@ async function createJob({ registry, specBytes }: ControlContext, { jobId, spec 
   return snapshotOf(live);
 }
 
-/** A call that is repeated comes from another span: that of the first one counts. */
+/** Whether two specs are equal but for the trace: a repeated call has another span, and that of the first one counts. */
 function isSame(stored: JobSpec | undefined, spec: JobSpec): boolean {
   if (stored === undefined) return false;
   const { traceParent, traceState } = stored;

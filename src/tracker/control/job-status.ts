@@ -19,7 +19,7 @@ import { isEnded } from "../../contract/states.ts";
 const DEFAULT_WAIT_MS = 5_000;
 const MAX_WAIT_MS = 60_000;
 
-/** Asks the agent how the job stands. The question lives as long as the call: it is not stored. */
+/** Asks the agent for the current state of its job. The question is not stored: it ends with the call. */
 export async function getJobStatus(
   context: ControlContext,
   request: GetJobStatusRequest,
@@ -42,7 +42,7 @@ export async function getJobStatus(
   };
 }
 
-/** Why there will be no answer. */
+/** Why the agent will not answer. Undefined: it may. */
 function noAnswerFrom(live: LiveJob): string | undefined {
   const { state } = live.job;
   if (state === JobState.PENDING) return "No agent has the job yet";

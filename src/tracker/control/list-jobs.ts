@@ -10,7 +10,7 @@ import { filterProblem, matches } from "./filter.ts";
 
 const DEFAULT_PAGE = 100;
 const MAX_PAGE = 1000;
-/** The page token, and what surrounds each job in the answer. Bytes. */
+/** Bytes of the page token, and of what surrounds each job in the answer. */
 const FRAME_BYTES = 16;
 
 /** Lists jobs, newest first. A page ends early when one more job would make the answer too large. */

@@ -6,13 +6,13 @@ import type { LogChunk } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { GapSchema, LogChunkSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { PlacedChunk } from "../store/log/format.ts";
 
-/** Data below this is copied next to its header: one piece to send is cheaper than two. */
+/** Bytes of data below which it is copied next to its header: sending one part is cheaper than sending two. */
 const COPY_BELOW_BYTES = 1024;
 
 /** One answer of ReadLogs. */
 export interface LogAnswer {
   readonly chunks: readonly PlacedChunk[];
-  /** Where an interrupted call goes on. */
+  /** The position at which an interrupted call continues. */
   readonly next: number;
   readonly attempt: number;
 }
@@ -41,8 +41,8 @@ const CHUNK = LogChunkSchema.field;
 const GAP = GapSchema.field;
 
 /**
- * The same, encoded: parts to be sent one after the other. What is large of the data is in them as it is, where
- * encoding the message copies it three times on its way.
+ * The same, encoded in parts that must be sent in order. Large data is in them without a copy; encoding the message
+ * would copy it three times.
  */
 export function encodeLogs({ chunks, next, attempt }: LogAnswer): Uint8Array[] {
   const parts: Uint8Array[] = [];
@@ -67,7 +67,7 @@ export function encodeLogs({ chunks, next, attempt }: LogAnswer): Uint8Array[] {
   return parts;
 }
 
-/** All of a chunk but its data, which has to follow. */
+/** All of a chunk but its data, which must follow. */
 function writeHead(writer: BinaryWriter, { stream, step, offset, readUnixNano, data, gap }: PlacedChunk): void {
   writer.tag(CHUNK.stream.number, WireType.Varint).int32(stream);
   writer.tag(CHUNK.step.number, WireType.Varint).uint32(step);

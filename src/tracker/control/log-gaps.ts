@@ -5,10 +5,10 @@ import { sumsOf } from "../store/log/totals.ts";
 import { STREAMS } from "../../contract/log-sums.ts";
 
 /**
- * Finds what damage has taken out of a log that is read in order.
+ * Finds the parts of a log that damage has destroyed, while the log is read in order.
  *
- * Law: of each stream, the chunks that are read and the gaps found here together have no hole. A log that is whole has
- * none: what never arrived is stored as a gap.
+ * Law: the chunks of a stream and the gaps found here together have no hole. In a whole log nothing is found, since
+ * bytes that never arrived are stored as a gap.
  */
 export class GapFinder {
   /** Offset behind the last byte of each stream, in the order of STREAMS. */
@@ -21,13 +21,13 @@ export class GapFinder {
     this.next = from.streams.map(({ bytes }) => bytes);
   }
 
-  /** Whether it has found any. */
+  /** Whether any damage was found so far. */
   get found(): boolean {
     return this.damaged;
   }
 
   /**
-   * What is missing before a chunk of the next record.
+   * The gap before a chunk of the next record. Undefined: there is no gap.
    *
    * @param skipped bytes before the record that are no record
    */
@@ -42,7 +42,7 @@ export class GapFinder {
       : undefined;
   }
 
-  /** What is missing at the end. */
+  /** The gaps at the end of the streams. */
   *atEnd(end: Readonly<LogTotals>): Generator<PlacedChunk, void> {
     for (const [at, stream] of STREAMS.entries()) {
       const from = this.next[at] ?? 0;

@@ -13,10 +13,10 @@ import { emptyTotals, sumsOf } from "../store/log/totals.ts";
 import { check, invalid } from "./context.ts";
 import { STREAMS } from "../../contract/log-sums.ts";
 
-/** As much of a log's end is read to see whether its lines are all there. */
+/** Bytes of a log's end that are read to check whether its lines are undamaged. */
 const CHECKED_TAIL_BYTES: number = 4 * MiB;
 
-/** Which chunks are wanted. */
+/** Selects chunks. */
 export interface LogFilter {
   readonly streams: readonly LogStream[];
   /** Empty: all. */
@@ -26,9 +26,9 @@ export interface LogFilter {
 /** Leaves out what comes before the start, chunk by chunk: all of a chunk (undefined), a part of it or nothing. */
 export type Skip = (chunk: PlacedChunk) => PlacedChunk | undefined;
 
-/** Where to begin to read, and what to leave out from there. */
+/** Where to begin to read, and how much to leave out from there. */
 export interface LogStart {
-  /** What comes before the record that is read first. */
+  /** Totals of the log before the record that is read first. */
   readonly from: Readonly<LogTotals>;
   readonly skip: Skip;
 }
@@ -42,7 +42,7 @@ export function filterOf(request: ReadLogsRequest): LogFilter {
   return { streams, steps: new Set(request.steps) };
 }
 
-/** Whether a chunk passes. */
+/** Whether a filter selects a chunk. */
 export function passes(filter: LogFilter, chunk: PlacedChunk): boolean {
   return filter.streams.includes(chunk.stream) && (filter.steps.size === 0 || filter.steps.has(chunk.step));
 }
@@ -148,7 +148,7 @@ async function tail(log: AttemptLog, lines: number, filter: LogFilter): Promise<
   return countedFromBeginning(firstOf(await countLines(log, end, filter)));
 }
 
-/** Whether the end of a log can be read; of a long one that is taken for granted: its last lines are still many. */
+/** Whether the end of a log can be read. A long log is not checked: even damaged, it has many last lines. */
 async function isWhole(log: AttemptLog, from: number, end: number): Promise<boolean> {
   if (end - from > CHECKED_TAIL_BYTES) return true;
   let intact = from;

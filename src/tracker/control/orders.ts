@@ -33,7 +33,7 @@ import { isEnded } from "../../contract/states.ts";
 
 const MAX_REASON_BYTES = 1024;
 
-/** What an order gives back. */
+/** The answer to an order. */
 export interface Ordered {
   job: Job;
   command?: CommandRecord;
@@ -84,12 +84,12 @@ export function pauseJob(context: ControlContext, request: PauseJobRequest, call
   return orderRunning(context, request, call, { case: "pause", value: create(PauseSchema) });
 }
 
-/** Orders a job to go on. */
+/** Orders a paused job to continue. */
 export function resumeJob(context: ControlContext, request: ResumeJobRequest, call: HandlerContext): Promise<Ordered> {
   return orderRunning(context, request, call, { case: "resume", value: create(ResumeSchema) });
 }
 
-/** What every order to a job's processes names. */
+/** The fields of every order to a job's processes. */
 interface RunningRequest {
   readonly jobId: string;
   readonly commandId: string;
@@ -135,18 +135,18 @@ async function order(
       live.commands.delete(id);
       throw error;
     }
-    // It must not wait for the disk: the agent is there. The answer to it is stored with it, once there is room.
+    // The agent is connected, so the order must not wait for the disk. It is stored with its answer, once there is room.
     const { rawMessage } = ConnectError.from(error);
     command.record.message = `Sent to the agent, but ${rawMessage.charAt(0).toLowerCase()}${rawMessage.slice(1)}`;
   }
   const agentConnected = sendToAgent(live, command);
-  // What was written goes out with the next turn of the event loop; to make the answer first would delay the order.
+  // The order leaves with the next turn of the event loop; making the answer first would delay it.
   await new Promise((resolve) => setImmediate(resolve));
   return { ...ordered(live, command.record), agentConnected };
 }
 
 /**
- * The command of this id that the job has already. Undefined: there is none.
+ * The command of this id that was given before. Undefined: the id is new.
  *
  * @throws ConnectError ALREADY_EXISTS if it orders something else
  */

@@ -23,13 +23,13 @@ import { filterOf, findStart, passes } from "./log-start.ts";
 import { CallScope } from "../../base/wakeup.ts";
 import { isEnded } from "../../contract/states.ts";
 
-/** Data in one answer; well below the 4 MiB that clients take by default. */
+/** Bytes of data in one answer; well below the 4 MiB that clients accept by default. */
 const ANSWER_BYTES = 256 * KiB;
-/** What each chunk has besides its data, at most; a job that prints byte by byte has little else. */
+/** Most bytes of a chunk besides its data; with a job that prints byte by byte, they are nearly all. */
 const CHUNK_BYTES = 48;
 
 /**
- * Sends a log. A reader that is slower than the job falls behind on disk: in memory it has one block and one answer.
+ * Sends a log. For a reader that is slower than the job, memory holds one block and one answer; the rest is on disk.
  */
 export async function* readLogs(
   context: ControlContext,
@@ -63,7 +63,7 @@ export async function* readLogs(
     request.limitBytes,
   );
   for (;;) {
-    // Asked before reading: what is decided by then is all there is.
+    // Asked before reading: what is stored when the log is over is all of it.
     const last = !request.follow || isOver(job.live, attempt);
     for await (const answer of cursor.answers(keepalive)) {
       yield* sink.send(answer);
@@ -76,7 +76,7 @@ export async function* readLogs(
   }
 }
 
-/** What is said of a log of which a part can no longer be read. */
+/** The message of an attempt whose log can no longer be read in part. */
 const DAMAGED = "the stored log is damaged";
 
 /** @throws ConnectError DATA_LOSS if nothing of what was stored can be read */
@@ -90,7 +90,7 @@ async function openLog({ registry, store }: ControlContext, live: LiveJob, attem
   }
 }
 
-/** The attempt to read. 0: it is still to come. Undefined: there is none, and none is waited for. */
+/** The attempt to read. 0: wait for the first attempt. Undefined: the job has no attempt, and the call does not wait. */
 function pickAttempt({ live }: FollowedJob, request: ReadLogsRequest): number | undefined {
   const latest = live.attempt?.attempt ?? 0;
   if (request.attempt > latest) throw noSuchAttempt(live, request.attempt);
@@ -98,13 +98,13 @@ function pickAttempt({ live }: FollowedJob, request: ReadLogsRequest): number | 
   return !request.follow || isEnded(live.job.state) ? undefined : 0;
 }
 
-/** Whether nothing more will come of an attempt's log. */
+/** Whether an attempt's log will not grow any more. */
 function isOver(live: LiveJob, number: number): boolean {
   const attempt: Attempt | undefined = live.job.attempts.find((candidate) => candidate.attempt === number);
   return attempt === undefined || attempt.superseded || attempt.logCompleteness !== LogCompleteness.UNSPECIFIED;
 }
 
-/** A place in a log that moves on as it is read. */
+/** A position in a log that advances as the log is read. */
 class LogCursor {
   private readonly log: AttemptLog;
   private readonly filter: LogFilter;
@@ -124,17 +124,17 @@ class LogCursor {
     this.left = limit === 0n ? Infinity : Number(limit);
   }
 
-  /** Whether as many bytes were read as were asked for. */
+  /** Whether the requested number of bytes was read. */
   get isFull(): boolean {
     return this.left <= 0;
   }
 
-  /** Whether it came upon what can no longer be read. */
+  /** Whether damage was found so far. */
   get isDamaged(): boolean {
     return this.gaps.found;
   }
 
-  /** All that is stored by now and not read yet; an answer without chunks where that is nothing for too long. */
+  /** What is stored by now and not read yet; an answer without chunks when a sign of life is due. */
   async *answers(keepalive: Keepalive): AsyncGenerator<LogAnswer, void> {
     const end = this.log.committed;
     const until = end.position;
@@ -169,7 +169,7 @@ class LogCursor {
     if (chunks.length > 0 || keepalive.isDue) yield { chunks, next: until, attempt };
   }
 
-  /** What is wanted of a chunk, in parts that fit into an answer. */
+  /** The selected part of a chunk, cut so that each piece fits into an answer. */
   private *pieces(chunk: PlacedChunk): Generator<PlacedChunk, void> {
     if (!passes(this.filter, chunk)) return;
     const wanted = this.start.skip(chunk);

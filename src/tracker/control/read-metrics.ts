@@ -27,10 +27,10 @@ const END_OF_TIME = 2n ** 63n - 1n;
 /**
  * Sends the metrics of an attempt.
  *
- * Law: each sample is in one of the points that are sent, and they come in order. What is stored at first is read at
- * one moment. A follower then goes on at the newest sequence; points are merged under it, but only the oldest of a
- * thousand, so it notices only if it falls so far behind: what it has not had comes merged, and the first of those
- * points may stand for some that it has had as well.
+ * Law: each sample is in one of the points that are sent, and points come in order. The points that are stored at first
+ * are read at one moment. A follower then continues from the newest sequence. Meanwhile points are merged, but only the
+ * oldest of a thousand. A follower that falls behind that far gets merged points, of which the first may include
+ * samples that it has had.
  */
 export async function* readMetrics(
   context: ControlContext,
@@ -63,7 +63,7 @@ export async function* readMetrics(
         yield shownOf(job.live.job).message(ReadMetricsResponseSchema, answer);
         keepalive.sent();
       }
-      // A long job's chart takes a second of decoding: others have their turn meanwhile.
+      // Decoding the metrics of a long job takes a second: other calls get their turn meanwhile.
       await turn();
       scope.check();
     }
@@ -77,7 +77,7 @@ export async function* readMetrics(
   }
 }
 
-/** One answer a page; one may be empty. @param wanted most points of each kind. 0: all */
+/** At least one answer for each page; it may be empty. @param wanted most points of each kind. 0: all */
 function* answers(points: Points, wanted: number, first: boolean): Generator<ReadMetricsResponse, void> {
   const usage = new Thinner(points.usage.length, wanted, endsOf(points.usage));
   const own = new Thinner(points.own.length, wanted, endsOf(points.own));

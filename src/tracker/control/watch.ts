@@ -50,8 +50,8 @@ export async function* watchJob(
 }
 
 /**
- * Sends jobs as they change. What a slow watcher has not read yet is kept as a set of ids, so it costs no more than
- * there are jobs.
+ * Sends jobs as they change. The changes that a slow watcher has not read yet are kept as a set of job ids, so their
+ * number is bounded by that of the jobs.
  */
 export async function* watchJobs(
   context: ControlContext,
@@ -75,7 +75,7 @@ export async function* watchJobs(
   scope.defer(
     changes.onChange(({ jobId, version, keepsVersion, deleted }) => {
       if (keepsVersion) return;
-      // Moved to the end: what waits stays in order of version.
+      // Moved to the end, so that the set stays in order of version.
       pending.delete(jobId);
       pending.set(jobId, { version, deleted });
       wakeup.notify();
@@ -131,7 +131,7 @@ export async function* watchJobs(
 interface Found {
   readonly jobId: string;
   readonly deleted: boolean;
-  /** What the caller has seen when it has seen this. */
+  /** The version that the caller has reached with this job. */
   readonly version: number;
 }
 

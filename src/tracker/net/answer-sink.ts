@@ -1,7 +1,7 @@
 import type { ContextValues } from "@connectrpc/connect";
 import { rawCallKey } from "./raw-call.ts";
 
-/** How an answer becomes a message. */
+/** The two forms of an answer. */
 export interface AnswerEncoding<A, M> {
   /** As connect-node sends it. */
   message(answer: A): M;
@@ -23,7 +23,7 @@ export class AnswerSink<A, M> {
     this.encoding = encoding;
   }
 
-  /** Sends one; to be iterated by the call's handler, which yields what connect-node is to send. Waits for the client. */
+  /** Sends an answer, and waits for the client. The call's handler must yield what this yields: connect-node sends it. */
   async *send(answer: A): AsyncGenerator<M, void> {
     const writer = this.hasHeaders ? this.values.get(rawCallKey)?.writer : undefined;
     if (writer === undefined) yield this.encoding.message(answer);

@@ -5,16 +5,16 @@ export class CallLimit {
   private readonly most: number;
   private readonly underWay = new Map<string, number>();
 
-  /** @param most 0: as many as they like */
+  /** @param most most calls of one client at a time. 0: no limit */
   constructor(most: number) {
     this.most = most;
   }
 
   /**
-   * Takes a place for a call; it is given back when the call is over.
+   * Counts a call, until it is over, if the client may make it.
    *
    * @param most of this client, if that is less than others may have
-   * @returns how many there may be, if all are taken; undefined: it may go ahead
+   * @returns the limit, if it is reached; undefined: the call was accepted
    */
   accept(client: string, whenOver: WhenOver, most: number = this.most): number | undefined {
     const allowed = Math.min(most || Infinity, this.most || Infinity);

@@ -8,11 +8,11 @@ import { TLSSocket } from "node:tls";
 import type { TrackerTokens } from "../options.ts";
 import { looksSigned, verifyToken } from "./signed-token.ts";
 
-/** What the connection of a call tells about who calls. */
+/** What is known about the caller. */
 export interface CallerFacts {
-  /** Identity as a client certificate or token proves it. Empty: nobody was asked. */
+  /** The name that a client certificate or token proves. Empty: the tracker asks for neither. */
   readonly principal: string;
-  /** The only job that they may run. Undefined: any. */
+  /** The only job that the caller may run. Undefined: any job. */
   readonly jobId?: string | undefined;
   /** Cuts the connection, for a peer that no longer answers. */
   cut(): void;
@@ -28,10 +28,10 @@ export type WhenOver = (undo: () => void) => void;
 /** Tells of the end of a call. */
 export const whenOverKey: ReturnType<typeof createContextKey<WhenOver>> = createContextKey<WhenOver>(() => undefined);
 
-/** Who calls, as their token shows. */
+/** The name that the caller's token proves. */
 const tokenKey = createContextKey("");
 
-/** The only job that a caller may run, as their token says. */
+/** The only job that the caller's token is valid for. */
 const jobKey = createContextKey<string | undefined>(undefined);
 
 const AGENT_SERVICE = "belay.v1.TrackerService";
@@ -62,7 +62,7 @@ export class TokenGate {
     this.replace(tokens);
   }
 
-  /** From now on these count, and no others. Streams that are open stay open. */
+  /** Replaces all tokens. Open streams stay open. */
   replace(tokens: TrackerTokens): void {
     const { operator, agent, keys = [] } = tokens;
     this.known = [
@@ -114,7 +114,7 @@ function bearerOf(header: string | null): string | undefined {
   return /^Bearer +(\S+)$/i.exec(header ?? "")?.[1];
 }
 
-/** Compares digests, which have one length, and looks at all of them: the time taken says nothing about a token. */
+/** Compares with the digests of all tokens, so that the time it takes depends on none of them. */
 function findToken(known: readonly KnownToken[], token: string): KnownToken | undefined {
   const wanted = digest(token);
   let found: KnownToken | undefined;
@@ -126,7 +126,7 @@ function digest(token: string): Buffer {
   return createHash("sha256").update(token).digest();
 }
 
-/** Says who calls. */
+/** Identifies the caller of a call. */
 export function callerOf(context: HandlerContext): CallerFacts {
   const request = context.values.get(nodeRequestKey);
   const token = context.values.get(tokenKey);
@@ -134,7 +134,7 @@ export function callerOf(context: HandlerContext): CallerFacts {
   return { principal, jobId: context.values.get(jobKey), cut: () => cut(request) };
 }
 
-/** Who a limit counts a call for: the name that token or certificate proves, else the address that it comes from. */
+/** The client to which a limit counts a call: the name that token or certificate proves, else the remote address. */
 export function limitedClient(context: HandlerContext): string {
   const { principal } = callerOf(context);
   if (principal !== "") return principal;

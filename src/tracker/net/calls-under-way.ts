@@ -1,6 +1,6 @@
 import type { AnyRequest, AnyResponse } from "./http.ts";
 
-/** Counts the calls of all connections that have not been answered to their end. */
+/** Counts the calls of all connections whose answer has not ended. */
 export class CallsUnderWay {
   private count = 0;
   private waiting: (() => void)[] = [];
@@ -18,7 +18,7 @@ export class CallsUnderWay {
     };
   }
 
-  /** Resolves when there is none. */
+  /** Resolves when no call is under way. */
   whenNone(): Promise<void> {
     return this.count === 0 ? Promise.resolve() : new Promise((resolve) => this.waiting.push(resolve));
   }

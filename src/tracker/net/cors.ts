@@ -8,7 +8,7 @@ const MAX_AGE_S = 7200;
  * Lets pages of some origins call the tracker from a browser.
  *
  * @param origins such as `https://ci.example.org`; `*` is any
- * @returns whether the request was a browser's question, which is answered by now
+ * @returns whether the request was a preflight of a browser, which is answered now
  */
 export function answerCors(origins: readonly string[], request: AnyRequest, response: AnyResponse): boolean {
   const { origin } = request.headers;

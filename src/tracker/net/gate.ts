@@ -11,18 +11,18 @@ import type { PageGuard } from "./page-guard.ts";
 import { RateLimit } from "./rate-limit.ts";
 
 /**
- * Streams that a token for one job may have open. One is enough for its agent; the others are what a bad network may
- * leave behind until the tracker notices.
+ * Streams that a token for one job may have open. Its agent needs one; a bad network may leave others open until the
+ * tracker notices that they are dead.
  */
 const MAX_STREAMS_OF_JOB_TOKEN = 64;
 
 /**
  * What every call passes before a byte of its body is read: its token, how often its client calls, and how many calls
- * the client has under way. How often agents' streams come is not counted: after an outage all of them come at once,
- * and that is well.
+ * the client has under way. The rate of agents' streams is not limited: after an outage all agents come at once, as
+ * they must.
  *
  * @param guard keeps web pages out. Undefined: something else proves who calls
- * @param refused is told why a call was refused
+ * @param refused called with each call that was refused, and why
  */
 export function callGate(
   tokens: TokenGate | undefined,

@@ -17,7 +17,7 @@ import { nodeRequestKey, whenOverKey } from "./caller.ts";
 import { refuseCall } from "./refusals.ts";
 import { isPlainGrpc, type RawCall, rawCall, rawCallKey } from "./raw-call.ts";
 
-/** What answering needs. */
+/** The dependencies and settings of the handler. */
 export interface HandlerTools {
   readonly logger: Logger;
   readonly clock: Clock;
@@ -34,7 +34,7 @@ export interface HandlerTools {
  * a malformed Host, is answered with 400 instead of taking the process down, and failures go to our log instead of the
  * console.
  *
- * @param fallback answers what is no call of a service
+ * @param fallback answers requests that do not call a service
  */
 export function createHandler(
   options: ConnectRouterOptions,
@@ -67,13 +67,13 @@ export function createHandler(
     await universalResponseToNodeResponse(answered, response);
   }
 
-  /** Streams may carry the output of jobs: whoever serves them may read and write them without connect-node. */
+  /** Streams may carry the output of jobs: their handlers may read and write messages without connect-node. */
   function rawCallOf(request: AnyRequest, kind: DescMethod["methodKind"]): RawCall | undefined {
     if (kind === "unary" || !("stream" in request) || !isPlainGrpc(request.headers)) return undefined;
     return rawCall(request.stream, options.readMaxBytes ?? 0);
   }
 
-  /** A request that is not whole in time costs a call, and for HTTP/2 nobody else looks after it. */
+  /** A request that is not complete in time keeps its call open; for HTTP/2, Node has no timeout for it. */
   function limitTime(request: AnyRequest, response: AnyResponse): void {
     if (request.complete || !("stream" in response)) return;
     const { stream } = response;
@@ -84,7 +84,7 @@ export function createHandler(
   }
 
   return (request, response) => {
-    // Errors of the connection end the call by way of its signal; here they only must not go unhandled.
+    // An error of the connection ends the call through its signal; the listener only keeps it from going unhandled.
     request.on("error", () => undefined);
     response.on("error", () => undefined);
     stopSending(request, response);
@@ -109,7 +109,7 @@ function whenOver(response: AnyResponse, undo: () => void): void {
 /** Milliseconds of the units of `grpc-timeout`. */
 const TIMEOUT_UNITS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1_000, m: 1, u: 1e-3, n: 1e-6 };
 
-/** A deadline too far away for Node's timers is as good as none; connect-node would refuse the call, and warn. */
+/** A deadline too far away for Node's timers is ignored; connect-node would refuse the call, and warn. */
 function dropEndlessTimeout({ headers }: AnyRequest): void {
   const [, count, unit = ""] = /^(\d{1,8})([HMSmun])$/.exec(String(headers["grpc-timeout"] ?? "")) ?? [];
   if (Number(count) * (TIMEOUT_UNITS[unit] ?? 0) > MAX_TIMEOUT_MS) delete headers["grpc-timeout"];
@@ -125,8 +125,8 @@ function putBracketsBack({ headers }: AnyRequest): void {
 
 /**
  * Asks a client that is still sending to stop, once its whole answer is on its way (RFC 9113, section 8.1): what it
- * sends is not read any more and would only fill the connection's window. It also ends the call where the client is
- * gone without a word; Node's own "finish" of a response comes only when the client has ended the call as well.
+ * sends is not read any more and would only fill the connection's window. It also ends the call of a client that has
+ * vanished; Node's own "finish" of a response comes only when the client has ended the call as well.
  */
 function stopSending(request: AnyRequest, response: AnyResponse): void {
   if (!("stream" in response)) return;

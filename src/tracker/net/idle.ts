@@ -1,12 +1,12 @@
 import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Clock } from "../../base/clock.ts";
 
-/** Time for a client to take note of GOAWAY. */
+/** Time that a client has to react to GOAWAY. */
 const GRACE_MS = 1_000;
 
 /**
  * Closes an HTTP/2 connection on which no call has been under way for some time. A client that still wants it opens
- * another one with its next call; a client that only holds it, or is gone without a word, does not keep it for ever.
+ * another one with its next call; a client that makes no calls, or has vanished, does not keep it open for ever.
  */
 export function closeWhenIdle(session: ServerHttp2Session, clock: Clock, ms: number): void {
   let calls = 0;
@@ -25,7 +25,7 @@ export function closeWhenIdle(session: ServerHttp2Session, clock: Clock, ms: num
   function end(): void {
     if (calls > 0) return;
     session.close();
-    // For one that does not react to GOAWAY.
+    // For a client that does not react to GOAWAY.
     timer = clock.after(GRACE_MS, () => session.destroy());
   }
 }

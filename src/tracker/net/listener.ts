@@ -25,11 +25,11 @@ const STREAM_WINDOW_BYTES: number = 1 * MiB;
 const CONNECTION_WINDOW_BYTES: number = 4 * MiB;
 /** How often Node looks for HTTP/1.1 requests that take too long. */
 const CHECK_INTERVAL_MS = 1_000;
-/** Silence after which the kernel asks whether the other side is there; after some ten answers less, it is not. */
+/** Silence after which the kernel probes the other side; after about ten probes without an answer, it is gone. */
 const KEEP_ALIVE_MS = 30_000;
 /** Time for the last bytes of calls that have ended to leave, before their connections are cut. */
 const LAST_BYTES_MS = 100;
-/** Time between two remarks about connections that were refused. */
+/** Time between two log lines about refused connections. */
 const REMARK_INTERVAL_MS = 10_000;
 
 /** One port that serves HTTP/2 and HTTP/1.1. */
@@ -50,7 +50,7 @@ export interface Listener {
 /**
  * Listens.
  *
- * @throws BelayError `ADDRESS_IN_USE`, or `BAD_USAGE` for an address that cannot be had
+ * @throws BelayError `ADDRESS_IN_USE`, or `BAD_USAGE` for an address on which it cannot listen
  */
 export async function listen(
   address: ListenAddress,
@@ -106,18 +106,18 @@ export async function listen(
 
 interface Port {
   readonly server: Server | Http2SecureServer;
-  /** Ends what is idle, and what else belongs to the port. */
+  /** Closes idle connections, and releases what else belongs to the port. */
   close(): void;
   replaceTls(tls: TrackerTls): void;
 }
 
-/** What listening needs. */
+/** The dependencies and settings of a listener. */
 export interface ListenContext {
   readonly tls: TrackerTls | undefined;
   readonly limits: TrackerLimits;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Told of each connection that is one too many. */
+  /** Called for each connection above the limit. */
   dropped(): void;
 }
 
@@ -213,7 +213,7 @@ function keepSessions(
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
     closeWhenIdle(session, clock, limits.requestTimeout);
     session.once("close", () => sessions.delete(session));
-    // A broken connection ends its calls; nothing else is to be done about it.
+    // A broken connection ends its calls, so its error needs no handling.
     session.on("error", () => undefined);
   });
 }

@@ -24,7 +24,7 @@ const free: ReadonlyMap<number, Buffer[]> = new Map([
 /** One message as it came. */
 export interface RawMessage {
   readonly bytes: Uint8Array;
-  /** Gives its memory back. Nobody may look at it any more; whoever never calls it leaves it to the garbage collector. */
+  /** Releases its memory for reuse. Nothing may read it afterwards. Without a call, the garbage collector frees it. */
   release(): void;
 }
 
@@ -118,7 +118,7 @@ export class MessageReader {
       const message = `message size is larger than configured readMaxBytes ${this.maxBytes}: ${this.length}`;
       this.end(new ConnectError(message, Code.ResourceExhausted));
     } else {
-      // What is declared is not believed before it has come.
+      // The declared length is not trusted: memory grows with the bytes that have come.
       this.body = this.length >= SMALL_BYTES ? takeSlab(this.length) : Buffer.allocUnsafe(this.length);
       this.filled = 0;
       if (this.length === 0) this.complete(this.body);
@@ -184,7 +184,7 @@ function takeSlab(length: number): Buffer {
   return free.get(bytes)?.pop() ?? Buffer.allocUnsafeSlow(bytes);
 }
 
-/** Takes memory back, if it is a slab. */
+/** Keeps memory for reuse, if it is a slab. */
 function giveSlab(memory: Buffer): void {
   const slabs = memory.length === memory.buffer.byteLength ? free.get(memory.length) : undefined;
   if (slabs !== undefined && (slabs.length + 1) * memory.length <= MAX_FREE_BYTES) slabs.push(memory);

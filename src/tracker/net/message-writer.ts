@@ -28,7 +28,7 @@ export class MessageWriter {
   }
 
   /**
-   * Sends one message that is given in parts. They are not copied: nobody may change them before `drained`.
+   * Sends one message that is given in parts. They are not copied, and must not change before `drained`.
    *
    * @returns as `write`
    */

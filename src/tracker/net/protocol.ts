@@ -7,7 +7,7 @@ const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
  * Looks at the first bytes of a connection, as few as decide, and puts them back.
  *
  * @param timeout milliseconds for these bytes
- * @param decided is told which HTTP it is. Not called for a connection that ends or is silent: that one is closed
+ * @param decided called with the protocol. Not called for a connection that ends or is silent: that one is closed
  */
 export function peekProtocol(
   socket: Socket,

@@ -9,13 +9,13 @@ export class RateLimit {
   private readonly perSecond: number;
   private readonly buckets = new Map<string, { left: number; at: number }>();
 
-  /** @param perSecond 0: as often as they like */
+  /** @param perSecond calls of one caller. 0: no limit */
   constructor(clock: Clock, perSecond: number) {
     this.clock = clock;
     this.perSecond = perSecond;
   }
 
-  /** Takes one call. @returns milliseconds after which to try again; 0: it may go ahead */
+  /** Counts a call. @returns 0: it is accepted; else the milliseconds after which to try again */
   take(caller: string): number {
     if (this.perSecond === 0) return 0;
     const now = this.clock.monotonic();

@@ -9,7 +9,7 @@ export interface RawCall {
   readonly writer: MessageWriter;
 }
 
-/** There for calls that can be served so. */
+/** Set for calls that can be served without connect-node. */
 export const rawCallKey: ReturnType<typeof createContextKey<RawCall | undefined>> = createContextKey<
   RawCall | undefined
 >(undefined);

@@ -1,7 +1,7 @@
 import type { AnyRequest, AnyResponse } from "./http.ts";
 import { sendText } from "./http.ts";
 
-/** What a method takes. */
+/** What a method accepts. */
 export interface Taken {
   readonly allowedMethods: readonly string[];
   supportedContentType(type: string): boolean;

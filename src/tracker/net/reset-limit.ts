@@ -11,7 +11,7 @@ import { RateLimit } from "./rate-limit.ts";
 export const RESETS_PER_SECOND = 1000;
 
 /**
- * Node's own limit, of which it says nothing: it drops the connection with INTERNAL_ERROR after a thousand resets and 33
+ * Node's own limit, which is not documented: it drops the connection with INTERNAL_ERROR after a thousand resets and 33
  * more a second. This one is out of reach; ours says what happened.
  */
 export const NO_RESET_LIMIT: { readonly streamResetBurst: number; readonly streamResetRate: number } = {

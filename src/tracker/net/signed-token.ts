@@ -10,7 +10,7 @@ const MIN_KEY_BYTES = 32;
 /** Seconds that the clocks of signer and tracker may differ. */
 const CLOCK_TOLERANCE_S = 5;
 
-/** What a signed token says, once its signature holds. */
+/** The claims of a signed token whose signature is valid. */
 export interface SignedToken {
   /** The only job that its bearer may run. */
   readonly jobId: string;

@@ -9,7 +9,7 @@ import { isFull } from "./sqlite-error.ts";
 const CHECK_EVERY_MS = 1000;
 /** Time between two tries to make the reserve. Milliseconds. */
 const RESTORE_EVERY_MS = 500;
-/** What is opened once and written as long as the tracker runs. */
+/** The files that are opened once and written as long as the tracker runs. */
 const PARTS = ["", "belay.db", "belay.db-wal", "logs"];
 
 /**
@@ -33,7 +33,7 @@ export class StoreCondition {
   private readonly timer: NodeJS.Timeout;
   private triedAt = -RESTORE_EVERY_MS;
 
-  /** To be made when all parts are there. */
+  /** Must be constructed when all parts exist. */
   constructor(directory: string, logger: Logger) {
     this.directory = directory;
     this.logger = logger;
@@ -43,12 +43,12 @@ export class StoreCondition {
     if (!this.reserve.isHeld) this.set(undefined, !this.tryRestore());
   }
 
-  /** Whether the disk is full: only what makes room and what must not wait is stored. */
+  /** Whether the disk is full: only urgent changes are stored. */
   get isFull(): boolean {
     return this.full;
   }
 
-  /** What is wrong, for people. Undefined: nothing. */
+  /** What is wrong, in words. Undefined: nothing. */
   get problem(): string | undefined {
     return this.gone ?? (this.full ? "the disk is full" : undefined);
   }
@@ -78,7 +78,7 @@ export class StoreCondition {
     return this.reserve.release();
   }
 
-  /** Has a function called after each change. @returns ends it */
+  /** Calls a function after each change. @returns a function that unsubscribes */
   onChange(listener: () => void): () => void {
     this.listeners.add(listener);
     return () => void this.listeners.delete(listener);

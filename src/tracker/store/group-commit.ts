@@ -6,7 +6,7 @@ import { isNoSpace } from "./condition.ts";
 export interface ChangeOptions {
   /** Called if the change cannot be committed, before anything else can run. */
   readonly failed?: () => void;
-  /** Called when a transaction with it was taken back, though it may be tried again: what it left in memory is wrong. */
+  /** Called when a transaction with the change was rolled back, even if it is tried again: its effects in memory are wrong. */
   readonly undone?: () => void;
   /** The job it changes. */
   readonly key?: number;
@@ -20,7 +20,7 @@ interface Waiting extends ChangeOptions {
   readonly reject: (error: unknown) => void;
 }
 
-/** Told of each transaction. Times are milliseconds. */
+/** Called for each transaction. Times are milliseconds. */
 export interface GroupObserver {
   committed?(changes: number, took: number): void;
   failed?(): void;
@@ -108,7 +108,7 @@ function urgentOf(group: readonly Waiting[]): Waiting[] {
   return group.filter(({ urgent, key }) => urgent === true && !others.has(key));
 }
 
-/** Fails all but some. */
+/** Fails all changes of a group but some. */
 function abandon(group: readonly Waiting[], but: readonly Waiting[], error: unknown): void {
   const failed = group.filter((change) => !but.includes(change));
   for (const change of failed) change.failed?.();

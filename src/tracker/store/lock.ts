@@ -3,9 +3,9 @@ import { BelayError, messageOf } from "../../base/errors.ts";
 import { lockFile } from "../../base/lock-file.ts";
 
 /**
- * Takes a data directory for this process: see lockFile.
+ * Locks a data directory for this process: see lockFile.
  *
- * @returns releases it
+ * @returns a function that unlocks it
  * @throws BelayError `STORE` if another tracker has it
  */
 export function lockDirectory(directory: string): () => void {

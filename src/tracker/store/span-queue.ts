@@ -15,7 +15,7 @@ export interface WaitingSpans {
 
 /**
  * Spans that are over and not exported yet. They are stored in the transaction of the change that ended them, so that
- * each is exported however the tracker ends, and removed once whoever collects them has them.
+ * each is exported however the tracker ends, and removed once the collector has accepted it.
  *
  * Law: at most 16 MiB wait; when more come, the oldest are dropped and counted.
  */
@@ -31,17 +31,17 @@ export class SpanQueue {
     this.sql = sql;
   }
 
-  /** How many wait. */
+  /** How many spans wait. */
   get count(): number {
     return this.measured().count;
   }
 
-  /** Bytes of those that wait. */
+  /** Bytes of the spans that wait. */
   get bytes(): number {
     return this.measured().bytes;
   }
 
-  /** Takes in what tracing stores with a change of a job. To be called within a transaction; `recount` if that fails. */
+  /** Stores the spans and notes of a change. Must be called within a transaction; if that fails, call `recount`. */
   put(key: number, { notes, ended }: TraceChange): void {
     if (notes === "") this.sql.run("DELETE FROM traces WHERE job_key = ?", key);
     else {
@@ -59,7 +59,7 @@ export class SpanQueue {
     return String(this.sql.get("SELECT notes FROM traces WHERE job_key = ?", key)?.["notes"] ?? "");
   }
 
-  /** Has the next question counted anew, since a transaction was taken back. */
+  /** Must be called when a transaction was rolled back: the next read counts again. */
   recount(): void {
     this.size = undefined;
   }

@@ -39,7 +39,10 @@ export interface StoreParts {
   readonly observer: StoreObserver | undefined;
 }
 
-/** The store in a data directory: see `openStore`. */
+/**
+ * The store in a data directory: see `openStore`. It is long because each method of `Store` is a statement or two here,
+ * and all of them share one transaction.
+ */
 export class SqliteStore implements Store {
   readonly highest: { readonly key: number; readonly version: number };
   readonly spans: SpanQueue;

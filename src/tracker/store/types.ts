@@ -21,7 +21,7 @@ export interface StoredJob {
   readonly events: ReadonlyMap<number, number>;
   /** Oldest first: the latest 100, and every one that is not done. */
   readonly commands: readonly StoredCommand[];
-  /** What tracing noted last. Empty: nothing. */
+  /** The latest notes of tracing. Empty: none. */
   readonly traceNotes: string;
 }
 
@@ -34,7 +34,7 @@ export interface StoredCommand {
 /** A change to one job: stored whole or not at all. Absent parts stay as they are. */
 export interface Change {
   readonly key: number;
-  /** The job's own fields. Attempts and commands in it are not looked at. */
+  /** The job's own fields. `job.attempts` and `job.commands` are ignored; use `attempt` and `commands`. */
   readonly job?: { readonly job: Job; readonly resumeState: JobState; readonly open: boolean; readonly spec: boolean };
   readonly attempt?: { readonly attempt: Attempt; readonly events: number };
   /** A second attempt that changes with it: the one that is superseded. */
@@ -48,7 +48,7 @@ export interface Change {
   readonly failed?: () => void;
 }
 
-/** A job that has ended, for those who make room. */
+/** A job that has ended, for retention. */
 export interface EndedJob {
   readonly key: number;
   readonly jobId: string;
@@ -58,7 +58,7 @@ export interface EndedJob {
   readonly bytes: number;
 }
 
-/** Which page of jobs. */
+/** Selects a page of jobs. */
 export interface JobPage {
   readonly filter: JobFilter | undefined;
   /** Only keys below it. Undefined: from the newest on. */
@@ -69,22 +69,22 @@ export interface JobPage {
 /** A log that is in use. */
 export interface LogHandle {
   readonly log: AttemptLog;
-  /** To be called once, when it is no longer needed. */
+  /** Must be called once, when the log is no longer needed. */
   release(): Promise<void>;
 }
 
-/** Whether a store can take what comes. */
+/** Whether a store can store changes. */
 export interface Condition {
-  /** Why what is stored now would be lost. Undefined: it would not. */
+  /** Why changes would be lost if they were stored now. Undefined: they would not. */
   readonly gone: string | undefined;
   /** Whether the disk is full: only what is urgent is stored. */
   readonly isFull: boolean;
-  /** Has a function called after each change. @returns ends it */
+  /** Calls a function after each change. @returns a function that unsubscribes */
   onChange(listener: () => void): () => void;
 }
 
 /**
- * Where the tracker keeps everything. One tracker at a time. What a promise of it confirms survives `kill -9`.
+ * The store of one tracker: only one uses it at a time. What a resolved promise confirms survives `kill -9`.
  */
 export interface Store {
   /** Highest key and version given out before it was opened. */
@@ -95,12 +95,12 @@ export interface Store {
   /** Jobs that have not ended or whose log is not decided. */
   openJobs(): Promise<StoredJob[]>;
   load(jobId: string): Promise<StoredJob | undefined>;
-  /** Whether a command of this id was ever stored for the job. */
+  /** The command of this id that was stored for the job. Undefined: there was never one. */
   command(key: number, commandId: string): Promise<StoredCommand | undefined>;
   commit(change: Change): Promise<void>;
   /** Ids and keys, newest first. */
   list(page: JobPage): Promise<{ jobId: string; key: number }[]>;
-  /** Changed and deleted jobs after a version, in order of version. Undefined: the version is too old to tell. */
+  /** Changed and deleted jobs after a version, in order of version. Undefined: the version is too old. */
   changesAfter(
     version: number,
     limit: number,

@@ -146,7 +146,7 @@ describe("ReadMetrics", () => {
   });
 });
 
-test("What is wrong with a call is told to programs, too: google.rpc.BadRequest with the field", async () => {
+test("The error of an invalid call has google.rpc.BadRequest with the field, for programs", async () => {
   const { jobs, address } = await testTracker();
   const cases = [
     [jobs.getJob({ jobId: "a/b" }), "job_id"],

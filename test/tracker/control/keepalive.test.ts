@@ -22,7 +22,7 @@ test.each([
   expect(answer).toMatchObject({ ":status": 200, "content-type": "application/connect+json" });
 });
 
-test("A stream that is silent is sent answers without content, and one that is not is sent none", async () => {
+test("A silent stream sends answers without content, a busy one does not", async () => {
   const { address, jobs } = await testTracker({ keepaliveInterval: 100 }, "gRPC");
   const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
   await agent.hello({ spec: someSpec });

@@ -11,7 +11,7 @@ function sample(at: number, memory = at): Parameters<ScriptedAgent["event"]>[0] 
 }
 
 describe("A reader of metrics", () => {
-  test("who follows gets every sample once and in order, while older ones are merged under it", async () => {
+  test("that follows gets every sample once and in order, while older ones are merged", async () => {
     const { address, jobs } = await testTracker();
     const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
@@ -40,7 +40,7 @@ describe("A reader of metrics", () => {
     expect(next).toBe(3001n * SECOND);
   });
 
-  test("who wants few points gets no more, and the peak is in one of them", async () => {
+  test("that asks for few points gets no more, and one of them has the peak", async () => {
     const { address, jobs } = await testTracker();
     const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
@@ -64,7 +64,7 @@ describe("A reader of metrics", () => {
     expect([losses[0], Math.min(...losses), losses.at(-1)]).toEqual([1, -5, 1 / 300]);
   });
 
-  test("is told how many values were not kept", async () => {
+  test("gets the number of values that were not kept", async () => {
     const { address, jobs } = await testTracker();
     const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });

@@ -34,7 +34,7 @@ class Watch {
 const { PENDING, SETTING_UP, RUNNING, CANCELED } = JobState;
 
 describe("WatchJobs", () => {
-  test("sends what there is, says so, then sends changes, leavers and deletions", async () => {
+  test("sends the jobs that exist, marks their end, then sends changes, deletions, and jobs that no longer match", async () => {
     const { jobs, address } = await testTracker();
     await jobs.createJob({ jobId: "a", spec: someSpec });
     await jobs.createJob({ jobId: "b", spec: someSpec });

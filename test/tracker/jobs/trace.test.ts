@@ -70,7 +70,7 @@ describe("A job's trace", () => {
     expect(read(second.traceParent).traceId).toBe(attempt.traceId);
   });
 
-  it("cannot be one that is none", async () => {
+  it("must be a valid traceparent", async () => {
     const { jobs } = await testTracker();
     await expect(jobs.createJob({ spec: { ...someSpec, traceParent: "x" } })).rejects.toThrow('spec.trace_parent "x"');
     await expect(
@@ -80,7 +80,7 @@ describe("A job's trace", () => {
 });
 
 describe("A job under a tracker that exports no spans", () => {
-  it("runs under the span of whoever submitted it, since nobody would see its own", async () => {
+  it("runs under its submitter's span, since its own span is not exported", async () => {
     const { address } = await testTracker();
     const agent = ScriptedAgent.connect({ url: address, jobId: "a" });
     expect((await agent.hello({ spec: { ...someSpec, traceParent: submitter } })).traceParent).toBe(submitter);

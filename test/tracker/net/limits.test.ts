@@ -111,7 +111,7 @@ describe("Limits", () => {
     await expect(hello).rejects.toThrow(/INVALID_ARGUMENT: Bad spec: spec has \d+ bytes: expected at most 1000/);
   });
 
-  test("on calls of one connection: what is beyond waits for the client, nobody else", async () => {
+  test("on calls of one connection: more of them wait, and only this client waits", async () => {
     const { address } = await testTracker({ limits: { streams: 3 } });
     const session = connectHttp2(address);
     onTestFinished(() => session.destroy());
@@ -119,7 +119,7 @@ describe("Limits", () => {
     expect(session.remoteSettings.maxConcurrentStreams).toBe(3);
   });
 
-  test("on a client's calls under way, over all its connections: what is beyond is told why; others go on", async () => {
+  test("on a client's calls under way, over all its connections: more of them are refused with the reason; other clients are not", async () => {
     const tokens = { agent: ["a"], operator: ["one", "two"] };
     const { address } = await testTracker({ tokens, limits: { callsPerClient: 2 } });
     const agent = ScriptedAgent.connect({ url: address, jobId: "j", token: "a" });
@@ -241,7 +241,7 @@ describe("Limits", () => {
   });
 });
 
-describe("A client that takes for ever", () => {
+describe("A client that never finishes its request", () => {
   const slow: [string, (socket: Socket) => void][] = [
     ["to say anything", () => undefined],
     [
@@ -287,7 +287,7 @@ describe("A client that takes for ever", () => {
     expect(call.rstCode).not.toBe(0);
   });
 
-  test("after its calls is told to go, and can come again", async () => {
+  test("gets GOAWAY after its calls, and can connect again", async () => {
     const { address } = await testTracker({ limits: SHORT });
     const session = connectHttp2(address);
     const call = session.request({ ":path": "/healthz" }).resume();

@@ -54,7 +54,7 @@ describe("Messages of a gRPC call", () => {
     expect(third?.bytes.buffer).toBe(first?.bytes.buffer);
   });
 
-  test("are not read before somebody asks, and wait at the sender when nobody takes them", async () => {
+  test("are not read before the first request for one, and wait at the sender while none is requested", async () => {
     const { client, stream, reader } = await call();
     expect(stream.listenerCount("data")).toBe(0);
     let sent = 0;

@@ -63,7 +63,7 @@ describe("One port", () => {
     expect((await fetch(`${address}/nothing`)).status).toBe(404);
   });
 
-  test("takes a deadline that is further away than Node's timers reach", async () => {
+  test("accepts a deadline that is further away than Node's timers reach", async () => {
     const { address } = await testTracker();
     const answer = await fetch(`${address}/belay.v1.JobService/ListJobs`, {
       method: "POST",
@@ -98,7 +98,7 @@ describe("What is no request", () => {
     ["no Host", Buffer.from("POST /belay.v1.JobService/GetJob HTTP/1.0\r\n\r\n")],
     ["half a preface", Buffer.from("PRI * HT\r\n\r\n")],
   ];
-  test.each(cases)("closes the connection and harms nobody: %s", async (_, bytes) => {
+  test.each(cases)("closes the connection and harms no other: %s", async (_, bytes) => {
     const { address } = await testTracker();
     const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });
@@ -121,7 +121,7 @@ describe("What is no request", () => {
 describe("Tokens", () => {
   const tokens = { agent: ["agent-secret"], operator: ["operator-secret"] };
 
-  test("are asked for: none or a wrong one is UNAUTHENTICATED", async () => {
+  test("are required: a call without one, or with a wrong one, is UNAUTHENTICATED", async () => {
     const { address } = await testTracker({ tokens });
     expect((await post(address, "ListJobs", {})).status).toBe(401);
     expect((await post(address, "ListJobs", {}, { authorization: "Bearer wrong" })).status).toBe(401);

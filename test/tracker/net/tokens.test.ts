@@ -126,7 +126,7 @@ test("Tokens that are replaced no longer count; the new ones do", () => {
   expect(gate.isOperator("Bearer new")).toBe(true);
 });
 
-test("Nothing secret is in the tracker's log, nor in what it tells of a job", async () => {
+test("No secret is in the tracker's log, nor in its answers about a job", async () => {
   let log = "";
   const logger = createLogger({ level: "trace", format: "json", write: (line) => void (log += line) });
   const { address, tracker } = await testTracker({ tokens, logger });
@@ -146,7 +146,7 @@ test("Nothing secret is in the tracker's log, nor in what it tells of a job", as
   }
 });
 
-test("Credentials in a job's environment are for its agent alone; whoever asks for the job sees that they are there", async () => {
+test("Credentials in a job's environment are for its agent alone; other callers see only that they exist", async () => {
   const { address, jobs } = await testTracker();
   const spec = {
     command: ["true"],
@@ -163,7 +163,7 @@ test("Credentials in a job's environment are for its agent alone; whoever asks f
   expect(welcome.spec?.environment).toEqual(spec.environment);
 });
 
-test("What an agent knows to be secret in its own command is shown to nobody, and yet is what the next agent runs", async () => {
+test("A secret in the command that an agent brought is shown to no caller, and the next agent still runs it", async () => {
   const dataDirectory = await testDirectory();
   const options = { dataDirectory, heartbeatInterval: 20, lease: 60 };
   const first = await testTracker(options);

@@ -119,7 +119,7 @@ describe("A job that has run", () => {
 });
 
 describe("A trace that is not recorded", () => {
-  it("has no spans, and its job's environment says so", async () => {
+  it("has no spans, and its job's environment has the flag for that", async () => {
     const collector = await OtlpCollector.start();
     const { address } = await testTracker({ otlp: { endpoint: collector.endpoint } });
     const run = async (jobId: string, traceParent: string) => {

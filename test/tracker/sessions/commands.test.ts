@@ -120,7 +120,7 @@ describe("GetJobStatus", () => {
     expect(answer.job?.commands).toEqual([]);
   });
 
-  test("says so when the agent does not answer in time", async () => {
+  test("reports that the agent did not answer in time", async () => {
     const { address, jobs } = await testTracker();
     await ScriptedAgent.connect({ url: address, jobId: "j" }).hello({ spec: someSpec });
     const answer = await jobs.getJobStatus({ jobId: "j", wait: durationFromMs(50) });

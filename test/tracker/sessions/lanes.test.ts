@@ -182,7 +182,7 @@ describe("The receipt", () => {
     expect((await jobs.getJob({ jobId: "j" })).job?.attempts[0]?.logCompleteness).toBe(LogCompleteness.COMPLETE);
   });
 
-  test("says what is missing when the agent has nothing more to send", async () => {
+  test("names the missing bytes when the agent has nothing more to send", async () => {
     const { agent } = await openSession();
     agent.print("abc");
     agent.result({ streams: [{ stream: LogStream.STDOUT, bytes: 9n, crc32: 0 }] });

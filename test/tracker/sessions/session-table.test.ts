@@ -21,7 +21,7 @@ describe("A job that the tracker does not know", () => {
     expect(job?.attempts[0]).toMatchObject({ sessionId: agent.sessionId, connected: true });
   });
 
-  test("is NOT_FOUND when Hello has none", async () => {
+  test("is NOT_FOUND when Hello has no spec", async () => {
     const { address } = await testTracker();
     const agent = ScriptedAgent.connect({ url: address, jobId: "none" });
     agent.sayHello();
@@ -79,7 +79,7 @@ describe("A job that has ended", () => {
 });
 
 describe("A job that runs", () => {
-  test("goes on with a newer stream of its session; the old one is told and ended", async () => {
+  test("continues with a newer stream of its session; the old one gets Goodbye and ends", async () => {
     const { address, jobs } = await testTracker();
     const old = ScriptedAgent.connect({ url: address, jobId: "j" });
     await old.hello({ spec: someSpec });
@@ -124,7 +124,7 @@ describe("A job that runs", () => {
 });
 
 describe("A job that is lost", () => {
-  test("is running again as soon as its session returns, in the state the agent says", async () => {
+  test("is running again as soon as its session returns, in the state that the agent reports", async () => {
     const { address, jobs } = await testTracker(shortLease);
     const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });

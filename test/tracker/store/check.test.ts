@@ -41,7 +41,7 @@ describe("A check of a data directory", () => {
     expect(await checkDirectory(directory)).toEqual({ jobs: 1, logs: 1, bytes: size, findings: [] });
   });
 
-  test("is refused while a tracker uses it, and where there is none", async () => {
+  test("is refused while a tracker uses the directory, and where there is no store", async () => {
     const { dataDirectory } = await testTracker();
     await expect(checkDirectory(dataDirectory)).rejects.toMatchObject({
       code: "STORE",
@@ -61,7 +61,7 @@ describe("A check of a data directory", () => {
     expect((await checkDirectory(directory)).findings).toEqual([]);
   });
 
-  test("finds a flipped bit, and says so of every byte that is missing at the end", async () => {
+  test("finds a flipped bit, and every byte that is missing at the end", async () => {
     const { directory, log } = await directoryWithLog();
     await truncate(log, recordAt(8));
     expect((await checkDirectory(directory)).findings).toEqual([
@@ -104,7 +104,7 @@ describe("A check of a data directory", () => {
     );
   });
 
-  test("names rows that cannot be read, and logs that nobody owns", async () => {
+  test("names rows that cannot be read, and logs without a job", async () => {
     const { directory } = await directoryWithLog();
     const database = new DatabaseSync(join(directory, "belay.db"));
     database.exec("UPDATE attempts SET body = x'ffffff'; PRAGMA foreign_keys = OFF");

@@ -60,7 +60,7 @@ describe("On a full disk", () => {
     expect((await checkDirectory(dataDirectory)).findings).toEqual([]);
   });
 
-  test("a job that nobody comes back for is still taken for lost, and no other job is harmed", async (context) => {
+  test("a job whose agent does not return still becomes LOST, and no other job is harmed", async (context) => {
     const directory = await smallDisk(4);
     if (directory === undefined) return context.skip(NO_MOUNT);
     const dataDirectory = join(directory, "data");
@@ -83,7 +83,7 @@ describe("On a full disk", () => {
     expect((await other.hello({ spec: someSpec })).attempt).toBe(1);
   });
 
-  test("a tracker that starts there says so", async (context) => {
+  test("a tracker that starts there reports it", async (context) => {
     const directory = await smallDisk(4);
     if (directory === undefined) return context.skip(NO_MOUNT);
     fill(directory);

@@ -136,7 +136,7 @@ test("A log of version 1 is read and goes on, in a job of that time only", async
   await expect(since.open()).rejects.toMatchObject({ code: "STORE" });
 });
 
-test("A check of an older data directory says what to do", async () => {
+test("A check of an older data directory explains what to do", async () => {
   await expect(checkDirectory(await directoryOfVersion1())).rejects.toMatchObject({
     code: "STORE",
     message: expect.stringMatching(/version 1, expected 5: start the tracker once/) as unknown,

@@ -123,7 +123,7 @@ export async function rewriteLog(
   return streamTotals(totals);
 }
 
-/** Undefined: there is no file. */
+/** Undefined: the file does not exist. */
 async function openSource(path: string): Promise<FileHandle | undefined> {
   try {
     return await open(path, "r");

@@ -23,7 +23,9 @@ import { recordLoss } from "./record-loss.ts";
 import { setAside } from "./set-aside.ts";
 import { streamName } from "../../../contract/names.ts";
 
-/** One thing that is not as it should be. */
+// One file, though long: the parts of a check share what they found so far, and their order is that of a repair.
+
+/** A problem that was found. */
 export interface Finding {
   /** `note`: left by a crash, nothing that was acknowledged is missing; the tracker mends it by itself. */
   readonly severity: "note" | "problem";
@@ -34,7 +36,7 @@ export interface Finding {
   readonly repaired?: string;
 }
 
-/** What a check has looked at and found. */
+/** What a check has read and found. */
 export interface CheckReport {
   readonly jobs: number;
   readonly logs: number;
@@ -57,7 +59,7 @@ export async function checkDirectory(directory: string, repair = false): Promise
   if (!existsSync(path) && logs === 0) {
     // A tracker was here, and what it had was set aside.
     if (existsSync(join(directory, "lock"))) return { jobs: 0, logs: 0, bytes: 0, findings: [] };
-    throw new BelayError("STORE", `Cannot check "${directory}": there is no belay.db in it`);
+    throw new BelayError("STORE", `Cannot check "${directory}": it has no belay.db`);
   }
   const unlock = lockDirectory(directory);
   let database: DatabaseSync | undefined;

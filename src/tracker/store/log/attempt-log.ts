@@ -24,7 +24,7 @@ import { INDEX_INTERVAL_BYTES, recover } from "./recover.ts";
 import type { LogTotals } from "./totals.ts";
 import { addChunk, copyTotals, emptyTotals, sumsOf } from "./totals.ts";
 
-/** Bytes that may wait for the disk before the sender is to be held back. */
+/** Bytes that may wait for the disk before the sender must wait. */
 const HIGH_WATER_BYTES = 4 * MiB;
 /** Bytes waiting at which the sender may go on. */
 const LOW_WATER_BYTES = 1 * MiB;
@@ -60,7 +60,8 @@ export type AppendOutcome =
   | { readonly kind: "invalid"; readonly problem: string };
 
 /**
- * The log of one attempt on disk.
+ * The log of one attempt on disk. It is one class, and long, because one writer owns the file, the index and what waits
+ * for them: what is committed, pending and listed must change together.
  *
  * Law: `committed` counts exactly the records that `write` has taken; they survive the death of this process. In a
  * durable log they are on the disk as well, and survive a power cut. Batches are written in order of sequence, each
@@ -108,7 +109,7 @@ export class AttemptLog {
     return this.tail.sequence;
   }
 
-  /** Whether so much waits for the disk that the sender is to be held back: await `drained`. */
+  /** Whether so much waits for the disk that the sender must wait: await `drained`. */
   get congested(): boolean {
     return this.pendingBytes >= HIGH_WATER_BYTES;
   }
@@ -153,9 +154,9 @@ export class AttemptLog {
   }
 
   /**
-   * Takes a batch for writing. When it is written, listeners are told.
+   * Accepts a batch for writing. When it is written, listeners are notified.
    *
-   * @param release called once nobody looks at the batch's data any more; perhaps never
+   * @param release called when the batch's data is no longer read; perhaps never
    */
   append(batch: LogBatch, release?: () => void): AppendOutcome {
     const sequence = Number(batch.sequence);
@@ -192,7 +193,7 @@ export class AttemptLog {
    * Has a function called after each write, with undefined, or with the error of a write that failed: then everything
    * that was not committed is forgotten, and may be handed in again.
    *
-   * @returns ends it
+   * @returns a function that unsubscribes
    */
   onWrite(listener: (error: unknown) => void): () => void {
     this.listeners.add(listener);

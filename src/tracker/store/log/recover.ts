@@ -10,7 +10,7 @@ import { readRecords } from "./records.ts";
 import type { LogTotals } from "./totals.ts";
 import { addChunk, addHole, emptyTotals, sumsOf } from "./totals.ts";
 
-/** Distance between two entries of the index: what a reader reads at most in vain. */
+/** Distance between two entries of the index: the most that a reader reads for nothing. */
 export const INDEX_INTERVAL_BYTES: number = 256 * KiB;
 
 /** A stretch of a log's file that cannot be read. */

@@ -6,7 +6,7 @@ import { STREAMS, type StreamSums, totalsOf } from "../../../contract/log-sums.t
 
 /** Sums over one stream up to some position. */
 export interface StoredSums extends StreamSums {
-  /** Where its last chunk of data begins. 0: there was none. */
+  /** Where its last chunk of data begins. 0: it has none. */
   lastPosition: number;
   /** Whether its last byte was a newline. */
   endsWithNewline: boolean;
