@@ -38,7 +38,10 @@ export function endAfter(
       return undefined;
     case "fenced": {
       const why = end.goodbye?.message || end.message;
-      return { kind: "fenced", error: new BelayError("SUPERSEDED", `Job "${jobId}" is not ours: ${why}`) };
+      return {
+        kind: "fenced",
+        error: new BelayError("SUPERSEDED", `Job "${jobId}" belongs to another session: ${why}`),
+      };
     }
     case "refused": {
       const code = end.code === status.NOT_FOUND ? "NOT_FOUND" : "TRACKER_REFUSED";
