@@ -20,8 +20,7 @@ export async function within<T, L>(
   const over = Promise.withResolvers<void>();
   const timer = clock.after(ms, over.resolve);
   try {
-    const lateResult = over.promise.then(late);
-    return await Promise.race([promise, lateResult]);
+    return await Promise.race([promise, over.promise.then(late)]);
   } finally {
     timer.cancel();
   }

@@ -47,7 +47,7 @@ export class HealthService {
     using scope = new CallScope(signal);
     const watcher = new Wakeup();
     this.watchers.add(watcher);
-    this.look();
+    this.check();
     scope.defer(() => {
       this.watchers.delete(watcher);
       watcher.notify();
@@ -67,11 +67,11 @@ export class HealthService {
   }
 
   /** Has watches look again from time to time, while there are any. */
-  private look(): void {
+  private check(): void {
     this.timer ??= this.clock.after(LOOK_EVERY_MS, () => {
       this.timer = undefined;
       for (const watcher of this.watchers) watcher.notify();
-      if (this.watchers.size > 0 && this.readiness.isServing) this.look();
+      if (this.watchers.size > 0 && this.readiness.isServing) this.check();
     });
   }
 

@@ -15,7 +15,7 @@ const STALL_SHARE = 0.25;
 /** A lease that is checked for its end. */
 interface Lease {
   readonly silence: SilenceClock;
-  timer: Timer;
+  readonly timer: Timer;
 }
 
 /**
@@ -37,7 +37,8 @@ export class Leases {
     this.logger = logger;
   }
 
-  /** Must be called for each message of an agent: its lease begins again, and a job that was LOST is no longer. */
+  /** Must be called for each message of an agent: its lease begins again, and a job that was LOST is
+   * LOST no longer. */
   async renew(live: LiveJob): Promise<void> {
     live.heardAt = this.context.clock.now();
     this.grant(live);
