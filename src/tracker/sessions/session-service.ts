@@ -228,7 +228,8 @@ export class SessionService {
     function check(): void {
       const left = patience - stream.silence.duration;
       if (left > 0 || stream.holding) {
-        timer = stream.silence.after(Math.max(left, 1), heartbeatInterval, check);
+        // While we hold the stream, its silence may go on for long: that needs no check every millisecond.
+        timer = stream.silence.after(Math.max(left, stream.holding ? heartbeatInterval : 1), heartbeatInterval, check);
         return;
       }
       stream.fail(new ConnectError("No message from the agent for three heartbeat intervals", Code.DeadlineExceeded));
