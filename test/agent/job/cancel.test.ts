@@ -22,7 +22,7 @@ describe.for(MODES)("A cancel $name", ({ skip, ...mode }) => {
     return;
   }
 
-  it.for(VICES)("leaves nothing of %s", async ([, command]) => {
+  it.concurrent.for(VICES)("leaves nothing of %s", async ([, command]) => {
     await using agent = new Driven(mode, command);
     await agent.printed("ready");
     expect(agent.processes()).not.toEqual([]);
