@@ -11,7 +11,7 @@ import { CONTEXT_KEYS, contextPath, readContext, writeContext } from "../flags/c
 import { EXIT_OK } from "../process/exit-codes.ts";
 import { flagName } from "../flags/flags.ts";
 
-/** Settings that are paths: kept whole, since they will be read from other directories. */
+/** Settings that are paths: saved as absolute paths, since later commands run in other directories. */
 const PATHS = new Set(["tokenFile", "ca", "cert", "key"]);
 const KEYS: ReadonlyMap<string, string> = new Map(CONTEXT_KEYS.map((key) => [flagName(key).slice(2), key] as const));
 
@@ -19,9 +19,9 @@ const KEYS: ReadonlyMap<string, string> = new Map(CONTEXT_KEYS.map((key) => [fla
 export const config: Command = command({
   name: "config",
   args: [
-    { name: "[action]", help: "set, unset or show; default: show", words: ["set", "unset", "show"] },
+    { name: "[action]", help: "set, unset or show (default: show)", words: ["set", "unset", "show"] },
     { name: "[name]", help: `one of ${[...KEYS.keys()].join(", ")}`, words: [...KEYS.keys()] },
-    { name: "[value]", help: "as the flag of this name takes it" },
+    { name: "[value]", help: "value, as for the flag of this name" },
   ],
   about:
     "Keeps the flags that say where the tracker is, so that they need not be repeated. A flag on the command line or " +
@@ -29,8 +29,8 @@ export const config: Command = command({
   flags: {},
   examples: [
     ["belay config set tracker https://tracker.example.org:7070", "for every later command of this user"],
-    ["belay config set token-file ~/.belay-token", "the path is kept, not the token"],
-    ["belay config show", "what is kept, and where"],
+    ["belay config set token-file ~/.belay-token", "the path is saved, not the token"],
+    ["belay config show", "what is saved, and where"],
   ],
   notes: "The file is $BELAY_CONTEXT, or belay/context.json in $XDG_CONFIG_HOME or ~/.config.",
   run: async ({ args: [action = "show", name, value], io }) => {

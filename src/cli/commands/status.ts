@@ -27,7 +27,7 @@ export const status: Command = command({
   name: "status",
   args: [jobArgument],
   about:
-    "Asks the agent for the job's current state and processes, and waits for the answer. Reports it when no answer comes.",
+    "Asks the agent for the job's current state and processes, and waits for the answer. Reports when there is no answer.",
   flags,
   examples: [
     ["belay status train-17", "state, processes, what they use"],

@@ -13,8 +13,8 @@ export const token: Command = command({
   name: "token",
   args: [jobArgument],
   about:
-    "Makes a token with which an agent may run this one job until it expires, and nothing else: not read it, not " +
-    "control it, not see another. Needs no tracker, only a key that the tracker has in --token-keys.",
+    "Makes a token with which an agent may run this one job until the token expires. It allows nothing else: no reading, " +
+    "no control, no other job. Needs no tracker, only a key that the tracker has in --token-keys.",
   flags: {
     ...grouped("General", {
       tokenKeys: text({ value: "FILE", help: "file with keys of signed tokens, one a line; the first one signs" }),
