@@ -45,7 +45,7 @@ export async function waitForState(
 }
 
 /**
- * Waits until a job is as a test wants it, whatever of it that concerns.
+ * Waits until a condition holds for a job: on its attempts, its commands, its result.
  *
  * ```ts
  * await waitForJob(tracker.client, "j1", ({ attempts }) => attempts[0]?.connected === false);
