@@ -24,8 +24,8 @@ export const config: Command = command({
     { name: "[value]", help: "value, as for the flag of this name" },
   ],
   about:
-    "Keeps the flags that say where the tracker is, so that they need not be repeated. A flag on the command line or " +
-    "its environment variable wins over what is kept.",
+    "Saves default connection flags, so that they need not be repeated. A flag on the command line or its environment " +
+    "variable wins over what is saved.",
   flags: {},
   examples: [
     ["belay config set tracker https://tracker.example.org:7070", "for every later command of this user"],
