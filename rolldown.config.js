@@ -50,7 +50,7 @@ const program = defineConfig({
         // What every call needs, --version too.
         {
           name: "program",
-          test: /src\/base\/(errors|version|did-you-mean|directories|file-problem)|src\/cli\/(program|commands|demo\/demo-time|process\/(io|when-read|file-sink)|flags\/context)\.ts/,
+          test: /src\/base\/(errors|version|text\/did-you-mean|files\/(directories|file-problem))|src\/cli\/(program|commands|demo\/demo-time|process\/(io|when-read|file-sink)|flags\/context)\.ts/,
         },
         // What agent and tracker speak. Reading a contract's descriptors takes milliseconds, so the other service is apart.
         {

@@ -1,6 +1,6 @@
 import { systemClock as clock } from "../base/clock.ts";
 import { uuidv7 } from "../base/ids.ts";
-import { parseTrackerAddresses } from "../base/tracker-address.ts";
+import { parseTrackerAddresses } from "../base/network/tracker-address.ts";
 import { EndReason, JobSpecSchema, JobState } from "../gen/belay/v1/job_pb.ts";
 import type { AgentFacts } from "./admin/facts.ts";
 import { CallbackFailures, guardCallbacks } from "./callback-error.ts";

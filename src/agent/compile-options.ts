@@ -1,8 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { BelayError } from "../base/errors.ts";
-import { exactEnvironment } from "../base/exact-texts.ts";
+import { exactEnvironment } from "../base/text/exact-texts.ts";
 import { idProblem } from "../base/ids.ts";
-import type { Inherited } from "../base/inherited.ts";
+import type { Inherited } from "../base/process/inherited.ts";
 import { messageProblem } from "../base/message-problem.ts";
 import {
   abortSignal,

@@ -2,11 +2,11 @@ import { existsSync } from "node:fs";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { systemClock as clock } from "../base/clock.ts";
-import { formatDuration } from "../base/durations.ts";
+import { formatDuration } from "../base/text/durations.ts";
 import { Callbacks } from "../base/callbacks.ts";
 import { messageOf } from "../base/errors.ts";
 import { type Logger, silentLogger } from "../base/logger.ts";
-import { parseTrackerAddresses } from "../base/tracker-address.ts";
+import { parseTrackerAddresses } from "../base/network/tracker-address.ts";
 import {
   abortSignal,
   callback,
@@ -17,7 +17,7 @@ import {
   someLogger,
   text,
 } from "../base/options.ts";
-import { formatSize } from "../base/sizes.ts";
+import { formatSize } from "../base/text/sizes.ts";
 import { EndReason, JobResultSchema, JobState, Outcome } from "../gen/belay/v1/job_pb.ts";
 import { EventSchema, OpenSessionRequestSchema } from "../gen/belay/v1/tracker_service_pb.ts";
 import { CallbackError, type CallbackFailure, guardCallbacks } from "./callback-error.ts";

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { JobSpecSchema } from "../gen/belay/v1/job_pb.ts";
-import type { Inherited } from "../base/inherited.ts";
+import type { Inherited } from "../base/process/inherited.ts";
 import type { Logger } from "../base/logger.ts";
 import type { JobResult } from "../gen/belay/v1/job_pb.ts";
 

@@ -1,5 +1,5 @@
 import { systemClock as clock } from "../base/clock.ts";
-import { counted } from "../base/count.ts";
+import { counted } from "../base/text/count.ts";
 import type { Backpressure, OutputSink } from "./report/sink.ts";
 import type { Spool } from "./report/spool.ts";
 

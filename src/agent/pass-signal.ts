@@ -1,6 +1,6 @@
-import { counted } from "../base/count.ts";
+import { counted } from "../base/text/count.ts";
 import { messageOf } from "../base/errors.ts";
-import type { Signal } from "../base/signals.ts";
+import type { Signal } from "../base/process/signals.ts";
 import type { Job } from "./job/types.ts";
 
 /**

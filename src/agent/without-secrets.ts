@@ -1,4 +1,4 @@
-import type { Environment, SecretChoice } from "../base/environment-secrets.ts";
+import type { Environment, SecretChoice } from "../base/secrets/environment-secrets.ts";
 import { BelayError } from "../base/errors.ts";
 import { type Logger, silentLogger } from "../base/logger.ts";
 import type { JobSpec } from "../gen/belay/v1/job_pb.ts";

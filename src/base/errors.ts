@@ -1,4 +1,4 @@
-import { elide } from "./elide.ts";
+import { elide } from "./text/elide.ts";
 
 /**
  * What went wrong, as a code that programs can test. Each is explained in docs/errors.md.

@@ -1,5 +1,5 @@
 import { MAX_TIMEOUT_MS } from "./clock.ts";
-import { MAX_DURATION_MS } from "./durations.ts";
+import { MAX_DURATION_MS } from "./text/durations.ts";
 import { BelayError } from "./errors.ts";
 
 /** The values that one option of a function accepts. */

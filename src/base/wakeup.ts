@@ -1,4 +1,4 @@
-import type { Keepalive } from "./keepalive.ts";
+import type { Keepalive } from "./network/keepalive.ts";
 
 /** Lets a loop sleep until it is notified. A notification while the loop is awake is not lost. */
 export class Wakeup {

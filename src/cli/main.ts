@@ -19,7 +19,7 @@ export async function run(launch: Launch): Promise<Ended> {
 async function exactly(argv: readonly string[], launch: Launch): Promise<{ argv: readonly string[]; launch: Launch }> {
   const texts = [argv, ...Object.entries(launch.environment)].flat();
   if (!texts.some((text) => text.includes("\ufffd"))) return { argv, launch };
-  const { exactArguments, exactEnvironment } = await import("../base/exact-texts.ts");
+  const { exactArguments, exactEnvironment } = await import("../base/text/exact-texts.ts");
   return {
     argv: exactArguments(argv),
     launch: { ...launch, environment: exactEnvironment(launch.environment) },

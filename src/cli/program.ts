@@ -1,10 +1,10 @@
 import { BelayError, errnoOf, messageOf } from "../base/errors.ts";
-import { systemProblem } from "../base/file-problem.ts";
+import { systemProblem } from "../base/files/file-problem.ts";
 import { COMMAND_GROUPS, COMMANDS } from "./commands.ts";
 import { readContext } from "./flags/context.ts";
-import { didYouMean } from "../base/did-you-mean.ts";
+import { didYouMean } from "../base/text/did-you-mean.ts";
 import type { Io } from "./process/io.ts";
-import { shownText } from "../base/system-text.ts";
+import { shownText } from "../base/text/system-text.ts";
 import { VERSION } from "../base/version.ts";
 import { STILL_MS, whenRead } from "./process/when-read.ts";
 

@@ -1,5 +1,5 @@
 import type { ClientDuplexStream, StatusObject } from "@grpc/grpc-js";
-import type { Sendable } from "../base/grpc-service.ts";
+import type { Sendable } from "../base/network/grpc-service.ts";
 import type { OpenSessionRequest, OpenSessionResponse } from "../gen/belay/v1/tracker_service_pb.ts";
 
 /** An agent's end of a stream. */

@@ -4,7 +4,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ChannelCredentials } from "@grpc/grpc-js";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import { COMMAND_KINDS } from "../contract/commands.ts";
-import { grpcMethod } from "../base/grpc-service.ts";
+import { grpcMethod } from "../base/network/grpc-service.ts";
 import { uuidv7 } from "../base/ids.ts";
 import { messageProblem } from "../base/message-problem.ts";
 import { checkOptions, milliseconds, required, type Rules, text } from "../base/options.ts";
@@ -287,7 +287,7 @@ export class ScriptedAgent {
     this.stream.end();
   }
 
-  /** Goes away without a word, as a machine that lost its power. */
+  /** Goes away silently, as a machine that lost its power. */
   vanish(): void {
     this.stream.cancel();
     this.client.close();

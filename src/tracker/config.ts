@@ -2,11 +2,11 @@ import { Callbacks } from "../base/callbacks.ts";
 import { BelayError, messageOf } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import { guardLogger, silentLogger } from "../base/logger.ts";
-import type { ListenAddress } from "../base/listen.ts";
-import { parseListen } from "../base/listen.ts";
+import type { ListenAddress } from "../base/network/listen.ts";
+import { parseListen } from "../base/network/listen.ts";
 import { checkOptions } from "../base/options.ts";
 import { checkExposure } from "./net/address.ts";
-import { MiB } from "../base/sizes.ts";
+import { MiB } from "../base/text/sizes.ts";
 import { checkKey } from "./net/signed-token.ts";
 import type {
   OtlpOptions,

@@ -3,7 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { Clock, Timer } from "../base/clock.ts";
 import type { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { HealthCheckResponse_ServingStatus as Status } from "../gen/grpc/health/v1/health_pb.ts";
-import { Keepalive } from "../base/keepalive.ts";
+import { Keepalive } from "../base/network/keepalive.ts";
 import { CallScope, Wakeup } from "../base/wakeup.ts";
 import type { Readiness } from "./readiness.ts";
 

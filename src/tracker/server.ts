@@ -1,10 +1,10 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { compressionGzip } from "@connectrpc/connect-node";
 import { MAX_TIMEOUT_MS, systemClock } from "../base/clock.ts";
-import { collectGarbageEarly } from "../base/garbage.ts";
+import { collectGarbageEarly } from "../base/process/garbage.ts";
 import { checkOptions } from "../base/options.ts";
-import { namesWithout } from "../base/certificates.ts";
-import type { ListenAddress } from "../base/listen.ts";
+import { namesWithout } from "../base/network/certificates.ts";
+import type { ListenAddress } from "../base/network/listen.ts";
 import type { Logger } from "../base/logger.ts";
 import { VERSION } from "../base/version.ts";
 import { JobService } from "../gen/belay/v1/job_service_pb.ts";

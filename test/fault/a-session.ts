@@ -7,7 +7,7 @@ import { Session } from "../../src/agent/session/session.ts";
 import { SESSION_TIMING, type SessionTiming } from "../../src/agent/session/session-timing.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLogger } from "../../src/base/logger.ts";
-import { parseTrackerAddresses } from "../../src/base/tracker-address.ts";
+import { parseTrackerAddresses } from "../../src/base/network/tracker-address.ts";
 import { AgentInfoSchema, JobSpecSchema, JobState } from "../../src/gen/belay/v1/job_pb.ts";
 import { Queue } from "../helpers/queue.ts";
 

@@ -5,7 +5,7 @@ import { constants } from "node:os";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
-import { realTimeSignal } from "../../src/base/signals.ts";
+import { realTimeSignal } from "../../src/base/process/signals.ts";
 import { EndReason, Outcome } from "../../src/gen/belay/v1/job_pb.ts";
 import { start } from "../agent/job/local.ts";
 import { belay, type Cli, MAIN, NODE_PATH, tempDirectory, TrackerProcess } from "../helpers/cli.ts";

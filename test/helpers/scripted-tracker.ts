@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Metadata, Server, ServerCredentials, type ServerDuplexStream, type status } from "@grpc/grpc-js";
-import { grpcService } from "../../src/base/grpc-service.ts";
+import { grpcService } from "../../src/base/network/grpc-service.ts";
 import { LogCompleteness } from "../../src/gen/belay/v1/job_pb.ts";
 import {
   AckSchema,

@@ -20,7 +20,7 @@ export const IDIOMS: readonly Idiom[] = [
   },
   { found: /\bto be had\b/i, instead: "available" },
   { found: /\b(?:is|are|was|were) none\b/i, instead: "there is no …; does not count; is not one" },
-  { found: /\bis no (?:belay|directory|tracker|file|job|number|such)\b/i, instead: "is not a …" },
+  { found: /\b(?:is|are) no (?:belay|directory|directories|tracker)\b/i, instead: "is not a …" },
   { found: /\banew\b/i, instead: "again" },
   { found: /\bby and by\b/i, instead: "later, gradually" },
   { found: /\ball the same\b/i, instead: "anyway" },

@@ -1,7 +1,7 @@
 import { createServer } from "node:http";
 import { BelayError } from "../../base/errors.ts";
-import { bind, hostAndPortOf, parseListen } from "../../base/listen.ts";
-import { isLoopback } from "../../base/loopback.ts";
+import { bind, hostAndPortOf, parseListen } from "../../base/network/listen.ts";
+import { isLoopback } from "../../base/network/loopback.ts";
 import { addNumbers } from "./numbers.ts";
 import { answer } from "./pages.ts";
 import type { AgentFacts } from "./facts.ts";

@@ -1,4 +1,4 @@
-import { addProcessGauges } from "../../base/process-gauges.ts";
+import { addProcessGauges } from "../../base/process/process-gauges.ts";
 import type { MetricsRegistry } from "../../base/prometheus.ts";
 import { VERSION } from "../../base/version.ts";
 import { JobState, type StreamTotals } from "../../gen/belay/v1/job_pb.ts";

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import fs from "node:fs";
-import { MiB } from "../../base/sizes.ts";
+import { MiB } from "../../base/text/sizes.ts";
 import type { FollowedFile } from "./followed-file.ts";
 
 /**

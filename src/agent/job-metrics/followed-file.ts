@@ -1,6 +1,6 @@
 import fs from "node:fs";
-import { mayChangeUnseen } from "../../base/file-time.ts";
-import { KiB, MiB } from "../../base/sizes.ts";
+import { mayChangeUnseen } from "../../base/files/file-time.ts";
+import { KiB, MiB } from "../../base/text/sizes.ts";
 import { createMetricsFile, openMetricsFile } from "./make-file.ts";
 
 /** Size of one read: parsing so many lines blocks the event loop for a few milliseconds. Bytes. */

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import type { Clock } from "../../base/clock.ts";
-import { formatSize, MiB } from "../../base/sizes.ts";
+import { formatSize, MiB } from "../../base/text/sizes.ts";
 import {
   JobMetricSchema,
   type JobMetrics,

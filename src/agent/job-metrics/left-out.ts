@@ -1,4 +1,4 @@
-import { counted } from "../../base/count.ts";
+import { counted } from "../../base/text/count.ts";
 import { type Left, MOST_DROPPED_NAMES, MOST_VALUES } from "./interval.ts";
 
 /** Everything that was left out of a job's own metrics. */

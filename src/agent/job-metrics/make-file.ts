@@ -1,6 +1,6 @@
 import fs from "node:fs";
 import { dirname } from "node:path";
-import { restoreDirectory } from "../../base/directories.ts";
+import { restoreDirectory } from "../../base/files/directories.ts";
 
 /**
  * Any user may append, and only the owner may read: a job may give up root. A process that does not know the file's

@@ -1,10 +1,10 @@
 import { resolve } from "node:path";
-import { workingDirectory } from "../../base/directories.ts";
+import { workingDirectory } from "../../base/files/directories.ts";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { durationMs } from "@bufbuild/protobuf/wkt";
-import { elide } from "../../base/elide.ts";
+import { elide } from "../../base/text/elide.ts";
 import { BelayError } from "../../base/errors.ts";
-import type { Signal } from "../../base/signals.ts";
+import type { Signal } from "../../base/process/signals.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { parseSignal } from "./tree/signals.ts";
 

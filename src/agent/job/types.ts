@@ -1,4 +1,4 @@
-import type { Inherited } from "../../base/inherited.ts";
+import type { Inherited } from "../../base/process/inherited.ts";
 import type { Logger } from "../../base/logger.ts";
 import type {
   Containment,

@@ -1,4 +1,4 @@
-import { KiB, MiB } from "../../base/sizes.ts";
+import { KiB, MiB } from "../../base/text/sizes.ts";
 import type { SegmentFile } from "./disk/segment-file.ts";
 import type { SpoolDirectory } from "./disk/spool-directory.ts";
 import type { SlabPool } from "./frame.ts";

@@ -1,5 +1,5 @@
 import { combine, crc32, withoutFirst } from "../../base/crc32.ts";
-import { countNewlines } from "../../base/newlines.ts";
+import { countNewlines } from "../../base/text/newlines.ts";
 import { LogStream, type StreamTotals } from "../../gen/belay/v1/job_pb.ts";
 import { STREAMS, type StreamSums, totalsOf } from "../../contract/log-sums.ts";
 

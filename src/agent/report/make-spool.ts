@@ -1,4 +1,4 @@
-import { GiB } from "../../base/sizes.ts";
+import { GiB } from "../../base/text/sizes.ts";
 import type { AgentOptions } from "../options.ts";
 import { openSpool, type OpenSpoolOptions } from "./disk/open.ts";
 import type { SlabPool } from "./frame.ts";

@@ -1,4 +1,4 @@
-import { counted } from "../../base/count.ts";
+import { counted } from "../../base/text/count.ts";
 import { LogStream } from "../../gen/belay/v1/job_pb.ts";
 import type { AgentOptions } from "../options.ts";
 import type { Backpressure } from "./sink.ts";

@@ -9,7 +9,7 @@ import {
 } from "../../gen/belay/v1/job_pb.ts";
 import type { Cancel, Command } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { CommandReport } from "../report/report.ts";
-import { counted } from "../../base/count.ts";
+import { counted } from "../../base/text/count.ts";
 import type { Order } from "../../contract/commands.ts";
 
 /** What commands do to a job. */

@@ -1,11 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { Client, type ClientDuplexStream, credentials, type ChannelCredentials, Metadata } from "@grpc/grpc-js";
 import { BelayError, messageOf } from "../../base/errors.ts";
-import { grpcMethod, type Sendable } from "../../base/grpc-service.ts";
-import { MiB } from "../../base/sizes.ts";
-import { CLIENT_FLAGS, proofOf } from "../../base/proof.ts";
-import { proxyTo } from "../../base/proxy.ts";
-import { authorityOf, hostAndPort, type TrackerAddress } from "../../base/tracker-address.ts";
+import { grpcMethod, type Sendable } from "../../base/network/grpc-service.ts";
+import { MiB } from "../../base/text/sizes.ts";
+import { CLIENT_FLAGS, proofOf } from "../../base/network/proof.ts";
+import { proxyTo } from "../../base/network/proxy.ts";
+import { authorityOf, hostAndPort, type TrackerAddress } from "../../base/network/tracker-address.ts";
 import {
   type OpenSessionRequest,
   type OpenSessionResponse,

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { residentMemory } from "../../base/resident-memory.ts";
+import { residentMemory } from "../../base/process/resident-memory.ts";
 import { type Heartbeat, HeartbeatSchema } from "../../gen/belay/v1/job_pb.ts";
 import { type Hello, HelloSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { COMMAND_KINDS } from "../../contract/commands.ts";

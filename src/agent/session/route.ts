@@ -1,7 +1,7 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { type BackoffBounds, backoffDelay } from "../../base/backoff.ts";
 import { type Clock, sleep, type Timer } from "../../base/clock.ts";
-import type { TrackerAddress } from "../../base/tracker-address.ts";
+import type { TrackerAddress } from "../../base/network/tracker-address.ts";
 import { Scout } from "./scout.ts";
 import { SESSION_TIMING } from "./session-timing.ts";
 import type { StreamEnd } from "./stream.ts";

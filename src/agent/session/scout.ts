@@ -1,8 +1,8 @@
 import { connect } from "node:net";
 import { lookup } from "node:dns/promises";
 import type { Clock, Timer } from "../../base/clock.ts";
-import { connectThroughProxy } from "../../base/proxy.ts";
-import type { TrackerAddress } from "../../base/tracker-address.ts";
+import { connectThroughProxy } from "../../base/network/proxy.ts";
+import type { TrackerAddress } from "../../base/network/tracker-address.ts";
 
 /** Longest time between two checks of an address, in milliseconds. The shortest is half of it. */
 const CHECK_EVERY = 1000;

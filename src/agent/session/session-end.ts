@@ -1,7 +1,7 @@
 import { status } from "@grpc/grpc-js";
-import { formatDuration } from "../../base/durations.ts";
+import { formatDuration } from "../../base/text/durations.ts";
 import { BelayError } from "../../base/errors.ts";
-import type { TrackerAddress } from "../../base/tracker-address.ts";
+import type { TrackerAddress } from "../../base/network/tracker-address.ts";
 import { GoodbyeReason, type Receipt } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { StreamEnd } from "./stream.ts";
 import { actionOn } from "./status-rulings.ts";

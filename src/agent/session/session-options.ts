@@ -1,6 +1,6 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
-import type { TrackerAddress } from "../../base/tracker-address.ts";
+import type { TrackerAddress } from "../../base/network/tracker-address.ts";
 import type { AgentInfo, JobSpec, JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { Command } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { TransportSecurity } from "../options.ts";

@@ -1,7 +1,7 @@
 import { status } from "@grpc/grpc-js";
-import { formatDuration } from "../../base/durations.ts";
+import { formatDuration } from "../../base/text/durations.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
-import type { TrackerAddress } from "../../base/tracker-address.ts";
+import type { TrackerAddress } from "../../base/network/tracker-address.ts";
 import type { Heartbeat } from "../../gen/belay/v1/job_pb.ts";
 import type { Hello, Welcome } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { LANES } from "../report/spool.ts";

@@ -1,7 +1,7 @@
 import { type CallCredentials, ChannelCredentials, type ChannelOptions } from "@grpc/grpc-js";
-import type { Proxy } from "../../base/proxy.ts";
-import { openTunnel } from "../../base/proxy/tunnel.ts";
-import { hostAndPort, type TcpAddress } from "../../base/tracker-address.ts";
+import type { Proxy } from "../../base/network/proxy.ts";
+import { openTunnel } from "../../base/network/proxy/tunnel.ts";
+import { hostAndPort, type TcpAddress } from "../../base/network/tracker-address.ts";
 
 type Connector = ReturnType<ChannelCredentials["_createSecureConnector"]>;
 

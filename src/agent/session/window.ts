@@ -1,4 +1,4 @@
-import { KiB, MiB } from "../../base/sizes.ts";
+import { KiB, MiB } from "../../base/text/sizes.ts";
 
 /** The least that may be unacknowledged, whatever the path: two full batches. */
 const MIN_WINDOW = 128 * KiB;

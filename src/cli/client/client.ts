@@ -1,13 +1,13 @@
 import type { CallOptions, Client, Interceptor } from "@connectrpc/connect";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { CLIENT_FLAGS, type Proof, proofOf } from "../../base/proof.ts";
+import { CLIENT_FLAGS, type Proof, proofOf } from "../../base/network/proof.ts";
 import { backoffDelay } from "../../base/backoff.ts";
 import { sleep } from "../../base/clock.ts";
-import { formatDuration } from "../../base/durations.ts";
+import { formatDuration } from "../../base/text/durations.ts";
 import { BelayError } from "../../base/errors.ts";
-import { MiB } from "../../base/sizes.ts";
-import { parseTrackerAddresses, type TrackerAddress } from "../../base/tracker-address.ts";
+import { MiB } from "../../base/text/sizes.ts";
+import { parseTrackerAddresses, type TrackerAddress } from "../../base/network/tracker-address.ts";
 import { JobService } from "../../gen/belay/v1/job_service_pb.ts";
 import { readFlagFile } from "../flags/flag-file.ts";
 import { onlyToken } from "../flags/token-file.ts";

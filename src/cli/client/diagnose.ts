@@ -2,8 +2,8 @@ import type { X509Certificate } from "node:crypto";
 import net from "node:net";
 import tls from "node:tls";
 import { errnoOf, messageOf } from "../../base/errors.ts";
-import { connectThroughProxy, ProxyError, proxyTo } from "../../base/proxy.ts";
-import { authorityOf, type TcpAddress, type TrackerAddress } from "../../base/tracker-address.ts";
+import { connectThroughProxy, ProxyError, proxyTo } from "../../base/network/proxy.ts";
+import { authorityOf, type TcpAddress, type TrackerAddress } from "../../base/network/tracker-address.ts";
 import { isPassing } from "./http-status.ts";
 import { HUNG_UP } from "./session.ts";
 
@@ -117,7 +117,7 @@ async function speaksTls(address: TrackerAddress): Promise<boolean> {
 /** Describes what is wrong with the tracker's certificate, with its dates and names. */
 async function certificateProblem(address: TcpAddress, errno: string): Promise<string> {
   const { certificate } = await shakeHands(address);
-  const { instant, namesOf } = await import("../../base/certificates.ts");
+  const { instant, namesOf } = await import("../../base/network/certificates.ts");
   const now = new Date();
   switch (errno) {
     case "ERR_TLS_CERT_ALTNAME_INVALID": {

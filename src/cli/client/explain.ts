@@ -1,8 +1,8 @@
 import { within } from "../../base/deadline.ts";
-import { formatDuration } from "../../base/durations.ts";
-import { CLIENT_FLAGS, type ProofFiles, proofOf } from "../../base/proof.ts";
+import { formatDuration } from "../../base/text/durations.ts";
+import { CLIENT_FLAGS, type ProofFiles, proofOf } from "../../base/network/proof.ts";
 import { BelayError } from "../../base/errors.ts";
-import { parseTrackerAddresses, type TrackerAddress } from "../../base/tracker-address.ts";
+import { parseTrackerAddresses, type TrackerAddress } from "../../base/network/tracker-address.ts";
 import { translate } from "./errors.ts";
 import { TrackerSession } from "./session.ts";
 

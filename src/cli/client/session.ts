@@ -3,10 +3,10 @@ import http2 from "node:http2";
 import net from "node:net";
 import tls from "node:tls";
 import { BelayError } from "../../base/errors.ts";
-import type { Proof } from "../../base/proof.ts";
-import { MiB } from "../../base/sizes.ts";
-import { connectThroughProxy } from "../../base/proxy.ts";
-import { authorityOf, type TrackerAddress } from "../../base/tracker-address.ts";
+import type { Proof } from "../../base/network/proof.ts";
+import { MiB } from "../../base/text/sizes.ts";
+import { connectThroughProxy } from "../../base/network/proxy.ts";
+import { authorityOf, type TrackerAddress } from "../../base/network/tracker-address.ts";
 
 /** Origin that requests are made to, whichever address they go to in the end. */
 export const ORIGIN = "http://tracker";

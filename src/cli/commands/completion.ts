@@ -3,7 +3,7 @@ import type { Command } from "../flags/command.ts";
 import { command } from "../flags/command.ts";
 import { complete } from "../completion/complete.ts";
 import { SCRIPTS } from "../completion/scripts.ts";
-import { didYouMean } from "../../base/did-you-mean.ts";
+import { didYouMean } from "../../base/text/did-you-mean.ts";
 import { EXIT_OK } from "../process/exit-codes.ts";
 
 /** `belay completion` */

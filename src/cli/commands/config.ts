@@ -1,12 +1,12 @@
 import path from "node:path";
 import { BelayError } from "../../base/errors.ts";
-import { workingDirectory } from "../../base/directories.ts";
-import { shownText } from "../../base/system-text.ts";
-import { parseTrackerAddresses } from "../../base/tracker-address.ts";
+import { workingDirectory } from "../../base/files/directories.ts";
+import { shownText } from "../../base/text/system-text.ts";
+import { parseTrackerAddresses } from "../../base/network/tracker-address.ts";
 import type { Command } from "../flags/command.ts";
 import { command } from "../flags/command.ts";
 import { connectionFlags } from "../flags/connection-flags.ts";
-import { didYouMean } from "../../base/did-you-mean.ts";
+import { didYouMean } from "../../base/text/did-you-mean.ts";
 import { CONTEXT_KEYS, contextPath, readContext, writeContext } from "../flags/context.ts";
 import { EXIT_OK } from "../process/exit-codes.ts";
 import { flagName } from "../flags/flags.ts";

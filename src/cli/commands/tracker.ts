@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { proofOf } from "../../base/proof.ts";
+import { proofOf } from "../../base/network/proof.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { Tracker, TrackerOptions, TrackerTls } from "../../tracker/options.ts";

@@ -1,6 +1,6 @@
 import { LineCounter, parseDocument } from "yaml";
 import { BelayError, messageOf } from "../../base/errors.ts";
-import { didYouMean } from "../../base/did-you-mean.ts";
+import { didYouMean } from "../../base/text/did-you-mean.ts";
 import { readFlagText } from "./flag-file.ts";
 import type { Flags } from "./flags.ts";
 import { yamlProblem } from "./yaml-problem.ts";

@@ -1,10 +1,10 @@
 import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import path from "node:path";
-import { makeDirectories } from "../../base/directories.ts";
+import { makeDirectories } from "../../base/files/directories.ts";
 import { BelayError, errnoOf } from "../../base/errors.ts";
-import { fileProblem } from "../../base/file-problem.ts";
-import { didYouMean } from "../../base/did-you-mean.ts";
+import { fileProblem } from "../../base/files/file-problem.ts";
+import { didYouMean } from "../../base/text/did-you-mean.ts";
 
 /** What need not be repeated: flags of every command that talks to a tracker, by their name in the flag tables. */
 export type Context = Readonly<Record<string, string>>;

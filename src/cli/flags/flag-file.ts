@@ -1,7 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import { readFile } from "node:fs/promises";
 import { BelayError } from "../../base/errors.ts";
-import { fileProblem } from "../../base/file-problem.ts";
+import { fileProblem } from "../../base/files/file-problem.ts";
 
 /** Reads a text file that a flag names. @throws BelayError `BAD_USAGE`, also for a file that is not UTF-8 */
 export async function readFlagText(path: string, flag: string): Promise<string> {

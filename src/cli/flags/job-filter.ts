@@ -1,5 +1,5 @@
 import { JobState } from "../../gen/belay/v1/job_pb.ts";
-import { didYouMean } from "../../base/did-you-mean.ts";
+import { didYouMean } from "../../base/text/did-you-mean.ts";
 import type { Flag, Grouped, Values } from "./flags.ts";
 import { grouped, many, pairs, text, wanted } from "./flags.ts";
 

@@ -1,4 +1,4 @@
-import { parseDuration } from "../../base/durations.ts";
+import { parseDuration } from "../../base/text/durations.ts";
 import type { Flag } from "./flags.ts";
 import { wanted } from "./flags.ts";
 

@@ -1,10 +1,10 @@
 import { Command as Parser, CommanderError, Option } from "commander";
 import { BelayError } from "../../base/errors.ts";
 import type { Argument, Call, Command } from "./command.ts";
-import { didYouMean } from "../../base/did-you-mean.ts";
+import { didYouMean } from "../../base/text/did-you-mean.ts";
 import type { Flag, Flags } from "./flags.ts";
 import { flagName, variableName, wanted } from "./flags.ts";
-import { shownText } from "../../base/system-text.ts";
+import { shownText } from "../../base/text/system-text.ts";
 
 const SEVERAL = `The variable of a repeatable flag holds several values, separated by commas (BELAY_ENV: one a line); \\, is a
 comma within a value.`;

@@ -1,5 +1,5 @@
-import { counted } from "../../base/count.ts";
-import { MiB } from "../../base/sizes.ts";
+import { counted } from "../../base/text/count.ts";
+import { MiB } from "../../base/text/sizes.ts";
 import type { Output } from "./io.ts";
 
 /** Most bytes that wait for a reader of the program's own lines. */

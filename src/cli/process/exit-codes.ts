@@ -1,7 +1,7 @@
 import { constants } from "node:os";
 import type { BelayErrorCode } from "../../base/errors.ts";
 import { BelayError } from "../../base/errors.ts";
-import { signalNumber } from "../../base/signals.ts";
+import { signalNumber } from "../../base/process/signals.ts";
 import type { JobResult } from "../../gen/belay/v1/job_pb.ts";
 import { EndReason, Outcome, SpawnFailureKind } from "../../gen/belay/v1/job_pb.ts";
 

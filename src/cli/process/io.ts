@@ -3,7 +3,7 @@ import type { Readable, Writable } from "node:stream";
 import { isatty } from "node:tty";
 import { errnoOf } from "../../base/errors.ts";
 import { FileSink } from "./file-sink.ts";
-import type { Inherited } from "../../base/inherited.ts";
+import type { Inherited } from "../../base/process/inherited.ts";
 import type { Launch } from "./launch.ts";
 
 /** One of the program's outputs. */

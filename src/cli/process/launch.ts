@@ -1,4 +1,4 @@
-import type { Inherited } from "../../base/inherited.ts";
+import type { Inherited } from "../../base/process/inherited.ts";
 
 /** Variables by which `launch.sh` reports what Node would change. */
 const NOTE = "BELAY_LAUNCH_";

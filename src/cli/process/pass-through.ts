@@ -1,4 +1,4 @@
-import { MiB } from "../../base/sizes.ts";
+import { MiB } from "../../base/text/sizes.ts";
 import { whenRead } from "./when-read.ts";
 import type { Io } from "./io.ts";
 

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { MiB } from "../../base/sizes.ts";
+import { MiB } from "../../base/text/sizes.ts";
 import type { LogStream } from "../../gen/belay/v1/job_pb.ts";
 import type { LogChunk } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { LogChunkSchema } from "../../gen/belay/v1/tracker_service_pb.ts";

@@ -1,12 +1,12 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { formatDuration } from "../../base/durations.ts";
-import { formatSize } from "../../base/sizes.ts";
+import { formatDuration } from "../../base/text/durations.ts";
+import { formatSize } from "../../base/text/sizes.ts";
 import type { EndEvidence, JobResult, SignalRound, StreamTotals } from "../../gen/belay/v1/job_pb.ts";
 import { EndReason, Outcome } from "../../gen/belay/v1/job_pb.ts";
 import { clean } from "./clean.ts";
 import { span } from "./time.ts";
 import { containmentName, reasonName, streamName } from "../../contract/names.ts";
-import { counted } from "../../base/count.ts";
+import { counted } from "../../base/text/count.ts";
 
 /** How a job ended, in a few words: `exit code 3 after 4.2s`. */
 export function resultText(result: JobResult): string {

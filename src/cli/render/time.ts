@@ -1,6 +1,6 @@
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { formatDuration } from "../../base/durations.ts";
+import { formatDuration } from "../../base/text/durations.ts";
 
 /** Milliseconds of a duration. */
 export function msOf(duration: Duration): number {

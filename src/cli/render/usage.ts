@@ -1,7 +1,7 @@
-import { formatSize } from "../../base/sizes.ts";
+import { formatSize } from "../../base/text/sizes.ts";
 import type { GpuSample, MetricSample, ResourceUsage } from "../../gen/belay/v1/job_pb.ts";
 import { clean } from "./clean.ts";
-import { counted } from "../../base/count.ts";
+import { counted } from "../../base/text/count.ts";
 
 /** `cpu 0.52 of 2 cores (4.1 s), memory 34.0 MiB, 3 processes, disk 0 B read and 20.0 MiB written`. */
 export function metricsText(sample: MetricSample): string {

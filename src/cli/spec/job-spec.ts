@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { BelayError } from "../../base/errors.ts";
-import { findSignal } from "../../base/signals.ts";
+import { findSignal } from "../../base/process/signals.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { JobSpecSchema, SetupStepSchema } from "../../gen/belay/v1/job_pb.ts";
 import type { Call } from "../flags/command.ts";

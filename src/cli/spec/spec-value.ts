@@ -2,10 +2,10 @@ import type { DescField, DescMessage, JsonObject, JsonValue } from "@bufbuild/pr
 import { ScalarType } from "@bufbuild/protobuf";
 import type { ParsedNode, Scalar } from "yaml";
 import { isAlias, isMap, isScalar, isSeq } from "yaml";
-import { parseDuration } from "../../base/durations.ts";
+import { parseDuration } from "../../base/text/durations.ts";
 import { BelayError } from "../../base/errors.ts";
-import { parseSize } from "../../base/sizes.ts";
-import { didYouMean } from "../../base/did-you-mean.ts";
+import { parseSize } from "../../base/text/sizes.ts";
+import { didYouMean } from "../../base/text/did-you-mean.ts";
 import { isKey } from "../flags/flags.ts";
 import type { SpecSource } from "./spec-error.ts";
 import { specError } from "./spec-error.ts";

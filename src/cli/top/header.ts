@@ -8,7 +8,7 @@ import { isSilent, isStale } from "./link-state.ts";
 import { shortMessage } from "./outage-text.ts";
 import type { Ui } from "./ui.ts";
 import { stateName } from "../../contract/names.ts";
-import { counted } from "../../base/count.ts";
+import { counted } from "../../base/text/count.ts";
 
 /** States in the order in which a job goes through them. */
 const STATES: readonly JobState[] = [

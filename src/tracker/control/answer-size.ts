@@ -1,7 +1,7 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { toBinary, toJsonString } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
-import { MiB } from "../../base/sizes.ts";
+import { MiB } from "../../base/text/sizes.ts";
 
 /** Most bytes of an answer: the clients of most libraries refuse messages of more than 4 MiB. */
 export const MAX_ANSWER_BYTES: number = 3 * MiB;

@@ -3,7 +3,7 @@ import type { LiveJob } from "../jobs/live-job.ts";
 import type { JobRegistry } from "../jobs/registry.ts";
 import type { ControlContext } from "./context.ts";
 import { currentOf, jobOf } from "./context.ts";
-import type { Keepalive } from "../../base/keepalive.ts";
+import type { Keepalive } from "../../base/network/keepalive.ts";
 import type { CallScope } from "../../base/wakeup.ts";
 import { Wakeup } from "../../base/wakeup.ts";
 

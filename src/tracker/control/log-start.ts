@@ -1,6 +1,6 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { MiB } from "../../base/sizes.ts";
+import { MiB } from "../../base/text/sizes.ts";
 import type { LogStream } from "../../gen/belay/v1/job_pb.ts";
 import type { ReadLogsRequest } from "../../gen/belay/v1/job_service_pb.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";

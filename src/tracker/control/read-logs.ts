@@ -1,8 +1,8 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { BelayError, messageOf } from "../../base/errors.ts";
-import { Keepalive } from "../../base/keepalive.ts";
-import { KiB } from "../../base/sizes.ts";
+import { Keepalive } from "../../base/network/keepalive.ts";
+import { KiB } from "../../base/text/sizes.ts";
 import type { Attempt } from "../../gen/belay/v1/job_pb.ts";
 import { LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
 import type { ReadLogsRequest, ReadLogsResponse } from "../../gen/belay/v1/job_service_pb.ts";

@@ -15,7 +15,7 @@ import { Thinner } from "../store/points/thinner.ts";
 import type { ControlContext } from "./context.ts";
 import { noSuchAttempt } from "./context.ts";
 import { FollowedJob } from "./followed-job.ts";
-import { Keepalive } from "../../base/keepalive.ts";
+import { Keepalive } from "../../base/network/keepalive.ts";
 import { CallScope } from "../../base/wakeup.ts";
 
 /** Points of each kind that are decoded for one answer. */

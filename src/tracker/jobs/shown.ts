@@ -1,8 +1,8 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
-import { MASK, secretsOf, SHORTEST_SECRET } from "../../base/environment-secrets.ts";
-import { mapText } from "../../base/map-text.ts";
-import { looksSecret } from "../../base/secret-names.ts";
+import { MASK, secretsOf, SHORTEST_SECRET } from "../../base/secrets/environment-secrets.ts";
+import { mapText } from "../../base/secrets/map-text.ts";
+import { looksSecret } from "../../base/secrets/secret-names.ts";
 import type { Job, JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
 

@@ -1,8 +1,8 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { Duration } from "@bufbuild/protobuf/wkt";
-import { signalNumber } from "../../base/signals.ts";
-import { MAX_DURATION_MS } from "../../base/durations.ts";
+import { signalNumber } from "../../base/process/signals.ts";
+import { MAX_DURATION_MS } from "../../base/text/durations.ts";
 import { MAX_TRACE_STATE_BYTES, isTraceState, parseTraceParent } from "../../base/trace-context.ts";
 import { type JobSpec, JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
 

@@ -1,7 +1,7 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { LiveJob } from "../jobs/live-job.ts";
 import { VERSION } from "../../base/version.ts";
-import { addProcessGauges } from "../../base/process-gauges.ts";
+import { addProcessGauges } from "../../base/process/process-gauges.ts";
 import type { MetricsRegistry } from "../../base/prometheus.ts";
 import { stateName } from "../../contract/names.ts";
 import { isEnded } from "../../contract/states.ts";

@@ -1,6 +1,6 @@
 import { BelayError } from "../../base/errors.ts";
-import type { ListenAddress } from "../../base/listen.ts";
-import { isLoopback } from "../../base/loopback.ts";
+import type { ListenAddress } from "../../base/network/listen.ts";
+import { isLoopback } from "../../base/network/loopback.ts";
 import type { TrackerOptions } from "../options.ts";
 
 /**

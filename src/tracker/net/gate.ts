@@ -4,11 +4,11 @@ import type { Clock } from "../../base/clock.ts";
 import { JobService } from "../../gen/belay/v1/job_service_pb.ts";
 import { TrackerService } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { TrackerLimits } from "../options.ts";
-import { CallLimit } from "./call-limit.ts";
+import { CallLimit } from "./limits/call-limit.ts";
 import type { TokenGate } from "./caller.ts";
 import { whenOverKey, callerOf, limitedClient, nodeRequestKey } from "./caller.ts";
 import type { PageGuard } from "./page-guard.ts";
-import { RateLimit } from "./rate-limit.ts";
+import { RateLimit } from "./limits/rate-limit.ts";
 
 /**
  * Streams that a token for one job may have open. Its agent needs one; a bad network may leave others open until the

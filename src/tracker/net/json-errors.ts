@@ -1,6 +1,6 @@
 import type { DescEnum, DescMessage, DescService } from "@bufbuild/protobuf";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
-import { didYouMean } from "../../base/did-you-mean.ts";
+import { didYouMean } from "../../base/text/did-you-mean.ts";
 
 /**
  * Says of a call in JSON that could not be read what was expected: protobuf-es names the type and what it found, but

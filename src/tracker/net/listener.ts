@@ -4,20 +4,20 @@ import { createSecureServer, createServer as createHttp2Server } from "node:http
 import type { Server, Socket } from "node:net";
 import { createServer } from "node:net";
 import type { SecureContextOptions } from "node:tls";
-import { checkProof } from "../../base/certificates.ts";
+import { checkProof } from "../../base/network/certificates.ts";
 import type { Clock } from "../../base/clock.ts";
 import { sleep } from "../../base/clock.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
-import type { ListenAddress } from "../../base/listen.ts";
-import { bind, hostAndPortOf } from "../../base/listen.ts";
-import { MiB } from "../../base/sizes.ts";
+import type { ListenAddress } from "../../base/network/listen.ts";
+import { bind, hostAndPortOf } from "../../base/network/listen.ts";
+import { MiB } from "../../base/text/sizes.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { TrackerLimits, TrackerTls } from "../options.ts";
-import { CallsUnderWay } from "./calls-under-way.ts";
+import { CallsUnderWay } from "./limits/calls-under-way.ts";
 import { closeWhenIdle } from "./idle.ts";
 import type { AnyRequest, AnyResponse } from "./http.ts";
 import { peekProtocol } from "./protocol.ts";
-import { limitResets, NO_RESET_LIMIT } from "./reset-limit.ts";
+import { limitResets, NO_RESET_LIMIT } from "./limits/reset-limit.ts";
 
 /** Flow control of one stream. Larger hurts slow links, where a command waits behind what is under way. */
 const STREAM_WINDOW_BYTES: number = 1 * MiB;

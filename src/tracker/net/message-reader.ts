@@ -1,7 +1,7 @@
 import type { ServerHttp2Stream } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { madeGarbage } from "../../base/garbage.ts";
-import { KiB, MiB } from "../../base/sizes.ts";
+import { madeGarbage } from "../../base/process/garbage.ts";
+import { KiB, MiB } from "../../base/text/sizes.ts";
 
 /** Bytes before each message: whether it is compressed, and its length. */
 const PREFIX_BYTES = 5;

@@ -3,7 +3,7 @@ import type { Clock } from "../../base/clock.ts";
 import { within } from "../../base/deadline.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
-import { MiB } from "../../base/sizes.ts";
+import { MiB } from "../../base/text/sizes.ts";
 import type { SpanQueue } from "../store/span-queue.ts";
 import type { SpanRecord } from "./span-record.ts";
 

@@ -5,7 +5,7 @@ import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { within } from "../../base/deadline.ts";
 import { messageOf } from "../../base/errors.ts";
 import { idProblem } from "../../base/ids.ts";
-import { KiB, MiB } from "../../base/sizes.ts";
+import { KiB, MiB } from "../../base/text/sizes.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { AgentInfoSchema } from "../../gen/belay/v1/job_pb.ts";
 import type {

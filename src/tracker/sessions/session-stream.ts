@@ -3,7 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { messageOf } from "../../base/errors.ts";
 import { SilenceClock } from "../../base/silence.ts";
 import type { Logger } from "../../base/logger.ts";
-import { KiB } from "../../base/sizes.ts";
+import { KiB } from "../../base/text/sizes.ts";
 import type { CommandKind, Heartbeat } from "../../gen/belay/v1/job_pb.ts";
 import type {
   Ack,

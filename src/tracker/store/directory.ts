@@ -10,12 +10,12 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
-import { counted } from "../../base/count.ts";
-import { makeDirectories } from "../../base/directories.ts";
+import { counted } from "../../base/text/count.ts";
+import { makeDirectories } from "../../base/files/directories.ts";
 import { BelayError } from "../../base/errors.ts";
-import { fileProblem } from "../../base/file-problem.ts";
+import { fileProblem } from "../../base/files/file-problem.ts";
 import type { Logger } from "../../base/logger.ts";
-import { closeToOthers, makePrivate } from "../../base/private-file.ts";
+import { closeToOthers, makePrivate } from "../../base/files/private-file.ts";
 
 /** Rights of users other than the owner. */
 const OTHERS = 0o077;

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { BelayError, messageOf } from "../../base/errors.ts";
-import { lockFile } from "../../base/lock-file.ts";
+import { lockFile } from "../../base/files/lock-file.ts";
 
 /**
  * Locks a data directory for this process: see lockFile.

@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync, rmSync, statSync, statfsSync, writeSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { KiB, MiB } from "../../base/sizes.ts";
+import { KiB, MiB } from "../../base/text/sizes.ts";
 
 /** Bytes of the reserve: this share of a small disk, but between these. */
 const SHARE = 1 / 16;

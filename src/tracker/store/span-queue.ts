@@ -1,4 +1,4 @@
-import { MiB } from "../../base/sizes.ts";
+import { MiB } from "../../base/text/sizes.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import type { Statements } from "./statements.ts";
 import type { TraceChange } from "./trace-change.ts";

@@ -3,7 +3,7 @@ import fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { MiB } from "../../../src/base/sizes.ts";
+import { MiB } from "../../../src/base/text/sizes.ts";
 import { DiskSpace } from "../../../src/agent/job-metrics/disk-space.ts";
 import { FollowedFile } from "../../../src/agent/job-metrics/followed-file.ts";
 import { createMetricsFile } from "../../../src/agent/job-metrics/make-file.ts";

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Follower, MOST_NOTE_BYTES } from "../../../src/agent/job-metrics/follower.ts";
 import { MOST_VALUES } from "../../../src/agent/job-metrics/interval.ts";
 import { createMetricsFile } from "../../../src/agent/job-metrics/make-file.ts";
-import { MiB } from "../../../src/base/sizes.ts";
+import { MiB } from "../../../src/base/text/sizes.ts";
 import type { JobMetrics } from "../../../src/gen/belay/v1/job_pb.ts";
 import { ManualClock } from "../../helpers/manual-clock.ts";
 

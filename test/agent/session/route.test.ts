@@ -8,7 +8,7 @@ import { expect, onTestFinished, test, vi } from "vitest";
 import type { StreamEnd } from "../../../src/agent/session/stream.ts";
 import { Route } from "../../../src/agent/session/route.ts";
 import { systemClock } from "../../../src/base/clock.ts";
-import { parseTrackerAddresses } from "../../../src/base/tracker-address.ts";
+import { parseTrackerAddresses } from "../../../src/base/network/tracker-address.ts";
 import { GoodbyeSchema } from "../../../src/gen/belay/v1/tracker_service_pb.ts";
 
 const cut: StreamEnd = {

@@ -4,7 +4,7 @@ import type { AddressInfo, Server } from "node:net";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { Scout } from "../../../src/agent/session/scout.ts";
 import { systemClock } from "../../../src/base/clock.ts";
-import { parseTrackerAddresses } from "../../../src/base/tracker-address.ts";
+import { parseTrackerAddresses } from "../../../src/base/network/tracker-address.ts";
 import { Queue } from "../../helpers/queue.ts";
 
 async function listen(port = 0): Promise<Server> {

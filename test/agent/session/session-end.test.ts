@@ -3,7 +3,7 @@ import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
 import { endAfter, endUnadmitted } from "../../../src/agent/session/session-end.ts";
 import type { StreamEnd } from "../../../src/agent/session/stream.ts";
-import { parseTrackerAddresses } from "../../../src/base/tracker-address.ts";
+import { parseTrackerAddresses } from "../../../src/base/network/tracker-address.ts";
 import { GoodbyeReason, GoodbyeSchema } from "../../../src/gen/belay/v1/tracker_service_pb.ts";
 
 const addresses = parseTrackerAddresses("http://a:1,http://b:1");

@@ -8,7 +8,7 @@ import { SESSION_TIMING } from "../../../src/agent/session/session-timing.ts";
 import { Stream } from "../../../src/agent/session/stream.ts";
 import type { SessionHandlers } from "../../../src/agent/session/session-options.ts";
 import { type Clock, systemClock } from "../../../src/base/clock.ts";
-import { parseTrackerAddresses } from "../../../src/base/tracker-address.ts";
+import { parseTrackerAddresses } from "../../../src/base/network/tracker-address.ts";
 import { silentLogger } from "../../../src/base/logger.ts";
 import {
   AgentInfoSchema,

@@ -7,7 +7,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { actionOn } from "../../../src/agent/session/status-rulings.ts";
 import { compileOptions } from "../../../src/tracker/config.ts";
 import { uuidv7 } from "../../../src/base/ids.ts";
-import { RateLimit } from "../../../src/tracker/net/rate-limit.ts";
+import { RateLimit } from "../../../src/tracker/net/limits/rate-limit.ts";
 import { signToken } from "../../../src/tracker/net/signed-token.ts";
 import { ScriptedAgent } from "../../../src/testing/index.ts";
 import { TcpProxy } from "../../fault/tcp-proxy.ts";

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { sleep, systemClock } from "../../../base/clock.ts";
-import type { Signal } from "../../../base/signals.ts";
+import type { Signal } from "../../../base/process/signals.ts";
 import { type SignalRound, SignalRoundSchema } from "../../../gen/belay/v1/job_pb.ts";
 import { identity } from "../tree/deliver.ts";
 import type { ProcessEntry } from "../tree/proc.ts";

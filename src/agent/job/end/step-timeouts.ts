@@ -1,4 +1,4 @@
-import { formatDuration } from "../../../base/durations.ts";
+import { formatDuration } from "../../../base/text/durations.ts";
 import type { CompiledSpec, Step } from "../compile-spec.ts";
 import { Countdown } from "./countdown.ts";
 

@@ -3,7 +3,7 @@ import type { Step } from "../compile-spec.ts";
 import type { ExitStatus } from "../start/spawn.ts";
 import type { SpawnProblem } from "../start/spawn-problem.ts";
 import type { EndOrder, SignalSource } from "../types.ts";
-import { counted } from "../../../base/count.ts";
+import { counted } from "../../../base/text/count.ts";
 
 /** How a job ended: the part of its result that is decided once. */
 export interface Verdict {

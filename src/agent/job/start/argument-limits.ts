@@ -1,6 +1,6 @@
 import fs from "node:fs";
-import { KiB, MiB } from "../../../base/sizes.ts";
-import { elide } from "../../../base/elide.ts";
+import { KiB, MiB } from "../../../base/text/sizes.ts";
+import { elide } from "../../../base/text/elide.ts";
 import { SpawnFailureKind } from "../../../gen/belay/v1/job_pb.ts";
 import { SpawnProblem } from "./spawn-problem.ts";
 

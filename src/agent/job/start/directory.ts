@@ -2,7 +2,7 @@ import fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { BelayError } from "../../../base/errors.ts";
-import { fileProblem } from "../../../base/file-problem.ts";
+import { fileProblem } from "../../../base/files/file-problem.ts";
 
 /**
  * Every user may pass through, since a job that gives up root still writes into a file in it; only the owner may list it.

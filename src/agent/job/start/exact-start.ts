@@ -1,4 +1,4 @@
-import { bytesOfText } from "../../../base/system-text.ts";
+import { bytesOfText } from "../../../base/text/system-text.ts";
 
 /** A name that every shell can set and export. */
 const SHELL_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;

@@ -1,5 +1,5 @@
 import fs from "node:fs";
-import { pathOfText } from "../../../base/system-text.ts";
+import { pathOfText } from "../../../base/text/system-text.ts";
 import { SpawnFailureKind } from "../../../gen/belay/v1/job_pb.ts";
 import { SpawnProblem } from "./spawn-problem.ts";
 

@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import { delimiter, isAbsolute, join, resolve } from "node:path";
 import { errnoOf } from "../../../base/errors.ts";
-import { pathOfText } from "../../../base/system-text.ts";
+import { pathOfText } from "../../../base/text/system-text.ts";
 import { SpawnFailureKind } from "../../../gen/belay/v1/job_pb.ts";
 import { checkFormat } from "./executable-format.ts";
 import { problemOf, SpawnProblem } from "./spawn-problem.ts";

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
-import type { Inherited } from "../../../base/inherited.ts";
+import type { Inherited } from "../../../base/process/inherited.ts";
 
 /**
  * Signals that are not passed on as ignored or blocked, by number: KILL and STOP cannot be. PIPE is ignored by runtimes and

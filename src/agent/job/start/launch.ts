@@ -1,6 +1,6 @@
 import fs from "node:fs";
-import { signalNumber } from "../../../base/signals.ts";
-import { workingDirectory } from "../../../base/directories.ts";
+import { signalNumber } from "../../../base/process/signals.ts";
+import { workingDirectory } from "../../../base/files/directories.ts";
 import type { CompiledSpec, Step } from "../compile-spec.ts";
 import { stepEnvironment } from "./environment.ts";
 import { inheritStart } from "./inherit.ts";

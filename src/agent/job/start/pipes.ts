@@ -3,8 +3,8 @@ import fs from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { sleep } from "../../../base/clock.ts";
 import { BelayError, messageOf } from "../../../base/errors.ts";
-import { restoreDirectory } from "../../../base/directories.ts";
-import { removeAll } from "../../../base/remove.ts";
+import { restoreDirectory } from "../../../base/files/directories.ts";
+import { removeAll } from "../../../base/files/remove.ts";
 import { JOB_DIRECTORY_MODE, makeJobDirectory } from "./directory.ts";
 
 /**

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { Logger } from "../../../base/logger.ts";
-import { removeAll } from "../../../base/remove.ts";
+import { removeAll } from "../../../base/files/remove.ts";
 import type { ContainmentChoice } from "../../options.ts";
 import { type ContainmentFound, makeContainment } from "../tree/containment.ts";
 import { makeJobDirectory } from "./directory.ts";

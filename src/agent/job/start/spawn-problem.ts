@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
-import { elide } from "../../../base/elide.ts";
+import { elide } from "../../../base/text/elide.ts";
 import { errnoOf } from "../../../base/errors.ts";
-import { shownText } from "../../../base/system-text.ts";
+import { shownText } from "../../../base/text/system-text.ts";
 import { type SpawnFailure, SpawnFailureKind, SpawnFailureSchema } from "../../../gen/belay/v1/job_pb.ts";
 
 /** Characters of a path that are kept: as many as the kernel accepts. */

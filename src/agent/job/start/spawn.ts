@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import fs from "node:fs";
 import { systemClock } from "../../../base/clock.ts";
-import { realTimeSignal, type Signal } from "../../../base/signals.ts";
+import { realTimeSignal, type Signal } from "../../../base/process/signals.ts";
 import { raiseOomScore } from "../tree/oom-score.ts";
 import { argumentsProblem } from "./argument-limits.ts";
 import { checkWorkingDirectory, findExecutable } from "./executable.ts";

@@ -2,7 +2,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { sleep } from "../../../base/clock.ts";
 import { errnoOf } from "../../../base/errors.ts";
-import type { Signal } from "../../../base/signals.ts";
+import type { Signal } from "../../../base/process/signals.ts";
 import { Containment } from "../../../gen/belay/v1/job_pb.ts";
 import { cgroupIo, cgroupPressure } from "./cgroup-stats.ts";
 import { cgroupNumber, cgroupPids, removeCgroup } from "./cgroup.ts";

@@ -1,5 +1,5 @@
 import { errnoOf } from "../../../base/errors.ts";
-import { type Signal, signalNumber } from "../../../base/signals.ts";
+import { type Signal, signalNumber } from "../../../base/process/signals.ts";
 import { isAlive, type ProcessEntry, readProcess } from "./proc.ts";
 
 /** How often one delivery scans the tree, so that processes born meanwhile get the signal, too. */

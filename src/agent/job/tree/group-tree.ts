@@ -1,5 +1,5 @@
 import { sleep } from "../../../base/clock.ts";
-import type { Signal } from "../../../base/signals.ts";
+import type { Signal } from "../../../base/process/signals.ts";
 import { Containment } from "../../../gen/belay/v1/job_pb.ts";
 import { deliver, sendTo, sendToGroup } from "./deliver.ts";
 import { environmentHolds, isAlive, listPids, type ProcessEntry, readProcess, sumOpenFiles } from "./proc.ts";

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { errnoOf } from "../../../base/errors.ts";
-import type { Signal } from "../../../base/signals.ts";
+import type { Signal } from "../../../base/process/signals.ts";
 import { Containment } from "../../../gen/belay/v1/job_pb.ts";
 import type { ProcessEntry } from "./proc.ts";
 import type { ProcessTree, TreeDetails, TreeUsage } from "./tree.ts";

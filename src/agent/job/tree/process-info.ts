@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type ProcessInfo, ProcessInfoSchema } from "../../../gen/belay/v1/job_pb.ts";
 import { commandOf, type ProcessEntry, TICKS_PER_SECOND } from "./proc.ts";
-import { counted } from "../../../base/count.ts";
+import { counted } from "../../../base/text/count.ts";
 
 /** Most processes that are shown. */
 export const MOST_PROCESSES = 100;

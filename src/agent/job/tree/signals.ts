@@ -1,5 +1,5 @@
 import { BelayError, type BelayErrorCode } from "../../../base/errors.ts";
-import { findSignal, type Signal } from "../../../base/signals.ts";
+import { findSignal, type Signal } from "../../../base/process/signals.ts";
 
 /**
  * Parses the name of a signal as a user writes it: "SIGTERM", "TERM" or "term".

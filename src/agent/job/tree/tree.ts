@@ -1,4 +1,4 @@
-import type { Signal } from "../../../base/signals.ts";
+import type { Signal } from "../../../base/process/signals.ts";
 import type { Containment } from "../../../gen/belay/v1/job_pb.ts";
 import type { ProcessEntry } from "./proc.ts";
 import type { ProcessIo } from "./process-io.ts";

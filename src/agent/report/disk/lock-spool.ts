@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { BelayError, messageOf } from "../../../base/errors.ts";
-import { lockFile } from "../../../base/lock-file.ts";
+import { lockFile } from "../../../base/files/lock-file.ts";
 
 /** Name of the file that is locked. */
 export const LOCK_NAME = "lock";

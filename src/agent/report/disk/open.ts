@@ -1,7 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { makeDirectories } from "../../../base/directories.ts";
-import { removeAll } from "../../../base/remove.ts";
+import { makeDirectories } from "../../../base/files/directories.ts";
+import { removeAll } from "../../../base/files/remove.ts";
 import type { AgentInfo } from "../../../gen/belay/v1/job_pb.ts";
 import type { SlabPool } from "../frame.ts";
 import { type FullPolicy, LaneSpool } from "../lane-spool.ts";

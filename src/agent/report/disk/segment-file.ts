@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import { open } from "node:fs/promises";
 import { BelayError } from "../../../base/errors.ts";
-import { KiB } from "../../../base/sizes.ts";
+import { KiB } from "../../../base/text/sizes.ts";
 import { headBytes } from "../frame.ts";
 import type { LogSums } from "../log-sums.ts";
 import type { LaneName } from "../spool.ts";

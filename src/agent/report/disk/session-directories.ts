@@ -1,7 +1,7 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { BelayError } from "../../../base/errors.ts";
-import { removeAll } from "../../../base/remove.ts";
+import { removeAll } from "../../../base/files/remove.ts";
 import { parseSegmentName } from "./format.ts";
 import { LOCK_NAME, lockSpool } from "./lock-spool.ts";
 import { isSpool } from "./meta.ts";

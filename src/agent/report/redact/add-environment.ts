@@ -1,4 +1,9 @@
-import { type Environment, type SecretChoice, secretsOf, SHORTEST_SECRET } from "../../../base/environment-secrets.ts";
+import {
+  type Environment,
+  type SecretChoice,
+  secretsOf,
+  SHORTEST_SECRET,
+} from "../../../base/secrets/environment-secrets.ts";
 import type { Secrets } from "./secrets.ts";
 
 /**

@@ -1,7 +1,7 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
-import { type Environment, type SecretChoice, SHORTEST_SECRET } from "../../../base/environment-secrets.ts";
+import { type Environment, type SecretChoice, SHORTEST_SECRET } from "../../../base/secrets/environment-secrets.ts";
 import type { LogFields, Logger } from "../../../base/logger.ts";
-import { mapText } from "../../../base/map-text.ts";
+import { mapText } from "../../../base/secrets/map-text.ts";
 import { addEnvironment } from "./add-environment.ts";
 import type { Matcher } from "./matcher.ts";
 import { RedactFile } from "./redact-file.ts";

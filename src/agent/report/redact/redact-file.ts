@@ -1,10 +1,10 @@
 import fs from "node:fs";
 import { dirname } from "node:path";
 import { errnoOf } from "../../../base/errors.ts";
-import { mayChangeUnseen } from "../../../base/file-time.ts";
-import { restoreDirectory } from "../../../base/directories.ts";
-import { removeAll } from "../../../base/remove.ts";
-import { KiB } from "../../../base/sizes.ts";
+import { mayChangeUnseen } from "../../../base/files/file-time.ts";
+import { restoreDirectory } from "../../../base/files/directories.ts";
+import { removeAll } from "../../../base/files/remove.ts";
+import { KiB } from "../../../base/text/sizes.ts";
 import { linesOf } from "./text.ts";
 
 /** As much of a file, or of one line of a pipe, as is read. Bytes. */

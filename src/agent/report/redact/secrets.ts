@@ -1,6 +1,6 @@
-import { SHORTEST_SECRET } from "../../../base/environment-secrets.ts";
-import { KiB, MiB } from "../../../base/sizes.ts";
-import { bytesOfText } from "../../../base/system-text.ts";
+import { SHORTEST_SECRET } from "../../../base/secrets/environment-secrets.ts";
+import { KiB, MiB } from "../../../base/text/sizes.ts";
+import { bytesOfText } from "../../../base/text/system-text.ts";
 import { encodingsOf, hexadecimal } from "./encodings.ts";
 import { Matcher } from "./matcher.ts";
 import { latin, linesOf, trim } from "./text.ts";

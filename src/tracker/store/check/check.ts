@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdir, open, rename, rm, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { counted } from "../../../base/count.ts";
+import { counted } from "../../../base/text/count.ts";
 import { BelayError, messageOf } from "../../../base/errors.ts";
 import type { StreamTotals } from "../../../gen/belay/v1/job_pb.ts";
 import { AttemptSchema, CommandRecordSchema } from "../../../gen/belay/v1/job_pb.ts";

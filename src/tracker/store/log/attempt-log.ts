@@ -2,7 +2,7 @@ import type { FileHandle } from "node:fs/promises";
 import { mkdir, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { constants } from "node:fs";
-import { KiB, MiB } from "../../../base/sizes.ts";
+import { KiB, MiB } from "../../../base/text/sizes.ts";
 import { BelayError, errnoOf } from "../../../base/errors.ts";
 import type { LogStream, StreamTotals } from "../../../gen/belay/v1/job_pb.ts";
 import type { LogBatch } from "../../../gen/belay/v1/tracker_service_pb.ts";

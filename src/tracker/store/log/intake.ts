@@ -1,5 +1,5 @@
 import { crc32 } from "../../../base/crc32.ts";
-import { countNewlines } from "../../../base/newlines.ts";
+import { countNewlines } from "../../../base/text/newlines.ts";
 import type { LogBatch, LogChunk } from "../../../gen/belay/v1/tracker_service_pb.ts";
 import { GapReason } from "../../../gen/belay/v1/tracker_service_pb.ts";
 import type { StoredChunk } from "./format.ts";

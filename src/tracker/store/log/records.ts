@@ -1,6 +1,6 @@
 import type { FileHandle } from "node:fs/promises";
-import { madeGarbage } from "../../../base/garbage.ts";
-import { KiB, MiB } from "../../../base/sizes.ts";
+import { madeGarbage } from "../../../base/process/garbage.ts";
+import { KiB, MiB } from "../../../base/text/sizes.ts";
 import type { PlacedChunk, RecordHeader } from "./format.ts";
 import { RECORD_HEADER_BYTES, decodeRecord, decodeRecordHeader } from "./format.ts";
 import type { LogOwner } from "./owner.ts";

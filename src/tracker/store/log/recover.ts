@@ -1,7 +1,7 @@
 import type { FileHandle } from "node:fs/promises";
 import { copyFile } from "node:fs/promises";
 import { BelayError } from "../../../base/errors.ts";
-import { KiB } from "../../../base/sizes.ts";
+import { KiB } from "../../../base/text/sizes.ts";
 import type { StreamTotals } from "../../../gen/belay/v1/job_pb.ts";
 import { FILE_HEADER_BYTES, encodeFileHeader, ownerOfFile } from "./format.ts";
 import { ENTRY_BYTES, encodeEntry, readEntry } from "./index-file.ts";

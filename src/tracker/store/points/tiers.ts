@@ -1,4 +1,4 @@
-import { KiB } from "../../../base/sizes.ts";
+import { KiB } from "../../../base/text/sizes.ts";
 
 /** How many points of one tier become one point of the next. */
 export const FAN = 4;

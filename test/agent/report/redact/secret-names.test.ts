@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { addEnvironment } from "../../../../src/agent/report/redact/add-environment.ts";
-import { isCommonplace, looksSecret, passwordsIn } from "../../../../src/base/secret-names.ts";
+import { isCommonplace, looksSecret, passwordsIn } from "../../../../src/base/secrets/secret-names.ts";
 import { Secrets } from "../../../../src/agent/report/redact/secrets.ts";
 
 describe("names that look secret", () => {
