@@ -5,6 +5,7 @@ import { grpcMethod, type Sendable } from "../../base/network/grpc-service.ts";
 import { MiB } from "../../base/text/sizes.ts";
 import { CLIENT_FLAGS, proofOf } from "../../base/network/proof.ts";
 import { proxyTo } from "../../base/network/proxy.ts";
+import { checkTokenAllowed } from "../../base/network/plaintext-token.ts";
 import { authorityOf, hostAndPort, type TrackerAddress } from "../../base/network/tracker-address.ts";
 import {
   type OpenSessionRequest,
@@ -41,12 +42,7 @@ const METHOD = grpcMethod(TrackerService.method.openSession);
 export async function dial(address: TrackerAddress, security: TransportSecurity, version: string): Promise<Dialed> {
   const metadata = new Metadata();
   if (security.tokenFile !== undefined) {
-    if (!address.tls && !address.local && security.insecure !== true) {
-      throw new BelayError(
-        "BAD_USAGE",
-        `Cannot send a token to "${address.text}" in plaintext: use https, or say --insecure`,
-      );
-    }
+    checkTokenAllowed(address, security.insecure);
     metadata.set("authorization", `Bearer ${await readToken(security.tokenFile)}`);
   }
   const proxy = await proxyTo(address);

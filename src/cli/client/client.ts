@@ -7,6 +7,7 @@ import { sleep } from "../../base/clock.ts";
 import { formatDuration } from "../../base/text/durations.ts";
 import { BelayError } from "../../base/errors.ts";
 import { MiB } from "../../base/text/sizes.ts";
+import { checkTokenAllowed } from "../../base/network/plaintext-token.ts";
 import { parseTrackerAddresses, type TrackerAddress } from "../../base/network/tracker-address.ts";
 import { JobService } from "../../gen/belay/v1/job_service_pb.ts";
 import { readFlagFile } from "../flags/flag-file.ts";
@@ -187,13 +188,7 @@ function newTrial(limit: number): Trial {
 
 async function tokenInterceptors(options: ClientOptions, addresses: readonly TrackerAddress[]): Promise<Interceptor[]> {
   if (options.tokenFile === undefined) return [];
-  const open = addresses.find((address) => !address.tls && !address.local);
-  if (open !== undefined && options.insecure !== true) {
-    throw new BelayError(
-      "BAD_USAGE",
-      `Cannot send a token in plaintext to ${open.text}: use https://, or allow it with --insecure`,
-    );
-  }
+  for (const address of addresses) checkTokenAllowed(address, options.insecure);
   const path = options.tokenFile;
   let token = await readToken(path);
   return [
