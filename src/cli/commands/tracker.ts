@@ -108,6 +108,7 @@ const flagTable = {
   ...grouped("OpenTelemetry", {
     otlpEndpoint: text({
       value: "URL",
+      empty: true,
       help:
         "export jobs as spans and resource use as metrics, by OTLP over HTTP, such as http://127.0.0.1:4318; " +
         "empty: do not export",
