@@ -68,7 +68,7 @@ const program = defineConfig({
           test: /src\/cli\/process\/(aborted|bounded-lines|warning-signals)|src\/cli\/flags\/log-flags|src\/base\/silence/,
           minShareCount: 2,
         },
-        { name: "common", test: /src\/(cli|base|contract)\//, minShareCount: 5 },
+        { name: "common", test: /src\/(cli\/(?!terminal)|base|contract)\//, minShareCount: 5 },
       ],
     },
   },

@@ -1,7 +1,19 @@
 const PLAIN = /^[\u0020-\u007e]*$/;
-/** Characters without a column: combining marks, joiners, variation selectors, later jamo of a Hangul syllable. */
-const ZERO = /^[\p{Mark}\p{Default_Ignorable_Code_Point}\p{Control}\u1160-\u11ff\u2028\u2029]$/u;
-const EMOJI = /^\p{RGI_Emoji}$/v;
+
+/** Made when first needed, as the segmenter: reading a list of all emoji takes V8 17 ms of a start. */
+let zero: RegExp | undefined;
+let emoji: RegExp | undefined;
+
+/** Whether it has no column: combining marks, joiners, variation selectors, later jamo of a Hangul syllable. */
+function hasNoColumn(character: string): boolean {
+  zero ??= /^[\p{Mark}\p{Default_Ignorable_Code_Point}\p{Control}\u1160-\u11ff\u2028\u2029]$/u;
+  return zero.test(character);
+}
+
+function isEmoji(glyph: string): boolean {
+  emoji ??= /^\p{RGI_Emoji}$/v;
+  return emoji.test(glyph);
+}
 
 /** Characters whose East Asian Width is W or F (Unicode 16): first and last code points of ranges, in order. */
 const WIDE: readonly number[] = [
@@ -72,11 +84,11 @@ export function fitText(text: string, width: number, side: "left" | "right" = "l
 
 function widthOfGlyph(text: string): number {
   const first = text.codePointAt(0) ?? 0;
-  if (text.length === (first > 0xffff ? 2 : 1)) return ZERO.test(text) ? 0 : isWide(first) ? 2 : 1;
-  if (EMOJI.test(text)) return 2;
+  if (text.length === (first > 0xffff ? 2 : 1)) return hasNoColumn(text) ? 0 : isWide(first) ? 2 : 1;
+  if (isEmoji(text)) return 2;
   let width = 0;
   for (const character of text) {
-    if (!ZERO.test(character)) width += isWide(character.codePointAt(0) ?? 0) ? 2 : 1;
+    if (!hasNoColumn(character)) width += isWide(character.codePointAt(0) ?? 0) ? 2 : 1;
   }
   return Math.min(2, width);
 }
