@@ -193,7 +193,7 @@ async function tokenInterceptors(options: ClientOptions, addresses: readonly Tra
   let token = await readToken(path);
   return [
     (next) => async (request) => {
-      // A follower may outlive a token; one that is being written at this moment is had with the next try.
+      // A follower may outlive a token; one that is being written now is read with the next try.
       token = await readToken(path).catch(() => token);
       request.header.set("authorization", `Bearer ${token}`);
       return next(request);

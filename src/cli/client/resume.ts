@@ -47,7 +47,7 @@ export async function* watchJobs(
 ): AsyncGenerator<JobsChange, void, undefined> {
   let afterVersion = 0n;
   yield* client.follow(async function* (jobs, call): AsyncGenerator<JobsChange, void> {
-    // Said with the first answer: until one comes, nothing begins.
+    // Comes with the first answer: the snapshot begins only then.
     let isFirst = afterVersion === 0n;
     try {
       for await (const answer of jobs.watchJobs({ filter, afterVersion }, call)) {
@@ -94,7 +94,7 @@ export function readLogs(
   }, options);
 }
 
-/** A job's metrics across lost connections: what has been sent already does not come again. */
+/** A job's metrics across lost connections: nothing comes twice. */
 export function readMetrics(
   client: JobClient,
   request: Exclude<MessageInitShape<typeof ReadMetricsRequestSchema>, { $typeName: string }>,

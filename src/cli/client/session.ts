@@ -19,10 +19,10 @@ const PING_INTERVAL_MS = 20_000;
 const STREAM_WINDOW = 1 * MiB;
 const CONNECTION_WINDOW = 4 * MiB;
 
-/** What a connection fails with that was closed without a reason. */
+/** The error of a connection that was closed without a reason. */
 export const HUNG_UP = "the connection was closed";
 
-/** No connection came about. */
+/** No connection could be made. */
 export class DialError extends Error {
   override readonly name = "DialError";
   readonly address: TrackerAddress;
@@ -35,7 +35,7 @@ export class DialError extends Error {
 
 /**
  * One HTTP/2 connection, made with the first call and again after it has closed, to the first of several addresses that
- * answers. What connect-node calls a session manager; its own knows neither several addresses nor window sizes.
+ * answers. It replaces connect-node's session manager, which knows neither several addresses nor window sizes.
  */
 export class TrackerSession {
   readonly authority: string = ORIGIN;
@@ -56,7 +56,7 @@ export class TrackerSession {
 
   async request(method: string, path: string, headers: OutgoingHttpHeaders): Promise<ClientHttp2Stream> {
     const session = await this.ready();
-    // Node's own is without the brackets of an IPv6 address.
+    // Node's own lacks the brackets of an IPv6 address.
     const authority = { ":authority": authorityOf(this.address) };
     const stream = session.request({ ...headers, ...authority, ":method": method, ":path": path });
     this.openStreams++;
@@ -96,7 +96,7 @@ export class TrackerSession {
         this.watch(session);
         return session;
       } catch (error) {
-        // A certificate that could be used before may just be in rotation.
+        // The certificate worked before: its files may be in the middle of a rotation.
         const passing = this.session !== undefined && error instanceof BelayError;
         failure = new DialError(address, passing ? new Error(error.message) : error);
       }

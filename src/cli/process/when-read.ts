@@ -6,7 +6,7 @@ export const STILL_MS = 1000;
 const LOOK_MS = 25;
 
 /**
- * Waits until the reader of an output has everything, or has gone. One that reads nothing for as long as `patience` returns,
+ * Waits until the reader of an output has read everything, or has gone. A reader that takes nothing for as long as `patience` returns,
  * in milliseconds, is given up.
  */
 export async function whenRead(output: Output, patience: () => number): Promise<void> {

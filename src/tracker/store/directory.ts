@@ -21,7 +21,7 @@ import { closeToOthers, makePrivate } from "../../base/files/private-file.ts";
 const OTHERS = 0o077;
 
 /**
- * Makes a data directory, or takes one that is there.
+ * Makes a data directory, or uses the existing one.
  *
  * @throws BelayError `STORE` if there is something else in its place
  */
@@ -41,8 +41,8 @@ export function makeDataDirectory(directory: string, logger: Logger): void {
 }
 
 /**
- * Takes the rights of others away from what is in a data directory, and makes the database's file so that SQLite,
- * which gives its other files the mode of the first, makes all of them so.
+ * Removes other users' permissions from the files of a data directory, and creates the database file with the right
+ * mode: SQLite gives its other files the mode of that one.
  */
 export function makePartsPrivate(directory: string): void {
   const database = join(directory, "belay.db");
@@ -65,7 +65,7 @@ export function isMissingOrEmpty(path: string): boolean {
 }
 
 /**
- * Makes sure that logs without a database are not taken for those of new jobs.
+ * Refuses logs without a database: new jobs would append to the logs of old ones.
  *
  * @throws BelayError `STORE`
  */
@@ -85,9 +85,9 @@ export function checkDatabaseIsThere(directory: string): void {
 const STORE_ID = "store-id";
 
 /**
- * Makes sure that the logs are those that the database knows, and marks them as its own.
+ * Checks that the logs belong to this database, and marks them with its id.
  *
- * @param knewId whether the database is of a version that marked its logs before
+ * @param knewId whether the database is of a version that marks its logs
  * @throws BelayError `STORE`
  */
 export function claimLogs(directory: string, database: DatabaseSync, knewId: boolean): void {
@@ -105,7 +105,7 @@ export function claimLogs(directory: string, database: DatabaseSync, knewId: boo
   writeFileSync(join(directory, "logs", STORE_ID), `${id}\n`, { mode: 0o600 });
 }
 
-/** The id of the database that the logs belong to. Empty: they do not say. */
+/** The id of the database that the logs belong to. Empty: there is no mark. */
 export function idOfLogs(directory: string): string {
   const path = join(directory, "logs", STORE_ID);
   return existsSync(path) ? readFileSync(path, "utf8").trim() : "";
@@ -119,7 +119,7 @@ function refusal(directory: string, what: string, repair: string): BelayError {
   );
 }
 
-/** What keeps a directory from being made, in words. Undefined: nothing that is known. */
+/** Why a directory cannot be made, for people. Undefined: no known reason. */
 function whatIsThere(path: string): string | undefined {
   try {
     const found = lstatSync(path, { throwIfNoEntry: false });
@@ -128,7 +128,7 @@ function whatIsThere(path: string): string | undefined {
     }
     return found === undefined || statSync(path).isDirectory() ? undefined : "it is not a directory";
   } catch {
-    // Nothing that can be looked at: the error of making it says why.
+    // It cannot be examined: the error of making it says why.
     return undefined;
   }
 }

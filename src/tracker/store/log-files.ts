@@ -11,14 +11,14 @@ import type { LogOwner } from "./log/owner.ts";
 import type { Damage } from "./log/recover.ts";
 import type { LogHandle } from "./types.ts";
 
-/** Places of damage that are remembered, so that each is reported once. */
+/** Most places of damage that are remembered, so that each is reported once. */
 const MOST_REPORTED = 10_000;
 
 /** What the database says of a log. */
 export interface KnownLog {
   readonly key: number;
   readonly owner: LogOwner;
-  /** Bytes that are stored, of a log that is not written any more. Undefined: it may be. */
+  /** Stored bytes of a closed log. Undefined: the log may still be written. */
   readonly stored: readonly StreamTotals[] | undefined;
 }
 
@@ -29,7 +29,7 @@ interface Entry {
 
 /** How all logs are kept. */
 export interface LogFilesOptions extends Omit<LogOptions, "damaged"> {
-  /** Told of each place of damage once. */
+  /** Called once for each place of damage. */
   readonly damaged?: () => void;
 }
 
@@ -101,7 +101,7 @@ export class LogFiles {
       if (!(error instanceof BelayError)) throw error;
       this.report(path, messageOf(error));
       if (stored !== undefined) throw error;
-      // The job goes on, and so does its log: with a gap, if the agent no longer has what was in this one.
+      // The job and its log continue, with a gap if the agent no longer holds what this file had.
       await rename(path, `${path}.damaged`);
       torn = await log.open();
     }
@@ -109,7 +109,7 @@ export class LogFiles {
     return log;
   }
 
-  /** Notes damage in the tracker's own log and numbers, each place once. */
+  /** Reports damage in the tracker's own log and metrics, each place once. */
   private report(path: string, found: Damage | string): void {
     const place = typeof found === "string" ? path : `${path}:${found.from}`;
     if (this.reported.has(place) || this.reported.size >= MOST_REPORTED) return;
@@ -132,7 +132,7 @@ export class LogFiles {
     return join(this.jobDirectory(key), `${attempt}.log`);
   }
 
-  /** Numbers, since ids may differ in case only and some file systems do not see that. */
+  /** Directories are named by number: ids may differ in case only, which some file systems ignore. */
   private jobDirectory(key: number): string {
     return join(this.directory, String(key));
   }

@@ -11,8 +11,8 @@ const LEAST_BYTES: number = 256 * KiB;
 const PIECE_BYTES: number = 256 * KiB;
 
 /**
- * Room on the disk that is held by a file, for what must be stored although the disk is full: deletions, which make
- * room, and orders. Given up when it is needed, and made again when there is room for it and as much again.
+ * A file that reserves room for what must be stored although the disk is full: deletions, which make room, and orders.
+ * It is removed when the room is needed, and made again when there is room for twice its size.
  */
 export class Reserve {
   readonly bytes: number;
@@ -47,7 +47,7 @@ export class Reserve {
   restore(): boolean {
     const { blocks, bfree, bavail, bsize } = statfsSync(this.directory);
     const free = (process.getuid?.() === 0 ? bfree : bavail) * bsize;
-    // Some file systems say nothing of their size.
+    // Some file systems do not report their size.
     if (blocks > 0 && free < (this.held ? 1 : 2) * this.bytes) return false;
     if (!this.held) return (this.held = fill(this.path, this.bytes));
     const trial = `${this.path}.trial`;
@@ -65,7 +65,7 @@ function fill(path: string, bytes: number): boolean {
     try {
       for (let at = 0; at < bytes; ) at += writeSync(file, piece, 0, Math.min(piece.length, bytes - at));
     } finally {
-      // Here, a file system on the network says that there is no room.
+      // Network file systems report a full disk only here.
       closeSync(file);
     }
     return true;

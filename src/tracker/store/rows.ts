@@ -20,7 +20,7 @@ export function jobBody(job: Job): Uint8Array {
   return toBinary(JobSchema, create(JobSchema, { ...rest, attempts: [], commands: [] }));
 }
 
-/** The body of an attempt. What only a stream makes true is left out. */
+/** The body of an attempt, without what is true only while a stream is open. */
 export function attemptBody(attempt: Attempt): Uint8Array {
   const copy = clone(AttemptSchema, attempt);
   copy.connected = false;
@@ -28,8 +28,9 @@ export function attemptBody(attempt: Attempt): Uint8Array {
 }
 
 /**
- * When a job ended, in milliseconds since the Unix epoch, for retention. Null: it has not. The job's own end time is its
- * agent's, whose clock may be wrong by years: by the tracker's, it ended after it was created, and not after now.
+ * When a job ended, in milliseconds since the Unix epoch, for retention. Null: it has not ended. The
+ * end time comes from the agent, whose clock may be wrong by years; here it lies between the job's creation and now, by
+ * the tracker's clock.
  */
 export function endMs(job: Job, now: number): number | null {
   if (job.endTime === undefined) return null;
@@ -43,7 +44,7 @@ export function storedBytes(attempts: readonly Attempt[]): number {
   return totals.reduce((sum, { bytes, droppedBytes }) => sum + Number(bytes - droppedBytes), 0);
 }
 
-/** Whether an attempt's log is not written any more: another attempt has the job, or what is stored was judged. */
+/** Whether an attempt's log is closed: another attempt has the job, or its completeness is decided. */
 export function isLogClosed(attempt: Attempt): boolean {
   return attempt.superseded || attempt.logCompleteness !== LogCompleteness.UNSPECIFIED;
 }

@@ -10,10 +10,10 @@ import { endMs, storedBytes } from "./rows.ts";
 import { Statements } from "./statements.ts";
 
 /**
- * What turns each version of the database into the next, the empty one first. Never changed once released: a change
- * is another entry.
+ * Migrations: each turns one version of the database into the next, beginning with an empty one. A released entry never
+ * changes: a change is a new entry.
  *
- * Bodies are encoded messages of the contract, so they grow with it; the columns beside them are what is searched.
+ * Bodies are encoded messages of the contract, so they grow with it; the other columns are for searching.
  */
 const MIGRATIONS: readonly (string | ((database: DatabaseSync) => void))[] = [
   `
@@ -146,7 +146,7 @@ export const MARKS_LOGS = 5;
 export const SCHEMA_VERSION: number = MIGRATIONS.length;
 
 /**
- * Brings a database to the version of this tracker.
+ * Migrates a database to the version of this tracker.
  *
  * @returns the version that it had. 0: it was empty
  * @throws BelayError `STORE` if it is newer

@@ -23,13 +23,14 @@
  *                       36  4  CRC-32 of the data that follow
  *     data                     as the job wrote it
  *
- * The file says what is committed: every record whose checksum holds and whose owner is the file's. What is no record
- * and has records after it is damage: they are read, and what is missing between them is a gap. What is no record and
- * has none after it was never acknowledged, unless the database or the index says so, and is cut off when the file is
- * opened. The owner in each record keeps a job's output that holds a log of another job from being taken for records.
+ * The file says what is committed: every record whose checksum holds and whose owner is the file's. Bytes that are not
+ * a record, with records after them, are damage: those records are read, and the missing bytes are a gap. Bytes that
+ * are not a record, at the end of the file, were never acknowledged, unless the database or the index says so; they are
+ * cut off when the file is opened. A job may print the log of another job: the owner in each record keeps that output
+ * from being read as records.
  *
  * Version 1 begins with "BELAYLG1" (8), the attempt (4) and the CRC-32 of both (4), and has 0 for each record's owner.
- * It is read, and goes on with records of version 2, where the job was made before there was version 2.
+ * Such a file is read, and records of version 2 are appended to it, if the job was created before version 2 existed.
  *
  * A position in a log, as ReadLogs gives it, is an offset into this file: of a chunk, or of a byte of its data.
  */
@@ -44,7 +45,7 @@ export const FILE_HEADER_BYTES = 16;
 export const RECORD_HEADER_BYTES = 32;
 /** Bytes of a chunk's header. */
 export const CHUNK_HEADER_BYTES = 40;
-/** Longest record that a reader believes. A batch is at most 4 MiB; its chunk headers may add to that. */
+/** Longest record that a reader accepts. A batch is at most 4 MiB; its chunk headers may add to that. */
 export const MAX_RECORD_BYTES: number = 16 * 1024 * 1024;
 
 const FILE_MAGIC = Buffer.from("BLG2", "latin1");
@@ -74,7 +75,7 @@ export interface StoredChunk {
 export interface PlacedChunk extends StoredChunk {
   /** Where its header begins. */
   readonly position: number;
-  /** Where its data begins, which is where it ends if it has none. */
+  /** Where its data begins; the end of the chunk if it has no data. */
   readonly dataPosition: number;
 }
 
@@ -95,7 +96,7 @@ export function encodeFileHeader(owner: LogOwner): Buffer {
   return header;
 }
 
-/** Whose file it is by its header. `damaged`: it does not begin as one of ours does. */
+/** The owner that the header names. `damaged`: the file does not begin with a header of ours. */
 export function ownerOfFile(header: Buffer, owner: LogOwner): "own" | "other" | "damaged" {
   if (header.length < FILE_HEADER_BYTES) return "damaged";
   if (header.readUInt32LE(12) !== crc32(header.subarray(0, 12))) return "damaged";
@@ -109,7 +110,7 @@ export function encodeRecord(owner: LogOwner, sequence: number, chunks: readonly
   const heads = Buffer.allocUnsafe(RECORD_HEADER_BYTES + chunks.length * CHUNK_HEADER_BYTES);
   const pieces: Uint8Array[] = [];
   let length = 0;
-  // Headers that follow each other go out as one piece.
+  // Adjacent headers are written as one piece.
   let start = 0;
   let at = RECORD_HEADER_BYTES;
   for (const chunk of chunks) {

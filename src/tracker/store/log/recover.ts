@@ -32,9 +32,9 @@ export interface Recovered {
 }
 
 /**
- * Finds out what is committed: takes the last entry of the index that agrees with the log, reads on from there, over
- * what is damaged, and completes the index. What is no record at the end of the log is cut off, unless it was
- * acknowledged and no more will be written: then it stays as it is, as damage.
+ * Finds out what is committed: starts at the last entry of the index that agrees with the log, reads on from there
+ * past any damage, and completes the index. Bytes at the end that are not a record are cut off, unless they were
+ * acknowledged and the log is closed: then they stay, as damage.
  *
  * @param stored what the database says was stored, of a log that is not written any more; undefined: it may be
  * @throws BelayError `STORE` if the file is not a log, is another job's, or nothing of what was stored can be read
@@ -67,7 +67,7 @@ export async function recover(
   let { entries } = start;
   let indexed = totals.position;
   const put = async (): Promise<void> => {
-    // A missing entry only makes reading slower: a full disk must not keep anybody from reading.
+    // A missing entry only makes reading slower: a full disk must not stop readers.
     const entry = encodeEntry(owner, totals);
     const written = await index.write(entry, 0, ENTRY_BYTES, entries * ENTRY_BYTES).catch(() => undefined);
     if (written?.bytesWritten === ENTRY_BYTES) entries++;
@@ -98,12 +98,12 @@ export async function recover(
     totals.position = Math.max(size, end);
     damaged.push({ from: end, to: totals.position });
   } else if (stored === undefined && vouched !== undefined && vouched.sequence > totals.sequence) {
-    // What was acknowledged is gone. The agent says where it can go on; what cannot be had from it becomes a gap.
+    // Acknowledged bytes are gone. The agent says where it can continue; what it no longer has becomes a gap.
     damaged.push({ from: end, to: Math.max(size, end) });
     if (torn > 0) await copyFile(path, `${path}.damaged`);
   }
   if (torn > 0) await log.truncate(end);
-  // Its records say whose log it is. One that is not written any more is left as it is, for those who look into it.
+  // Its records name the owner. A closed log stays as it is, so that people can examine it.
   if (whose === "damaged" && stored === undefined) await log.write(encodeFileHeader(owner), 0, null, 0);
   if (damaged.length > 0) await put();
   await index.truncate(entries * ENTRY_BYTES);
