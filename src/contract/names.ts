@@ -1,4 +1,12 @@
-import { Containment, EndReason, JobState, LogStream, Outcome } from "../gen/belay/v1/job_pb.ts";
+import {
+  Containment,
+  EndReason,
+  FailureClass,
+  HealthStatus,
+  JobState,
+  LogStream,
+  Outcome,
+} from "../gen/belay/v1/job_pb.ts";
 
 /** The name of a state without its prefix: `RUNNING`. A value from a newer contract: `UNKNOWN_17`. */
 export function stateName(state: JobState): string {
@@ -13,6 +21,16 @@ export function reasonName(reason: EndReason): string {
 /** The name of an outcome: `FAILED`. */
 export function outcomeName(outcome: Outcome): string {
   return nameOf(Outcome, outcome);
+}
+
+/** The name of a failure class: `PREEMPTED`. */
+export function className(failure: FailureClass): string {
+  return nameOf(FailureClass, failure);
+}
+
+/** The name of a health status: `STALLED`. */
+export function healthName(status: HealthStatus): string {
+  return nameOf(HealthStatus, status);
 }
 
 /** The name of a stream: `stdout`. */

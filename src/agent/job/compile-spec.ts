@@ -5,6 +5,7 @@ import { durationMs } from "@bufbuild/protobuf/wkt";
 import { elide } from "../../base/text/elide.ts";
 import { BelayError } from "../../base/errors.ts";
 import type { Signal } from "../../base/process/signals.ts";
+import { attemptRuleBreak } from "../../contract/attempt-rules.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { parseSignal } from "./tree/signals.ts";
 
@@ -73,6 +74,8 @@ export function compileSpec(spec: JobSpec): CompiledSpec {
     noNull(`environment.${name}`, value);
   }
   noNull("workingDirectory", spec.workingDirectory);
+  const broken = attemptRuleBreak(spec);
+  if (broken !== undefined) throw bad(broken.field, broken.problem);
   const main: Step = {
     number: setup.length + 1,
     name: spec.name === "" ? elide(spec.command[0] ?? "", MOST_NAME) : spec.name,

@@ -58,6 +58,10 @@ function apply(live: LiveJob, event: Event, now: number, nextAttemptFollows: boo
       if (nextAttemptFollows) putAttemptResult(live, kind.value);
       else putResult(live, kind.value, now);
       return parts;
+    case "health":
+      if (ended) return { ...parts, keepsVersion: true };
+      attempt.health = kind.value;
+      return parts;
     case undefined:
       return { attempt, keepsVersion: true };
   }

@@ -4,6 +4,7 @@ import type { Duration } from "@bufbuild/protobuf/wkt";
 import { signalNumber } from "../../base/process/signals.ts";
 import { MAX_DURATION_MS } from "../../base/text/durations.ts";
 import { MAX_TRACE_STATE_BYTES, isTraceState, parseTraceParent } from "../../base/trace-context.ts";
+import { attemptRuleBreak } from "../../contract/attempt-rules.ts";
 import { type JobSpec, JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
 
 const MAX_NAME_BYTES = 256;
@@ -30,8 +31,14 @@ export function specProblem(spec: JobSpec, maxBytes: number): string | undefined
     durationProblem("spec.grace_period", spec.gracePeriod) ??
     durationProblem("spec.metrics_interval", spec.metricsInterval) ??
     traceProblem(spec) ??
+    attemptProblem(spec) ??
     (spec.stopSignal === "" ? undefined : signalProblem("spec.stop_signal", spec.stopSignal))
   );
+}
+
+function attemptProblem(spec: JobSpec): string | undefined {
+  const broken = attemptRuleBreak(spec);
+  return broken === undefined ? undefined : `spec.${broken.field} ${broken.problem}`;
 }
 
 function sizeProblem(spec: JobSpec, maxBytes: number): string | undefined {

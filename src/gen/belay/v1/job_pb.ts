@@ -28,7 +28,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 export const file_belay_v1_job: GenFile =
   /*@__PURE__*/
   fileDesc(
-    "ChJiZWxheS92MS9qb2IucHJvdG8SCGJlbGF5LnYxIsAFCgdKb2JTcGVjEgwKBG5hbWUYASABKAkSLQoGbGFiZWxzGAIgAygLMh0uYmVsYXkudjEuSm9iU3BlYy5MYWJlbHNFbnRyeRIiCgVzZXR1cBgDIAMoCzITLmJlbGF5LnYxLlNldHVwU3RlcBIPCgdjb21tYW5kGAQgAygJEhkKEXdvcmtpbmdfZGlyZWN0b3J5GAUgASgJEjcKC2Vudmlyb25tZW50GAYgAygLMiIuYmVsYXkudjEuSm9iU3BlYy5FbnZpcm9ubWVudEVudHJ5EioKB3RpbWVvdXQYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SMAoNc2V0dXBfdGltZW91dBgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIvCgxncmFjZV9wZXJpb2QYCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEwoLc3RvcF9zaWduYWwYCiABKAkSMwoQbWV0cmljc19pbnRlcnZhbBgLIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIYChBrZWVwX2Rlc2NlbmRhbnRzGAwgASgIEhoKEnJlZGFjdF9lbnZpcm9ubWVudBgNIAMoCRIXCg9sb2dfbGltaXRfYnl0ZXMYDiABKAQSGgoSbWVtb3J5X2xpbWl0X2J5dGVzGA8gASgEEhQKDHRyYWNlX3BhcmVudBgUIAEoCRITCgt0cmFjZV9zdGF0ZRgVIAEoCRIdChVub19yZWRhY3RfZW52aXJvbm1lbnQYFiADKAkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARoyChBFbnZpcm9ubWVudEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiJgoJU2V0dXBTdGVwEgwKBG5hbWUYASABKAkSCwoDcnVuGAIgASgJIrkDCgNKb2ISDgoGam9iX2lkGAEgASgJEh8KBHNwZWMYAiABKAsyES5iZWxheS52MS5Kb2JTcGVjEiEKBXN0YXRlGAMgASgOMhIuYmVsYXkudjEuSm9iU3RhdGUSIwoIYXR0ZW1wdHMYBCADKAsyES5iZWxheS52MS5BdHRlbXB0EiMKBnJlc3VsdBgFIAEoCzITLmJlbGF5LnYxLkpvYlJlc3VsdBIvCgtjcmVhdGVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3ZlcnNpb24YCSABKAQSKQoIY29tbWFuZHMYCiADKAsyFy5iZWxheS52MS5Db21tYW5kUmVjb3JkEgwKBHN0ZXAYCyABKA0SFAoMdHJhY2VfcGFyZW50GAwgASgJEiUKCnNob3duX3NwZWMYDSABKAsyES5iZWxheS52MS5Kb2JTcGVjIoAECgdBdHRlbXB0Eg8KB2F0dGVtcHQYASABKA0SEgoKc2Vzc2lvbl9pZBgCIAEoCRIiCgVhZ2VudBgDIAEoCzITLmJlbGF5LnYxLkFnZW50SW5mbxIRCgljb25uZWN0ZWQYBCABKAgSMwoPbGFzdF9oZWFyZF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtjcmVhdGVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIwoGcmVzdWx0GAcgASgLMhMuYmVsYXkudjEuSm9iUmVzdWx0EiYKBnN0b3JlZBgIIAMoCzIWLmJlbGF5LnYxLlN0cmVhbVRvdGFscxIzChBsb2dfY29tcGxldGVuZXNzGAkgASgOMhkuYmVsYXkudjEuTG9nQ29tcGxldGVuZXNzEhMKC2xvZ19tZXNzYWdlGAogASgJEiYKCWhlYXJ0YmVhdBgLIAEoCzITLmJlbGF5LnYxLkhlYXJ0YmVhdBInCgdtZXRyaWNzGAwgASgLMhYuYmVsYXkudjEuTWV0cmljU2FtcGxlEhEKCXByaW5jaXBhbBgNIAEoCRISCgpzdXBlcnNlZGVkGA4gASgIEiQKCHByb2dyZXNzGA8gASgLMhIuYmVsYXkudjEuUHJvZ3Jlc3Mi0gIKCUFnZW50SW5mbxIPCgd2ZXJzaW9uGAEgASgJEhAKCGhvc3RuYW1lGAIgASgJEgoKAm9zGAMgASgJEgwKBGFyY2gYBCABKAkSCwoDcGlkGAUgASgNEgwKBGNwdXMYBiABKAESFAoMbWVtb3J5X2J5dGVzGAcgASgEEi8KBmxhYmVscxgIIAMoCzIfLmJlbGF5LnYxLkFnZW50SW5mby5MYWJlbHNFbnRyeRIqCgtjb250YWlubWVudBgJIAEoDjIVLmJlbGF5LnYxLkNvbnRhaW5tZW50EhsKE2NvbnRhaW5tZW50X21lc3NhZ2UYCiABKAkSLgoKc3RhcnRfdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLkAwoJSm9iUmVzdWx0EiIKB291dGNvbWUYASABKA4yES5iZWxheS52MS5PdXRjb21lEiMKBnJlYXNvbhgCIAEoDjITLmJlbGF5LnYxLkVuZFJlYXNvbhIWCglleGl0X2NvZGUYAyABKAVIAIgBARIOCgZzaWduYWwYBCABKAkSDwoHbWVzc2FnZRgFIAEoCRIMCgRzdGVwGAYgASgNEi4KCnN0YXJ0X3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBImCgV1c2FnZRgJIAEoCzIXLmJlbGF5LnYxLlJlc291cmNlVXNhZ2USJwoHc3RyZWFtcxgKIAMoCzIWLmJlbGF5LnYxLlN0cmVhbVRvdGFscxInCghldmlkZW5jZRgLIAEoCzIVLmJlbGF5LnYxLkVuZEV2aWRlbmNlEi0KDXNwYXduX2ZhaWx1cmUYDCABKAsyFi5iZWxheS52MS5TcGF3bkZhaWx1cmUSMgoPcGF1c2VkX2R1cmF0aW9uGA0gASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgwKCl9leGl0X2NvZGUiVQoMU3Bhd25GYWlsdXJlEigKBGtpbmQYASABKA4yGi5iZWxheS52MS5TcGF3bkZhaWx1cmVLaW5kEgwKBHBhdGgYAiABKAkSDQoFZXJybm8YAyABKAkitgMKDVJlc291cmNlVXNhZ2USEwoLY3B1X3NlY29uZHMYASABKAESGQoRcGVha19tZW1vcnlfYnl0ZXMYAiABKAQSDQoFZXhhY3QYAyABKAgSFgoOcGVha19wcm9jZXNzZXMYBCABKA0SGwoOcGVha19jcHVfY29yZXMYBSABKAFIAIgBARIcCg9kaXNrX3JlYWRfYnl0ZXMYBiABKARIAYgBARIfChJkaXNrX3dyaXR0ZW5fYnl0ZXMYByABKARIAogBARIjChZuZXR3b3JrX3JlY2VpdmVkX2J5dGVzGAggASgESAOIAQESHwoSbmV0d29ya19zZW50X2J5dGVzGAkgASgESASIAQESIgoVcGVha19ncHVfbWVtb3J5X2J5dGVzGAogASgESAWIAQFCEQoPX3BlYWtfY3B1X2NvcmVzQhIKEF9kaXNrX3JlYWRfYnl0ZXNCFQoTX2Rpc2tfd3JpdHRlbl9ieXRlc0IZChdfbmV0d29ya19yZWNlaXZlZF9ieXRlc0IVChNfbmV0d29ya19zZW50X2J5dGVzQhgKFl9wZWFrX2dwdV9tZW1vcnlfYnl0ZXMidwoMU3RyZWFtVG90YWxzEiMKBnN0cmVhbRgBIAEoDjITLmJlbGF5LnYxLkxvZ1N0cmVhbRINCgVieXRlcxgCIAEoBBINCgVsaW5lcxgDIAEoBBINCgVjcmMzMhgEIAEoBxIVCg1kcm9wcGVkX2J5dGVzGAUgASgEIpYCCgtFbmRFdmlkZW5jZRIsCghhc2tfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKY29tbWFuZF9pZBgCIAEoCRImCgdzaWduYWxzGAMgAygLMhUuYmVsYXkudjEuU2lnbmFsUm91bmQSMwoPdHJlZV9lbXB0eV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCglzdXJ2aXZvcnMYBSADKAsyFS5iZWxheS52MS5Qcm9jZXNzSW5mbxISCgpvdXRwdXRfY3V0GAYgASgIEioKC2NvbnRhaW5tZW50GAcgASgOMhUuYmVsYXkudjEuQ29udGFpbm1lbnQiXwoLU2lnbmFsUm91bmQSDgoGc2lnbmFsGAEgASgJEi0KCXNlbmRfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJcHJvY2Vzc2VzGAMgASgNInkKC1Byb2Nlc3NJbmZvEgsKA3BpZBgBIAEoDRISCgpwYXJlbnRfcGlkGAIgASgNEg8KB2NvbW1hbmQYAyABKAkSDQoFc3RhdGUYBCABKAkSFAoMbWVtb3J5X2J5dGVzGAUgASgEEhMKC2NwdV9zZWNvbmRzGAYgASgBIrsCCglIZWFydGJlYXQSDQoFbm9uY2UYASABKAQSIQoFc3RhdGUYAiABKA4yEi5iZWxheS52MS5Kb2JTdGF0ZRImCgZldmVudHMYAyABKAsyFi5iZWxheS52MS5MYW5lUHJvZ3Jlc3MSJAoEbG9ncxgEIAEoCzIWLmJlbGF5LnYxLkxhbmVQcm9ncmVzcxIaChJzcG9vbF9tZW1vcnlfYnl0ZXMYBSABKAQSGAoQc3Bvb2xfZGlza19ieXRlcxgGIAEoBBIzChBldmVudF9sb29wX2RlbGF5GAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhoKEmFnZW50X21lbW9yeV9ieXRlcxgIIAEoBBIPCgdzdHJlYW1zGAkgASgNEhYKDnNlbmRfdW5peF9uYW5vGAogASgGIj0KDExhbmVQcm9ncmVzcxIVCg1sYXN0X3Byb2R1Y2VkGAEgASgEEhYKDmxhc3RfY29tbWl0dGVkGAIgASgEIpQGCgxNZXRyaWNTYW1wbGUSGAoQc2FtcGxlX3VuaXhfbmFubxgBIAEoBhIMCgRzdGVwGAIgASgNEhYKCWNwdV9jb3JlcxgDIAEoAUgAiAEBEhMKC2NwdV9zZWNvbmRzGAQgASgBEhcKD2NwdV9saW1pdF9jb3JlcxgFIAEoARIUCgxtZW1vcnlfYnl0ZXMYBiABKAQSGgoSbWVtb3J5X2xpbWl0X2J5dGVzGAcgASgEEhEKCXByb2Nlc3NlcxgIIAEoDRIUCgd0aHJlYWRzGAkgASgNSAGIAQESFwoKb3Blbl9maWxlcxgKIAEoDUgCiAEBEhwKD2Rpc2tfcmVhZF9ieXRlcxgLIAEoBEgDiAEBEh8KEmRpc2tfd3JpdHRlbl9ieXRlcxgMIAEoBEgEiAEBEiMKFm5ldHdvcmtfcmVjZWl2ZWRfYnl0ZXMYDSABKARIBYgBARIfChJuZXR3b3JrX3NlbnRfYnl0ZXMYDiABKARIBogBARIZCgxjcHVfcHJlc3N1cmUYDyABKAFIB4gBARIcCg9tZW1vcnlfcHJlc3N1cmUYECABKAFICIgBARIYCgtpb19wcmVzc3VyZRgRIAEoAUgJiAEBEiEKBGdwdXMYEiADKAsyEy5iZWxheS52MS5HcHVTYW1wbGUSDQoFZXhhY3QYEyABKAgSHgoRcGVha19tZW1vcnlfYnl0ZXMYFCABKARICogBARInCgZtZXJnZWQYHiABKAsyFy5iZWxheS52MS5NZXJnZWRTYW1wbGVzQgwKCl9jcHVfY29yZXNCCgoIX3RocmVhZHNCDQoLX29wZW5fZmlsZXNCEgoQX2Rpc2tfcmVhZF9ieXRlc0IVChNfZGlza193cml0dGVuX2J5dGVzQhkKF19uZXR3b3JrX3JlY2VpdmVkX2J5dGVzQhUKE19uZXR3b3JrX3NlbnRfYnl0ZXNCDwoNX2NwdV9wcmVzc3VyZUISChBfbWVtb3J5X3ByZXNzdXJlQg4KDF9pb19wcmVzc3VyZUIUChJfcGVha19tZW1vcnlfYnl0ZXMibAoNTWVyZ2VkU2FtcGxlcxIPCgdzYW1wbGVzGAEgASgEEhcKD2ZpcnN0X3VuaXhfbmFubxgCIAEoBhIWCg5wZWFrX2NwdV9jb3JlcxgDIAEoARIZChFtZWFuX21lbW9yeV9ieXRlcxgEIAEoASKvAgoJR3B1U2FtcGxlEg0KBWluZGV4GAEgASgNEgwKBHV1aWQYAiABKAkSDAoEbmFtZRgDIAEoCRIYCgt1dGlsaXphdGlvbhgEIAEoAUgAiAEBEhkKEW1lbW9yeV91c2VkX2J5dGVzGAUgASgEEhoKEm1lbW9yeV90b3RhbF9ieXRlcxgGIAEoBBIdChBqb2JfbWVtb3J5X2J5dGVzGAcgASgESAGIAQESIAoTdGVtcGVyYXR1cmVfY2Vsc2l1cxgIIAEoAUgCiAEBEhgKC3Bvd2VyX3dhdHRzGAkgASgBSAOIAQFCDgoMX3V0aWxpemF0aW9uQhMKEV9qb2JfbWVtb3J5X2J5dGVzQhYKFF90ZW1wZXJhdHVyZV9jZWxzaXVzQg4KDF9wb3dlcl93YXR0cyKcAQoKSm9iTWV0cmljcxIWCg5yZWFkX3VuaXhfbmFubxgBIAEoBhIkCgdtZXRyaWNzGAIgAygLMhMuYmVsYXkudjEuSm9iTWV0cmljEiQKCHByb2dyZXNzGAMgASgLMhIuYmVsYXkudjEuUHJvZ3Jlc3MSKgoGbWVyZ2VkGAogASgLMhouYmVsYXkudjEuTWVyZ2VkSm9iTWV0cmljcyJMChBNZXJnZWRKb2JNZXRyaWNzEg8KB3JlY29yZHMYASABKAQSFwoPZmlyc3RfdW5peF9uYW5vGAIgASgGEg4KBnZhbHVlcxgDIAEoBCJECglKb2JNZXRyaWMSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoARIRCgRzdGVwGAMgASgBSACIAQFCBwoFX3N0ZXAiQgoIUHJvZ3Jlc3MSEAoIZnJhY3Rpb24YASABKAESDAoEbm90ZRgCIAEoCRIWCg5yZWFkX3VuaXhfbmFubxgDIAEoBiKEAgoNQ29tbWFuZFJlY29yZBISCgpjb21tYW5kX2lkGAEgASgJEiMKBGtpbmQYAiABKA4yFS5iZWxheS52MS5Db21tYW5kS2luZBIlCgVzdGF0ZRgDIAEoDjIWLmJlbGF5LnYxLkNvbW1hbmRTdGF0ZRIPCgdtZXNzYWdlGAQgASgJEi4KCmlzc3VlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YByABKAkSEQoJcHJpbmNpcGFsGAggASgJIskDCgxTdGF0dXNSZXBvcnQSLwoLcmVwb3J0X3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiEKBXN0YXRlGAIgASgOMhIuYmVsYXkudjEuSm9iU3RhdGUSDAoEc3RlcBgDIAEoDRILCgNwaWQYBCABKA0SMAoNc3RlcF9kdXJhdGlvbhgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIoCglwcm9jZXNzZXMYBiADKAsyFS5iZWxheS52MS5Qcm9jZXNzSW5mbxIVCg1wcm9jZXNzX2NvdW50GAcgASgNEicKB21ldHJpY3MYCCABKAsyFi5iZWxheS52MS5NZXRyaWNTYW1wbGUSJgoJaGVhcnRiZWF0GAkgASgLMhMuYmVsYXkudjEuSGVhcnRiZWF0EicKB3N0cmVhbXMYCiADKAsyFi5iZWxheS52MS5TdHJlYW1Ub3RhbHMSJwoKZW5kX3JlYXNvbhgLIAEoDjITLmJlbGF5LnYxLkVuZFJlYXNvbhI0ChBhZ2VudF9zdGFydF90aW1lGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCr3AQoISm9iU3RhdGUSGQoVSk9CX1NUQVRFX1VOU1BFQ0lGSUVEEAASFQoRSk9CX1NUQVRFX1BFTkRJTkcQARIYChRKT0JfU1RBVEVfU0VUVElOR19VUBACEhUKEUpPQl9TVEFURV9SVU5OSU5HEAMSFAoQSk9CX1NUQVRFX1BBVVNFRBAEEhcKE0pPQl9TVEFURV9DQU5DRUxJTkcQBRIXChNKT0JfU1RBVEVfU1VDQ0VFREVEEAYSFAoQSk9CX1NUQVRFX0ZBSUxFRBAHEhYKEkpPQl9TVEFURV9DQU5DRUxFRBAIEhIKDkpPQl9TVEFURV9MT1NUEAkqYwoHT3V0Y29tZRIXChNPVVRDT01FX1VOU1BFQ0lGSUVEEAASFQoRT1VUQ09NRV9TVUNDRUVERUQQARISCg5PVVRDT01FX0ZBSUxFRBACEhQKEE9VVENPTUVfQ0FOQ0VMRUQQAyrtAgoJRW5kUmVhc29uEhoKFkVORF9SRUFTT05fVU5TUEVDSUZJRUQQABIVChFFTkRfUkVBU09OX0VYSVRFRBABEhcKE0VORF9SRUFTT05fU0lHTkFMRUQQAhIZChVFTkRfUkVBU09OX09PTV9LSUxMRUQQAxIYChRFTkRfUkVBU09OX1RJTUVEX09VVBAEEhsKF0VORF9SRUFTT05fU1BBV05fRkFJTEVEEAUSGwoXRU5EX1JFQVNPTl9TRVRVUF9GQUlMRUQQBhIXChNFTkRfUkVBU09OX0NBTkNFTEVEEAcSHAoYRU5EX1JFQVNPTl9BR0VOVF9TVE9QUEVEEAgSGQoVRU5EX1JFQVNPTl9TVVBFUlNFREVEEAkSGQoVRU5EX1JFQVNPTl9BR0VOVF9MT1NUEAoSGwoXRU5EX1JFQVNPTl9ESVNDT05ORUNURUQQCxIbChdFTkRfUkVBU09OX0FHRU5UX0ZBSUxFRBAMKqACChBTcGF3bkZhaWx1cmVLaW5kEiIKHlNQQVdOX0ZBSUxVUkVfS0lORF9VTlNQRUNJRklFRBAAEiAKHFNQQVdOX0ZBSUxVUkVfS0lORF9OT1RfRk9VTkQQARIlCiFTUEFXTl9GQUlMVVJFX0tJTkRfTk9UX0VYRUNVVEFCTEUQAhIhCh1TUEFXTl9GQUlMVVJFX0tJTkRfQkFEX0ZPUk1BVBADEiwKKFNQQVdOX0ZBSUxVUkVfS0lORF9CQURfV09SS0lOR19ESVJFQ1RPUlkQBBIpCiVTUEFXTl9GQUlMVVJFX0tJTkRfQVJHVU1FTlRTX1RPT19MT05HEAUSIwofU1BBV05fRkFJTFVSRV9LSU5EX05PX1JFU09VUkNFUxAGKmsKCUxvZ1N0cmVhbRIaChZMT0dfU1RSRUFNX1VOU1BFQ0lGSUVEEAASFQoRTE9HX1NUUkVBTV9TVERPVVQQARIVChFMT0dfU1RSRUFNX1NUREVSUhACEhQKEExPR19TVFJFQU1fQUdFTlQQAyphCgtDb250YWlubWVudBIbChdDT05UQUlOTUVOVF9VTlNQRUNJRklFRBAAEhYKEkNPTlRBSU5NRU5UX0NHUk9VUBABEh0KGUNPTlRBSU5NRU5UX1BST0NFU1NfR1JPVVAQAipzCg9Mb2dDb21wbGV0ZW5lc3MSIAocTE9HX0NPTVBMRVRFTkVTU19VTlNQRUNJRklFRBAAEh0KGUxPR19DT01QTEVURU5FU1NfQ09NUExFVEUQARIfChtMT0dfQ09NUExFVEVORVNTX0lOQ09NUExFVEUQAiqnAQoLQ29tbWFuZEtpbmQSHAoYQ09NTUFORF9LSU5EX1VOU1BFQ0lGSUVEEAASFwoTQ09NTUFORF9LSU5EX0NBTkNFTBABEhcKE0NPTU1BTkRfS0lORF9TVEFUVVMQAhIXChNDT01NQU5EX0tJTkRfU0lHTkFMEAMSFgoSQ09NTUFORF9LSU5EX1BBVVNFEAQSFwoTQ09NTUFORF9LSU5EX1JFU1VNRRAFKpwBCgxDb21tYW5kU3RhdGUSHQoZQ09NTUFORF9TVEFURV9VTlNQRUNJRklFRBAAEhgKFENPTU1BTkRfU1RBVEVfUVVFVUVEEAESGgoWQ09NTUFORF9TVEFURV9SRUNFSVZFRBACEhsKF0NPTU1BTkRfU1RBVEVfQ09NUExFVEVEEAMSGgoWQ09NTUFORF9TVEFURV9SRUpFQ1RFRBAEYgZwcm90bzM",
+    "ChJiZWxheS92MS9qb2IucHJvdG8SCGJlbGF5LnYxItoHCgdKb2JTcGVjEgwKBG5hbWUYASABKAkSLQoGbGFiZWxzGAIgAygLMh0uYmVsYXkudjEuSm9iU3BlYy5MYWJlbHNFbnRyeRIiCgVzZXR1cBgDIAMoCzITLmJlbGF5LnYxLlNldHVwU3RlcBIPCgdjb21tYW5kGAQgAygJEhkKEXdvcmtpbmdfZGlyZWN0b3J5GAUgASgJEjcKC2Vudmlyb25tZW50GAYgAygLMiIuYmVsYXkudjEuSm9iU3BlYy5FbnZpcm9ubWVudEVudHJ5EioKB3RpbWVvdXQYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SMAoNc2V0dXBfdGltZW91dBgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIvCgxncmFjZV9wZXJpb2QYCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEwoLc3RvcF9zaWduYWwYCiABKAkSMwoQbWV0cmljc19pbnRlcnZhbBgLIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIYChBrZWVwX2Rlc2NlbmRhbnRzGAwgASgIEhoKEnJlZGFjdF9lbnZpcm9ubWVudBgNIAMoCRIXCg9sb2dfbGltaXRfYnl0ZXMYDiABKAQSGgoSbWVtb3J5X2xpbWl0X2J5dGVzGA8gASgEEhQKDHRyYWNlX3BhcmVudBgUIAEoCRITCgt0cmFjZV9zdGF0ZRgVIAEoCRIdChVub19yZWRhY3RfZW52aXJvbm1lbnQYFiADKAkSJAoFcmV0cnkYFyABKAsyFS5iZWxheS52MS5SZXRyeVBvbGljeRIyCg9wZW5kaW5nX3RpbWVvdXQYGCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoMbG9zdF90aW1lb3V0GBkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhMKC3dhcm5fc2lnbmFsGBogASgJEi4KC3dhcm5fcGVyaW9kGBsgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiIKBWFmdGVyGBwgAygLMhMuYmVsYXkudjEuQWZ0ZXJTdGVwEiQKBXN0YWxsGB0gASgLMhUuYmVsYXkudjEuU3RhbGxQb2xpY3kaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARoyChBFbnZpcm9ubWVudEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi3gEKC1JldHJ5UG9saWN5EhkKDG1heF9hdHRlbXB0cxgBIAEoDUgAiAEBEiIKAm9uGAIgAygOMhYuYmVsYXkudjEuRmFpbHVyZUNsYXNzEigKBWRlbGF5GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiwKCW1heF9kZWxheRgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCgR3YWl0GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQg8KDV9tYXhfYXR0ZW1wdHMiegoJQWZ0ZXJTdGVwEgwKBG5hbWUYASABKAkSCwoDcnVuGAIgASgJEiYKBHdoZW4YAyABKA4yGC5iZWxheS52MS5BZnRlckNvbmRpdGlvbhIqCgd0aW1lb3V0GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIoIBCgtTdGFsbFBvbGljeRIoCgVhZnRlchgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIiCgVzaWducxgCIAMoDjITLmJlbGF5LnYxLlN0YWxsU2lnbhIlCgZhY3Rpb24YAyABKA4yFS5iZWxheS52MS5TdGFsbEFjdGlvbiImCglTZXR1cFN0ZXASDAoEbmFtZRgBIAEoCRILCgNydW4YAiABKAki5gQKA0pvYhIOCgZqb2JfaWQYASABKAkSHwoEc3BlYxgCIAEoCzIRLmJlbGF5LnYxLkpvYlNwZWMSIQoFc3RhdGUYAyABKA4yEi5iZWxheS52MS5Kb2JTdGF0ZRIjCghhdHRlbXB0cxgEIAMoCzIRLmJlbGF5LnYxLkF0dGVtcHQSIwoGcmVzdWx0GAUgASgLMhMuYmVsYXkudjEuSm9iUmVzdWx0Ei8KC2NyZWF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHdmVyc2lvbhgJIAEoBBIpCghjb21tYW5kcxgKIAMoCzIXLmJlbGF5LnYxLkNvbW1hbmRSZWNvcmQSDAoEc3RlcBgLIAEoDRIUCgx0cmFjZV9wYXJlbnQYDCABKAkSJQoKc2hvd25fc3BlYxgNIAEoCzIRLmJlbGF5LnYxLkpvYlNwZWMSFgoOcGVuZGluZ19yZWFzb24YDiABKAkSMAoMcGVuZGluZ19mcm9tGA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg1wZW5kaW5nX3VudGlsGBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpsb3N0X3VudGlsGBEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKiBAoHQXR0ZW1wdBIPCgdhdHRlbXB0GAEgASgNEhIKCnNlc3Npb25faWQYAiABKAkSIgoFYWdlbnQYAyABKAsyEy5iZWxheS52MS5BZ2VudEluZm8SEQoJY29ubmVjdGVkGAQgASgIEjMKD2xhc3RfaGVhcmRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiMKBnJlc3VsdBgHIAEoCzITLmJlbGF5LnYxLkpvYlJlc3VsdBImCgZzdG9yZWQYCCADKAsyFi5iZWxheS52MS5TdHJlYW1Ub3RhbHMSMwoQbG9nX2NvbXBsZXRlbmVzcxgJIAEoDjIZLmJlbGF5LnYxLkxvZ0NvbXBsZXRlbmVzcxITCgtsb2dfbWVzc2FnZRgKIAEoCRImCgloZWFydGJlYXQYCyABKAsyEy5iZWxheS52MS5IZWFydGJlYXQSJwoHbWV0cmljcxgMIAEoCzIWLmJlbGF5LnYxLk1ldHJpY1NhbXBsZRIRCglwcmluY2lwYWwYDSABKAkSEgoKc3VwZXJzZWRlZBgOIAEoCBIkCghwcm9ncmVzcxgPIAEoCzISLmJlbGF5LnYxLlByb2dyZXNzEiAKBmhlYWx0aBgQIAEoCzIQLmJlbGF5LnYxLkhlYWx0aCJsCgZIZWFsdGgSJgoGc3RhdHVzGAEgASgOMhYuYmVsYXkudjEuSGVhbHRoU3RhdHVzEikKBXNpbmNlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdtZXNzYWdlGAMgASgJItICCglBZ2VudEluZm8SDwoHdmVyc2lvbhgBIAEoCRIQCghob3N0bmFtZRgCIAEoCRIKCgJvcxgDIAEoCRIMCgRhcmNoGAQgASgJEgsKA3BpZBgFIAEoDRIMCgRjcHVzGAYgASgBEhQKDG1lbW9yeV9ieXRlcxgHIAEoBBIvCgZsYWJlbHMYCCADKAsyHy5iZWxheS52MS5BZ2VudEluZm8uTGFiZWxzRW50cnkSKgoLY29udGFpbm1lbnQYCSABKA4yFS5iZWxheS52MS5Db250YWlubWVudBIbChNjb250YWlubWVudF9tZXNzYWdlGAogASgJEi4KCnN0YXJ0X3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi4gQKCUpvYlJlc3VsdBIiCgdvdXRjb21lGAEgASgOMhEuYmVsYXkudjEuT3V0Y29tZRIjCgZyZWFzb24YAiABKA4yEy5iZWxheS52MS5FbmRSZWFzb24SFgoJZXhpdF9jb2RlGAMgASgFSACIAQESDgoGc2lnbmFsGAQgASgJEg8KB21lc3NhZ2UYBSABKAkSDAoEc3RlcBgGIAEoDRIuCgpzdGFydF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoFdXNhZ2UYCSABKAsyFy5iZWxheS52MS5SZXNvdXJjZVVzYWdlEicKB3N0cmVhbXMYCiADKAsyFi5iZWxheS52MS5TdHJlYW1Ub3RhbHMSJwoIZXZpZGVuY2UYCyABKAsyFS5iZWxheS52MS5FbmRFdmlkZW5jZRItCg1zcGF3bl9mYWlsdXJlGAwgASgLMhYuYmVsYXkudjEuU3Bhd25GYWlsdXJlEjIKD3BhdXNlZF9kdXJhdGlvbhgNIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhItCg1mYWlsdXJlX2NsYXNzGA4gASgOMhYuYmVsYXkudjEuRmFpbHVyZUNsYXNzEiMKBGNhcmQYDyABKAsyFS5iZWxheS52MS5GYWlsdXJlQ2FyZBIoCgVhZnRlchgQIAMoCzIZLmJlbGF5LnYxLkFmdGVyU3RlcFJlc3VsdEIMCgpfZXhpdF9jb2RlIpoBCgtGYWlsdXJlQ2FyZBIMCgR0YWlsGAEgASgMEigKC3RhaWxfc3RyZWFtGAIgASgOMhMuYmVsYXkudjEuTG9nU3RyZWFtEhkKEXBlYWtfbWVtb3J5X2J5dGVzGAMgASgEEhoKEm1lbW9yeV9saW1pdF9ieXRlcxgEIAEoBBIOCgZraWxsZWQYBSABKAkSDAoEaGludBgGIAEoCSK0AQoPQWZ0ZXJTdGVwUmVzdWx0EgwKBG5hbWUYASABKAkSDAoEc3RlcBgCIAEoDRIWCglleGl0X2NvZGUYAyABKAVIAIgBARIOCgZzaWduYWwYBCABKAkSEQoJdGltZWRfb3V0GAUgASgIEg8KB25vdF9ydW4YBiABKAkSKwoIZHVyYXRpb24YByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDAoKX2V4aXRfY29kZSJVCgxTcGF3bkZhaWx1cmUSKAoEa2luZBgBIAEoDjIaLmJlbGF5LnYxLlNwYXduRmFpbHVyZUtpbmQSDAoEcGF0aBgCIAEoCRINCgVlcnJubxgDIAEoCSK2AwoNUmVzb3VyY2VVc2FnZRITCgtjcHVfc2Vjb25kcxgBIAEoARIZChFwZWFrX21lbW9yeV9ieXRlcxgCIAEoBBINCgVleGFjdBgDIAEoCBIWCg5wZWFrX3Byb2Nlc3NlcxgEIAEoDRIbCg5wZWFrX2NwdV9jb3JlcxgFIAEoAUgAiAEBEhwKD2Rpc2tfcmVhZF9ieXRlcxgGIAEoBEgBiAEBEh8KEmRpc2tfd3JpdHRlbl9ieXRlcxgHIAEoBEgCiAEBEiMKFm5ldHdvcmtfcmVjZWl2ZWRfYnl0ZXMYCCABKARIA4gBARIfChJuZXR3b3JrX3NlbnRfYnl0ZXMYCSABKARIBIgBARIiChVwZWFrX2dwdV9tZW1vcnlfYnl0ZXMYCiABKARIBYgBAUIRCg9fcGVha19jcHVfY29yZXNCEgoQX2Rpc2tfcmVhZF9ieXRlc0IVChNfZGlza193cml0dGVuX2J5dGVzQhkKF19uZXR3b3JrX3JlY2VpdmVkX2J5dGVzQhUKE19uZXR3b3JrX3NlbnRfYnl0ZXNCGAoWX3BlYWtfZ3B1X21lbW9yeV9ieXRlcyJ3CgxTdHJlYW1Ub3RhbHMSIwoGc3RyZWFtGAEgASgOMhMuYmVsYXkudjEuTG9nU3RyZWFtEg0KBWJ5dGVzGAIgASgEEg0KBWxpbmVzGAMgASgEEg0KBWNyYzMyGAQgASgHEhUKDWRyb3BwZWRfYnl0ZXMYBSABKAQilgIKC0VuZEV2aWRlbmNlEiwKCGFza190aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjb21tYW5kX2lkGAIgASgJEiYKB3NpZ25hbHMYAyADKAsyFS5iZWxheS52MS5TaWduYWxSb3VuZBIzCg90cmVlX2VtcHR5X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKCXN1cnZpdm9ycxgFIAMoCzIVLmJlbGF5LnYxLlByb2Nlc3NJbmZvEhIKCm91dHB1dF9jdXQYBiABKAgSKgoLY29udGFpbm1lbnQYByABKA4yFS5iZWxheS52MS5Db250YWlubWVudCJfCgtTaWduYWxSb3VuZBIOCgZzaWduYWwYASABKAkSLQoJc2VuZF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglwcm9jZXNzZXMYAyABKA0ieQoLUHJvY2Vzc0luZm8SCwoDcGlkGAEgASgNEhIKCnBhcmVudF9waWQYAiABKA0SDwoHY29tbWFuZBgDIAEoCRINCgVzdGF0ZRgEIAEoCRIUCgxtZW1vcnlfYnl0ZXMYBSABKAQSEwoLY3B1X3NlY29uZHMYBiABKAEiuwIKCUhlYXJ0YmVhdBINCgVub25jZRgBIAEoBBIhCgVzdGF0ZRgCIAEoDjISLmJlbGF5LnYxLkpvYlN0YXRlEiYKBmV2ZW50cxgDIAEoCzIWLmJlbGF5LnYxLkxhbmVQcm9ncmVzcxIkCgRsb2dzGAQgASgLMhYuYmVsYXkudjEuTGFuZVByb2dyZXNzEhoKEnNwb29sX21lbW9yeV9ieXRlcxgFIAEoBBIYChBzcG9vbF9kaXNrX2J5dGVzGAYgASgEEjMKEGV2ZW50X2xvb3BfZGVsYXkYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SGgoSYWdlbnRfbWVtb3J5X2J5dGVzGAggASgEEg8KB3N0cmVhbXMYCSABKA0SFgoOc2VuZF91bml4X25hbm8YCiABKAYiPQoMTGFuZVByb2dyZXNzEhUKDWxhc3RfcHJvZHVjZWQYASABKAQSFgoObGFzdF9jb21taXR0ZWQYAiABKAQilAYKDE1ldHJpY1NhbXBsZRIYChBzYW1wbGVfdW5peF9uYW5vGAEgASgGEgwKBHN0ZXAYAiABKA0SFgoJY3B1X2NvcmVzGAMgASgBSACIAQESEwoLY3B1X3NlY29uZHMYBCABKAESFwoPY3B1X2xpbWl0X2NvcmVzGAUgASgBEhQKDG1lbW9yeV9ieXRlcxgGIAEoBBIaChJtZW1vcnlfbGltaXRfYnl0ZXMYByABKAQSEQoJcHJvY2Vzc2VzGAggASgNEhQKB3RocmVhZHMYCSABKA1IAYgBARIXCgpvcGVuX2ZpbGVzGAogASgNSAKIAQESHAoPZGlza19yZWFkX2J5dGVzGAsgASgESAOIAQESHwoSZGlza193cml0dGVuX2J5dGVzGAwgASgESASIAQESIwoWbmV0d29ya19yZWNlaXZlZF9ieXRlcxgNIAEoBEgFiAEBEh8KEm5ldHdvcmtfc2VudF9ieXRlcxgOIAEoBEgGiAEBEhkKDGNwdV9wcmVzc3VyZRgPIAEoAUgHiAEBEhwKD21lbW9yeV9wcmVzc3VyZRgQIAEoAUgIiAEBEhgKC2lvX3ByZXNzdXJlGBEgASgBSAmIAQESIQoEZ3B1cxgSIAMoCzITLmJlbGF5LnYxLkdwdVNhbXBsZRINCgVleGFjdBgTIAEoCBIeChFwZWFrX21lbW9yeV9ieXRlcxgUIAEoBEgKiAEBEicKBm1lcmdlZBgeIAEoCzIXLmJlbGF5LnYxLk1lcmdlZFNhbXBsZXNCDAoKX2NwdV9jb3Jlc0IKCghfdGhyZWFkc0INCgtfb3Blbl9maWxlc0ISChBfZGlza19yZWFkX2J5dGVzQhUKE19kaXNrX3dyaXR0ZW5fYnl0ZXNCGQoXX25ldHdvcmtfcmVjZWl2ZWRfYnl0ZXNCFQoTX25ldHdvcmtfc2VudF9ieXRlc0IPCg1fY3B1X3ByZXNzdXJlQhIKEF9tZW1vcnlfcHJlc3N1cmVCDgoMX2lvX3ByZXNzdXJlQhQKEl9wZWFrX21lbW9yeV9ieXRlcyJsCg1NZXJnZWRTYW1wbGVzEg8KB3NhbXBsZXMYASABKAQSFwoPZmlyc3RfdW5peF9uYW5vGAIgASgGEhYKDnBlYWtfY3B1X2NvcmVzGAMgASgBEhkKEW1lYW5fbWVtb3J5X2J5dGVzGAQgASgBIq8CCglHcHVTYW1wbGUSDQoFaW5kZXgYASABKA0SDAoEdXVpZBgCIAEoCRIMCgRuYW1lGAMgASgJEhgKC3V0aWxpemF0aW9uGAQgASgBSACIAQESGQoRbWVtb3J5X3VzZWRfYnl0ZXMYBSABKAQSGgoSbWVtb3J5X3RvdGFsX2J5dGVzGAYgASgEEh0KEGpvYl9tZW1vcnlfYnl0ZXMYByABKARIAYgBARIgChN0ZW1wZXJhdHVyZV9jZWxzaXVzGAggASgBSAKIAQESGAoLcG93ZXJfd2F0dHMYCSABKAFIA4gBAUIOCgxfdXRpbGl6YXRpb25CEwoRX2pvYl9tZW1vcnlfYnl0ZXNCFgoUX3RlbXBlcmF0dXJlX2NlbHNpdXNCDgoMX3Bvd2VyX3dhdHRzIpwBCgpKb2JNZXRyaWNzEhYKDnJlYWRfdW5peF9uYW5vGAEgASgGEiQKB21ldHJpY3MYAiADKAsyEy5iZWxheS52MS5Kb2JNZXRyaWMSJAoIcHJvZ3Jlc3MYAyABKAsyEi5iZWxheS52MS5Qcm9ncmVzcxIqCgZtZXJnZWQYCiABKAsyGi5iZWxheS52MS5NZXJnZWRKb2JNZXRyaWNzIkwKEE1lcmdlZEpvYk1ldHJpY3MSDwoHcmVjb3JkcxgBIAEoBBIXCg9maXJzdF91bml4X25hbm8YAiABKAYSDgoGdmFsdWVzGAMgASgEIkQKCUpvYk1ldHJpYxIMCgRuYW1lGAEgASgJEg0KBXZhbHVlGAIgASgBEhEKBHN0ZXAYAyABKAFIAIgBAUIHCgVfc3RlcCJCCghQcm9ncmVzcxIQCghmcmFjdGlvbhgBIAEoARIMCgRub3RlGAIgASgJEhYKDnJlYWRfdW5peF9uYW5vGAMgASgGIoQCCg1Db21tYW5kUmVjb3JkEhIKCmNvbW1hbmRfaWQYASABKAkSIwoEa2luZBgCIAEoDjIVLmJlbGF5LnYxLkNvbW1hbmRLaW5kEiUKBXN0YXRlGAMgASgOMhYuYmVsYXkudjEuQ29tbWFuZFN0YXRlEg8KB21lc3NhZ2UYBCABKAkSLgoKaXNzdWVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgHIAEoCRIRCglwcmluY2lwYWwYCCABKAkiyQMKDFN0YXR1c1JlcG9ydBIvCgtyZXBvcnRfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIQoFc3RhdGUYAiABKA4yEi5iZWxheS52MS5Kb2JTdGF0ZRIMCgRzdGVwGAMgASgNEgsKA3BpZBgEIAEoDRIwCg1zdGVwX2R1cmF0aW9uGAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEigKCXByb2Nlc3NlcxgGIAMoCzIVLmJlbGF5LnYxLlByb2Nlc3NJbmZvEhUKDXByb2Nlc3NfY291bnQYByABKA0SJwoHbWV0cmljcxgIIAEoCzIWLmJlbGF5LnYxLk1ldHJpY1NhbXBsZRImCgloZWFydGJlYXQYCSABKAsyEy5iZWxheS52MS5IZWFydGJlYXQSJwoHc3RyZWFtcxgKIAMoCzIWLmJlbGF5LnYxLlN0cmVhbVRvdGFscxInCgplbmRfcmVhc29uGAsgASgOMhMuYmVsYXkudjEuRW5kUmVhc29uEjQKEGFnZW50X3N0YXJ0X3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKvcBCghKb2JTdGF0ZRIZChVKT0JfU1RBVEVfVU5TUEVDSUZJRUQQABIVChFKT0JfU1RBVEVfUEVORElORxABEhgKFEpPQl9TVEFURV9TRVRUSU5HX1VQEAISFQoRSk9CX1NUQVRFX1JVTk5JTkcQAxIUChBKT0JfU1RBVEVfUEFVU0VEEAQSFwoTSk9CX1NUQVRFX0NBTkNFTElORxAFEhcKE0pPQl9TVEFURV9TVUNDRUVERUQQBhIUChBKT0JfU1RBVEVfRkFJTEVEEAcSFgoSSk9CX1NUQVRFX0NBTkNFTEVEEAgSEgoOSk9CX1NUQVRFX0xPU1QQCSpjCgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABIVChFPVVRDT01FX1NVQ0NFRURFRBABEhIKDk9VVENPTUVfRkFJTEVEEAISFAoQT1VUQ09NRV9DQU5DRUxFRBADKp4DCglFbmRSZWFzb24SGgoWRU5EX1JFQVNPTl9VTlNQRUNJRklFRBAAEhUKEUVORF9SRUFTT05fRVhJVEVEEAESFwoTRU5EX1JFQVNPTl9TSUdOQUxFRBACEhkKFUVORF9SRUFTT05fT09NX0tJTExFRBADEhgKFEVORF9SRUFTT05fVElNRURfT1VUEAQSGwoXRU5EX1JFQVNPTl9TUEFXTl9GQUlMRUQQBRIbChdFTkRfUkVBU09OX1NFVFVQX0ZBSUxFRBAGEhcKE0VORF9SRUFTT05fQ0FOQ0VMRUQQBxIcChhFTkRfUkVBU09OX0FHRU5UX1NUT1BQRUQQCBIZChVFTkRfUkVBU09OX1NVUEVSU0VERUQQCRIZChVFTkRfUkVBU09OX0FHRU5UX0xPU1QQChIbChdFTkRfUkVBU09OX0RJU0NPTk5FQ1RFRBALEhsKF0VORF9SRUFTT05fQUdFTlRfRkFJTEVEEAwSFgoSRU5EX1JFQVNPTl9TVEFMTEVEEA0SFwoTRU5EX1JFQVNPTl9OT19BR0VOVBAOKp4BCgxGYWlsdXJlQ2xhc3MSHQoZRkFJTFVSRV9DTEFTU19VTlNQRUNJRklFRBAAEhUKEUZBSUxVUkVfQ0xBU1NfSk9CEAESGwoXRkFJTFVSRV9DTEFTU19QUkVFTVBURUQQAhIgChxGQUlMVVJFX0NMQVNTX0lORlJBU1RSVUNUVVJFEAMSGQoVRkFJTFVSRV9DTEFTU19PUkRFUkVEEAQqeQoHRmVhdHVyZRIXChNGRUFUVVJFX1VOU1BFQ0lGSUVEEAASFAoQRkVBVFVSRV9BVFRFTVBUUxABEhMKD0ZFQVRVUkVfV0FSTklORxACEhcKE0ZFQVRVUkVfQUZURVJfU1RFUFMQAxIRCg1GRUFUVVJFX1NUQUxMEAQqoAIKEFNwYXduRmFpbHVyZUtpbmQSIgoeU1BBV05fRkFJTFVSRV9LSU5EX1VOU1BFQ0lGSUVEEAASIAocU1BBV05fRkFJTFVSRV9LSU5EX05PVF9GT1VORBABEiUKIVNQQVdOX0ZBSUxVUkVfS0lORF9OT1RfRVhFQ1VUQUJMRRACEiEKHVNQQVdOX0ZBSUxVUkVfS0lORF9CQURfRk9STUFUEAMSLAooU1BBV05fRkFJTFVSRV9LSU5EX0JBRF9XT1JLSU5HX0RJUkVDVE9SWRAEEikKJVNQQVdOX0ZBSUxVUkVfS0lORF9BUkdVTUVOVFNfVE9PX0xPTkcQBRIjCh9TUEFXTl9GQUlMVVJFX0tJTkRfTk9fUkVTT1VSQ0VTEAYqawoJTG9nU3RyZWFtEhoKFkxPR19TVFJFQU1fVU5TUEVDSUZJRUQQABIVChFMT0dfU1RSRUFNX1NURE9VVBABEhUKEUxPR19TVFJFQU1fU1RERVJSEAISFAoQTE9HX1NUUkVBTV9BR0VOVBADKmEKC0NvbnRhaW5tZW50EhsKF0NPTlRBSU5NRU5UX1VOU1BFQ0lGSUVEEAASFgoSQ09OVEFJTk1FTlRfQ0dST1VQEAESHQoZQ09OVEFJTk1FTlRfUFJPQ0VTU19HUk9VUBACKnMKD0xvZ0NvbXBsZXRlbmVzcxIgChxMT0dfQ09NUExFVEVORVNTX1VOU1BFQ0lGSUVEEAASHQoZTE9HX0NPTVBMRVRFTkVTU19DT01QTEVURRABEh8KG0xPR19DT01QTEVURU5FU1NfSU5DT01QTEVURRACKqUBCg5BZnRlckNvbmRpdGlvbhIfChtBRlRFUl9DT05ESVRJT05fVU5TUEVDSUZJRUQQABIaChZBRlRFUl9DT05ESVRJT05fQUxXQVlTEAESGwoXQUZURVJfQ09ORElUSU9OX1NVQ0NFU1MQAhIbChdBRlRFUl9DT05ESVRJT05fRkFJTFVSRRADEhwKGEFGVEVSX0NPTkRJVElPTl9DQU5DRUxFRBAEKmsKCVN0YWxsU2lnbhIaChZTVEFMTF9TSUdOX1VOU1BFQ0lGSUVEEAASFQoRU1RBTExfU0lHTl9PVVRQVVQQARIXChNTVEFMTF9TSUdOX1BST0dSRVNTEAISEgoOU1RBTExfU0lHTl9DUFUQAypaCgtTdGFsbEFjdGlvbhIcChhTVEFMTF9BQ1RJT05fVU5TUEVDSUZJRUQQABIXChNTVEFMTF9BQ1RJT05fUkVQT1JUEAESFAoQU1RBTExfQUNUSU9OX0VORBACKtwBCgxIZWFsdGhTdGF0dXMSHQoZSEVBTFRIX1NUQVRVU19VTlNQRUNJRklFRBAAEhQKEEhFQUxUSF9TVEFUVVNfT0sQARIZChVIRUFMVEhfU1RBVFVTX1NUQUxMRUQQAhIjCh9IRUFMVEhfU1RBVFVTX05FQVJfTUVNT1JZX0xJTUlUEAMSGQoVSEVBTFRIX1NUQVRVU19TVEFSVkVEEAQSHAoYSEVBTFRIX1NUQVRVU19BR0VOVF9TTE9XEAUSHgoaSEVBTFRIX1NUQVRVU19ESVNDT05ORUNURUQQBiqnAQoLQ29tbWFuZEtpbmQSHAoYQ09NTUFORF9LSU5EX1VOU1BFQ0lGSUVEEAASFwoTQ09NTUFORF9LSU5EX0NBTkNFTBABEhcKE0NPTU1BTkRfS0lORF9TVEFUVVMQAhIXChNDT01NQU5EX0tJTkRfU0lHTkFMEAMSFgoSQ09NTUFORF9LSU5EX1BBVVNFEAQSFwoTQ09NTUFORF9LSU5EX1JFU1VNRRAFKpwBCgxDb21tYW5kU3RhdGUSHQoZQ09NTUFORF9TVEFURV9VTlNQRUNJRklFRBAAEhgKFENPTU1BTkRfU1RBVEVfUVVFVUVEEAESGgoWQ09NTUFORF9TVEFURV9SRUNFSVZFRBACEhsKF0NPTU1BTkRfU1RBVEVfQ09NUExFVEVEEAMSGgoWQ09NTUFORF9TVEFURV9SRUpFQ1RFRBAEYgZwcm90bzM",
     [file_google_protobuf_duration, file_google_protobuf_timestamp],
   );
 
@@ -170,6 +170,57 @@ export type JobSpec = Message<"belay.v1.JobSpec"> & {
    * @generated from field: repeated string no_redact_environment = 22;
    */
   noRedactEnvironment: string[];
+
+  /**
+   * Which attempts that end without success are followed by another one. Absent: none.
+   *
+   * @generated from field: belay.v1.RetryPolicy retry = 23;
+   */
+  retry?: RetryPolicy | undefined;
+
+  /**
+   * How long the job waits for its first agent; after it, the job is FAILED with NO_AGENT. Absent or 0: for ever.
+   *
+   * @generated from field: google.protobuf.Duration pending_timeout = 24;
+   */
+  pendingTimeout?: Duration | undefined;
+
+  /**
+   * How long the job may be LOST; after it, its attempt ends with AGENT_LOST. Absent: the tracker's --lost-timeout.
+   * 0: for ever.
+   *
+   * @generated from field: google.protobuf.Duration lost_timeout = 25;
+   */
+  lostTimeout?: Duration | undefined;
+
+  /**
+   * The signal that warns the job of an end that comes, such as "SIGUSR1": sent `warn_period` before `timeout` has
+   * passed, and before the stop signal when the job is ended in any other way. Empty: none.
+   *
+   * @generated from field: string warn_signal = 26;
+   */
+  warnSignal: string;
+
+  /**
+   * The time between `warn_signal` and the stop signal. Less than `timeout`. Absent: 30 s. Set only with `warn_signal`.
+   *
+   * @generated from field: google.protobuf.Duration warn_period = 27;
+   */
+  warnPeriod?: Duration | undefined;
+
+  /**
+   * Steps that run after the end of the command, one after the other, however it ended. At most 32.
+   *
+   * @generated from field: repeated belay.v1.AfterStep after = 28;
+   */
+  after: AfterStep[];
+
+  /**
+   * How a job that hangs is noticed. Absent: it is not.
+   *
+   * @generated from field: belay.v1.StallPolicy stall = 29;
+   */
+  stall?: StallPolicy | undefined;
 };
 
 /**
@@ -177,6 +228,133 @@ export type JobSpec = Message<"belay.v1.JobSpec"> & {
  * Use `create(JobSpecSchema)` to create a new message.
  */
 export const JobSpecSchema: GenMessage<JobSpec> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 0);
+
+/**
+ * Which attempts are followed by another one, and when.
+ *
+ * @generated from message belay.v1.RetryPolicy
+ */
+export type RetryPolicy = Message<"belay.v1.RetryPolicy"> & {
+  /**
+   * How many attempts the job may have, the first included: 1 to 1000. Absent: 1.
+   *
+   * @generated from field: optional uint32 max_attempts = 1;
+   */
+  maxAttempts?: number | undefined;
+
+  /**
+   * An attempt that ends with one of these classes is followed by another one. Not ORDERED. Empty: PREEMPTED and
+   * INFRASTRUCTURE.
+   *
+   * @generated from field: repeated belay.v1.FailureClass on = 2;
+   */
+  on: FailureClass[];
+
+  /**
+   * The time from the end of the first attempt to the earliest start of the second; doubled for each attempt after it.
+   * Absent or 0: an attempt may start at once.
+   *
+   * @generated from field: google.protobuf.Duration delay = 3;
+   */
+  delay?: Duration | undefined;
+
+  /**
+   * The longest `delay` after doubling. Absent: 1 h.
+   *
+   * @generated from field: google.protobuf.Duration max_delay = 4;
+   */
+  maxDelay?: Duration | undefined;
+
+  /**
+   * How long the job then waits for an agent that takes the next attempt; after it, the job is FAILED with NO_AGENT.
+   * Absent: 24 h. 0: for ever.
+   *
+   * @generated from field: google.protobuf.Duration wait = 5;
+   */
+  wait?: Duration | undefined;
+};
+
+/**
+ * Describes the message belay.v1.RetryPolicy.
+ * Use `create(RetryPolicySchema)` to create a new message.
+ */
+export const RetryPolicySchema: GenMessage<RetryPolicy> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 1);
+
+/**
+ * A step that runs when nothing of the command is left. It never changes the outcome.
+ *
+ * @generated from message belay.v1.AfterStep
+ */
+export type AfterStep = Message<"belay.v1.AfterStep"> & {
+  /**
+   * The step's name, for users. Empty: shown as the first line of `run`.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * The script that is passed to `sh -c`. Not empty.
+   *
+   * @generated from field: string run = 2;
+   */
+  run: string;
+
+  /**
+   * When the step runs.
+   *
+   * @generated from field: belay.v1.AfterCondition when = 3;
+   */
+  when: AfterCondition;
+
+  /**
+   * The longest time for the step. Absent: 5 min. 0: no limit. When the agent is stopped, all of these steps together
+   * have no longer than the agent's --stop-budget.
+   *
+   * @generated from field: google.protobuf.Duration timeout = 4;
+   */
+  timeout?: Duration | undefined;
+};
+
+/**
+ * Describes the message belay.v1.AfterStep.
+ * Use `create(AfterStepSchema)` to create a new message.
+ */
+export const AfterStepSchema: GenMessage<AfterStep> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 2);
+
+/**
+ * How a main command that hangs is noticed.
+ *
+ * @generated from message belay.v1.StallPolicy
+ */
+export type StallPolicy = Message<"belay.v1.StallPolicy"> & {
+  /**
+   * The time without any of `signs`. More than 0. Time in which the job is PAUSED does not count.
+   *
+   * @generated from field: google.protobuf.Duration after = 1;
+   */
+  after?: Duration | undefined;
+
+  /**
+   * Each of these counts as a sign of life. Empty: OUTPUT and PROGRESS.
+   *
+   * @generated from field: repeated belay.v1.StallSign signs = 2;
+   */
+  signs: StallSign[];
+
+  /**
+   * What happens then.
+   *
+   * @generated from field: belay.v1.StallAction action = 3;
+   */
+  action: StallAction;
+};
+
+/**
+ * Describes the message belay.v1.StallPolicy.
+ * Use `create(StallPolicySchema)` to create a new message.
+ */
+export const StallPolicySchema: GenMessage<StallPolicy> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 3);
 
 /**
  * A step that prepares the machine for the command.
@@ -203,7 +381,7 @@ export type SetupStep = Message<"belay.v1.SetupStep"> & {
  * Describes the message belay.v1.SetupStep.
  * Use `create(SetupStepSchema)` to create a new message.
  */
-export const SetupStepSchema: GenMessage<SetupStep> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 1);
+export const SetupStepSchema: GenMessage<SetupStep> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 4);
 
 /**
  * What a tracker knows about a job.
@@ -304,13 +482,43 @@ export type Job = Message<"belay.v1.Job"> & {
    * @generated from field: belay.v1.JobSpec shown_spec = 13;
    */
   shownSpec?: JobSpec | undefined;
+
+  /**
+   * Why the job is PENDING although it had an attempt, for users: how that attempt ended. Empty: it had none, or is not
+   * PENDING.
+   *
+   * @generated from field: string pending_reason = 14;
+   */
+  pendingReason: string;
+
+  /**
+   * When the next attempt may start, by the tracker's clock. Absent: at once, or the job is not PENDING.
+   *
+   * @generated from field: google.protobuf.Timestamp pending_from = 15;
+   */
+  pendingFrom?: Timestamp | undefined;
+
+  /**
+   * When the job will have waited too long for an agent, and is FAILED with NO_AGENT. Absent: it waits for ever, or is
+   * not PENDING.
+   *
+   * @generated from field: google.protobuf.Timestamp pending_until = 16;
+   */
+  pendingUntil?: Timestamp | undefined;
+
+  /**
+   * When the attempt of a LOST job will end with AGENT_LOST. Absent: never, or the job is not LOST.
+   *
+   * @generated from field: google.protobuf.Timestamp lost_until = 17;
+   */
+  lostUntil?: Timestamp | undefined;
 };
 
 /**
  * Describes the message belay.v1.Job.
  * Use `create(JobSchema)` to create a new message.
  */
-export const JobSchema: GenMessage<Job> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 2);
+export const JobSchema: GenMessage<Job> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 5);
 
 /**
  * One agent's run of a job.
@@ -411,7 +619,8 @@ export type Attempt = Message<"belay.v1.Attempt"> & {
   principal: string;
 
   /**
-   * Whether a higher attempt exists, so that nothing more is accepted from this one.
+   * Whether nothing more is accepted from this attempt's session: a higher attempt exists, or the attempt was LOST for
+   * too long.
    *
    * @generated from field: bool superseded = 14;
    */
@@ -423,13 +632,54 @@ export type Attempt = Message<"belay.v1.Attempt"> & {
    * @generated from field: belay.v1.Progress progress = 15;
    */
   progress?: Progress | undefined;
+
+  /**
+   * Whether the attempt is well. Absent: it has not started or has ended, or its agent does not report it.
+   *
+   * @generated from field: belay.v1.Health health = 16;
+   */
+  health?: Health | undefined;
 };
 
 /**
  * Describes the message belay.v1.Attempt.
  * Use `create(AttemptSchema)` to create a new message.
  */
-export const AttemptSchema: GenMessage<Attempt> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 3);
+export const AttemptSchema: GenMessage<Attempt> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 6);
+
+/**
+ * Whether an attempt is well, and since when.
+ *
+ * @generated from message belay.v1.Health
+ */
+export type Health = Message<"belay.v1.Health"> & {
+  /**
+   * What is known.
+   *
+   * @generated from field: belay.v1.HealthStatus status = 1;
+   */
+  status: HealthStatus;
+
+  /**
+   * When the status changed to this, by the clock of the side that noticed it.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 2;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * One sentence for users. Empty if the status is OK.
+   *
+   * @generated from field: string message = 3;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message belay.v1.Health.
+ * Use `create(HealthSchema)` to create a new message.
+ */
+export const HealthSchema: GenMessage<Health> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 7);
 
 /**
  * Facts about an agent and its machine.
@@ -519,7 +769,7 @@ export type AgentInfo = Message<"belay.v1.AgentInfo"> & {
  * Describes the message belay.v1.AgentInfo.
  * Use `create(AgentInfoSchema)` to create a new message.
  */
-export const AgentInfoSchema: GenMessage<AgentInfo> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 4);
+export const AgentInfoSchema: GenMessage<AgentInfo> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 8);
 
 /**
  * How a job ended, with evidence.
@@ -617,13 +867,153 @@ export type JobResult = Message<"belay.v1.JobResult"> & {
    * @generated from field: google.protobuf.Duration paused_duration = 13;
    */
   pausedDuration?: Duration | undefined;
+
+  /**
+   * What caused the end. Set in each result that is not a success, by the side that makes the result.
+   *
+   * @generated from field: belay.v1.FailureClass failure_class = 14;
+   */
+  failureClass: FailureClass;
+
+  /**
+   * What a user needs to see first. Absent: the outcome is SUCCEEDED, or the agent is older than this field.
+   *
+   * @generated from field: belay.v1.FailureCard card = 15;
+   */
+  card?: FailureCard | undefined;
+
+  /**
+   * What became of each of `JobSpec.after`, in order.
+   *
+   * @generated from field: repeated belay.v1.AfterStepResult after = 16;
+   */
+  after: AfterStepResult[];
 };
 
 /**
  * Describes the message belay.v1.JobResult.
  * Use `create(JobResultSchema)` to create a new message.
  */
-export const JobResultSchema: GenMessage<JobResult> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 5);
+export const JobResultSchema: GenMessage<JobResult> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 9);
+
+/**
+ * What a user needs to see first of an attempt that did not succeed. Without secrets; at most 8 KiB.
+ *
+ * @generated from message belay.v1.FailureCard
+ */
+export type FailureCard = Message<"belay.v1.FailureCard"> & {
+  /**
+   * The end of the deciding step's standard error, or of its standard output if it printed nothing there: at most
+   * 4 KiB, from the start of a line where a line is not longer.
+   *
+   * @generated from field: bytes tail = 1;
+   */
+  tail: Uint8Array;
+
+  /**
+   * The stream of `tail`. UNSPECIFIED: there is no tail.
+   *
+   * @generated from field: belay.v1.LogStream tail_stream = 2;
+   */
+  tailStream: LogStream;
+
+  /**
+   * The most memory that the job used at one time, as in ResourceUsage. 0: not known.
+   *
+   * @generated from field: uint64 peak_memory_bytes = 3;
+   */
+  peakMemoryBytes: bigint;
+
+  /**
+   * The memory that the job may use, as in MetricSample. 0: no limit but the machine's.
+   *
+   * @generated from field: uint64 memory_limit_bytes = 4;
+   */
+  memoryLimitBytes: bigint;
+
+  /**
+   * Which processes of the job the kernel killed for want of memory, such as "python3 (pid 4711)". Empty: the kernel
+   * does not say.
+   *
+   * @generated from field: string killed = 5;
+   */
+  killed: string;
+
+  /**
+   * One sentence about the likely cause and what to do. Empty: the evidence does not allow one.
+   *
+   * @generated from field: string hint = 6;
+   */
+  hint: string;
+};
+
+/**
+ * Describes the message belay.v1.FailureCard.
+ * Use `create(FailureCardSchema)` to create a new message.
+ */
+export const FailureCardSchema: GenMessage<FailureCard> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 10);
+
+/**
+ * What became of a step after the end.
+ *
+ * @generated from message belay.v1.AfterStepResult
+ */
+export type AfterStepResult = Message<"belay.v1.AfterStepResult"> & {
+  /**
+   * The name of the step, as in AfterStep, or the first line of its script.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * The number of the step, as in StepStarted. 0: it did not run.
+   *
+   * @generated from field: uint32 step = 2;
+   */
+  step: number;
+
+  /**
+   * The step's exit code. Absent: a signal ended it, or it did not run.
+   *
+   * @generated from field: optional int32 exit_code = 3;
+   */
+  exitCode?: number | undefined;
+
+  /**
+   * The name of the signal that ended the step. Empty: no signal did.
+   *
+   * @generated from field: string signal = 4;
+   */
+  signal: string;
+
+  /**
+   * Whether the step was ended because its time was over.
+   *
+   * @generated from field: bool timed_out = 5;
+   */
+  timedOut: boolean;
+
+  /**
+   * Why the step did not run, for users. Empty: it ran.
+   *
+   * @generated from field: string not_run = 6;
+   */
+  notRun: string;
+
+  /**
+   * The time from the start to the end of the step's process. Absent: it did not run.
+   *
+   * @generated from field: google.protobuf.Duration duration = 7;
+   */
+  duration?: Duration | undefined;
+};
+
+/**
+ * Describes the message belay.v1.AfterStepResult.
+ * Use `create(AfterStepResultSchema)` to create a new message.
+ */
+export const AfterStepResultSchema: GenMessage<AfterStepResult> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 11);
 
 /**
  * Why a command could not be started.
@@ -657,7 +1047,7 @@ export type SpawnFailure = Message<"belay.v1.SpawnFailure"> & {
  * Describes the message belay.v1.SpawnFailure.
  * Use `create(SpawnFailureSchema)` to create a new message.
  */
-export const SpawnFailureSchema: GenMessage<SpawnFailure> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 6);
+export const SpawnFailureSchema: GenMessage<SpawnFailure> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 12);
 
 /**
  * What the job's process tree used, all steps together.
@@ -742,7 +1132,7 @@ export type ResourceUsage = Message<"belay.v1.ResourceUsage"> & {
  * Describes the message belay.v1.ResourceUsage.
  * Use `create(ResourceUsageSchema)` to create a new message.
  */
-export const ResourceUsageSchema: GenMessage<ResourceUsage> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 7);
+export const ResourceUsageSchema: GenMessage<ResourceUsage> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 13);
 
 /**
  * Totals of one log stream over the whole attempt, all steps together.
@@ -790,7 +1180,7 @@ export type StreamTotals = Message<"belay.v1.StreamTotals"> & {
  * Describes the message belay.v1.StreamTotals.
  * Use `create(StreamTotalsSchema)` to create a new message.
  */
-export const StreamTotalsSchema: GenMessage<StreamTotals> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 8);
+export const StreamTotalsSchema: GenMessage<StreamTotals> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 14);
 
 /**
  * Evidence of how a job was ended by force.
@@ -853,7 +1243,7 @@ export type EndEvidence = Message<"belay.v1.EndEvidence"> & {
  * Describes the message belay.v1.EndEvidence.
  * Use `create(EndEvidenceSchema)` to create a new message.
  */
-export const EndEvidenceSchema: GenMessage<EndEvidence> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 9);
+export const EndEvidenceSchema: GenMessage<EndEvidence> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 15);
 
 /**
  * One signal, sent to every process of the job that was found at that moment.
@@ -888,7 +1278,7 @@ export type SignalRound = Message<"belay.v1.SignalRound"> & {
  * Describes the message belay.v1.SignalRound.
  * Use `create(SignalRoundSchema)` to create a new message.
  */
-export const SignalRoundSchema: GenMessage<SignalRound> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 10);
+export const SignalRoundSchema: GenMessage<SignalRound> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 16);
 
 /**
  * One process of the job.
@@ -943,7 +1333,7 @@ export type ProcessInfo = Message<"belay.v1.ProcessInfo"> & {
  * Describes the message belay.v1.ProcessInfo.
  * Use `create(ProcessInfoSchema)` to create a new message.
  */
-export const ProcessInfoSchema: GenMessage<ProcessInfo> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 11);
+export const ProcessInfoSchema: GenMessage<ProcessInfo> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 17);
 
 /**
  * The state of an agent, sent at the interval that Welcome sets. Not numbered, never resent; only the latest counts.
@@ -1026,7 +1416,7 @@ export type Heartbeat = Message<"belay.v1.Heartbeat"> & {
  * Describes the message belay.v1.Heartbeat.
  * Use `create(HeartbeatSchema)` to create a new message.
  */
-export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 12);
+export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 18);
 
 /**
  * The progress of a lane.
@@ -1053,7 +1443,7 @@ export type LaneProgress = Message<"belay.v1.LaneProgress"> & {
  * Describes the message belay.v1.LaneProgress.
  * Use `create(LaneProgressSchema)` to create a new message.
  */
-export const LaneProgressSchema: GenMessage<LaneProgress> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 13);
+export const LaneProgressSchema: GenMessage<LaneProgress> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 19);
 
 /**
  * What the job's processes used, at one moment.
@@ -1222,7 +1612,7 @@ export type MetricSample = Message<"belay.v1.MetricSample"> & {
  * Describes the message belay.v1.MetricSample.
  * Use `create(MetricSampleSchema)` to create a new message.
  */
-export const MetricSampleSchema: GenMessage<MetricSample> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 14);
+export const MetricSampleSchema: GenMessage<MetricSample> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 20);
 
 /**
  * Marks a sample that stands for several neighbouring samples, merged so that the metrics of a long job stay small.
@@ -1265,7 +1655,7 @@ export type MergedSamples = Message<"belay.v1.MergedSamples"> & {
  * Describes the message belay.v1.MergedSamples.
  * Use `create(MergedSamplesSchema)` to create a new message.
  */
-export const MergedSamplesSchema: GenMessage<MergedSamples> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 15);
+export const MergedSamplesSchema: GenMessage<MergedSamples> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 21);
 
 /**
  * One graphics processor at one moment.
@@ -1341,7 +1731,7 @@ export type GpuSample = Message<"belay.v1.GpuSample"> & {
  * Describes the message belay.v1.GpuSample.
  * Use `create(GpuSampleSchema)` to create a new message.
  */
-export const GpuSampleSchema: GenMessage<GpuSample> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 16);
+export const GpuSampleSchema: GenMessage<GpuSample> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 22);
 
 /**
  * Metrics and progress that the job itself reports.
@@ -1382,7 +1772,7 @@ export type JobMetrics = Message<"belay.v1.JobMetrics"> & {
  * Describes the message belay.v1.JobMetrics.
  * Use `create(JobMetricsSchema)` to create a new message.
  */
-export const JobMetricsSchema: GenMessage<JobMetrics> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 17);
+export const JobMetricsSchema: GenMessage<JobMetrics> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 23);
 
 /**
  * Marks a record that stands for several neighbouring records, merged so that the metrics of a long job stay small. It
@@ -1418,7 +1808,7 @@ export type MergedJobMetrics = Message<"belay.v1.MergedJobMetrics"> & {
  * Describes the message belay.v1.MergedJobMetrics.
  * Use `create(MergedJobMetricsSchema)` to create a new message.
  */
-export const MergedJobMetricsSchema: GenMessage<MergedJobMetrics> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 18);
+export const MergedJobMetricsSchema: GenMessage<MergedJobMetrics> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 24);
 
 /**
  * One value that the job reports.
@@ -1452,7 +1842,7 @@ export type JobMetric = Message<"belay.v1.JobMetric"> & {
  * Describes the message belay.v1.JobMetric.
  * Use `create(JobMetricSchema)` to create a new message.
  */
-export const JobMetricSchema: GenMessage<JobMetric> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 19);
+export const JobMetricSchema: GenMessage<JobMetric> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 25);
 
 /**
  * Progress that the job reports.
@@ -1486,7 +1876,7 @@ export type Progress = Message<"belay.v1.Progress"> & {
  * Describes the message belay.v1.Progress.
  * Use `create(ProgressSchema)` to create a new message.
  */
-export const ProgressSchema: GenMessage<Progress> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 20);
+export const ProgressSchema: GenMessage<Progress> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 26);
 
 /**
  * What a tracker knows about a command.
@@ -1557,7 +1947,7 @@ export type CommandRecord = Message<"belay.v1.CommandRecord"> & {
  * Describes the message belay.v1.CommandRecord.
  * Use `create(CommandRecordSchema)` to create a new message.
  */
-export const CommandRecordSchema: GenMessage<CommandRecord> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 21);
+export const CommandRecordSchema: GenMessage<CommandRecord> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 27);
 
 /**
  * The current state of a job, as its agent sees it.
@@ -1654,12 +2044,13 @@ export type StatusReport = Message<"belay.v1.StatusReport"> & {
  * Describes the message belay.v1.StatusReport.
  * Use `create(StatusReportSchema)` to create a new message.
  */
-export const StatusReportSchema: GenMessage<StatusReport> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 22);
+export const StatusReportSchema: GenMessage<StatusReport> = /*@__PURE__*/ messageDesc(file_belay_v1_job, 28);
 
 /**
  * The state of a job: PENDING → SETTING_UP → RUNNING (⇄ PAUSED) → CANCELING → SUCCEEDED, FAILED or CANCELED. A job
- * becomes LOST from any state between SETTING_UP and CANCELING, and leaves LOST when the session returns or another
- * agent takes over. An ended job (SUCCEEDED, FAILED, CANCELED) never changes again.
+ * becomes LOST from any state between SETTING_UP and CANCELING, and leaves LOST when the session returns, when another
+ * agent takes over, or when `lost_until` has passed. A job whose attempt ended is PENDING again if its retry policy
+ * allows another attempt. An ended job (SUCCEEDED, FAILED, CANCELED) never changes again.
  *
  * @generated from enum belay.v1.JobState
  */
@@ -1672,7 +2063,7 @@ export const JobState = {
   UNSPECIFIED: 0,
 
   /**
-   * Recorded at the tracker; no agent has it yet.
+   * Recorded at the tracker; no agent has it: none had it yet, or its latest attempt ended and the next one has not begun.
    *
    * @generated from enum value: JOB_STATE_PENDING = 1;
    */
@@ -1737,8 +2128,9 @@ export const JobState = {
 
 /**
  * The state of a job: PENDING → SETTING_UP → RUNNING (⇄ PAUSED) → CANCELING → SUCCEEDED, FAILED or CANCELED. A job
- * becomes LOST from any state between SETTING_UP and CANCELING, and leaves LOST when the session returns or another
- * agent takes over. An ended job (SUCCEEDED, FAILED, CANCELED) never changes again.
+ * becomes LOST from any state between SETTING_UP and CANCELING, and leaves LOST when the session returns, when another
+ * agent takes over, or when `lost_until` has passed. A job whose attempt ended is PENDING again if its retry policy
+ * allows another attempt. An ended job (SUCCEEDED, FAILED, CANCELED) never changes again.
  *
  * @generated from enum belay.v1.JobState
  */
@@ -1893,6 +2285,20 @@ export const EndReason = {
    * @generated from enum value: END_REASON_AGENT_FAILED = 12;
    */
   AGENT_FAILED: 12,
+
+  /**
+   * The job gave no sign of life for `StallPolicy.after`, and the policy's action is END.
+   *
+   * @generated from enum value: END_REASON_STALLED = 13;
+   */
+  STALLED: 13,
+
+  /**
+   * No agent took the job, or its next attempt, until `Job.pending_until`. Set by the tracker.
+   *
+   * @generated from enum value: END_REASON_NO_AGENT = 14;
+   */
+  NO_AGENT: 14,
 } as const;
 
 /**
@@ -1906,6 +2312,120 @@ export type EndReason = (typeof EndReason)[keyof typeof EndReason] | UnknownEnum
  * Describes the enum belay.v1.EndReason.
  */
 export const EndReasonSchema: GenEnum<EndReason> = /*@__PURE__*/ enumDesc(file_belay_v1_job, 2);
+
+/**
+ * What caused an end that is not a success: what a platform decides by. docs/attempts.md has the table from reason and
+ * evidence to class.
+ *
+ * @generated from enum belay.v1.FailureClass
+ */
+export const FailureClass = {
+  /**
+   * Not a failure, or the result is older than this field.
+   *
+   * @generated from enum value: FAILURE_CLASS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The job itself: its exit code or signal, its memory, a time-out, a stall, a failed setup step, a command that is
+   * not there.
+   *
+   * @generated from enum value: FAILURE_CLASS_JOB = 1;
+   */
+  JOB: 1,
+
+  /**
+   * The machine or its scheduler stopped the agent.
+   *
+   * @generated from enum value: FAILURE_CLASS_PREEMPTED = 2;
+   */
+  PREEMPTED: 2,
+
+  /**
+   * The agent died or failed, or the machine could not start or keep the job.
+   *
+   * @generated from enum value: FAILURE_CLASS_INFRASTRUCTURE = 3;
+   */
+  INFRASTRUCTURE: 3,
+
+  /**
+   * A person or a program ordered the end: a cancel, Ctrl-C.
+   *
+   * @generated from enum value: FAILURE_CLASS_ORDERED = 4;
+   */
+  ORDERED: 4,
+} as const;
+
+/**
+ * What caused an end that is not a success: what a platform decides by. docs/attempts.md has the table from reason and
+ * evidence to class.
+ *
+ * @generated from enum belay.v1.FailureClass
+ */
+export type FailureClass = (typeof FailureClass)[keyof typeof FailureClass] | UnknownEnum;
+
+/**
+ * Describes the enum belay.v1.FailureClass.
+ */
+export const FailureClassSchema: GenEnum<FailureClass> = /*@__PURE__*/ enumDesc(file_belay_v1_job, 3);
+
+/**
+ * Something that an agent or a tracker can do beyond the first version of this contract. A peer that does not name a
+ * feature does not have it.
+ *
+ * @generated from enum belay.v1.Feature
+ */
+export const Feature = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: FEATURE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Of a tracker: `JobSpec.retry` and the time-outs of waiting and LOST jobs, `Hello.take_over`, `Receipt.job_state`. Of
+   * an agent: `JobResult.failure_class`.
+   *
+   * @generated from enum value: FEATURE_ATTEMPTS = 1;
+   */
+  ATTEMPTS: 1,
+
+  /**
+   * Of an agent: `JobSpec.warn_signal`.
+   *
+   * @generated from enum value: FEATURE_WARNING = 2;
+   */
+  WARNING: 2,
+
+  /**
+   * Of an agent: `JobSpec.after`.
+   *
+   * @generated from enum value: FEATURE_AFTER_STEPS = 3;
+   */
+  AFTER_STEPS: 3,
+
+  /**
+   * Of an agent: `JobSpec.stall`. Of a tracker: it stores `Event.health`.
+   *
+   * @generated from enum value: FEATURE_STALL = 4;
+   */
+  STALL: 4,
+} as const;
+
+/**
+ * Something that an agent or a tracker can do beyond the first version of this contract. A peer that does not name a
+ * feature does not have it.
+ *
+ * @generated from enum belay.v1.Feature
+ */
+export type Feature = (typeof Feature)[keyof typeof Feature] | UnknownEnum;
+
+/**
+ * Describes the enum belay.v1.Feature.
+ */
+export const FeatureSchema: GenEnum<Feature> = /*@__PURE__*/ enumDesc(file_belay_v1_job, 4);
 
 /**
  * Why a command could not be started.
@@ -1973,7 +2493,7 @@ export type SpawnFailureKind = (typeof SpawnFailureKind)[keyof typeof SpawnFailu
 /**
  * Describes the enum belay.v1.SpawnFailureKind.
  */
-export const SpawnFailureKindSchema: GenEnum<SpawnFailureKind> = /*@__PURE__*/ enumDesc(file_belay_v1_job, 3);
+export const SpawnFailureKindSchema: GenEnum<SpawnFailureKind> = /*@__PURE__*/ enumDesc(file_belay_v1_job, 5);
 
 /**
  * The source of bytes in a log.
@@ -2020,7 +2540,7 @@ export type LogStream = (typeof LogStream)[keyof typeof LogStream] | UnknownEnum
 /**
  * Describes the enum belay.v1.LogStream.
  */
-export const LogStreamSchema: GenEnum<LogStream> = /*@__PURE__*/ enumDesc(file_belay_v1_job, 4);
+export const LogStreamSchema: GenEnum<LogStream> = /*@__PURE__*/ enumDesc(file_belay_v1_job, 6);
 
 /**
  * How the agent keeps track of every process that the job makes.
@@ -2061,7 +2581,7 @@ export type Containment = (typeof Containment)[keyof typeof Containment] | Unkno
 /**
  * Describes the enum belay.v1.Containment.
  */
-export const ContainmentSchema: GenEnum<Containment> = /*@__PURE__*/ enumDesc(file_belay_v1_job, 5);
+export const ContainmentSchema: GenEnum<Containment> = /*@__PURE__*/ enumDesc(file_belay_v1_job, 7);
 
 /**
  * Whether the tracker holds every byte that the job printed.
@@ -2103,7 +2623,218 @@ export type LogCompleteness = (typeof LogCompleteness)[keyof typeof LogCompleten
 /**
  * Describes the enum belay.v1.LogCompleteness.
  */
-export const LogCompletenessSchema: GenEnum<LogCompleteness> = /*@__PURE__*/ enumDesc(file_belay_v1_job, 6);
+export const LogCompletenessSchema: GenEnum<LogCompleteness> = /*@__PURE__*/ enumDesc(file_belay_v1_job, 8);
+
+/**
+ * When a step after the end runs.
+ *
+ * @generated from enum belay.v1.AfterCondition
+ */
+export const AfterCondition = {
+  /**
+   * Not given. The same as ALWAYS.
+   *
+   * @generated from enum value: AFTER_CONDITION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * However the command ended.
+   *
+   * @generated from enum value: AFTER_CONDITION_ALWAYS = 1;
+   */
+  ALWAYS: 1,
+
+  /**
+   * The command succeeded.
+   *
+   * @generated from enum value: AFTER_CONDITION_SUCCESS = 2;
+   */
+  SUCCESS: 2,
+
+  /**
+   * The attempt FAILED.
+   *
+   * @generated from enum value: AFTER_CONDITION_FAILURE = 3;
+   */
+  FAILURE: 3,
+
+  /**
+   * The attempt was CANCELED, or ended because its agent was stopped.
+   *
+   * @generated from enum value: AFTER_CONDITION_CANCELED = 4;
+   */
+  CANCELED: 4,
+} as const;
+
+/**
+ * When a step after the end runs.
+ *
+ * @generated from enum belay.v1.AfterCondition
+ */
+export type AfterCondition = (typeof AfterCondition)[keyof typeof AfterCondition] | UnknownEnum;
+
+/**
+ * Describes the enum belay.v1.AfterCondition.
+ */
+export const AfterConditionSchema: GenEnum<AfterCondition> = /*@__PURE__*/ enumDesc(file_belay_v1_job, 9);
+
+/**
+ * A sign that a job makes progress.
+ *
+ * @generated from enum belay.v1.StallSign
+ */
+export const StallSign = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: STALL_SIGN_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * It printed something.
+   *
+   * @generated from enum value: STALL_SIGN_OUTPUT = 1;
+   */
+  OUTPUT: 1,
+
+  /**
+   * It reported metrics or progress in $BELAY_METRICS.
+   *
+   * @generated from enum value: STALL_SIGN_PROGRESS = 2;
+   */
+  PROGRESS: 2,
+
+  /**
+   * Its processes used processor time: at least 1 % of one processor over the time of one measurement.
+   *
+   * @generated from enum value: STALL_SIGN_CPU = 3;
+   */
+  CPU: 3,
+} as const;
+
+/**
+ * A sign that a job makes progress.
+ *
+ * @generated from enum belay.v1.StallSign
+ */
+export type StallSign = (typeof StallSign)[keyof typeof StallSign] | UnknownEnum;
+
+/**
+ * Describes the enum belay.v1.StallSign.
+ */
+export const StallSignSchema: GenEnum<StallSign> = /*@__PURE__*/ enumDesc(file_belay_v1_job, 10);
+
+/**
+ * What happens to a job that hangs.
+ *
+ * @generated from enum belay.v1.StallAction
+ */
+export const StallAction = {
+  /**
+   * Not given. The same as REPORT.
+   *
+   * @generated from enum value: STALL_ACTION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Its health is STALLED until there is a sign of life again.
+   *
+   * @generated from enum value: STALL_ACTION_REPORT = 1;
+   */
+  REPORT: 1,
+
+  /**
+   * The job is ended with STALLED.
+   *
+   * @generated from enum value: STALL_ACTION_END = 2;
+   */
+  END: 2,
+} as const;
+
+/**
+ * What happens to a job that hangs.
+ *
+ * @generated from enum belay.v1.StallAction
+ */
+export type StallAction = (typeof StallAction)[keyof typeof StallAction] | UnknownEnum;
+
+/**
+ * Describes the enum belay.v1.StallAction.
+ */
+export const StallActionSchema: GenEnum<StallAction> = /*@__PURE__*/ enumDesc(file_belay_v1_job, 11);
+
+/**
+ * Whether an attempt is well: the most severe of what is known. In order of severity, the most severe first:
+ * DISCONNECTED, STALLED, NEAR_MEMORY_LIMIT, STARVED, AGENT_SLOW.
+ *
+ * @generated from enum belay.v1.HealthStatus
+ */
+export const HealthStatus = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: HEALTH_STATUS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Nothing is wrong.
+   *
+   * @generated from enum value: HEALTH_STATUS_OK = 1;
+   */
+  OK: 1,
+
+  /**
+   * There was no sign of life for `StallPolicy.after`.
+   *
+   * @generated from enum value: HEALTH_STATUS_STALLED = 2;
+   */
+  STALLED: 2,
+
+  /**
+   * The job uses at least 95 % of the memory that it may use.
+   *
+   * @generated from enum value: HEALTH_STATUS_NEAR_MEMORY_LIMIT = 3;
+   */
+  NEAR_MEMORY_LIMIT: 3,
+
+  /**
+   * Processes of the job wait for processor, memory or storage at least half of the time (PSI).
+   *
+   * @generated from enum value: HEALTH_STATUS_STARVED = 4;
+   */
+  STARVED: 4,
+
+  /**
+   * The agent's event loop was blocked for a second or longer.
+   *
+   * @generated from enum value: HEALTH_STATUS_AGENT_SLOW = 5;
+   */
+  AGENT_SLOW: 5,
+
+  /**
+   * The agent has no stream to the tracker. Set by the tracker.
+   *
+   * @generated from enum value: HEALTH_STATUS_DISCONNECTED = 6;
+   */
+  DISCONNECTED: 6,
+} as const;
+
+/**
+ * Whether an attempt is well: the most severe of what is known. In order of severity, the most severe first:
+ * DISCONNECTED, STALLED, NEAR_MEMORY_LIMIT, STARVED, AGENT_SLOW.
+ *
+ * @generated from enum belay.v1.HealthStatus
+ */
+export type HealthStatus = (typeof HealthStatus)[keyof typeof HealthStatus] | UnknownEnum;
+
+/**
+ * Describes the enum belay.v1.HealthStatus.
+ */
+export const HealthStatusSchema: GenEnum<HealthStatus> = /*@__PURE__*/ enumDesc(file_belay_v1_job, 12);
 
 /**
  * What a command orders.
@@ -2164,7 +2895,7 @@ export type CommandKind = (typeof CommandKind)[keyof typeof CommandKind] | Unkno
 /**
  * Describes the enum belay.v1.CommandKind.
  */
-export const CommandKindSchema: GenEnum<CommandKind> = /*@__PURE__*/ enumDesc(file_belay_v1_job, 7);
+export const CommandKindSchema: GenEnum<CommandKind> = /*@__PURE__*/ enumDesc(file_belay_v1_job, 13);
 
 /**
  * The state of a command.
@@ -2218,4 +2949,4 @@ export type CommandState = (typeof CommandState)[keyof typeof CommandState] | Un
 /**
  * Describes the enum belay.v1.CommandState.
  */
-export const CommandStateSchema: GenEnum<CommandState> = /*@__PURE__*/ enumDesc(file_belay_v1_job, 8);
+export const CommandStateSchema: GenEnum<CommandState> = /*@__PURE__*/ enumDesc(file_belay_v1_job, 14);

@@ -34,6 +34,8 @@ import type {
   AgentInfo,
   CommandKind,
   CommandState,
+  Feature,
+  Health,
   Heartbeat,
   JobMetrics,
   JobResult,
@@ -42,6 +44,7 @@ import type {
   LogCompleteness,
   LogStream,
   MetricSample,
+  RetryPolicy,
   StatusReport,
   StreamTotals,
 } from "./job_pb.ts";
@@ -56,7 +59,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 export const file_belay_v1_tracker_service: GenFile =
   /*@__PURE__*/
   fileDesc(
-    "Ch5iZWxheS92MS90cmFja2VyX3NlcnZpY2UucHJvdG8SCGJlbGF5LnYxIrYBChJPcGVuU2Vzc2lvblJlcXVlc3QSIAoFaGVsbG8YASABKAsyDy5iZWxheS52MS5IZWxsb0gAEicKCWxvZ19iYXRjaBgCIAEoCzISLmJlbGF5LnYxLkxvZ0JhdGNoSAASIAoFZXZlbnQYAyABKAsyDy5iZWxheS52MS5FdmVudEgAEigKCWhlYXJ0YmVhdBgEIAEoCzITLmJlbGF5LnYxLkhlYXJ0YmVhdEgAQgkKB3BheWxvYWQiiwIKE09wZW5TZXNzaW9uUmVzcG9uc2USJAoHd2VsY29tZRgBIAEoCzIRLmJlbGF5LnYxLldlbGNvbWVIABIcCgNhY2sYAiABKAsyDS5iZWxheS52MS5BY2tIABIkCgdjb21tYW5kGAMgASgLMhEuYmVsYXkudjEuQ29tbWFuZEgAEjMKD2hlYXJ0YmVhdF9yZXBseRgEIAEoCzIYLmJlbGF5LnYxLkhlYXJ0YmVhdFJlcGx5SAASJAoHZ29vZGJ5ZRgFIAEoCzIRLmJlbGF5LnYxLkdvb2RieWVIABIkCgdyZWNlaXB0GAYgASgLMhEuYmVsYXkudjEuUmVjZWlwdEgAQgkKB3BheWxvYWQi8wIKBUhlbGxvEhIKCnNlc3Npb25faWQYASABKAkSDgoGam9iX2lkGAIgASgJEg8KB2F0dGVtcHQYAyABKA0SIgoFYWdlbnQYBCABKAsyEy5iZWxheS52MS5BZ2VudEluZm8SHwoEc3BlYxgFIAEoCzIRLmJlbGF5LnYxLkpvYlNwZWMSMQoSc3VwcG9ydGVkX2NvbW1hbmRzGAYgAygOMhUuYmVsYXkudjEuQ29tbWFuZEtpbmQSHQoVbG93ZXN0X2V2ZW50X3NlcXVlbmNlGAcgASgEEhsKE2xvd2VzdF9sb2dfc2VxdWVuY2UYCCABKAQSIQoFc3RhdGUYCSABKA4yEi5iZWxheS52MS5Kb2JTdGF0ZRIZChFtYXhfbWVzc2FnZV9ieXRlcxgKIAEoDRIcChRuZXh0X2F0dGVtcHRfZm9sbG93cxgLIAEoCBIlCgpzaG93bl9zcGVjGAwgASgLMhEuYmVsYXkudjEuSm9iU3BlYyLsAgoHV2VsY29tZRIPCgdhdHRlbXB0GAEgASgNEiAKCWNvbW1pdHRlZBgCIAEoCzINLmJlbGF5LnYxLkFjaxI1ChJoZWFydGJlYXRfaW50ZXJ2YWwYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SMQoObGVhc2VfZHVyYXRpb24YBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SIAoGbGltaXRzGAUgASgLMhAuYmVsYXkudjEuTGltaXRzEh8KBHNwZWMYBiABKAsyES5iZWxheS52MS5Kb2JTcGVjEiMKCGNvbW1hbmRzGAcgAygLMhEuYmVsYXkudjEuQ29tbWFuZBIXCg90cmFja2VyX3ZlcnNpb24YCCABKAkSLQoJc2VuZF90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIUCgx0cmFjZV9wYXJlbnQYCiABKAkiRQoGTGltaXRzEhkKEW1heF9tZXNzYWdlX2J5dGVzGAEgASgNEiAKGG1heF91bmFja25vd2xlZGdlZF9ieXRlcxgCIAEoDSIjCgNBY2sSDgoGZXZlbnRzGAEgASgEEgwKBGxvZ3MYAiABKAQiNwoOSGVhcnRiZWF0UmVwbHkSDQoFbm9uY2UYASABKAQSFgoOc2VuZF91bml4X25hbm8YAiABKAYidwoHUmVjZWlwdBIzChBsb2dfY29tcGxldGVuZXNzGAEgASgOMhkuYmVsYXkudjEuTG9nQ29tcGxldGVuZXNzEg8KB21lc3NhZ2UYAiABKAkSJgoGc3RvcmVkGAMgAygLMhYuYmVsYXkudjEuU3RyZWFtVG90YWxzInMKB0dvb2RieWUSJwoGcmVhc29uGAEgASgOMhcuYmVsYXkudjEuR29vZGJ5ZVJlYXNvbhIuCgtyZXRyeV9kZWxheRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIPCgdtZXNzYWdlGAMgASgJIogCCgdDb21tYW5kEhIKCmNvbW1hbmRfaWQYASABKAkSLgoKaXNzdWVfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoGY2FuY2VsGAMgASgLMhAuYmVsYXkudjEuQ2FuY2VsSAASIgoGc3RhdHVzGAQgASgLMhAuYmVsYXkudjEuU3RhdHVzSAASIgoGc2lnbmFsGAUgASgLMhAuYmVsYXkudjEuU2lnbmFsSAASIAoFcGF1c2UYBiABKAsyDy5iZWxheS52MS5QYXVzZUgAEiIKBnJlc3VtZRgHIAEoCzIQLmJlbGF5LnYxLlJlc3VtZUgAQgcKBW9yZGVyIkkKBkNhbmNlbBIOCgZyZWFzb24YASABKAkSLwoMZ3JhY2VfcGVyaW9kGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIggKBlN0YXR1cyIWCgZTaWduYWwSDAoEbmFtZRgBIAEoCSIHCgVQYXVzZSIICgZSZXN1bWUiQAoITG9nQmF0Y2gSEAoIc2VxdWVuY2UYASABKAQSIgoGY2h1bmtzGAIgAygLMhIuYmVsYXkudjEuTG9nQ2h1bmsingEKCExvZ0NodW5rEiMKBnN0cmVhbRgBIAEoDjITLmJlbGF5LnYxLkxvZ1N0cmVhbRIMCgRzdGVwGAIgASgNEg4KBm9mZnNldBgDIAEoBBIWCg5yZWFkX3VuaXhfbmFubxgEIAEoBhIOCgRkYXRhGAUgASgMSAASHAoDZ2FwGAYgASgLMg0uYmVsYXkudjEuR2FwSABCCQoHY29udGVudCI5CgNHYXASDQoFYnl0ZXMYASABKAQSIwoGcmVhc29uGAIgASgOMhMuYmVsYXkudjEuR2FwUmVhc29uIpIDCgVFdmVudBIQCghzZXF1ZW5jZRgBIAEoBBIuCgpldmVudF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgxzdGF0ZV9jaGFuZ2UYAyABKAsyFS5iZWxheS52MS5TdGF0ZUNoYW5nZUgAEi0KDHN0ZXBfc3RhcnRlZBgEIAEoCzIVLmJlbGF5LnYxLlN0ZXBTdGFydGVkSAASKQoKc3RlcF9lbmRlZBgFIAEoCzITLmJlbGF5LnYxLlN0ZXBFbmRlZEgAEi8KDW1ldHJpY19zYW1wbGUYBiABKAsyFi5iZWxheS52MS5NZXRyaWNTYW1wbGVIABIxCg5jb21tYW5kX3VwZGF0ZRgHIAEoCzIXLmJlbGF5LnYxLkNvbW1hbmRVcGRhdGVIABIlCgZyZXN1bHQYCCABKAsyEy5iZWxheS52MS5Kb2JSZXN1bHRIABIrCgtqb2JfbWV0cmljcxgJIAEoCzIULmJlbGF5LnYxLkpvYk1ldHJpY3NIAEIGCgRraW5kIkEKC1N0YXRlQ2hhbmdlEiEKBXN0YXRlGAEgASgOMhIuYmVsYXkudjEuSm9iU3RhdGUSDwoHbWVzc2FnZRgCIAEoCSJSCgtTdGVwU3RhcnRlZBIMCgRzdGVwGAEgASgNEgwKBG5hbWUYAiABKAkSDAoEYXJndhgDIAMoCRILCgNwaWQYBCABKA0SDAoEbWFpbhgFIAEoCCJ8CglTdGVwRW5kZWQSDAoEc3RlcBgBIAEoDRIWCglleGl0X2NvZGUYAiABKAVIAIgBARIOCgZzaWduYWwYAyABKAkSKwoIZHVyYXRpb24YBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDAoKX2V4aXRfY29kZSKDAQoNQ29tbWFuZFVwZGF0ZRISCgpjb21tYW5kX2lkGAEgASgJEiUKBXN0YXRlGAIgASgOMhYuYmVsYXkudjEuQ29tbWFuZFN0YXRlEg8KB21lc3NhZ2UYAyABKAkSJgoGc3RhdHVzGAQgASgLMhYuYmVsYXkudjEuU3RhdHVzUmVwb3J0KogBCg1Hb29kYnllUmVhc29uEh4KGkdPT0RCWUVfUkVBU09OX1VOU1BFQ0lGSUVEEAASGwoXR09PREJZRV9SRUFTT05fRFJBSU5JTkcQARIdChlHT09EQllFX1JFQVNPTl9TVVBFUlNFREVEEAISGwoXR09PREJZRV9SRUFTT05fUkVQTEFDRUQQAyqWAQoJR2FwUmVhc29uEhoKFkdBUF9SRUFTT05fVU5TUEVDSUZJRUQQABIZChVHQVBfUkVBU09OX1NQT09MX0ZVTEwQARIYChRHQVBfUkVBU09OX0xPR19MSU1JVBACEhwKGEdBUF9SRUFTT05fU1BPT0xfREFNQUdFRBADEhoKFkdBUF9SRUFTT05fTE9HX0RBTUFHRUQQBDJgCg5UcmFja2VyU2VydmljZRJOCgtPcGVuU2Vzc2lvbhIcLmJlbGF5LnYxLk9wZW5TZXNzaW9uUmVxdWVzdBodLmJlbGF5LnYxLk9wZW5TZXNzaW9uUmVzcG9uc2UoATABYgZwcm90bzM",
+    "Ch5iZWxheS92MS90cmFja2VyX3NlcnZpY2UucHJvdG8SCGJlbGF5LnYxIrYBChJPcGVuU2Vzc2lvblJlcXVlc3QSIAoFaGVsbG8YASABKAsyDy5iZWxheS52MS5IZWxsb0gAEicKCWxvZ19iYXRjaBgCIAEoCzISLmJlbGF5LnYxLkxvZ0JhdGNoSAASIAoFZXZlbnQYAyABKAsyDy5iZWxheS52MS5FdmVudEgAEigKCWhlYXJ0YmVhdBgEIAEoCzITLmJlbGF5LnYxLkhlYXJ0YmVhdEgAQgkKB3BheWxvYWQiiwIKE09wZW5TZXNzaW9uUmVzcG9uc2USJAoHd2VsY29tZRgBIAEoCzIRLmJlbGF5LnYxLldlbGNvbWVIABIcCgNhY2sYAiABKAsyDS5iZWxheS52MS5BY2tIABIkCgdjb21tYW5kGAMgASgLMhEuYmVsYXkudjEuQ29tbWFuZEgAEjMKD2hlYXJ0YmVhdF9yZXBseRgEIAEoCzIYLmJlbGF5LnYxLkhlYXJ0YmVhdFJlcGx5SAASJAoHZ29vZGJ5ZRgFIAEoCzIRLmJlbGF5LnYxLkdvb2RieWVIABIkCgdyZWNlaXB0GAYgASgLMhEuYmVsYXkudjEuUmVjZWlwdEgAQgkKB3BheWxvYWQiqwMKBUhlbGxvEhIKCnNlc3Npb25faWQYASABKAkSDgoGam9iX2lkGAIgASgJEg8KB2F0dGVtcHQYAyABKA0SIgoFYWdlbnQYBCABKAsyEy5iZWxheS52MS5BZ2VudEluZm8SHwoEc3BlYxgFIAEoCzIRLmJlbGF5LnYxLkpvYlNwZWMSMQoSc3VwcG9ydGVkX2NvbW1hbmRzGAYgAygOMhUuYmVsYXkudjEuQ29tbWFuZEtpbmQSHQoVbG93ZXN0X2V2ZW50X3NlcXVlbmNlGAcgASgEEhsKE2xvd2VzdF9sb2dfc2VxdWVuY2UYCCABKAQSIQoFc3RhdGUYCSABKA4yEi5iZWxheS52MS5Kb2JTdGF0ZRIZChFtYXhfbWVzc2FnZV9ieXRlcxgKIAEoDRIcChRuZXh0X2F0dGVtcHRfZm9sbG93cxgLIAEoCBIlCgpzaG93bl9zcGVjGAwgASgLMhEuYmVsYXkudjEuSm9iU3BlYxIjCghmZWF0dXJlcxgNIAMoDjIRLmJlbGF5LnYxLkZlYXR1cmUSEQoJdGFrZV9vdmVyGA4gASgIIrcDCgdXZWxjb21lEg8KB2F0dGVtcHQYASABKA0SIAoJY29tbWl0dGVkGAIgASgLMg0uYmVsYXkudjEuQWNrEjUKEmhlYXJ0YmVhdF9pbnRlcnZhbBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIxCg5sZWFzZV9kdXJhdGlvbhgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIgCgZsaW1pdHMYBSABKAsyEC5iZWxheS52MS5MaW1pdHMSHwoEc3BlYxgGIAEoCzIRLmJlbGF5LnYxLkpvYlNwZWMSIwoIY29tbWFuZHMYByADKAsyES5iZWxheS52MS5Db21tYW5kEhcKD3RyYWNrZXJfdmVyc2lvbhgIIAEoCRItCglzZW5kX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDHRyYWNlX3BhcmVudBgKIAEoCRIjCghmZWF0dXJlcxgLIAMoDjIRLmJlbGF5LnYxLkZlYXR1cmUSJAoFcmV0cnkYDCABKAsyFS5iZWxheS52MS5SZXRyeVBvbGljeSJFCgZMaW1pdHMSGQoRbWF4X21lc3NhZ2VfYnl0ZXMYASABKA0SIAoYbWF4X3VuYWNrbm93bGVkZ2VkX2J5dGVzGAIgASgNIiMKA0FjaxIOCgZldmVudHMYASABKAQSDAoEbG9ncxgCIAEoBCI3Cg5IZWFydGJlYXRSZXBseRINCgVub25jZRgBIAEoBBIWCg5zZW5kX3VuaXhfbmFubxgCIAEoBiLQAQoHUmVjZWlwdBIzChBsb2dfY29tcGxldGVuZXNzGAEgASgOMhkuYmVsYXkudjEuTG9nQ29tcGxldGVuZXNzEg8KB21lc3NhZ2UYAiABKAkSJgoGc3RvcmVkGAMgAygLMhYuYmVsYXkudjEuU3RyZWFtVG90YWxzEiUKCWpvYl9zdGF0ZRgEIAEoDjISLmJlbGF5LnYxLkpvYlN0YXRlEjAKDHBlbmRpbmdfZnJvbRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAicwoHR29vZGJ5ZRInCgZyZWFzb24YASABKA4yFy5iZWxheS52MS5Hb29kYnllUmVhc29uEi4KC3JldHJ5X2RlbGF5GAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg8KB21lc3NhZ2UYAyABKAkiiAIKB0NvbW1hbmQSEgoKY29tbWFuZF9pZBgBIAEoCRIuCgppc3N1ZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIiCgZjYW5jZWwYAyABKAsyEC5iZWxheS52MS5DYW5jZWxIABIiCgZzdGF0dXMYBCABKAsyEC5iZWxheS52MS5TdGF0dXNIABIiCgZzaWduYWwYBSABKAsyEC5iZWxheS52MS5TaWduYWxIABIgCgVwYXVzZRgGIAEoCzIPLmJlbGF5LnYxLlBhdXNlSAASIgoGcmVzdW1lGAcgASgLMhAuYmVsYXkudjEuUmVzdW1lSABCBwoFb3JkZXIiSQoGQ2FuY2VsEg4KBnJlYXNvbhgBIAEoCRIvCgxncmFjZV9wZXJpb2QYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iCAoGU3RhdHVzIhYKBlNpZ25hbBIMCgRuYW1lGAEgASgJIgcKBVBhdXNlIggKBlJlc3VtZSJACghMb2dCYXRjaBIQCghzZXF1ZW5jZRgBIAEoBBIiCgZjaHVua3MYAiADKAsyEi5iZWxheS52MS5Mb2dDaHVuayKeAQoITG9nQ2h1bmsSIwoGc3RyZWFtGAEgASgOMhMuYmVsYXkudjEuTG9nU3RyZWFtEgwKBHN0ZXAYAiABKA0SDgoGb2Zmc2V0GAMgASgEEhYKDnJlYWRfdW5peF9uYW5vGAQgASgGEg4KBGRhdGEYBSABKAxIABIcCgNnYXAYBiABKAsyDS5iZWxheS52MS5HYXBIAEIJCgdjb250ZW50IjkKA0dhcBINCgVieXRlcxgBIAEoBBIjCgZyZWFzb24YAiABKA4yEy5iZWxheS52MS5HYXBSZWFzb24itgMKBUV2ZW50EhAKCHNlcXVlbmNlGAEgASgEEi4KCmV2ZW50X3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KDHN0YXRlX2NoYW5nZRgDIAEoCzIVLmJlbGF5LnYxLlN0YXRlQ2hhbmdlSAASLQoMc3RlcF9zdGFydGVkGAQgASgLMhUuYmVsYXkudjEuU3RlcFN0YXJ0ZWRIABIpCgpzdGVwX2VuZGVkGAUgASgLMhMuYmVsYXkudjEuU3RlcEVuZGVkSAASLwoNbWV0cmljX3NhbXBsZRgGIAEoCzIWLmJlbGF5LnYxLk1ldHJpY1NhbXBsZUgAEjEKDmNvbW1hbmRfdXBkYXRlGAcgASgLMhcuYmVsYXkudjEuQ29tbWFuZFVwZGF0ZUgAEiUKBnJlc3VsdBgIIAEoCzITLmJlbGF5LnYxLkpvYlJlc3VsdEgAEisKC2pvYl9tZXRyaWNzGAkgASgLMhQuYmVsYXkudjEuSm9iTWV0cmljc0gAEiIKBmhlYWx0aBgKIAEoCzIQLmJlbGF5LnYxLkhlYWx0aEgAQgYKBGtpbmQiQQoLU3RhdGVDaGFuZ2USIQoFc3RhdGUYASABKA4yEi5iZWxheS52MS5Kb2JTdGF0ZRIPCgdtZXNzYWdlGAIgASgJImEKC1N0ZXBTdGFydGVkEgwKBHN0ZXAYASABKA0SDAoEbmFtZRgCIAEoCRIMCgRhcmd2GAMgAygJEgsKA3BpZBgEIAEoDRIMCgRtYWluGAUgASgIEg0KBWFmdGVyGAYgASgIInwKCVN0ZXBFbmRlZBIMCgRzdGVwGAEgASgNEhYKCWV4aXRfY29kZRgCIAEoBUgAiAEBEg4KBnNpZ25hbBgDIAEoCRIrCghkdXJhdGlvbhgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIMCgpfZXhpdF9jb2RlIoMBCg1Db21tYW5kVXBkYXRlEhIKCmNvbW1hbmRfaWQYASABKAkSJQoFc3RhdGUYAiABKA4yFi5iZWxheS52MS5Db21tYW5kU3RhdGUSDwoHbWVzc2FnZRgDIAEoCRImCgZzdGF0dXMYBCABKAsyFi5iZWxheS52MS5TdGF0dXNSZXBvcnQqiAEKDUdvb2RieWVSZWFzb24SHgoaR09PREJZRV9SRUFTT05fVU5TUEVDSUZJRUQQABIbChdHT09EQllFX1JFQVNPTl9EUkFJTklORxABEh0KGUdPT0RCWUVfUkVBU09OX1NVUEVSU0VERUQQAhIbChdHT09EQllFX1JFQVNPTl9SRVBMQUNFRBADKpYBCglHYXBSZWFzb24SGgoWR0FQX1JFQVNPTl9VTlNQRUNJRklFRBAAEhkKFUdBUF9SRUFTT05fU1BPT0xfRlVMTBABEhgKFEdBUF9SRUFTT05fTE9HX0xJTUlUEAISHAoYR0FQX1JFQVNPTl9TUE9PTF9EQU1BR0VEEAMSGgoWR0FQX1JFQVNPTl9MT0dfREFNQUdFRBAEMmAKDlRyYWNrZXJTZXJ2aWNlEk4KC09wZW5TZXNzaW9uEhwuYmVsYXkudjEuT3BlblNlc3Npb25SZXF1ZXN0Gh0uYmVsYXkudjEuT3BlblNlc3Npb25SZXNwb25zZSgBMAFiBnByb3RvMw",
     [file_belay_v1_job, file_google_protobuf_duration, file_google_protobuf_timestamp],
   );
 
@@ -289,6 +292,22 @@ export type Hello = Message<"belay.v1.Hello"> & {
    * @generated from field: belay.v1.JobSpec shown_spec = 12;
    */
   shownSpec?: JobSpec | undefined;
+
+  /**
+   * What the agent can do. A job whose spec needs more is refused with FAILED_PRECONDITION. Empty: an agent that is older
+   * than this field.
+   *
+   * @generated from field: repeated belay.v1.Feature features = 13;
+   */
+  features: Feature[];
+
+  /**
+   * Whether the caller knows that the job's agent is dead: its attempt is then superseded at once, not only when its
+   * lease runs out.
+   *
+   * @generated from field: bool take_over = 14;
+   */
+  takeOver: boolean;
 };
 
 /**
@@ -373,6 +392,20 @@ export type Welcome = Message<"belay.v1.Welcome"> & {
    * @generated from field: string trace_parent = 10;
    */
   traceParent: string;
+
+  /**
+   * What the tracker can do. Empty: a tracker that is older than this field.
+   *
+   * @generated from field: repeated belay.v1.Feature features = 11;
+   */
+  features: Feature[];
+
+  /**
+   * The retry policy that counts for the job: the spec's, or the one with which the job was created. Absent: none.
+   *
+   * @generated from field: belay.v1.RetryPolicy retry = 12;
+   */
+  retry?: RetryPolicy | undefined;
 };
 
 /**
@@ -490,6 +523,21 @@ export type Receipt = Message<"belay.v1.Receipt"> & {
    * @generated from field: repeated belay.v1.StreamTotals stored = 3;
    */
   stored: StreamTotals[];
+
+  /**
+   * The state of the job: PENDING if it waits for its next attempt. UNSPECIFIED: a tracker that is older than this
+   * field; the job has ended.
+   *
+   * @generated from field: belay.v1.JobState job_state = 4;
+   */
+  jobState: JobState;
+
+  /**
+   * As in Job: when the next attempt may start. Absent: at once, or the job is not PENDING.
+   *
+   * @generated from field: google.protobuf.Timestamp pending_from = 5;
+   */
+  pendingFrom?: Timestamp | undefined;
 };
 
 /**
@@ -911,6 +959,15 @@ export type Event = Message<"belay.v1.Event"> & {
         value: JobMetrics;
         case: "jobMetrics";
       }
+    | {
+        /**
+         * The health of the attempt has changed.
+         *
+         * @generated from field: belay.v1.Health health = 10;
+         */
+        value: Health;
+        case: "health";
+      }
     | { case: undefined; value?: undefined };
 };
 
@@ -954,7 +1011,7 @@ export const StateChangeSchema: GenMessage<StateChange> = /*@__PURE__*/ messageD
  */
 export type StepStarted = Message<"belay.v1.StepStarted"> & {
   /**
-   * The number of the step: setup steps from 1, in order; then the main command.
+   * The number of the step: setup steps from 1, in order; then the main command; then the steps after the end.
    *
    * @generated from field: uint32 step = 1;
    */
@@ -987,6 +1044,13 @@ export type StepStarted = Message<"belay.v1.StepStarted"> & {
    * @generated from field: bool main = 5;
    */
   main: boolean;
+
+  /**
+   * Whether this is one of `JobSpec.after`.
+   *
+   * @generated from field: bool after = 6;
+   */
+  after: boolean;
 };
 
 /**
@@ -1192,7 +1256,7 @@ export const TrackerService: GenService<{
    * Errors, and what the agent does about each:
    *
    * - UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL, UNKNOWN, ABORTED, RESOURCE_EXHAUSTED, CANCELLED: tries again, with
-   *   back-off.
+   *   back-off. UNAVAILABLE also means that the job's next attempt may not start before `Job.pending_from`.
    * - ALREADY_EXISTS: another session has the job and its lease is alive. Tries again, since that lease may run out; if
    *   its session was never welcomed, for as long as the agent waits for a tracker at all.
    * - INVALID_ARGUMENT: a message broke a rule of this contract, or cannot be decoded. Gives up: sending it again would
@@ -1201,7 +1265,8 @@ export const TrackerService: GenService<{
    *   committed.
    * - NOT_FOUND: the job is unknown and Hello had no spec. Gives up if its session was never welcomed; later, tries
    *   again.
-   * - FAILED_PRECONDITION: the job has ended or was taken over by a higher attempt. Kills its job and gives up.
+   * - FAILED_PRECONDITION: the job has ended or was taken over by a higher attempt, or its spec needs features that the
+   *   agent does not have. Kills its job and gives up.
    * - UNAUTHENTICATED, PERMISSION_DENIED: the token or certificate is not accepted. Gives up if its session was never
    *   welcomed; later, tries again, since the token may just be in rotation.
    * - UNIMPLEMENTED: the server is not a Belay tracker. Gives up if its session was never welcomed; later, tries again,
