@@ -19,7 +19,7 @@ export class Callbacks {
   /**
    * Wraps a function so that it does not throw and its promise is not rejected.
    *
-   * @param name what a report calls the function
+   * @param name name of the function in a report
    */
   guard<F extends AnyFunction>(name: string, call: F): (...args: Parameters<F>) => Promise<void> | undefined {
     let broken = false;
@@ -41,7 +41,7 @@ export class Callbacks {
     };
   }
 
-  /** The same for a function that is asked for a value: once it has failed, the answer is `otherwise`. */
+  /** The same for a function that returns a value: once it has failed, the result is `otherwise`. */
   ask<A extends unknown[], T>(name: string, call: (...args: A) => T, otherwise: T): (...args: A) => T {
     let value = otherwise;
     const guarded = this.guard(name, (...args: A) => {

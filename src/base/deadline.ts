@@ -5,10 +5,10 @@ import { longTimer } from "./clock.ts";
 const waitingClock: Pick<Clock, "after"> = { after: (ms, callback) => longTimer(ms, callback, true) };
 
 /**
- * Waits for a promise, but for at most `ms` milliseconds. What the promise stands for goes on after that; if it fails
- * then, the failure is ignored.
+ * Waits for a promise, but for at most `ms` milliseconds. The work behind the promise goes on after that, and then its
+ * failure is ignored.
  *
- * @param late called when the time is over; returns the result in the promise's place, or throws
+ * @param late called when the time is over; returns the result instead of the promise, or throws
  * @param clock sets the timer. @default one whose timers keep the process alive
  */
 export async function within<T, L>(

@@ -6,17 +6,17 @@ import { elide } from "./text/elide.ts";
  * - `BAD_USAGE`: a flag, argument or option cannot be used as given.
  * - `BAD_SPEC`: a job spec breaks a rule; the message names the place.
  * - `TRACKER_UNREACHABLE`: no tracker answered within the connect timeout.
- * - `TRACKER_REFUSED`: a tracker answered and will not have this agent or call; trying again would not help.
+ * - `TRACKER_REFUSED`: a tracker answered and rejected this agent or call; trying again would not help.
  * - `JOB_TAKEN`: another session holds the job.
  * - `SUPERSEDED`: a higher attempt of the job exists.
  * - `STOPPED`: the agent was stopped before the tracker gave it the job; nothing was run.
- * - `ORDER_REJECTED`: the job cannot do what an order asks, as it stands; the message is the agent's.
- * - `WAIT_TIMED_OUT`: what was waited for did not come in the time given; nothing was stopped by it.
- * - `NOT_FOUND`: the tracker knows no such job.
+ * - `ORDER_REJECTED`: the job cannot do what an order asks in its present state; the message is the agent's.
+ * - `WAIT_TIMED_OUT`: a wait reached its time limit. This stopped neither the job nor the order that was waited for.
+ * - `NOT_FOUND`: the tracker has no such job.
  * - `STORE`: the tracker's data directory cannot be used.
  * - `SPOOL`: an agent's spool directory cannot be used.
  * - `ADDRESS_IN_USE`: the port is taken.
- * - `CALLBACK_FAILED`: a function that a program gave us threw, or its promise was rejected; everything else went on.
+ * - `CALLBACK_FAILED`: a function of the calling program threw, or its promise was rejected; everything else went on.
  * - `INTERNAL`: a bug in Belay.
  */
 export type BelayErrorCode =
@@ -36,7 +36,7 @@ export type BelayErrorCode =
   | "CALLBACK_FAILED"
   | "INTERNAL";
 
-/** Characters of a message: what a user has given may be part of it, and may be of any length. */
+/** Most characters of a message: it may contain a user's value, which may be of any length. */
 const MOST_MESSAGE = 2000;
 
 /** The one error class of Belay. Its message says what was wanted and what was found; `cause` keeps the original. */

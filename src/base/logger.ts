@@ -50,7 +50,7 @@ export const silentLogger: Logger = {
   flush: () => Promise.resolve(),
 };
 
-/** The same logger, which never fails. */
+/** Wraps a logger of the calling program so that it never throws. */
 export function guardLogger(logger: Logger, callbacks: Callbacks): Logger {
   if (logger === silentLogger) return logger;
   const guarded = (level: "debug" | "info" | "warn" | "error"): Logger["info"] => {

@@ -20,7 +20,7 @@ export class SilenceClock {
     this.heardAt = this.clock.monotonic();
   }
 
-  /** How long the silence lasts by now, in milliseconds. */
+  /** Length of the silence so far, in milliseconds. */
   get duration(): number {
     return this.clock.monotonic() - this.heardAt;
   }

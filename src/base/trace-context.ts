@@ -23,7 +23,7 @@ const KEY = /^(?:[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0
 const VALUE = /^[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]$/;
 
 /**
- * Parses a `traceparent`. Of a later version, the fields that we know are used, as the standard requires.
+ * Parses a `traceparent`. If its version is a later one, the fields known here are used, as the standard requires.
  *
  * @returns undefined if the text is not a traceparent
  */

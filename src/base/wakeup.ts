@@ -12,7 +12,7 @@ export class Wakeup {
     this.wake = undefined;
   }
 
-  /** Resolves at once if there was a notification since the last wait, and at the latest when a sign of life is due. */
+  /** Resolves at once if there was a notification since the last wait, and at the latest when a keepalive is due. */
   async wait(keepalive?: Keepalive): Promise<void> {
     if (!this.happened) {
       await new Promise<void>((resolve) => {

@@ -1,7 +1,7 @@
 import { CommandKind } from "../gen/belay/v1/job_pb.ts";
 import type { Command } from "../gen/belay/v1/tracker_service_pb.ts";
 
-/** What a command orders. */
+/** An order within a command, as a case of its `oneof`. */
 export type Order = Exclude<Command["order"], { case: undefined }>;
 
 /** The kind of each order. An order that is added to the contract does not compile until it has a row here. */

@@ -1,22 +1,22 @@
 import { create } from "@bufbuild/protobuf";
 import { LogStream, type StreamTotals, StreamTotalsSchema } from "../gen/belay/v1/job_pb.ts";
 
-/** The streams of a log, in the order in which sums of all of them are kept. Others come from a newer contract. */
+/** The streams of a log, in the order in which their sums are stored. Other values come from a newer contract. */
 export const STREAMS: readonly LogStream[] = [LogStream.STDOUT, LogStream.STDERR, LogStream.AGENT];
 
-/** What a stretch of one stream holds; both ends add it up, and compare it when the log is complete. */
+/** Sums over a range of one stream. Agent and tracker both keep them, and compare them when the log is complete. */
 export interface StreamSums {
-  /** Gaps included. */
+  /** Length of the range, gaps included. */
   bytes: number;
-  /** Of them, in gaps. */
+  /** Bytes of it that lie in gaps. */
   dropped: number;
-  /** Newlines among the bytes that are kept. */
+  /** Newlines among the bytes outside gaps. */
   lines: number;
-  /** CRC-32 of the bytes that are kept, in order. */
+  /** CRC-32 of the bytes outside gaps, in order. */
   crc: number;
 }
 
-/** As the contract has them. */
+/** The sums of a stream as a message. */
 export function totalsOf(stream: LogStream, { bytes, dropped, lines, crc }: StreamSums): StreamTotals {
   return create(StreamTotalsSchema, {
     stream,

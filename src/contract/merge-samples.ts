@@ -62,7 +62,7 @@ function averageCores(group: readonly MetricSample[], before: SampleBefore | und
   const from = before ?? group[0];
   if (last === undefined || from === undefined) return undefined;
   const seconds = Number(last.sampleUnixNano - from.sampleUnixNano) / 1e9;
-  // The clock was set back: there is no span to divide by.
+  // The clock was set back, so the length of the span is not known.
   if (seconds <= 0) return last.cpuCores;
   return Math.max(0, (last.cpuSeconds - from.cpuSeconds) / seconds);
 }

@@ -7,7 +7,7 @@ import { textOfBytes } from "../text/system-text.ts";
 export function workingDirectory(): string | undefined {
   try {
     const path = process.cwd();
-    // It stands for bytes that are not UTF-8, or for itself.
+    // U+FFFD replaces bytes that are not UTF-8, but a path may also contain this character itself.
     return path.includes("\ufffd") && fs.existsSync("/proc/self/cwd")
       ? textOfBytes(fs.readlinkSync("/proc/self/cwd", "buffer"))
       : path;

@@ -17,7 +17,8 @@ const TEXTS: Readonly<Record<string, string>> = {
 };
 
 /**
- * What the system refused, if that is the cause of an error: then it is not a bug in the program. Undefined: it is not.
+ * The call that the system refused, if that caused an error: such an error is not a bug in the program. Undefined: the
+ * error has another cause.
  */
 export function systemProblem(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("syscall" in error)) return undefined;

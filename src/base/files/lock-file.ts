@@ -3,7 +3,8 @@ import { makePrivate } from "./private-file.ts";
 
 /**
  * Takes a lock for this process. It is a lock of the operating system, taken through SQLite: it ends with the process,
- * however that dies, and works across containers that share the directory. A file with a process id would stay.
+ * however that dies, and works across containers that share the directory. A file with a process id would stay after a
+ * crash.
  *
  * @param path of a file that exists only for the lock; it is made, and stays
  * @returns a function that releases the lock; undefined: another process has the lock

@@ -1,8 +1,8 @@
 import fs from "node:fs";
 
 /**
- * Removes a file, or a directory with everything in it, as far as possible. Never throws: what other processes have
- * made of a temporary directory (such as a link to itself) must not fail the cleanup.
+ * Removes a file, or a directory with everything in it, as far as possible. Never throws: a cleanup must not fail
+ * because other processes have changed the temporary directory (for example into a link to itself).
  *
  * @returns whether nothing is left
  */

@@ -11,8 +11,8 @@ export interface Pem {
 }
 
 /**
- * Reads the files of a side of a TLS connection, and checks them: OpenSSL's words for what is wrong with them name
- * neither file nor date, and come from the other side or not at all.
+ * Reads the files of one end of a TLS connection and checks them. OpenSSL's own errors would name neither file nor
+ * date, and would often appear only at the other end, or nowhere.
  *
  * @param flags how the files are named in errors, such as `--cert`
  * @throws BelayError `BAD_USAGE`
@@ -38,7 +38,7 @@ export async function readProof(files: ProofFiles, flags: ProofFlags): Promise<P
 export function checkProof(pems: { ca?: Pem | undefined; cert?: Pem | undefined; key?: Pem | undefined }): void {
   const { ca, cert, key } = pems;
   if (ca !== undefined) checkAuthorities(ca);
-  // A chain begins with the certificate itself; the others vouch for it.
+  // A chain begins with the certificate itself; those of its issuers follow.
   const own = cert === undefined ? undefined : certificatesOf(cert)[0];
   if (cert === undefined || own === undefined) return;
   checkTime(cert, own);
@@ -46,7 +46,7 @@ export function checkProof(pems: { ca?: Pem | undefined; cert?: Pem | undefined;
   throw unusable(key, `it is not the key of the certificate of ${cert.name}`);
 }
 
-/** The names of a certificate, if none of them is this host. Undefined: one is. */
+/** All names of a certificate, if none of them matches this host. Undefined: one matches. */
 export function namesWithout(cert: Buffer, host: string): string | undefined {
   const certificate = new X509Certificate(cert);
   const found = isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host);
@@ -81,7 +81,7 @@ const READ_PROBLEMS: Readonly<Record<string, string>> = {
   EISDIR: "it is a directory",
 };
 
-/** One authority that is valid now is enough: others of a bundle may be past or yet to come. */
+/** One authority that is valid now is enough: others of a bundle may have expired, or become valid later. */
 function checkAuthorities(ca: Pem): void {
   const authorities = certificatesOf(ca);
   const now = Date.now();
@@ -101,7 +101,7 @@ function checkTime(pem: Pem, { validFromDate, validToDate }: X509Certificate): v
   }
 }
 
-/** One at least. */
+/** The certificates in a PEM file. @returns at least one */
 function certificatesOf(pem: Pem): X509Certificate[] {
   const blocks = pem.contents
     .toString("latin1")

@@ -18,7 +18,7 @@ export type ListenAddress =
 export function parseListen(text: string): ListenAddress {
   if (text.startsWith("unix:")) {
     const path = text.slice("unix:".length).replace(/^\/\/(?=\/)/, "");
-    // Absolute, since clients must name it so.
+    // The path becomes absolute: it is shown to users, and clients accept only absolute ones.
     // In a directory that was deleted, or whose name is not UTF-8, only the relative path can be used.
     const isExact = isAbsolute(path) || workingDirectory()?.isWellFormed() === true;
     if (path !== "") return { kind: "unix", path: isExact ? resolvePath(path) : path };
@@ -74,7 +74,7 @@ export function hostAndPortOf(server: Server, host: string): string {
   return hostAndPort({ host, port: (server.address() as AddressInfo).port });
 }
 
-/** Removes a socket file on which no process answers: a killed process has left it. */
+/** Removes a socket file if no process listens on it: a killed process left it behind. */
 async function removeStale(path: string): Promise<void> {
   if (!existsSync(path) || !statSync(path).isSocket()) return;
   const alive = await new Promise<boolean>((resolve) => {

@@ -2,7 +2,8 @@ import { BelayError } from "../errors.ts";
 import type { TrackerAddress } from "./tracker-address.ts";
 
 /**
- * Holds the law of agent and commands: a token is never sent in plaintext to another machine, unless the user allows it.
+ * Enforces a rule of agent and commands: a token is never sent in plaintext to another machine, unless the user allows
+ * it.
  *
  * @throws BelayError `BAD_USAGE`
  */

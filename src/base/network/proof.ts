@@ -8,7 +8,7 @@ export interface ProofFiles {
 /** The flags that name these files. */
 export type ProofFlags = Record<keyof ProofFiles, string>;
 
-/** Those of who dials. */
+/** The flags of the end that connects. */
 export const CLIENT_FLAGS: ProofFlags = { ca: "--ca", cert: "--cert", key: "--key" };
 
 /** Contents of PEM files. */
@@ -19,7 +19,7 @@ export interface Proof {
 }
 
 /**
- * Reads and checks the files of a side of a TLS connection. Loads what does that only where there are any.
+ * Reads and checks the files of one end of a TLS connection. The code that does it is loaded only if there are files.
  *
  * @param flags how the files are named in errors
  * @throws BelayError `BAD_USAGE`

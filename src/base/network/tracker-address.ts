@@ -29,7 +29,7 @@ export interface UnixAddress {
 /**
  * Parses a tracker's address, or several separated by commas.
  *
- * @param what what an error calls the value
+ * @param what name of the value in an error
  * @returns at least one
  * @throws BelayError `BAD_USAGE`
  */

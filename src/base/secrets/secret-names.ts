@@ -18,7 +18,7 @@ const ANYWHERE = [
 /** Words that contain one of `ANYWHERE` and mean something else. */
 const NOT_ANYWHERE = /\b(?:passwordless|secretary|secretariat)\b/g;
 
-/** Words at the end of a name that make its value a credential. */
+/** Words that make a name's value a credential where they end the name. */
 const LAST_WORDS = [
   // npm, GitHub, GitLab, Slack, Hugging Face, Vault, our own BELAY_TOKEN …; authtoken, CSRFTOKEN
   "\\w*token",
@@ -116,7 +116,7 @@ function wordsOf(name: string): string {
     .trim();
 }
 
-/** Values that occur in such variables and in most logs. */
+/** Values that such variables often have and that most logs contain: they are not credentials. */
 const COMMON = new Set(
   (
     "access apikey basic bearer changeme default disable disabled enable enabled example external github gitlab hidden " +
@@ -136,7 +136,7 @@ export function isCommonplace(value: string): boolean {
   return COMMON.has(text.toLowerCase()) || PATH.test(text) || /^\$\{?\w+\}?$/.test(text) || /^(.)\1*$/.test(text);
 }
 
-/** Passwords in addresses such as `postgres://user:password@host`, as written and decoded. */
+/** Passwords in addresses such as `postgres://user:password@host`: as written, and percent-decoded. */
 export function passwordsIn(value: string): string[] {
   const found: string[] = [];
   for (const [, password = ""] of value.matchAll(/\b[a-z][a-z0-9+.-]*:\/\/[^\s/?#:@]*:([^\s/?#@]+)@/gi)) {
@@ -144,7 +144,7 @@ export function passwordsIn(value: string): string[] {
     try {
       found.push(decodeURIComponent(password));
     } catch {
-      // The password is not percent-encoded; as written, it is in the list.
+      // It is not percent-encoded; the list already has it as written.
     }
   }
   return found;

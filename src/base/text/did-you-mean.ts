@@ -1,5 +1,6 @@
 /**
- * The candidate that a mistyped word most likely stands for: at most a third of its letters away.
+ * The candidate that a mistyped word most likely stands for: the one with the fewest differences, if at most a third of
+ * the word's letters differ.
  *
  * @returns undefined if none is near
  */

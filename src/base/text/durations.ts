@@ -1,6 +1,6 @@
 import { BelayError } from "../errors.ts";
 
-/** Longest duration that anything takes: a hundred years, in milliseconds. Beyond that lies a mistake. */
+/** Longest duration that is accepted: a hundred years, in milliseconds. A longer one is a typing error. */
 export const MAX_DURATION_MS: number = 100 * 365 * 24 * 3_600_000;
 
 const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -9,7 +9,7 @@ const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000,
  * Parses a duration such as "500ms", "1.5s", "5m", "1h30m" or "0".
  *
  * @param text what the user wrote
- * @param what what an error calls the value, such as `--grace`
+ * @param what name of the value in an error, such as `--grace`
  * @returns whole milliseconds
  * @throws BelayError `BAD_USAGE`
  */
@@ -21,7 +21,7 @@ export function parseDuration(text: string, what = "duration"): number {
     throw new BelayError("BAD_USAGE", `Cannot parse ${what} "${text}": expected a duration such as "5s" or "500ms"`);
   }
   const ms = parts.reduce((sum, part) => sum + Number(part[1]) * (UNITS[part[2] ?? ""] ?? 0), 0);
-  // To most flags, 0 means that there is no limit.
+  // Rounding must not give 0: for most flags it means that there is no limit.
   if (ms > 0 && Math.round(ms) === 0) {
     throw new BelayError("BAD_USAGE", `Cannot parse ${what} "${text}": expected at least 1ms, or 0`);
   }

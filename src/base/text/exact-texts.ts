@@ -1,17 +1,17 @@
 import fs from "node:fs";
 import { bytesOfText, textOfBytes } from "./system-text.ts";
 
-/** Stands in Node's own texts for bytes that are not UTF-8. It may also be what was meant. */
+/** Node's replacement for bytes that are not UTF-8. A text may also contain this character itself. */
 const REPLACED = "\ufffd";
-/** Before the name of a variable that `cli/bundle/launch.sh` kept from Node. */
+/** Prefix of variables that Node would obey: `cli/bundle/launch.sh` renames them for the job. */
 const KEPT_FROM_NODE = "BELAY_LAUNCH_FOR_JOB_";
-/** In base64, variables that its shell would drop. */
+/** Entry that holds, in base64, the variables that the shell of `launch.sh` would drop. */
 const DROPPED_BY_SHELL = "BELAY_LAUNCH_ODD=";
 
 /**
- * Arguments of this process, exactly.
+ * Arguments of this process, exactly (`textOfBytes`).
  *
- * @param argv the last ones, as Node gives them
+ * @param argv the last of them, as Node gives them
  */
 export function exactArguments(argv: readonly string[]): readonly string[] {
   if (!argv.some((one) => one.includes(REPLACED))) return argv;
@@ -20,15 +20,15 @@ export function exactArguments(argv: readonly string[]): readonly string[] {
 }
 
 /**
- * The environment that this process was started with, exactly. Of a variable that was changed since then, the change
- * counts.
+ * The environment that this process was started with, exactly (`textOfBytes`). A variable that was changed since then
+ * has its new value.
  *
  * @param environment as Node gives it
  */
 export function exactEnvironment<T extends string | undefined>(
   environment: Readonly<Record<string, T>>,
 ): Readonly<Record<string, T | string>> {
-  // Node leaves out, or gives as undefined, what has a name that is not UTF-8.
+  // Node leaves out a variable whose name is not UTF-8, or gives undefined as its value.
   const replaced = Object.entries(environment).some(([name, value]) => `${name}${value}`.includes(REPLACED));
   if (!replaced) return environment;
   const names = Object.entries(environment).filter(([name]) => !name.includes(REPLACED));
@@ -54,7 +54,7 @@ function withThoseInIt(entry: Buffer): Buffer[] {
   return split(Buffer.from(text.slice(DROPPED_BY_SHELL.length), "base64"));
 }
 
-/** What `/proc/self` shows; nothing where there is no /proc. */
+/** Entries of a file in `/proc/self`; none where there is no /proc. */
 function entriesOf(file: "cmdline" | "environ"): Buffer[] {
   try {
     return split(fs.readFileSync(`/proc/self/${file}`));

@@ -8,7 +8,7 @@ export const MiB: number = 1024 * KiB;
 export const GiB: number = 1024 * MiB;
 /** One tebibyte, in bytes. */
 export const TiB: number = 1024 * GiB;
-/** Largest size that anything takes: 8 PiB less one, the largest whole number that a JavaScript number holds exactly. */
+/** Largest size that is accepted: 8 PiB less one, the largest whole number that a JavaScript number holds exactly. */
 const MAX_SIZE = Number.MAX_SAFE_INTEGER;
 
 const UNITS: Record<string, number> = {
@@ -32,7 +32,7 @@ const UNITS: Record<string, number> = {
  * Parses a size such as "64KiB", "1GiB", "10MB" or "4096".
  *
  * @param text what the user wrote
- * @param what what an error calls the value, such as `--spool-limit`
+ * @param what name of the value in an error, such as `--spool-limit`
  * @returns whole bytes
  * @throws BelayError `BAD_USAGE`
  */

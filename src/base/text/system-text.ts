@@ -1,14 +1,14 @@
 import { isUtf8 } from "node:buffer";
 
-/** A byte that is not UTF-8, from 0x80 on, is this much more as half of a surrogate pair. */
+/** Added to a byte that is not UTF-8 (0x80 or more), gives the half of a surrogate pair that stands for it. */
 const ESCAPE = 0xdc00;
 const ESCAPED = /[\udc80-\udcff]/u;
 const EACH_ESCAPED = /[\udc80-\udcff]/gu;
 
 /**
- * Arguments, variables and paths are bytes to the system, and mostly UTF-8. Those that are not are kept in a text byte by
- * byte, as single halves of surrogate pairs, which no valid text has: "surrogateescape" of Python (PEP 383). Such a text
- * goes back to the same bytes; sent or printed as it is, it would lose them.
+ * Decodes bytes of the system: arguments, variables and paths, which are mostly but not always UTF-8. A byte that is
+ * not UTF-8 becomes a single half of a surrogate pair, which no valid text contains, as in Python's "surrogateescape"
+ * (PEP 383). `bytesOfText` restores the same bytes. Such a text must not be sent or printed as it is: that loses them.
  */
 export function textOfBytes(bytes: Buffer): string {
   if (isUtf8(bytes)) return bytes.toString("utf8");
@@ -32,12 +32,12 @@ export function bytesOfText(text: string): Buffer {
   );
 }
 
-/** The same as a path for functions of `node:fs`. */
+/** The path that a text stands for, as functions of `node:fs` accept it. */
 export function pathOfText(text: string): string | Buffer {
   return ESCAPED.test(text) ? bytesOfText(text) : text;
 }
 
-/** For a message: bytes that are not UTF-8 as `\xe9`. */
+/** The text for a message: bytes that are not UTF-8 are shown as `\xe9`. */
 export function shownText(text: string): string {
   return text.replaceAll(EACH_ESCAPED, (char) => `\\x${(char.charCodeAt(0) - ESCAPE).toString(16)}`);
 }
