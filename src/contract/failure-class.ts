@@ -11,7 +11,7 @@ export const CLASS_OF_REASON: Readonly<Record<EndReason, FailureClass>> = {
   [EndReason.OOM_KILLED]: FailureClass.JOB,
   [EndReason.TIMED_OUT]: FailureClass.JOB,
   [EndReason.STALLED]: FailureClass.JOB,
-  // A machine without processes or memory to start a step: see `failureClass`.
+  // Unless the machine had no process or memory left to start a step: see `failureClass`.
   [EndReason.SPAWN_FAILED]: FailureClass.JOB,
   [EndReason.SETUP_FAILED]: FailureClass.JOB,
   [EndReason.CANCELED]: FailureClass.ORDERED,
@@ -25,8 +25,8 @@ export const CLASS_OF_REASON: Readonly<Record<EndReason, FailureClass>> = {
 };
 
 /**
- * The class of a failure. Its law: it is decided by the reason and the evidence of the result, never by an exit code's
- * meaning to somebody.
+ * The class of a failure. Its law: it is decided by the reason and the evidence of the result, never by a meaning that
+ * some program gives to an exit code.
  *
  * @param stop the class of a stop of the agent, where the caller knows what the stop means. @default PREEMPTED
  * @returns UNSPECIFIED for a success, and for a reason from a newer contract
