@@ -6,6 +6,7 @@ import { elide } from "../../base/text/elide.ts";
 import { BelayError } from "../../base/errors.ts";
 import type { Signal } from "../../base/process/signals.ts";
 import { attemptRuleBreak } from "../../contract/attempt-rules.ts";
+import { MOST_STEP_NAME, scriptStepName } from "../../contract/script-steps.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { parseSignal } from "./tree/signals.ts";
 
@@ -14,9 +15,6 @@ export const DEFAULT_GRACE_MS = 10_000;
 
 /** Time between two samples of what a job uses, if the spec does not say. */
 export const DEFAULT_METRICS_INTERVAL_MS: number = 5000;
-
-/** Most characters of a step's name that is made from its command. */
-const MOST_NAME = 100;
 
 /** One program that the job runs. */
 export interface Step {
@@ -63,7 +61,7 @@ export function compileSpec(spec: JobSpec): CompiledSpec {
     noNull(`setup[${index}].run`, step.run);
     return {
       number: index + 1,
-      name: step.name === "" ? firstLine(step.run) : step.name,
+      name: scriptStepName(step),
       argv: ["/bin/sh", "-c", step.run],
       main: false,
     };
@@ -78,7 +76,7 @@ export function compileSpec(spec: JobSpec): CompiledSpec {
   if (broken !== undefined) throw bad(broken.field, broken.problem);
   const main: Step = {
     number: setup.length + 1,
-    name: spec.name === "" ? elide(spec.command[0] ?? "", MOST_NAME) : spec.name,
+    name: spec.name === "" ? elide(spec.command[0] ?? "", MOST_STEP_NAME) : spec.name,
     argv: spec.command,
     main: true,
   };
@@ -94,10 +92,6 @@ export function compileSpec(spec: JobSpec): CompiledSpec {
     memoryLimitBytes: Number(spec.memoryLimitBytes),
     metricsInterval: span("metricsInterval", spec.metricsInterval, DEFAULT_METRICS_INTERVAL_MS),
   });
-}
-
-function firstLine(text: string): string {
-  return elide(text.trim().split("\n", 1)[0] ?? "", MOST_NAME);
 }
 
 function span(field: string, value: Duration | undefined, absent: number): number {
