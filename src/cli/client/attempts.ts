@@ -2,7 +2,7 @@ import { isEnded } from "../../contract/states.ts";
 import type { FollowOptions, JobClient } from "./client.ts";
 import { watchJob } from "./resume.ts";
 
-/** What a person who follows a job reads between two attempts. */
+/** The message between two attempts for a user who follows a job. */
 export function nextAttemptText(jobId: string, attempt: number): string {
   return `Attempt ${attempt - 1} of "${jobId}" is over; attempt ${attempt} follows`;
 }

@@ -15,13 +15,13 @@ import { onlyToken } from "../flags/token-file.ts";
 import { translate } from "./errors.ts";
 import { ORIGIN, TrackerSession } from "./session.ts";
 
-/** Waits between two tries: short, a person looks on. */
+/** Delays between two attempts to reach the tracker, in milliseconds. They are short, because a user is waiting. */
 const BACKOFF = { base: 200, cap: 2_000 };
-/** A stream that has been open for so long, silent or not, shows that the tracker is there. */
+/** A stream that has been open for this time shows that the tracker is back, even if no message came. Milliseconds. */
 const STEADY_MS = 1_000;
-/** A remark about a tracker that is away comes after this much waiting, not for every blip. */
+/** An unreachable tracker is reported after this time, so that short interruptions are not. Milliseconds. */
 const REMARK_AFTER_MS = 1_000;
-/** Largest answer taken; a tracker sends no message above 4 MiB, a page of jobs with long specs may be larger. */
+/** Largest answer that is accepted. Most messages have at most 4 MiB; a page of jobs with long specs may be larger. */
 const READ_MAX_BYTES = 64 * MiB;
 
 /** How to reach a tracker. */
@@ -31,43 +31,44 @@ export interface ClientOptions {
   readonly ca?: string | undefined;
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
-  /** Milliseconds for which an unreachable tracker is tried. 0: without limit. */
+  /** How long to keep trying an unreachable tracker, in milliseconds. 0: without limit. */
   readonly connectTimeout: number;
   readonly insecure?: boolean;
-  /** Takes remarks for a person who waits. */
+  /** Shows a message to the user, who is waiting. */
   readonly remark?: (text: string) => void;
 }
 
-/** A time without the tracker, for those who show it. */
+/** A time during which the tracker cannot be reached. */
 export interface Outage {
   /** When it began, in milliseconds since the Unix epoch. */
   readonly sinceMs: number;
-  /** When the tracker is tried again; past: it is being tried. */
+  /** When the next attempt begins, in milliseconds since the Unix epoch. In the past: it has begun. */
   readonly nextMs: number;
-  /** Why the last try failed, for people. */
+  /** Why the last attempt failed, as a message for users. */
   readonly why: string;
 }
 
 /** See JobClient.follow. */
 export interface FollowOptions {
-  /** Ends it, without an error. */
+  /** Ends the stream without an error. */
   readonly signal?: AbortSignal;
-  /** Told with each failed try, and with nothing when messages come again. */
+  /** Called after each failed attempt, and with undefined when the tracker is back. */
   readonly onOutage?: (outage: Outage | undefined) => void;
 }
 
-/** A tracker's JobService, with patience and clear errors. */
+/** A client of a tracker's JobService that tries again while the tracker cannot be reached, and translates errors. */
 export interface JobClient {
   readonly tracker: string;
   /**
-   * Makes a call, again while the tracker is away, up to the connect timeout. Give only calls that may be repeated.
+   * Makes a call, and repeats it while the tracker cannot be reached, up to the connect timeout. The call must be safe
+   * to repeat.
    *
    * @throws BelayError
    */
   call<T>(make: (jobs: Client<typeof JobService>) => Promise<T>): Promise<T>;
   /**
-   * Reads a stream to its end, opening it again when it breaks; `open` must go on where it was, and give the options to
-   * its call. Once it has been open, a tracker that is away is waited for without limit: a follower waits for the job to end.
+   * Reads a stream to its end, and opens it again when it breaks. `open` must continue at the last position, and pass
+   * the options to its call. The connect timeout limits only the first opening: later outages may last for any time.
    *
    * @throws BelayError
    */
@@ -75,7 +76,7 @@ export interface JobClient {
     open: (jobs: Client<typeof JobService>, options: CallOptions) => AsyncIterable<T>,
     options?: FollowOptions,
   ): AsyncGenerator<T, void, undefined>;
-  /** Makes a call a single time, for those who will ask again anyway. @throws BelayError */
+  /** Makes a call only once, for a caller that repeats it in any case. @throws BelayError */
   once<T>(make: (jobs: Client<typeof JobService>) => Promise<T>): Promise<T>;
   close(): void;
   [Symbol.dispose](): void;
@@ -85,7 +86,7 @@ export interface JobClient {
 export async function openClient(options: ClientOptions): Promise<JobClient> {
   const addresses = parseTrackerAddresses(options.tracker);
   const readTls = (): Promise<Proof> => proofOf(options, CLIENT_FLAGS);
-  // Files that cannot be used are reported before anything is tried.
+  // Reports files that cannot be used before the first attempt.
   await readTls();
   const session = new TrackerSession(addresses, readTls);
   const transport = createGrpcTransport({
@@ -97,7 +98,7 @@ export async function openClient(options: ClientOptions): Promise<JobClient> {
   });
   const jobs = createClient(JobService, transport);
 
-  /** Waits before the next try of an outage, or throws what ended it. */
+  /** Waits before the next attempt, or throws the error if there will be no further one. */
   async function again(thrown: unknown, outage: Trial, watcher: FollowOptions = {}): Promise<void> {
     const { error, retry } = await translate(thrown, options.tracker);
     const waited = performance.now() - outage.since;
@@ -147,7 +148,7 @@ export async function openClient(options: ClientOptions): Promise<JobClient> {
       };
       for (;;) {
         let steady: NodeJS.Timeout | undefined;
-        // The stream of a job that prints nothing has no answers: its headers show that it is open.
+        // A job that prints nothing sends no messages: the stream's headers show that it is open.
         const onHeader = (): void => {
           outage = { ...outage, limit: 0 };
           steady = setTimeout(back, STEADY_MS).unref();
@@ -174,7 +175,7 @@ export async function openClient(options: ClientOptions): Promise<JobClient> {
   };
 }
 
-/** Tries since the last answer. */
+/** Attempts since the tracker's last answer. */
 interface Trial {
   readonly since: number;
   readonly limit: number;
@@ -193,7 +194,7 @@ async function tokenInterceptors(options: ClientOptions, addresses: readonly Tra
   let token = await readToken(path);
   return [
     (next) => async (request) => {
-      // A follower may outlive a token; one that is being written now is read with the next try.
+      // A follower may run longer than a token is valid. A file that is being written is read at the next attempt.
       token = await readToken(path).catch(() => token);
       request.header.set("authorization", `Bearer ${token}`);
       return next(request);

@@ -7,18 +7,17 @@ import { authorityOf, type TcpAddress, type TrackerAddress } from "../../base/ne
 import { isPassing } from "./http-status.ts";
 import { HUNG_UP } from "./session.ts";
 
-/** Longest wait for an unknown server's first words. */
+/** Longest wait for an unknown server's first bytes. Milliseconds. */
 const PROBE_TIMEOUT_MS = 2_000;
 
-/** Why a connection failed, for people, and whether time may heal it. */
+/** Why a connection failed, as a clause for users, and whether a later attempt may succeed. */
 export interface Diagnosis {
   readonly message: string;
   readonly retry: boolean;
 }
 
 /**
- * Finds out why no HTTP/2 connection came about, by asking the server in other ways. Called on the way to an error
- * message only.
+ * Finds out why an HTTP/2 connection failed, by connecting to the server in other ways. Called only to explain errors.
  */
 export async function diagnose(address: TrackerAddress, error: unknown): Promise<Diagnosis> {
   if (error instanceof ProxyError) {
@@ -29,12 +28,12 @@ export async function diagnose(address: TrackerAddress, error: unknown): Promise
   if (waiting !== undefined) return { message: waiting, retry: true };
   if (address.tls) return diagnoseTls(address, error, errno);
   const proxy = await proxyTo(address);
-  // Asking in other ways would go past the proxy.
+  // The other ways would bypass the proxy.
   if (proxy !== undefined) return { message: `${messageOf(error)}, through ${proxy.text}`, retry: true };
   return diagnosePlain(address, error);
 }
 
-/** Errors of a machine that is away or starting. */
+/** Errors that a later attempt may not have: the machine is down or starting. */
 const WAITING: Readonly<Record<string, string>> = {
   ECONNREFUSED: "connection refused",
   ENOENT: "no such socket",
@@ -80,7 +79,7 @@ async function diagnosePlain(address: TrackerAddress, error: unknown): Promise<D
     }
     return { message: `a web server that is not a Belay tracker answers there (HTTP/1.1, ${what})`, retry: false };
   }
-  // TLS alert or handshake record, or a handshake that works: a TLS server heard plaintext.
+  // A TLS alert or handshake record, or a TLS handshake that succeeds: this is a TLS server that received plaintext.
   if (answer[0] === 0x15 || answer[0] === 0x16 || (answer.length === 0 && (await speaksTls(address)))) {
     return { message: "it speaks TLS: use https:// instead of http://", retry: false };
   }
@@ -136,7 +135,7 @@ async function certificateProblem(address: TcpAddress, errno: string): Promise<s
   }
 }
 
-/** A handshake that nothing is sent over: it shows whether there is TLS, and the certificate, which is not trusted. */
+/** Makes a TLS handshake and sends nothing: it shows whether the server speaks TLS, and its certificate, unverified. */
 async function shakeHands(
   address: TcpAddress,
 ): Promise<{ spoken: boolean; certificate?: X509Certificate | undefined }> {

@@ -6,14 +6,14 @@ import { DialError } from "./session.ts";
 
 /** What a failed call means. */
 export interface Failure {
-  /** For people. */
+  /** The error to show. */
   readonly error: BelayError;
-  /** Another try may help: the tracker is away, starting or overloaded. */
+  /** Whether another attempt may succeed: the tracker is down, starting or overloaded. */
   readonly retry: boolean;
 }
 
 /**
- * Translates whatever a call to the tracker threw. The only place of the command line that knows gRPC's codes.
+ * Translates an error of a call to the tracker. The only place of the command line that handles gRPC's codes.
  *
  * @param tracker addresses as the user gave them
  */
@@ -44,7 +44,7 @@ function translateCode(thrown: ConnectError, tracker: string): Failure {
     const text = `The proxy at ${tracker} does not reach its tracker now (HTTP ${status})`;
     return fail("TRACKER_UNREACHABLE", text, true);
   }
-  // connect-node's words for an answer that is not gRPC, and its codes for HTTP statuses (a 404 page is Unimplemented).
+  // connect-node's messages for an answer that is not gRPC. Its codes mislead here: a 404 page is Unimplemented.
   if (/unsupported content.type/i.test(said) || /^HTTP \d{3}/.test(said)) {
     return fail(
       "TRACKER_REFUSED",

@@ -6,12 +6,12 @@ import { parseTrackerAddresses, type TrackerAddress } from "../../base/network/t
 import { translate } from "./errors.ts";
 import { TrackerSession } from "./session.ts";
 
-/** Longest second look: the first one has taken its time. */
+/** Longest wait for the second connection: the user has already waited for the first. Milliseconds. */
 const PATIENCE_MS = 2_000;
 
 /**
- * Explains why an agent found no tracker: gRPC's own message for a web server, or for a port that speaks TLS, does not help.
- * Connects once more with the client of this room, whose diagnosis replaces the agent's message.
+ * Explains why an agent found no tracker: gRPC's own message for a web server, or for a port that speaks TLS, does not
+ * help. Connects once more with the client of the commands, whose diagnosis replaces the agent's message.
  *
  * @param waited milliseconds for which the agent tried
  * @returns the error to show

@@ -12,7 +12,7 @@ import type {
 import type { FollowOptions, JobClient } from "./client.ts";
 import { isEnded } from "../../contract/states.ts";
 
-/** A job as it is and after every change, up to its end, across lost connections. */
+/** A job as it is now, and again after every change, up to its end; continues after lost connections. */
 export async function* watchJob(
   client: JobClient,
   jobId: string,
@@ -47,12 +47,12 @@ export async function* watchJobs(
 ): AsyncGenerator<JobsChange, void, undefined> {
   let afterVersion = 0n;
   yield* client.follow(async function* (jobs, call): AsyncGenerator<JobsChange, void> {
-    // Comes with the first answer: the snapshot begins only then.
+    // `snapshot` is yielded only with the first answer.
     let isFirst = afterVersion === 0n;
     try {
       for await (const answer of jobs.watchJobs({ filter, afterVersion }, call)) {
         if (answer.version > 0n) afterVersion = answer.version;
-        // A sign of life only.
+        // Only a keepalive.
         if (answer.change.case === undefined) continue;
         if (isFirst) yield "snapshot";
         isFirst = false;
@@ -67,7 +67,7 @@ export async function* watchJobs(
   }, options);
 }
 
-/** The job as it has ended. */
+/** Waits for a job's end. @returns the ended job */
 export async function waitForEnd(client: JobClient, jobId: string): Promise<Job> {
   for await (const job of watchJob(client, jobId)) {
     if (isEnded(job.state)) return job;
@@ -84,17 +84,17 @@ export function readLogs(
   let next = request;
   return client.follow(async function* (jobs, call) {
     for await (const answer of jobs.readLogs(next, call)) {
-      // A sign of life while there is no attempt.
+      // Only a keepalive, while there is no attempt.
       if (answer.attempt === 0) continue;
       yield answer;
-      // A follower stays with the attempt it began with.
+      // The call continues to follow the attempt with which it began.
       const start = { case: "fromPosition", value: answer.nextPosition } as const;
       next = { ...request, attempt: answer.attempt, start };
     }
   }, options);
 }
 
-/** A job's metrics across lost connections: nothing comes twice. */
+/** A job's metrics; continues after lost connections, and yields nothing twice. */
 export function readMetrics(
   client: JobClient,
   request: Exclude<MessageInitShape<typeof ReadMetricsRequestSchema>, { $typeName: string }>,
@@ -104,14 +104,14 @@ export function readMetrics(
   return client.follow(async function* (jobs, call) {
     const had = { ...seen };
     for await (const answer of jobs.readMetrics(next, call)) {
-      // A sign of life only.
+      // Only a keepalive.
       if (answer.samples.length + answer.jobMetrics.length === 0) continue;
       answer.samples = answer.samples.filter(({ sampleUnixNano }) => sampleUnixNano > had.sample);
       answer.jobMetrics = answer.jobMetrics.filter(({ readUnixNano }) => readUnixNano > had.record);
       for (const { sampleUnixNano } of answer.samples) seen.sample = larger(seen.sample, sampleUnixNano);
       for (const { readUnixNano } of answer.jobMetrics) seen.record = larger(seen.record, readUnixNano);
       if (had.sample >= 0n || had.record >= 0n) answer.unkeptValues = 0n;
-      // What comes after a break is not merged with what was before it.
+      // Samples after a lost connection are not merged: earlier ones, which were merged, have been yielded.
       next = { ...request, maxSamples: 0 };
       yield answer;
     }

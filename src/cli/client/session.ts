@@ -8,12 +8,12 @@ import { MiB } from "../../base/text/sizes.ts";
 import { connectThroughProxy } from "../../base/network/proxy.ts";
 import { authorityOf, type TrackerAddress } from "../../base/network/tracker-address.ts";
 
-/** Origin that requests are made to, whichever address they go to in the end. */
+/** Origin of all requests, whichever address the connection goes to. */
 export const ORIGIN = "http://tracker";
 
 /** Longest wait for one address to show that it speaks HTTP/2. */
 const CONNECT_TIMEOUT_MS = 10_000;
-/** Time between two pings while calls are open; a follower of a silent job must notice a dead network. */
+/** Time between two pings while calls are open, so that a follower of a silent job notices a dead network. */
 const PING_INTERVAL_MS = 20_000;
 /** Window of one stream and of the connection. Node's 64 KiB bound a log to 64 KiB per round trip. */
 const STREAM_WINDOW = 1 * MiB;
@@ -41,13 +41,13 @@ export class TrackerSession {
   readonly authority: string = ORIGIN;
   private readonly addresses: readonly TrackerAddress[];
   private readonly readProof: () => Promise<Proof>;
-  /** What the connection goes to. */
+  /** The address to which the connection goes. */
   private address: TrackerAddress;
   private session: ClientHttp2Session | undefined;
   private dialing: Promise<ClientHttp2Session> | undefined;
   private openStreams = 0;
 
-  /** @param readProof certificates, for each connection as their files are then */
+  /** @param readProof reads the certificates, again for each connection */
   constructor(addresses: readonly TrackerAddress[], readProof: () => Promise<Proof> = () => Promise.resolve({})) {
     this.addresses = addresses;
     this.address = addresses[0] as TrackerAddress;
@@ -56,7 +56,7 @@ export class TrackerSession {
 
   async request(method: string, path: string, headers: OutgoingHttpHeaders): Promise<ClientHttp2Stream> {
     const session = await this.ready();
-    // Node's own lacks the brackets of an IPv6 address.
+    // Node's own value lacks the brackets of an IPv6 address.
     const authority = { ":authority": authorityOf(this.address) };
     const stream = session.request({ ...headers, ...authority, ":method": method, ":path": path });
     this.openStreams++;
@@ -72,7 +72,7 @@ export class TrackerSession {
     // Only pings show whether the connection works.
   }
 
-  /** Resolves when a connection is there. @throws DialError of the last address */
+  /** Resolves when there is a connection. @throws DialError of the last address */
   async ready(): Promise<ClientHttp2Session> {
     if (this.session !== undefined && !this.session.closed && !this.session.destroyed) return this.session;
     this.dialing ??= this.dialInTurn().finally(() => {
@@ -96,7 +96,7 @@ export class TrackerSession {
         this.watch(session);
         return session;
       } catch (error) {
-        // The certificate worked before: its files may be in the middle of a rotation.
+        // The certificate worked before, so its files may be half replaced now.
         const passing = this.session !== undefined && error instanceof BelayError;
         failure = new DialError(address, passing ? new Error(error.message) : error);
       }
@@ -163,10 +163,10 @@ async function dial(address: TrackerAddress, proof: Proof): Promise<ClientHttp2S
     socket.on("error", fail);
     session.once("close", () => {
       clearTimeout(timer);
-      // Without effect if it had been ready.
+      // Without effect if the connection was ready before.
       reject(failure instanceof Error ? failure : new Error(HUNG_UP));
     });
-    // An open socket proves nothing; the server's SETTINGS do.
+    // An open socket does not prove that the server speaks HTTP/2; its SETTINGS do.
     session.once("remoteSettings", () => {
       clearTimeout(timer);
       session.setLocalWindowSize(CONNECTION_WINDOW);

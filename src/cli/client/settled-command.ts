@@ -3,16 +3,16 @@ import { CommandState } from "../../gen/belay/v1/job_pb.ts";
 import type { JobClient } from "./client.ts";
 import { watchJob } from "./resume.ts";
 
-/** Whether the agent has answered a command, or the tracker has answered it in the agent's place. */
+/** Whether a command has an answer: from the agent, or from the tracker instead. */
 export function isSettled({ state }: CommandRecord): boolean {
   return state === CommandState.COMPLETED || state === CommandState.REJECTED;
 }
 
 /**
- * The job, as soon as one of its commands is settled.
+ * Waits until one of a job's commands is settled.
  *
- * @param see called with the job as it stands until then
- * @returns undefined if the job's last change has come and the command is not among those that it shows
+ * @param see called with the job after each change until then
+ * @returns undefined if the job has ended and does not list the command
  */
 export async function settledCommand(
   client: JobClient,

@@ -2,10 +2,10 @@ import { within } from "../../base/deadline.ts";
 import { BelayError } from "../../base/errors.ts";
 
 /**
- * Waits for a promise, but not longer than some milliseconds. Undefined or 0: there is no limit. What the promise
- * stands for continues; it ends with the client that it uses.
+ * Waits for a promise, but at most `ms` milliseconds. Undefined or 0: there is no limit. The work behind the promise
+ * continues after that, until its client is closed.
  *
- * @param message what was waited for, and its present state
+ * @param message returns the error's message, which names the awaited event and the present state
  * @throws BelayError `WAIT_TIMED_OUT`
  */
 export async function withTimeLimit<T>(promise: Promise<T>, ms: number | undefined, message: () => string): Promise<T> {

@@ -24,7 +24,7 @@ export const completion: Command = command({
   ],
   run: async ({ args: [shell = "", ...words], io }) => {
     if (shell === "words") {
-      // The scripts put `--` before what was typed, which is not for Belay to read.
+      // The scripts put `--` before the typed words, so that Belay does not parse the flags among them.
       for (const word of await complete(words.slice(1), io.env)) await io.stdout.write(`${word}\n`);
       return EXIT_OK;
     }

@@ -63,7 +63,7 @@ export const jobs: Command = command({
   },
 });
 
-/** Prints jobs as they change, across lost connections. Ends with its reader. */
+/** Prints jobs as they change, across lost connections. Returns when the reader of the output has gone. */
 async function watch(
   client: JobClient,
   filter: MessageInitShape<typeof JobFilterSchema>,

@@ -107,7 +107,7 @@ export const logs: Command = command({
         if (flags.json) await io.stdout.write(jsonLine(LogChunkSchema, chunk));
         else if (lines === undefined) await printer.print(chunk);
         else for (const line of lines.push(chunk)) await printer.print(line);
-        // The reader has seen enough (`| head`): that is no failure.
+        // The reader has gone (`| head`): this is not a failure.
         if (io.stdout.gone.aborted) return EXIT_OK;
       }
     }
@@ -116,7 +116,7 @@ export const logs: Command = command({
   },
 });
 
-/** What is asked of a step that the job does not have would be answered by silence. @throws BelayError `BAD_USAGE` */
+/** Checks that the job has these steps: the log of a missing one would be empty. @throws BelayError `BAD_USAGE` */
 async function checkSteps(client: JobClient, jobId: string, steps: readonly number[]): Promise<void> {
   if (steps.length === 0) return;
   const job = presentJob(await client.call((jobs) => jobs.getJob({ jobId })));

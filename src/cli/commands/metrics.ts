@@ -140,7 +140,7 @@ function checkFlags({ json, csv, gpus, follow, until, name }: MetricsFlags): voi
   if (follow && until !== undefined) throw wrong("Cannot use --follow and --until together: both say where to end");
 }
 
-/** What is stored, and with --follow what arrives, without what --name leaves out. */
+/** The stored metrics, and with --follow those that arrive later; with --name only metrics that it selects. */
 async function* answersOf(
   client: JobClient,
   jobId: string,
@@ -163,14 +163,14 @@ async function* answersOf(
     if (flags.name.length > 0) {
       answer.samples = [];
       for (const record of answer.jobMetrics) record.metrics = record.metrics.filter(({ name }) => wants(name));
-      // For programs the names are all that was asked for; people see the progress, too.
+      // A program gets only the named metrics; a user also sees the progress.
       if (!forPeople) answer.jobMetrics = answer.jobMetrics.filter((record) => record.metrics.length > 0);
     }
     if (answer.samples.length + answer.jobMetrics.length > 0 || answer.unkeptValues > 0n) yield answer;
   }
 }
 
-/** Whether a name is one of those, `*` standing for anything; without any, all are. */
+/** Whether a name matches one of the patterns, in which `*` stands for any characters. No patterns match every name. */
 function matcher(names: readonly string[]): (name: string) => boolean {
   const literal = (text: string): string => text.replaceAll(/[\\^$.*+?()[\]{}|/]/g, String.raw`\$&`);
   const patterns = names.map((name) => new RegExp(`^${name.split("*").map(literal).join(".*")}$`, "su"));
@@ -186,7 +186,7 @@ async function printData(
   if (!json) await stdout.write(csvHeader(kind));
   for await (const answer of answers) {
     await stdout.write(json ? jsonLine(ReadMetricsResponseSchema, answer) : csvRows(kind, answer));
-    // The reader has seen enough (`| head`): that is no failure.
+    // The reader has gone (`| head`): this is not a failure.
     if (stdout.gone.aborted) return EXIT_OK;
   }
   return EXIT_OK;
@@ -200,7 +200,7 @@ async function printLines(answers: AsyncIterable<ReadMetricsResponse>, { stdout 
   return EXIT_OK;
 }
 
-/** What is shown to people, as it is now. */
+/** The metrics and the job that are on the screen. */
 class View {
   series: Series = new Series();
   job: Job;
@@ -215,7 +215,7 @@ class View {
     this.attempt = flags.attempt ?? 0;
   }
 
-  /** From here on another attempt is shown. */
+  /** Shows another attempt from now on. */
   begin(attempt: number): void {
     this.attempt = attempt;
     this.series = new Series();
@@ -230,7 +230,7 @@ class View {
   }
 }
 
-/** Draws what arrives in one place, until the attempt's end. */
+/** Draws the view again and again in the same place as metrics arrive, until the answers end. */
 async function drawAgain(
   client: JobClient,
   answers: AsyncGenerator<ReadMetricsResponse, void, undefined>,
@@ -252,7 +252,7 @@ async function drawAgain(
     const arrived = await Promise.race([next, sleep(rest, tick.signal)]);
     tick.abort();
     if (stdout.gone.aborted) {
-      // The reader has gone: what arrives now, or why it ends, is not shown.
+      // The reader has gone: later answers and errors cannot be shown.
       next.catch(() => undefined);
       return EXIT_OK;
     }
@@ -271,7 +271,7 @@ async function drawAgain(
   return EXIT_OK;
 }
 
-/** The job as it is now; as it was, if the tracker does not answer: the reader of the metrics reports why. */
+/** The job as it is now, or as last known if the tracker does not answer: the stream of metrics reports the error. */
 async function current(client: JobClient, job: Job): Promise<Job> {
   try {
     return presentJob(await client.call((jobs) => jobs.getJob({ jobId: job.jobId })));

@@ -38,7 +38,7 @@ const EXIT_CODES = `Exit codes:
   125       the agent rejected it, or did not answer in time: standard error says which, and why
   64        bad usage`;
 
-/** What the calls that order something answer. */
+/** The answer to a call that orders something. */
 interface OrderAnswer {
   job?: Job | undefined;
   command?: CommandRecord | undefined;
@@ -48,24 +48,24 @@ interface OrderAnswer {
 /** An order to the processes of a job, as a command of the command line. */
 export interface OrderCommand<D extends DescMessage> {
   readonly name: string;
-  /** Arguments behind the job's id. */
+  /** Arguments after the job's id. */
   readonly args?: Command["args"];
   readonly about: string;
   readonly examples: Command["examples"];
-  /** What the call answers. */
+  /** Schema of the call's answer. */
   readonly answer: D;
-  /** Reads the arguments behind the job's id and returns what to call. @throws BelayError `BAD_USAGE` */
+  /** Reads the arguments after the job's id and returns the call. @throws BelayError `BAD_USAGE` */
   readonly order: (
     args: readonly string[],
   ) => (
     jobs: Client<typeof JobService>,
     request: { jobId: string; commandId: string },
   ) => Promise<MessageShape<D> & OrderAnswer>;
-  /** What to print when it is done. `message` is the agent's and may be empty. */
+  /** The line to print when the agent has done it. `message` is the agent's and may be empty. */
   readonly done: (jobId: string, message: string) => string;
 }
 
-/** Makes the command: gives the order, waits for the agent's answer, and exits by it. */
+/** Makes the command: gives the order, waits for the agent's answer, and derives the exit code from it. */
 export function orderCommand<D extends DescMessage>(definition: OrderCommand<D>): Command {
   const { name } = definition;
   return command({
@@ -104,7 +104,7 @@ export function orderCommand<D extends DescMessage>(definition: OrderCommand<D>)
   });
 }
 
-/** The answer with what became of the order. @throws BelayError `WAIT_TIMED_OUT` */
+/** Waits for the agent's answer to an order. @throws BelayError `WAIT_TIMED_OUT` */
 async function settled(
   client: JobClient,
   name: string,

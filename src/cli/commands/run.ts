@@ -83,7 +83,7 @@ const flagTable = {
   ...grouped("General", { quiet: toggle({ short: "q", help: "do not print the job's output here" }) }),
 };
 
-/** Ends for which a user or a program is waiting: a reader that does not read does not delay them for long. */
+/** Reasons of an end for which a user or a program waits: a reader that stops reading must not delay such an end. */
 const ORDERED_ENDS: ReadonlySet<EndReason> = new Set([
   EndReason.CANCELED,
   EndReason.AGENT_STOPPED,
@@ -92,7 +92,7 @@ const ORDERED_ENDS: ReadonlySet<EndReason> = new Set([
   EndReason.SUPERSEDED,
 ]);
 
-/** What the first, second and third signal to stop do. */
+/** Effects of the first, second and third stop signal. */
 const STOP_REMARKS = {
   1: ": ending the job; once more skips the grace period",
   2: " again: killing the job; once more leaves at once",
@@ -145,7 +145,7 @@ ${EXIT_CODES_HELP}`,
     };
     const isIgnored = ignoredSignals(io);
     const signals = takeStopSignals({ isIgnored, remark: (signal, step) => remark(`${signal}${STOP_REMARKS[step]}`) });
-    // Before there is a job to pass them on to, and after it has ended.
+    // Warning signals are ignored before there is a job to pass them on to, and after it has ended.
     const endWarnings = takeWarningSignals(() => undefined);
     const logger = loggerOf(flags, io.stderr.isTerminal ? "error" : "warn", io);
     const output = passThrough(io);
@@ -206,7 +206,7 @@ function agentOptions(flags: Values<typeof flagTable>): Omit<AgentOptions, "jobI
   };
 }
 
-/** Reports what happens to the rest when the agent leaves at once. What is left of the job is ended by its watcher. */
+/** Reports what happens to undelivered data when the agent leaves at once. The job's watcher ends its processes. */
 async function left(spoolDir: string | undefined, io: Io): Promise<number> {
   await io.stderr.write(`belay: Left at once; what had not reached the tracker ${keptOrLost(spoolDir)}\n`);
   return EXIT_BELAY;
@@ -231,7 +231,7 @@ function keptOrLost(spoolDir: string | undefined, lostBytes = 0): string {
   return `is lost (${size}), as far as the spool directory could not be written; deliver the rest with: belay flush ${spoolDir}`;
 }
 
-/** Reports how the job ended, as far as the exit code does not. */
+/** Reports how the job ended, where the exit code does not show it. */
 async function report(jobId: string, outcome: AgentOutcome, spoolDir: string | undefined, io: Io): Promise<number> {
   const { result, delivered, undelivered } = outcome;
   if (io.stderr.isTerminal || deservesMessage(result)) {

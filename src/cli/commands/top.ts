@@ -21,7 +21,7 @@ import { rowOf } from "../top/row.ts";
 import { listAll, snapshotText } from "../top/snapshot.ts";
 import { isEnded } from "../../contract/states.ts";
 
-/** Below this, asking would cost more than it tells: agents sample every few seconds. */
+/** Shortest interval. Agents sample only every few seconds: more frequent calls would mostly return old values. */
 const LEAST_INTERVAL_MS = 250;
 
 const flags = {
@@ -65,7 +65,7 @@ export const top: Command = command({
     const { stdin, stdout } = process;
     const dumb = ["", "dumb"].includes(io.env["TERM"] ?? "");
     if (flags.once || flags.json || !io.stdout.isTerminal || dumb || !stdin.isTTY) return once(flags, io);
-    // Problems of the connection are shown on the screen, not written across it.
+    // Without `remark`: problems of the connection are part of the screen, and must not be written across it.
     using client = await openClient(flags);
     const signals = takeStopSignals({ isIgnored: ignoredSignals(io) });
     try {
@@ -88,7 +88,7 @@ export const top: Command = command({
   },
 });
 
-/** Prints what there is and leaves. */
+/** Prints the table once. */
 async function once(values: Values<typeof flags>, io: Io): Promise<number> {
   using client = await clientOf(values, io);
   const filter = jobFilterOf(values);

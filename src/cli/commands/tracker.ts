@@ -184,7 +184,8 @@ terminal in which it runs is closed, it stops in order, as on SIGTERM; under noh
     const terminalGone = watchTerminal();
     const starting = startTracker({ ...options, logger });
     process.on("SIGHUP", () => {
-      // The kernel sends it when a terminal goes, and people when files have changed: only the terminal tells which.
+      // The kernel sends SIGHUP when the terminal is closed, and users send it when files have changed. Only the
+      // terminal's state shows which of the two happened.
       if (terminalGone()) {
         if (!isIgnored("SIGHUP")) signals.take("SIGHUP");
         return;
@@ -266,7 +267,7 @@ async function tokensOf(paths: readonly string[], flag: string): Promise<string[
   return tokens;
 }
 
-/** What to type next, on a worker and here. */
+/** Command lines to type next, on a worker and on this machine. */
 function nextSteps(address: string, flags: Values<typeof flagTable>): string {
   const tokens = flags.agentTokens.length + flags.operatorTokens.length + flags.tokenKeys.length > 0;
   const reach = `${address === "http://127.0.0.1:7070" ? "" : ` --tracker ${reachable(address)}`}${tokens ? " --token-file FILE" : ""}`;

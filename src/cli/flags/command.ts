@@ -6,7 +6,10 @@ export interface Call<F extends Flags> {
   readonly flags: Values<F>;
   /** Names of the flags that command line or environment gave. */
   readonly given: ReadonlySet<string>;
-  /** Where the tracker's address comes from, if not from the command line. Undefined: it comes from there, or the command has no such flag. */
+  /**
+   * Where the tracker's address comes from, if not from the command line. Undefined: from the command line, or the
+   * command has no such flag.
+   */
   readonly trackerFrom?: string;
   readonly args: readonly string[];
   readonly io: Io;
@@ -16,7 +19,7 @@ export interface Call<F extends Flags> {
 export interface Argument {
   /** As commander writes it: `<job>`, `[command...]`. */
   readonly name: string;
-  /** Absent: it works, and the help does not show it. */
+  /** Absent: the help does not show the argument, which works anyway. */
   readonly help?: string;
   readonly words?: readonly string[];
 }
@@ -35,10 +38,10 @@ export interface CommandOf<F extends Flags> {
   /** The arguments are another program's command line: flags after the first argument are its own. */
   readonly takesCommandLine?: boolean;
   /**
-   * Does it.
+   * Runs the command.
    *
    * @returns the exit code
-   * @throws BelayError for everything that a user can put right
+   * @throws BelayError for every problem that a user can solve
    */
   run(call: Call<F>): Promise<number>;
 }

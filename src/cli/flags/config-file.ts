@@ -10,7 +10,7 @@ import { flagName } from "./flags.ts";
  * Reads flags from a YAML file: `listen: 0.0.0.0:7070`, `agentTokens: [a, b]`. Keys are the flags' names without dashes
  * in front, in kebab or camel case; values as on the command line.
  *
- * @param given names of flags that command line or environment gave: those win
+ * @param given names of flags that command line or environment gave: they override the file
  * @returns the values that the file gives, by the flag's name in the table
  * @throws BelayError `BAD_USAGE`
  */

@@ -6,12 +6,12 @@ import { BelayError, errnoOf } from "../../base/errors.ts";
 import { fileProblem } from "../../base/files/file-problem.ts";
 import { didYouMean } from "../../base/text/did-you-mean.ts";
 
-/** What need not be repeated: flags of every command that talks to a tracker, by their name in the flag tables. */
+/** Saved flags: those of every command that talks to a tracker, by their name in the flag tables. */
 export type Context = Readonly<Record<string, string>>;
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-/** Where the context is kept; undefined for a user without a home. It holds paths and addresses, no secrets. */
+/** Path of the saved flags; undefined for a user without a home directory. They include no secrets, only their paths. */
 export function contextPath(env: Env): string | undefined {
   const own = env["BELAY_CONTEXT"];
   if (own !== undefined && own !== "") return own;
@@ -29,10 +29,10 @@ function home(name: string): string | undefined {
   }
 }
 
-/** Flags that can be kept, by their name in the flag tables. */
+/** Flags that can be saved, by their name in the flag tables. */
 export const CONTEXT_KEYS = ["tracker", "tokenFile", "ca", "cert", "key", "insecure"] as const;
 
-/** @throws BelayError `BAD_USAGE` for a file that cannot be read, or that holds anything but settings */
+/** Reads the saved flags. @throws BelayError `BAD_USAGE` for a file that cannot be read, or has other contents */
 export function readContext(env: Env): Context {
   const file = contextPath(env);
   if (file === undefined) return {};
@@ -40,14 +40,14 @@ export function readContext(env: Env): Context {
     new BelayError("BAD_USAGE", `Cannot use "${file}" for kept flags: ${why}; belay config writes it`, { cause });
   let text: string;
   try {
-    // A pipe would be waited for.
+    // Reading a pipe could wait for ever.
     if (!statSync(file).isFile()) throw fail("it is not a regular file");
     text = readFileSync(file, "utf8");
   } catch (error) {
     if (error instanceof BelayError) throw error;
     const code = errnoOf(error);
     if (code === "ENOENT" || code === "ENOTDIR") return {};
-    // Another user's home directory, as after sudo: what is kept there is not this user's.
+    // HOME belongs to another user, as after sudo: the flags saved there are not this user's.
     if (code === "EACCES" && (env["BELAY_CONTEXT"] ?? "") === "") return {};
     throw fail(fileProblem(error), error);
   }
@@ -70,7 +70,7 @@ export function readContext(env: Env): Context {
   );
 }
 
-/** Writes it whole or not at all. @throws BelayError `BAD_USAGE` */
+/** Saves flags: the file is written completely or not at all. @throws BelayError `BAD_USAGE` */
 export function writeContext(env: Env, context: Context): void {
   const file = contextPath(env);
   if (file === undefined) {

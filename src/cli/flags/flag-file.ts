@@ -11,7 +11,7 @@ export async function readFlagText(path: string, flag: string): Promise<string> 
   throw new BelayError("BAD_USAGE", `Cannot use ${flag} "${path}": ${problem}`);
 }
 
-/** Says where a text file is not UTF-8; undefined if it is. */
+/** Names the line at which a text file is not UTF-8; undefined if all of it is. */
 export function utf8Problem(bytes: Buffer): string | undefined {
   if (isUtf8(bytes)) return undefined;
   const lines = bytes.toString("latin1").split("\n");
@@ -19,7 +19,7 @@ export function utf8Problem(bytes: Buffer): string | undefined {
   return `line ${line} is not UTF-8`;
 }
 
-/** Reads a file that a flag names; a pipe will do. @throws BelayError `BAD_USAGE` */
+/** Reads a file that a flag names; it may be a pipe. @throws BelayError `BAD_USAGE` */
 export async function readFlagFile(path: string, flag: string): Promise<Buffer> {
   try {
     return await readFile(path);

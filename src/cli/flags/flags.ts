@@ -23,40 +23,40 @@ export type FlagGroup =
   | "Stopping";
 
 /**
- * One flag of a command: the only place that knows its name's meaning, default and help. Its name in the command's
- * table, in camel case, gives both `--kebab-case` and, where the flag is configuration, `BELAY_KEBAB_CASE`; the command
- * line wins over the environment.
+ * One flag of a command: the only place that defines its meaning, default and help. Its name in the command's table, in
+ * camel case, gives both `--kebab-case` and, where the flag is configuration, `BELAY_KEBAB_CASE`; the command line
+ * overrides the environment.
  */
 export interface Flag<T> {
-  /** What stands for its value in the help, such as `URL`. Absent: a switch without a value. */
+  /** Placeholder of its value in the help, such as `URL`. Absent: a switch without a value. */
   readonly value?: string;
   /** One letter. */
   readonly short?: string;
   readonly help: string;
-  /** Counts when neither command line nor environment give it. */
+  /** Value if neither command line nor environment give one. */
   readonly default: T;
   /** The default as the help shows it. Absent: the help shows none. */
   readonly defaultText?: string;
   /**
-   * Given: may be repeated; the environment variable is split at this, where no backslash is before it. `""`: the
-   * variable is one value.
+   * If present, the flag may be repeated, and its environment variable is split at this text, except where a backslash
+   * stands before it. `""`: the variable is one value.
    */
   readonly separator?: string;
-  /** What a shell offers for its value. Absent: files. */
+  /** Values that a shell's completion offers. Absent: file names. */
   readonly words?: readonly string[];
-  /** Heading under which the help lists it. A command's table takes only flags that have one: see `grouped`. */
+  /** Heading under which the help lists it. Every flag in a command's table must have one: see `grouped`. */
   readonly group?: FlagGroup;
-  /** It works, and neither help nor completion offers it: an older name, or an older place. */
+  /** Whether help and completion leave it out: it works, but is an older name, or belongs to another command now. */
   readonly hidden?: boolean;
   /**
-   * Its environment variable where another command's flag of the same name means something else. `false`: it has none,
-   * since it makes sense for one call only; exported once, it would change every later call.
+   * Its environment variable, if another command has a flag of the same name with another meaning. `false`: it has no
+   * variable, because it is meant for one call; an exported variable would change every later call.
    */
   readonly variable?: string | false;
   /**
-   * Reads what was given, in order, at least one text.
+   * Reads the given values, at least one, in order.
    *
-   * @param what how to call it in an error
+   * @param what name of the flag in an error
    * @throws BelayError `BAD_USAGE`
    */
   readonly read: (texts: readonly string[], what: string) => T;
@@ -68,7 +68,7 @@ export type UngroupedFlags = Record<string, Flag<unknown>>;
 /** The flags of a command by name. */
 export type Flags = Record<string, Flag<unknown> & { readonly group: FlagGroup }>;
 
-/** The same flags, each with its heading. */
+/** Flags with their heading. */
 export type Grouped<F extends UngroupedFlags> = {
   readonly [K in keyof F]: F[K] & { readonly group: FlagGroup };
 };
@@ -79,7 +79,7 @@ export type Values<F extends UngroupedFlags> = { readonly [K in keyof F]: F[K] e
 interface Texts {
   readonly words?: readonly string[];
   readonly variable?: string | false;
-  /** How the help shows the default, where it is not a value that could be given. */
+  /** The default as the help shows it, if it is not a value that a user could give. */
   readonly defaultText?: string;
   readonly hidden?: boolean;
   readonly value?: string;
@@ -87,14 +87,14 @@ interface Texts {
   readonly help: string;
 }
 
-/** A flag with a text, such as a path. An empty one is refused, unless `empty` says that it has a meaning. */
+/** A flag with a text, such as a path. An empty text is rejected, unless `empty` says that it has a meaning. */
 export function text(options: Texts & { empty?: true }): Flag<string | undefined>;
 export function text(options: Texts & { default: string }): Flag<string>;
 export function text(options: Texts & { default?: string; empty?: true }): Flag<string | undefined> {
   return single(options, options.default, options.default, options.empty === true ? (given) => given : notEmpty);
 }
 
-/** A flag with a duration; comes as milliseconds. */
+/** A flag with a duration; its value is in milliseconds. */
 export function duration(options: Texts): Flag<number | undefined>;
 export function duration(options: Texts & { default: string }): Flag<number>;
 export function duration(options: Texts & { default?: string }): Flag<number | undefined> {
@@ -102,7 +102,7 @@ export function duration(options: Texts & { default?: string }): Flag<number | u
   return single({ value: "DURATION", ...options }, byDefault, options.default, parseDuration);
 }
 
-/** A flag with a size; comes as bytes. */
+/** A flag with a size; its value is in bytes. */
 export function size(options: Texts): Flag<number | undefined>;
 export function size(options: Texts & { default: string }): Flag<number>;
 export function size(options: Texts & { default?: string }): Flag<number | undefined> {
@@ -110,7 +110,7 @@ export function size(options: Texts & { default?: string }): Flag<number | undef
   return single({ value: "SIZE", ...options }, byDefault, options.default, parseSize);
 }
 
-/** A flag with a whole number, from 0 on unless `least` says otherwise. */
+/** A flag with a whole number: `least` or more. @default 0 or more */
 export function count(options: Texts & { least?: number }): Flag<number | undefined>;
 export function count(options: Texts & { default: number }): Flag<number>;
 export function count(options: Texts & { default?: number; least?: number }): Flag<number | undefined> {
@@ -162,7 +162,7 @@ function notEmpty(given: string, what: string): string {
   return given;
 }
 
-/** Whether a name can be the key of a map of the contract, which is an object of JavaScript: `__proto__` is lost in one. */
+/** Whether a name can be a key of a protobuf map. Such a map is a JavaScript object, which would lose `__proto__`. */
 export function isKey(name: string): boolean {
   return name !== "__proto__";
 }

@@ -10,7 +10,7 @@ export function onlyJob(args: readonly string[]): string {
   return checkJobId(args[0] ?? "", "job id");
 }
 
-/** @throws BelayError `BAD_USAGE` if it cannot be a job's id */
+/** Checks a job's id. @throws BelayError `BAD_USAGE` */
 export function checkJobId(id: string, what: string): string {
   const problem = idProblem(id);
   if (problem !== undefined) throw new BelayError("BAD_USAGE", `Cannot use ${what} ${problem}`);

@@ -35,7 +35,7 @@ const states = many(
 export const jobFilterFlags: JobFilterFlags = grouped("Selection", {
   state: {
     ...states,
-    // No state has a comma in its name: on the command line, too, several may be given at once.
+    // No state's name contains a comma, so one flag on the command line may also name several.
     read: (texts, what) =>
       states.read(
         texts.flatMap((text) => text.split(",")),

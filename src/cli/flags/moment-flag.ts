@@ -2,10 +2,10 @@ import { parseDuration } from "../../base/text/durations.ts";
 import type { Flag } from "./flags.ts";
 import { wanted } from "./flags.ts";
 
-/** A date as of ISO 8601, and a time of day with or without its zone. */
+/** A date in ISO 8601, optionally with a time of day, with or without a zone. */
 const MOMENT = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(?:Z|[+-](\d\d):?(\d\d))?)?$/i;
 
-/** A flag with a moment: how long ago, or a time; comes as milliseconds since the Unix epoch. */
+/** A flag with a moment: a duration (so long ago), or a time. Its value is in milliseconds since the Unix epoch. */
 export function moment(options: { variable: false; help: string }): Flag<number | undefined> {
   return {
     ...options,
@@ -21,7 +21,7 @@ export function moment(options: { variable: false; help: string }): Flag<number 
   };
 }
 
-/** Date.parse reads 30 February as 2 March. */
+/** Whether a date and time exist: Date.parse accepts 30 February and reads it as 2 March. */
 function exists(given: string): boolean {
   const parts = MOMENT.exec(given)
     ?.slice(1)

@@ -11,14 +11,14 @@ comma within a value.`;
 /** An example longer than this has its comment above it. Columns. */
 const LONG_EXAMPLE = 60;
 
-/** What a command line asks for: a call of the command, or its help. */
+/** A command line that has been read: a call of the command, or a request for its help. */
 export type Parsed = { readonly help: string } | Omit<Call<Flags>, "io">;
 
 /**
  * Reads a command's arguments, flags and environment variables.
  *
- * @param argv what stands after the command's name
- * @param kept the settings of `belay config`: they count where neither command line nor environment give a value
+ * @param argv arguments after the command's name
+ * @param kept the settings of `belay config`: used where neither command line nor environment give a value
  * @throws BelayError `BAD_USAGE`
  */
 export function parseCommand(
@@ -49,7 +49,7 @@ export function parseCommand(
   return { flags, given, args: parser.args, ...originOfTracker(command, typed, given, kept) };
 }
 
-/** Where the tracker's address comes from, for errors: a user who gave none does not see which tracker was asked. */
+/** Where the tracker's address comes from. Errors show it: a user who gave no address may not expect the one in use. */
 function originOfTracker(
   command: Command,
   typed: Readonly<Record<string, unknown>>,
@@ -112,7 +112,7 @@ function optionOf(key: string, flag: Flags[string]): Option {
   ].flat();
   const help = facts.length === 0 ? flag.help : `${flag.help} (${facts.join("; ")})`;
   const option = new Option(flag.value === undefined ? names : `${names} <${flag.value}>`, help);
-  // To commander, `--no-x` takes back `--x`; here it is a flag like any other.
+  // In commander, `--no-x` would negate `--x`; here it is a flag of its own.
   option.negate = false;
   option.helpGroup(`${flag.group}:`).hideHelp(flag.hidden === true);
   if (flag.value !== undefined) {

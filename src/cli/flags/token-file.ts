@@ -1,11 +1,11 @@
 import { BelayError } from "../../base/errors.ts";
 
-/** What a header can carry after `Bearer `. */
+/** Texts that a header can contain after `Bearer `. */
 const TOKEN = /^[\x21-\x7e]+$/;
 
 /**
- * Tokens or keys of a file: one a line; blank lines and `#` comments do not count. An error names the line and never
- * shows what is in it.
+ * Tokens or keys of a file: one a line; blank lines and `#` comments are skipped. An error names the line, and never
+ * shows its content.
  *
  * @throws BelayError `BAD_USAGE`
  */
@@ -25,7 +25,7 @@ export function linesOf(contents: Buffer, path: string, flag: string): string[] 
   return found;
 }
 
-/** The token of a file that has one, as a client shows it. @throws BelayError `BAD_USAGE` */
+/** The one token of a client's token file. @throws BelayError `BAD_USAGE` */
 export function onlyToken(contents: Buffer, path: string, flag: string): string {
   const token = contents.toString("utf8").trim();
   if (token === "") throw new BelayError("BAD_USAGE", `The file of ${flag} "${path}" is empty`);

@@ -1,4 +1,4 @@
-/** Resolves when a signal is aborted. Keeps nothing alive meanwhile. */
+/** Resolves when a signal is aborted. Does not keep the process alive. */
 export function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve();

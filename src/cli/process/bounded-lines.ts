@@ -6,8 +6,8 @@ import type { Output } from "./io.ts";
 const MOST_WAITING_BYTES = MiB;
 
 /**
- * Writes the program's own lines without ever waiting. While too much waits for a reader that does not read, lines are
- * dropped; when it reads again, a line reports how many.
+ * Writes the program's own lines without ever waiting. While too much is waiting for a reader that does not read, lines
+ * are dropped; when it reads again, a line reports how many.
  */
 export function boundedLines(output: Output): (line: string) => void {
   let dropped = 0;

@@ -15,11 +15,11 @@ export const EXIT_USAGE = 64;
 export const EXIT_TIMED_OUT = 124;
 /** Belay itself could not do its part; as of timeout(1), docker run and GNU env. */
 export const EXIT_BELAY = 125;
-/** The command exists and could not be started. */
+/** The command exists but could not be started. */
 export const EXIT_NOT_EXECUTABLE = 126;
 /** The command was not found. */
 export const EXIT_NOT_FOUND = 127;
-/** A signal ended it: this plus the signal's number. */
+/** Added to a signal's number: this signal ended the command. */
 const EXIT_SIGNAL = 128;
 
 /** The table as the help of `run` and `wait` shows it. */
@@ -32,7 +32,7 @@ export const EXIT_CODES_HELP = `Exit codes:
   125       Belay itself failed; standard error says what and what to do
   64        bad usage`;
 
-/** How `belay run` and `belay wait` exit when a job has ended. The same for both: it depends on the result alone. */
+/** The exit code of `belay run` and `belay wait` when a job has ended. It depends on the result alone. */
 export function exitCodeOfResult(result: JobResult): number {
   if (result.outcome === Outcome.SUCCEEDED) return EXIT_OK;
   switch (result.reason) {
@@ -47,7 +47,7 @@ export function exitCodeOfResult(result: JobResult): number {
       return ownCode(result) ?? EXIT_BELAY;
     case EndReason.OOM_KILLED:
       return ownCode(result) ?? EXIT_SIGNAL + constants.signals.SIGKILL;
-    // It did what the stop signal asked. Code 0 would mean to a script that the work was done.
+    // The command may have ended with 0 as the stop signal asked, but for a script 0 would mean that the work was done.
     case EndReason.CANCELED:
     case EndReason.AGENT_STOPPED:
       return ownCode(result) ?? EXIT_SIGNAL + constants.signals.SIGTERM;
@@ -56,7 +56,7 @@ export function exitCodeOfResult(result: JobResult): number {
   }
 }
 
-/** How a command exits that could not do its work. */
+/** The exit code of a command that failed with an error. */
 export function exitCodeOfError(error: unknown): number {
   if (!(error instanceof BelayError)) return EXIT_BELAY;
   if (error.code === "STOPPED") return EXIT_SIGNAL + constants.signals.SIGTERM;

@@ -1,8 +1,8 @@
 import { writeSync } from "node:fs";
 
 /**
- * A file that is open already, with as much of a stream as an output needs. Each write is whole, or an error, when it
- * returns: Node's own stream loses the rest of a write that a full disk cuts short.
+ * An open file, with the part of the stream interface that an output needs. A write has written everything, or failed,
+ * when it returns: Node's own stream loses the rest of a write that a full disk cuts short.
  */
 export class FileSink {
   readonly writableLength = 0;
@@ -13,7 +13,7 @@ export class FileSink {
     this.fd = fd;
   }
 
-  /** Takes the one listener for errors; there is always room, so that nothing else ever happens. */
+  /** Sets the one listener, for errors. There are no other events: a file always has room. */
   on(event: string, listener: (error: Error) => void): void {
     if (event === "error") this.failed = listener;
   }

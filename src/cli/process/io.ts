@@ -8,38 +8,38 @@ import type { Launch } from "./launch.ts";
 
 /** One of the program's outputs. */
 export interface Output {
-  /** Whether a person looks at it. */
+  /** Whether it is a terminal, which a user reads. */
   readonly isTerminal: boolean;
   /** Whether colours are used: on a terminal, unless NO_COLOR is set. */
   readonly color: boolean;
   /** Width in characters. */
   readonly columns: number;
-  /** Height in lines; infinite if it is no terminal. */
+  /** Height in lines; infinite if it is not a terminal. */
   readonly rows: number;
-  /** Aborted when nothing that is written later will be seen: the reader has gone, or there was an error. */
+  /** Aborted when later writes would reach no reader: the reader has gone, or there was an error. */
   readonly gone: AbortSignal;
-  /** Why what was written is not where it should be. Undefined: it is, or its reader had seen enough. */
+  /** Why written data was lost. Undefined: none was lost, or the reader closed its end. */
   readonly problem: Error | undefined;
-  /** Bytes that the reader has not taken yet. */
+  /** Bytes that have been written and that the reader has not read yet. */
   readonly waiting: number;
-  /** Writes; resolves when there is room for more. What is written after the reader has gone is discarded. */
+  /** Writes; resolves when there is room for more. Data written after the reader has gone is discarded. */
   write(data: string | Uint8Array): Promise<void>;
   /** Resolves when the reader has everything. */
   flush(): Promise<void>;
-  /** Gives up a reader that does not read: no call waits for it any longer, now or later. */
+  /** Gives up a reader that does not read: no present or later call waits for it. */
   giveUp(): void;
   /** Whether its reader was given up. */
   readonly givenUp: boolean;
 }
 
-/** What a command sees of the process it runs in. */
+/** The process in which a command runs, as far as the command uses it. */
 export interface Io {
   readonly stdout: Output;
   readonly stderr: Output;
   readonly stdin: Readable;
-  /** As this process got it; what Node or a library would obey in it was kept from them. */
+  /** The environment as inherited, including variables that were hidden from Node and libraries. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** What Node has changed of what this process got. Undefined: not known. */
+  /** Inherited settings that Node has changed. Undefined: not known. */
   readonly inherited?: Inherited | undefined;
 }
 
@@ -56,7 +56,7 @@ export function processIo({ environment, inherited }: Launch): Io {
   };
 }
 
-/** Where an output writes: a stream of Node's, which may be a terminal, or a file. */
+/** Where an output writes: a stream of Node, which may be a terminal, or a file. */
 type Sink = (Writable & { readonly columns?: number; readonly rows?: number }) | FileSink;
 
 function sinkOf(fd: 1 | 2): Sink {
@@ -64,13 +64,14 @@ function sinkOf(fd: 1 | 2): Sink {
   if (!isatty(fd) && !stat.isFIFO() && !stat.isSocket()) return new FileSink(fd);
   const stream: OwnStream = fd === 1 ? process.stdout : process.stderr;
   const handle = stream._handle;
-  // Node has a terminal block the whole program, heartbeats and all, while Ctrl-S or a slow line holds it up. That it does
-  // not block is a property of the open file, so it must be ours: libuv opens a terminal again where it can.
+  // By default, Node's writes to a terminal block the whole program, heartbeats included, while Ctrl-S or a slow line
+  // stops the terminal. O_NONBLOCK belongs to the open file, which other programs may share: it is set only on one that
+  // libuv has opened for this process.
   if (isatty(fd) && handle !== undefined && handle.fd > 2) handle.setBlocking(false);
   return stream;
 }
 
-/** A stream of libuv as Node has it inside: how much of what was written the kernel has taken. */
+/** Node's internal handle of a stream: it shows how many of the written bytes the kernel has accepted. */
 interface OwnHandle {
   readonly fd: number;
   readonly bytesWritten: number;
@@ -80,7 +81,7 @@ interface OwnHandle {
 
 type OwnStream = Writable & { readonly _handle?: OwnHandle };
 
-/** `belay logs … | head` has seen enough: as for `seq`, that is a quiet end. */
+/** Errors after which an output ends without a message: the reader has gone, as in `belay logs … | head`. */
 const READER_LEFT: ReadonlySet<string> = new Set(["EPIPE", "ECONNRESET"]);
 
 /** An output on a Node stream, which is made with the first write: that takes Node 4 ms. */
@@ -99,7 +100,7 @@ export class StreamOutput implements Output {
   constructor(open: () => Sink, isTerminal: boolean, env: Readonly<Record<string, string | undefined>>) {
     this.open = open;
     this.isTerminal = isTerminal;
-    // https://no-color.org: set to anything but the empty string, it turns colours off.
+    // https://no-color.org: any value but the empty one turns colours off.
     this.color = this.isTerminal && (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb";
     this.gone = this.left.signal;
   }
@@ -119,7 +120,7 @@ export class StreamOutput implements Output {
   get waiting(): number {
     const { opened } = this;
     if (opened === undefined || opened.writableLength === 0) return 0;
-    // Node counts a piece that was written in part as a whole.
+    // Node's writableLength counts a partly written piece as if none of it had been written.
     const handle = (opened as OwnStream)._handle;
     if (handle === undefined) return opened.writableLength;
     const taken = handle.bytesWritten - handle.writeQueueSize;
@@ -154,7 +155,7 @@ export class StreamOutput implements Output {
     });
   }
 
-  /** One pair of listeners, however many wait. */
+  /** One pair of listeners for all callers that wait. */
   private waitForRoom(): Promise<void> {
     return new Promise((resolve) => {
       const done = (): void => {

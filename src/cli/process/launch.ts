@@ -1,19 +1,19 @@
 import type { Inherited } from "../../base/process/inherited.ts";
 
-/** Variables by which `launch.sh` reports what Node would change. */
+/** Prefix of the variables in which `launch.sh` reports settings that Node would change. */
 const NOTE = "BELAY_LAUNCH_";
-/** Before the name of a variable that Node would have obeyed. */
+/** Prefix of variables that Node would have obeyed: `launch.sh` has renamed them. */
 const FOR_JOB = `${NOTE}FOR_JOB_`;
-/** They name a descriptor, which the job does not inherit: a Node in the job would fail on it. */
+/** Variables that name a descriptor. The job does not inherit it, so that a Node in the job would fail. */
 const NOT_FOR_JOB: ReadonlySet<string> = new Set(["NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE"]);
 /**
  * Variables that Belay's libraries would obey: gRPC's logs and certificates, YAML's tokens on standard output, colours
- * whatever the output is, how pidusage and Undici work. And the one with which Node's TLS would check no certificate.
- * (What OpenTelemetry reads is documented: it applies to a tracker.)
+ * even if the output is not a terminal, and the workings of pidusage and Undici. Also the one that makes Node's TLS
+ * accept any certificate. OpenTelemetry's variables are not among them: a tracker obeys them, as documented.
  */
 const OF_LIBRARIES =
   /^(GRPC_(?!PROXY$)|PIDUSAGE_)|^(NODE_TLS_REJECT_UNAUTHORIZED|LOG_TOKENS|LOG_STREAM|FORCE_COLOR|CLICOLOR_FORCE|BUF_BIGINT_DISABLE|UNDICI_NO_WASM_SIMD)$/;
-/** Positions in /proc/PID/stat, behind the name, of the signals blocked and ignored (proc(5)). */
+/** Positions of the blocked and the ignored signals in /proc/PID/stat, counted after the process's name (proc(5)). */
 const BLOCKED = 29;
 const IGNORED = 30;
 
@@ -21,13 +21,13 @@ const IGNORED = 30;
 export interface Launch {
   /** The whole environment, for the flags of Belay and for the job. */
   readonly environment: Readonly<Record<string, string>>;
-  /** Undefined: as a script of Node, which leaves no trace of it. */
+  /** Settings that Node would change. Undefined: not known, because the command was started as a script of Node. */
   readonly inherited: Inherited | undefined;
 }
 
 /**
- * Reads what `launch.sh` has noted, and takes out of this process's environment what is meant for the job but would be
- * obeyed by the libraries that are loaded next.
+ * Reads the notes of `launch.sh`, and removes variables from this process's environment that are meant for the job but
+ * that the libraries loaded next would obey.
  */
 export function takeLaunch(env: NodeJS.ProcessEnv): Launch {
   const openFiles = env[`${NOTE}OPEN_FILES`];
@@ -57,7 +57,7 @@ function signals(env: NodeJS.ProcessEnv): Pick<Inherited, "ignoredSignals" | "bl
   return { blockedSignals: Number(fields[BLOCKED] ?? 0), ignoredSignals: Number(fields[IGNORED] ?? 0) };
 }
 
-/** Variables with names that no shell can set, as they stand in /proc/PID/environ. */
+/** Decodes variables whose names no shell can set. They have the form of /proc/PID/environ, in base64. */
 function odd(encoded: string): Record<string, string> {
   const result: Record<string, string> = {};
   if (encoded === "") return result;
@@ -69,10 +69,10 @@ function odd(encoded: string): Record<string, string> {
 }
 
 /**
- * Whether Node has taken `--env-file` out of the command line for itself: it read the file, which may have been a pipe, and
- * put its variables into the environment of this process.
+ * Whether Node has obeyed an `--env-file` that was meant for Belay: Node has read the file, which may have been a pipe,
+ * and has put its variables into the environment of this process.
  *
- * @param argv arguments behind the script
+ * @param argv arguments after the script
  */
 export function nodeTookEnvFile(launch: Launch, argv: readonly string[]): boolean {
   if (launch.inherited !== undefined) return false;

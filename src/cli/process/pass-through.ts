@@ -2,10 +2,10 @@ import { MiB } from "../../base/text/sizes.ts";
 import { whenRead } from "./when-read.ts";
 import type { Io } from "./io.ts";
 
-/** Most bytes that wait for a reader of one stream. Only a job that is ending prints more than its reader takes. */
+/** Most bytes that wait for a reader of one stream. Reached only while a job ends: before that, the job waits. */
 const MOST_WAITING_BYTES = 4 * MiB;
 
-/** A reader that has not taken everything for so long is behind. Milliseconds. */
+/** A reader is behind if for this time it has never read everything. Milliseconds. */
 const BEHIND_MS = 250;
 
 /** Bytes of a job's output, by stream. */
@@ -14,25 +14,25 @@ export interface StreamBytes {
   readonly stderr: number;
 }
 
-/** Passes a job's output through to this program's own. */
+/** Passes a job's output through to this program's own output. */
 export interface PassThrough {
-  /** Takes a piece; a promise resolves when there is room for more. Bytes are valid during the call. */
+  /** Passes a piece through; a promise resolves when there is room for more. Bytes are valid only during the call. */
   take(stream: "stdout" | "stderr", data: Uint8Array): void | Promise<void>;
-  /** What readers that have been behind for a while have not taken by now. */
+  /** Bytes that readers which are behind have not read yet. */
   behind(): StreamBytes;
   /**
-   * Waits until readers have taken everything. A reader that takes nothing for as long as `patience` says, in milliseconds,
-   * is given up, and nothing more is written to it.
+   * Waits until the readers have read everything. A reader that reads nothing for the time that `patience` returns, in
+   * milliseconds, is given up: nothing more is written to it.
    *
-   * @returns what was not passed through
+   * @returns the bytes that were not passed through
    */
   end(patience: () => number): Promise<StreamBytes>;
 }
 
 /**
- * Makes a pass-through. A slow reader makes the job wait, as in a shell's pipe; when a reader has gone, its stream is no
- * longer passed through, and nothing else changes. Once the job is ending it no longer waits: when too much is waiting for a reader, that
- * reader gets no more.
+ * Makes a pass-through. A slow reader makes the job wait, as in a shell's pipe. When a reader has gone, its stream is
+ * no longer passed through, and nothing else changes. A job that is ending does not wait: if too many bytes are waiting
+ * for a reader, that reader gets no more.
  */
 export function passThrough(io: Io): PassThrough {
   const stdout = new Way(io.stdout);
@@ -50,7 +50,7 @@ export function passThrough(io: Io): PassThrough {
 class Way {
   private readonly output: Io["stdout"];
   private refused = 0;
-  /** Since when the reader has been behind, by the monotonic clock. Undefined: it is not. */
+  /** Since when bytes have been waiting for the reader. Monotonic clock. Undefined: none are waiting. */
   private since: number | undefined;
 
   constructor(output: Io["stdout"]) {
@@ -80,7 +80,7 @@ class Way {
     return long || this.refused > 0 ? this.missing : 0;
   }
 
-  /** A reader that has left has seen enough: for it, nothing is missing. */
+  /** Bytes that the reader did not get. 0 for a reader that closed its end: it wants no more. */
   get missing(): number {
     return this.output.gone.aborted && !this.output.givenUp ? 0 : this.output.waiting + this.refused;
   }

@@ -1,7 +1,7 @@
 /** The signals that ask this program to stop. */
 const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"] as const;
 
-/** Stopping in three steps: the first signal asks, the second insists, the third waits for nothing. */
+/** Stopping in three steps: the first signal stops in order, the second without grace periods, the third at once. */
 export interface StopSignals {
   /** Aborted with the first signal; its reason is an Error that names it. */
   readonly stop: AbortSignal;
@@ -9,23 +9,23 @@ export interface StopSignals {
   readonly stopNow: AbortSignal;
   /** Aborted with the third. */
   readonly leave: AbortSignal;
-  /** Does as if this one had come. */
+  /** Acts as if this signal had arrived. */
   take(signal: NodeJS.Signals): void;
   /** Gives the signals back to Node. */
   release(): void;
 }
 
-/** What is done about each. */
+/** Options of `takeStopSignals`. */
 export interface StopOptions {
-  /** Called with each signal that counts, and whether it is the first, second or third. */
+  /** Called for each of the first three signals, with its number. */
   readonly remark?: (signal: NodeJS.Signals, step: 1 | 2 | 3) => void;
   /** @default SIGTERM, SIGINT, SIGHUP and SIGQUIT */
   readonly signals?: readonly NodeJS.Signals[];
-  /** Whether this program was started with a signal ignored, as nohup does: then it stays ignored. @default none is */
+  /** Whether this program inherited a signal as ignored, as under nohup: it stays ignored then. @default no signal */
   readonly isIgnored?: (signal: NodeJS.Signals) => boolean;
 }
 
-/** Takes the stop signals over. */
+/** Handles the stop signals instead of Node. */
 export function takeStopSignals(options: StopOptions = {}): StopSignals {
   const { remark, signals = STOP_SIGNALS, isIgnored } = options;
   const steps = [new AbortController(), new AbortController(), new AbortController()] as const;
@@ -48,5 +48,5 @@ export function takeStopSignals(options: StopOptions = {}): StopSignals {
   };
 }
 
-/** Node resets an ignored signal to its default, so that ignoring it needs a listener. */
+/** Listener that ignores a signal: Node resets inherited ignored signals to their defaults. */
 function ignore(): void {}

@@ -1,10 +1,10 @@
 import { isatty } from "node:tty";
 
 /**
- * Remembers the terminals that this program is started at.
+ * Remembers the terminals at which this program was started.
  *
- * @returns a function that reports whether one of them has gone since: its window was closed, its connection was lost. Never true for a
- *   program that has none, such as a supervisor's or nohup's
+ * @returns a function that reports whether one of them has gone since: its window was closed, or its connection was
+ *   lost. Never true for a program without a terminal, such as one started by a supervisor or by nohup
  */
 export function watchTerminal(): () => boolean {
   const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor));

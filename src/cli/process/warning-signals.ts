@@ -1,5 +1,5 @@
 /**
- * Signals by which batch systems announce a limit or a change, and other signals that end a program unless it listens, but
+ * Signals with which batch systems announce a limit or a change, and other signals that by default end a program but
  * mean neither "stop" nor a fault of the program. SIGXFSZ and SIGPIPE are not among them: Node ignores both.
  */
 const WARNING_SIGNALS: readonly NodeJS.Signals[] = [
@@ -18,8 +18,8 @@ const WARNING_SIGNALS: readonly NodeJS.Signals[] = [
 /**
  * Listens for the warnings, which keeps them from ending this program.
  *
- * @param isIgnored whether this program was started with a signal ignored: then it stays ignored
- * @returns undoes it
+ * @param isIgnored whether this program inherited a signal as ignored: it stays ignored then
+ * @returns stops listening
  */
 export function takeWarningSignals(
   take: (signal: NodeJS.Signals) => void,

@@ -1,13 +1,13 @@
 import type { Output } from "./io.ts";
 
-/** A reader that reads nothing for so long counts as stopped. Milliseconds. */
+/** A reader that reads nothing for this time counts as stopped. Milliseconds. */
 export const STILL_MS = 1000;
-/** Time between two looks at how far a reader is. */
+/** Time between two checks of a reader's progress. Milliseconds. */
 const LOOK_MS = 25;
 
 /**
- * Waits until the reader of an output has read everything, or has gone. A reader that takes nothing for as long as `patience` returns,
- * in milliseconds, is given up.
+ * Waits until the reader of an output has read everything, or has gone. A reader that reads nothing for the time that
+ * `patience` returns, in milliseconds, is given up.
  */
 export async function whenRead(output: Output, patience: () => number): Promise<void> {
   let waiting = output.waiting;

@@ -6,10 +6,10 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 /**
  * Reads an environment file: `KEY=VALUE` lines, `#` comments, blank lines, an optional `export` in front. A value in
- * single quotes is as it stands; in double quotes, `\n`, `\t`, `\"` and `\\` are read. Without quotes it is trimmed,
- * and ends at ` #`. Nothing is expanded.
+ * single quotes is literal; in double quotes, `\n`, `\t`, `\"` and `\\` are escapes. A value without quotes is trimmed,
+ * and ends at ` #`. Variables are not expanded.
  *
- * @param name the file's, for errors
+ * @param name of the file, for errors
  * @throws BelayError `BAD_USAGE`, with the line
  */
 export function parseEnvFile(text: string, name: string): Record<string, string> {

@@ -12,10 +12,10 @@ import { jobFlags } from "./job-flags.ts";
 import { takeTraceContext } from "./trace-context.ts";
 
 /**
- * The spec that flags, spec file and command line describe together. Flags win over the file; labels and environment
- * are joined, setup steps of flags replace those of the file.
+ * The spec that flags, spec file and command line describe together. Flags override the file; labels and environment
+ * are joined, and setup steps of flags replace those of the file.
  *
- * @returns undefined if nothing of a job was given: the tracker has it
+ * @returns undefined if none of them describes a job: the tracker has its spec
  * @throws BelayError `BAD_USAGE` or `BAD_SPEC`
  */
 export async function specOf(call: Call<JobFlags>): Promise<JobSpec | undefined> {
@@ -55,7 +55,7 @@ export async function specOf(call: Call<JobFlags>): Promise<JobSpec | undefined>
   return spec;
 }
 
-/** `term`, `TERM` and `SIGTERM` are the same. @throws BelayError `BAD_USAGE` for a signal that does not exist */
+/** The name of a signal: `SIGTERM` for `term`, `TERM` or `SIGTERM`. @throws BelayError `BAD_USAGE` if it is unknown */
 export function signalName(given: string, what: string): string {
   const signal = findSignal(given);
   if (signal !== undefined) return signal;

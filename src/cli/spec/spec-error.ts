@@ -1,7 +1,7 @@
 import type { LineCounter } from "yaml";
 import { BelayError } from "../../base/errors.ts";
 
-/** A text that is being read, for naming places in it. */
+/** A spec that is being read. Errors name places in it. */
 export interface SpecSource {
   /** File name, or `standard input`. */
   readonly name: string;
@@ -11,7 +11,7 @@ export interface SpecSource {
 /**
  * The error for a place in a spec file: `job.yaml:7: timeout: expected …`.
  *
- * @param offset where, in characters from the start
+ * @param offset of the place, in characters from the start
  * @param path keys that lead there, outermost first
  */
 export function specError(source: SpecSource, offset: number, path: readonly string[], problem: string): BelayError {

@@ -41,7 +41,7 @@ export async function readSpecFile(path: string, stdin: Readable): Promise<JobSp
 /**
  * Reads a job's spec in YAML; JSON is YAML.
  *
- * @param name how to call the text in an error
+ * @param name of the text in an error
  * @throws BelayError `BAD_SPEC`
  */
 export function parseSpec(text: string, name: string): JobSpec {
@@ -55,7 +55,7 @@ export function parseSpec(text: string, name: string): JobSpec {
   try {
     return fromJson(JobSpecSchema, json);
   } catch (error) {
-    // Out of a field's range, which the walk does not know.
+    // A value is out of its field's range, which `messageValue` does not check.
     throw new BelayError("BAD_SPEC", `Cannot use the spec ${name}: ${messageOf(error)}`, { cause: error });
   }
 }

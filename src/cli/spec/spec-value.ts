@@ -14,8 +14,8 @@ type Path = readonly string[];
 
 /**
  * Turns a node of a YAML document into the protobuf JSON of a message. It walks document and message side by side, so
- * that every error names line and key, and it accepts what people write: durations such as `5m`, sizes such as `64MiB`,
- * numbers where a text is wanted (as written: `1.10` stays `1.10`).
+ * that every error names line and key. Beyond protobuf JSON it accepts durations such as `5m`, sizes such as `64MiB`,
+ * and numbers where a text is expected (as written: `1.10` stays `1.10`).
  *
  * @throws BelayError `BAD_SPEC`
  */
@@ -102,7 +102,7 @@ function scalarValue(
   }
 }
 
-/** The bound that a number is beyond; undefined: it is not a number. */
+/** The bound that a number exceeds; undefined: it is not a number. */
 function boundOf(error: unknown): string | undefined {
   if (!(error instanceof BelayError)) throw error;
   return /: expected ((?:at most|less than) .+)$/.exec(error.message)?.[1];
@@ -113,7 +113,7 @@ function keyText(key: ParsedNode, path: Path, source: SpecSource): string {
   return scalarText(key);
 }
 
-/** A scalar as it is written: the source of `1.10` or `0x10`, not the number it stands for. */
+/** A scalar as it is written: `1.10` or `0x10`, not the number that it stands for. */
 function scalarText(node: Scalar): string {
   return typeof node.value === "string" ? node.value : (node.source ?? String(node.value));
 }

@@ -3,7 +3,7 @@ import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import type { Io } from "../process/io.ts";
 import { clean } from "../render/clean.ts";
 
-/** Adds the trace in which this command runs to a spec that names none. A trace that cannot be used is left out. */
+/** Adds the trace of this command's environment to a spec without one. A trace that cannot be used is left out. */
 export async function takeTraceContext(spec: JobSpec, { env, stderr }: Pick<Io, "env" | "stderr">): Promise<void> {
   const parent = env["TRACEPARENT"] ?? "";
   if (parent === "" || spec.traceParent !== "") return;
