@@ -44,6 +44,8 @@ describe("A word is completed", () => {
       "train-2",
       "train-1",
     ]);
+    expect(await words(["submit", "--like", "tra"], { BELAY_TRACKER: address })).toEqual(["train-2", "train-1"]);
+    expect(await words(["run", "--job", "oth"], { BELAY_TRACKER: address })).toEqual(["other"]);
     expect(await words(["show", "train-1", ""], { BELAY_TRACKER: address })).toEqual([]);
     expect(await words(["show", ""], { BELAY_TRACKER: "http://127.0.0.1:1" })).toEqual([]);
   });

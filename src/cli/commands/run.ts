@@ -44,7 +44,7 @@ const onDisconnect: Flag<OnDisconnect> = {
 };
 
 const flagTable = {
-  ...grouped("Job", { job: text({ value: "ID", help: "id of the job", defaultText: "a new one" }) }),
+  ...grouped("Job", { job: text({ value: "ID", namesJob: true, help: "id of the job", defaultText: "a new one" }) }),
   ...jobFlags,
   ...connectionFlags,
   ...grouped("Tracker", {

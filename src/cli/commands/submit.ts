@@ -1,11 +1,12 @@
 import { BelayError } from "../../base/errors.ts";
 import { shortId } from "../../base/ids.ts";
+import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { JobSchema } from "../../gen/belay/v1/job_pb.ts";
 import { clientFlags, clientOf, jsonFlag } from "../client/flags.ts";
-import type { Command } from "../flags/command.ts";
+import type { Call, Command } from "../flags/command.ts";
 import { command } from "../flags/command.ts";
 import { EXIT_OK } from "../process/exit-codes.ts";
-import { grouped, text } from "../flags/flags.ts";
+import { flagName, grouped, text } from "../flags/flags.ts";
 import { checkJobId, presentJob } from "../flags/job-argument.ts";
 import { jsonLine } from "../render/json.ts";
 import { jobFlags } from "../spec/job-flags.ts";
@@ -18,11 +19,19 @@ const flags = {
       help: "id of the job; giving one makes the call safe to repeat",
       defaultText: "a new one",
     }),
+    like: text({
+      variable: false,
+      value: "JOB",
+      namesJob: true,
+      help: "instead of a command: run what that job runs, whatever became of it, values of secret variables included",
+    }),
   }),
   ...jobFlags,
   ...jsonFlag,
   ...clientFlags,
 };
+
+type SubmitCall = Call<typeof flags>;
 
 /** `belay submit` */
 export const submit: Command = command({
@@ -34,17 +43,16 @@ export const submit: Command = command({
   examples: [
     ["belay submit --name train -- python train.py", "register it"],
     ["belay run --job $(belay submit --spec job.yaml)", "register it, and run it here"],
+    ["belay submit --like 3f9k2m7q1x0z", "register another job with the spec of that one"],
   ],
-  notes: "TRACEPARENT and TRACESTATE (W3C Trace Context) of the environment become part of the job's spec.",
+  notes: `TRACEPARENT and TRACESTATE (W3C Trace Context) of the environment become part of the job's spec. With --like, the
+tracker copies the spec: it does not pass through this command, and the new job begins a trace of its own.`,
   run: async (call) => {
     const { flags, io } = call;
-    const spec = await specOf(call);
-    if (spec === undefined) {
-      throw new BelayError("BAD_USAGE", "Nothing to submit: give a command after --, or --spec FILE");
-    }
+    const what = flags.like === undefined ? { spec: await givenSpec(call) } : { likeJobId: onlyLike(call, flags.like) };
     const jobId = flags.job === undefined ? shortId() : checkJobId(flags.job, "--job");
     using client = await clientOf(flags, io);
-    const job = presentJob(await client.call((jobs) => jobs.createJob({ jobId, spec })));
+    const job = presentJob(await client.call((jobs) => jobs.createJob({ jobId, ...what })).catch(tooOld));
     await io.stdout.write(flags.json ? jsonLine(JobSchema, job) : `${job.jobId}\n`);
     if (io.stdout.isTerminal && !flags.json) {
       await io.stderr.write(
@@ -54,3 +62,32 @@ export const submit: Command = command({
     return EXIT_OK;
   },
 });
+
+async function givenSpec(call: SubmitCall): Promise<JobSpec> {
+  const spec = await specOf(call);
+  if (spec !== undefined) return spec;
+  throw new BelayError("BAD_USAGE", "Nothing to submit: give a command after --, --spec FILE, or --like JOB");
+}
+
+/** The job that --like names. @throws BelayError `BAD_USAGE` beside anything else that describes a job */
+function onlyLike({ given, args }: SubmitCall, like: string): string {
+  const others = Object.keys(jobFlags).filter((key) => given.has(key));
+  const names = [...others.map(flagName), ...(args.length > 0 ? ["a command"] : [])].join(", ");
+  if (names !== "") {
+    throw new BelayError(
+      "BAD_USAGE",
+      `Cannot use --like with ${names}: the new job has the spec of the job that it names`,
+    );
+  }
+  return checkJobId(like, "--like");
+}
+
+/** A tracker that is older than --like does not see it, and misses the spec. */
+function tooOld(error: unknown): never {
+  if (error instanceof BelayError && error.message.startsWith("Spec is absent")) {
+    throw new BelayError("TRACKER_REFUSED", "The tracker does not know --like: it is older than this command", {
+      cause: error,
+    });
+  }
+  throw error;
+}

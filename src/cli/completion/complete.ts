@@ -1,6 +1,6 @@
 import type { Command } from "../flags/command.ts";
 import { COMMANDS } from "../commands.ts";
-import { flagName } from "../flags/flags.ts";
+import { type Flag, flagName } from "../flags/flags.ts";
 import { programWords, signalWords } from "./words.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -29,21 +29,28 @@ export async function complete(words: readonly string[], env: Env): Promise<read
     const isProgram = command.takesCommandLine === true && commandLine === rest.length - 2;
     return isProgram ? programWords(current, env["PATH"] ?? "") : [];
   }
-  const before = rest.at(-2) ?? "";
-  const asked = valueOf(command, before, current);
+  const typed = rest.slice(0, -1);
+  const before = typed.at(-1) ?? "";
+  const asked =
+    flagBefore(command, before)?.namesJob === true ? await jobIds(typed, env) : valueOf(command, before, current);
   const candidates =
-    asked ?? (current.startsWith("-") ? flagsOf(command) : await argumentsOf(command, rest.slice(0, -1), current, env));
+    asked ?? (current.startsWith("-") ? flagsOf(command) : await argumentsOf(command, typed, current, env));
   return candidates.filter((candidate) => candidate.startsWith(current));
+}
+
+/** The flag before the cursor, with its key. */
+function flagBefore(command: Command, before: string): (Flag<unknown> & { readonly key: string }) | undefined {
+  for (const [key, flag] of Object.entries(command.flags)) {
+    if (before === flagName(key) || (flag.short !== undefined && before === `-${flag.short}`)) return { ...flag, key };
+  }
+  return undefined;
 }
 
 /** Values of the flag before the cursor; undefined if it is not a flag with a value. Empty: the shell offers files. */
 function valueOf(command: Command, before: string, current: string): readonly string[] | undefined {
-  const [key, flag] =
-    Object.entries(command.flags).find(
-      ([name, { short }]) => before === flagName(name) || (short !== undefined && before === `-${short}`),
-    ) ?? [];
+  const flag = flagBefore(command, before);
   if (flag?.value === undefined) return undefined;
-  return key === "stopSignal" ? signalWords(current) : (flag.words ?? []);
+  return flag.key === "stopSignal" ? signalWords(current) : (flag.words ?? []);
 }
 
 function flagsOf(command: Command): string[] {

@@ -44,6 +44,8 @@ export interface Flag<T> {
   readonly separator?: string;
   /** Values that a shell's completion offers. Absent: file names. */
   readonly words?: readonly string[];
+  /** Whether its value is the id of a job that the tracker knows: completion offers those. */
+  readonly namesJob?: boolean;
   /** Heading under which the help lists it. Every flag in a command's table must have one: see `grouped`. */
   readonly group?: FlagGroup;
   /** Whether help and completion leave it out: it works, but is an older name, or belongs to another command now. */
@@ -78,6 +80,7 @@ export type Values<F extends UngroupedFlags> = { readonly [K in keyof F]: F[K] e
 
 interface Texts {
   readonly words?: readonly string[];
+  readonly namesJob?: boolean;
   readonly variable?: string | false;
   /** The default as the help shows it, if it is not a value that a user could give. */
   readonly defaultText?: string;

@@ -1,16 +1,12 @@
 import type { ServiceImpl } from "@connectrpc/connect";
-import { Code, ConnectError } from "@connectrpc/connect";
-import { create, equals } from "@bufbuild/protobuf";
-import { idProblem, shortId } from "../../base/ids.ts";
-import type { Job, JobSpec } from "../../gen/belay/v1/job_pb.ts";
-import { JobSpecSchema, LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
-import type { CreateJobRequest, JobService } from "../../gen/belay/v1/job_service_pb.ts";
+import { LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
+import type { JobService } from "../../gen/belay/v1/job_service_pb.ts";
 import { noteDamage } from "../jobs/ending.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
 import { snapshotOf } from "../jobs/snapshot.ts";
-import { specProblem } from "../jobs/spec.ts";
 import type { ControlContext } from "./context.ts";
-import { check, invalid, jobOf } from "./context.ts";
+import { jobOf } from "./context.ts";
+import { createJob } from "./create-job.ts";
 import { deleteJob } from "./delete-job.ts";
 import { listJobs } from "./list-jobs.ts";
 import { cancelJob, pauseJob, resumeJob, signalJob } from "./orders.ts";
@@ -49,23 +45,4 @@ async function noteMissingLogs({ registry, store }: ControlContext, live: LiveJo
     if (store.hasLog(live.key, attempt)) continue;
     await noteDamage(registry, live, attempt, "the stored log is missing");
   }
-}
-
-async function createJob({ registry, specBytes }: ControlContext, { jobId, spec }: CreateJobRequest): Promise<Job> {
-  if (spec === undefined) throw invalid("spec is absent: expected the command to run");
-  const wrongId = jobId === "" ? undefined : idProblem(jobId);
-  check(wrongId === undefined ? undefined : `job_id ${wrongId}`);
-  check(specProblem(spec, specBytes));
-  const [live, isNew] = await registry.create(jobId === "" ? shortId() : jobId, spec);
-  if (!isNew && !isSame(live.job.spec, spec)) {
-    throw new ConnectError(`Job "${live.id}" exists with another spec`, Code.AlreadyExists);
-  }
-  return snapshotOf(live);
-}
-
-/** Whether two specs are equal but for the trace: a repeated call has another span, and that of the first one counts. */
-function isSame(stored: JobSpec | undefined, spec: JobSpec): boolean {
-  if (stored === undefined) return false;
-  const { traceParent, traceState } = stored;
-  return equals(JobSpecSchema, stored, create(JobSpecSchema, { ...spec, traceParent, traceState }));
 }

@@ -1,6 +1,6 @@
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,51 +10,6 @@ import { JobService } from "../../../src/gen/belay/v1/job_service_pb.ts";
 import { BadRequestSchema } from "../../../src/gen/google/rpc/error_details_pb.ts";
 import { ScriptedAgent } from "../../../src/testing/index.ts";
 import { someSpec, testTracker } from "../../helpers/tracker.ts";
-
-describe("CreateJob", () => {
-  test("is idempotent by id: the same spec returns the job, another one is ALREADY_EXISTS", async () => {
-    const { jobs } = await testTracker();
-    const spec = { ...someSpec, labels: { a: "1" } };
-    const first = await jobs.createJob({ jobId: "j", spec });
-    const second = await jobs.createJob({ jobId: "j", spec });
-    expect(second.job).toEqual(first.job);
-    await expect(jobs.createJob({ jobId: "j", spec: { command: ["false"] } })).rejects.toMatchObject({
-      code: Code.AlreadyExists,
-      rawMessage: 'Job "j" exists with another spec',
-    });
-  });
-
-  test("makes an id when none is given", async () => {
-    const { jobs } = await testTracker();
-    const { job } = await jobs.createJob({ spec: someSpec });
-    expect(job?.jobId).toMatch(/^[0-9a-z]{12}$/);
-    expect((await jobs.getJob({ jobId: job?.jobId ?? "" })).job).toEqual(job);
-  });
-
-  const many = Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`k${i}`, ""]));
-  test.each([
-    [{ jobId: "a/b", spec: someSpec }, /^job_id "a\/b": expected 1 to 128 letters/],
-    [{ jobId: "x".repeat(300), spec: someSpec }, /^job_id .* has 300 characters: expected at most 128/],
-    [{}, /^spec is absent/],
-    [{ spec: {} }, /^spec.command is empty: expected a program/],
-    [{ spec: { command: ["a\0b"] } }, /^spec.command\[0\] contains a NUL byte/],
-    [{ spec: { ...someSpec, name: "é".repeat(129) } }, /^spec.name has 258 bytes: expected at most 256/],
-    [{ spec: { ...someSpec, labels: many } }, /^spec.labels has 65 entries: expected at most 64/],
-    [{ spec: { ...someSpec, labels: { "a b": "" } } }, /^spec.labels has the key "a b": expected/],
-    [{ spec: { ...someSpec, labels: { a: "x".repeat(257) } } }, /^spec.labels\["a"\] has 257 bytes/],
-    [{ spec: { ...someSpec, setup: [{ run: "true" }, { run: " " }] } }, /^spec.setup\[1\].run is empty/],
-    [{ spec: { ...someSpec, environment: { "A=B": "" } } }, /^spec.environment has the name "A=B"/],
-    [{ spec: { ...someSpec, timeout: durationFromMs(-1) } }, /^spec.timeout is -0.001 s: expected 0 or more/],
-    [{ spec: { ...someSpec, stopSignal: "SIGNOT" } }, /^spec.stop_signal "SIGNOT": expected the name of a signal/],
-  ])("refuses what breaks a rule, naming field, rule and what was found: %#", async (request, message) => {
-    const { jobs } = await testTracker();
-    await expect(jobs.createJob(request)).rejects.toMatchObject({
-      code: Code.InvalidArgument,
-      rawMessage: expect.stringMatching(message) as unknown,
-    });
-    expect((await jobs.listJobs({})).jobs).toEqual([]);
-  });
-});
 
 describe("ListJobs", () => {
   test("gives pages, newest first, without holes while jobs are added", async () => {

@@ -54,8 +54,9 @@ export type CreateJobRequest = Message<"belay.v1.CreateJobRequest"> & {
   spec?: JobSpec | undefined;
 
   /**
-   * The id of a job whose spec the new job gets, values of secret variables included; `spec` must be absent then.
-   * NOT_FOUND: the tracker does not know that job. Empty: `spec` counts.
+   * The id of a job whose spec the new job gets, values of secret variables included, but without its `trace_parent` and
+   * `trace_state`. That job may be in any state. `spec` must then be absent, and `job_id` another one. NOT_FOUND: the
+   * tracker does not know that job. Empty: `spec` counts.
    *
    * @generated from field: string like_job_id = 3;
    */
