@@ -1,4 +1,4 @@
-import type { DescField, DescMessage, JsonObject, JsonValue } from "@bufbuild/protobuf";
+import type { DescEnum, DescField, DescMessage, JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { ScalarType } from "@bufbuild/protobuf";
 import type { ParsedNode, Scalar } from "yaml";
 import { isAlias, isMap, isScalar, isSeq } from "yaml";
@@ -47,9 +47,14 @@ function fieldValue(field: DescField, node: ParsedNode | null, path: Path, sourc
       if (!isSeq(node)) throw found(source, node, path, `a list such as ${listExample(field)}`);
       return node.items.map((item, index) => {
         const at = [...path, `[${index}]`];
-        return field.listKind === "message"
-          ? messageValue(field.message, item, at, source)
-          : scalarValue(field.listKind === "scalar" ? field.scalar : ScalarType.STRING, field.name, item, at, source);
+        switch (field.listKind) {
+          case "message":
+            return messageValue(field.message, item, at, source);
+          case "enum":
+            return enumValue(field.enum, item, at, source);
+          case "scalar":
+            return scalarValue(field.scalar, field.name, item, at, source);
+        }
       });
     case "map": {
       if (!isMap(node)) throw found(source, node, path, "keys with values");
@@ -62,8 +67,17 @@ function fieldValue(field: DescField, node: ParsedNode | null, path: Path, sourc
       return json;
     }
     case "enum":
-      return scalarValue(ScalarType.STRING, field.name, node, path, source);
+      return enumValue(field.enum, node, path, source);
   }
+}
+
+/** A word such as `END`, in any case, or the contract's whole name of it, `STALL_ACTION_END`. */
+function enumValue(desc: DescEnum, node: ParsedNode | null, path: Path, source: SpecSource): JsonValue {
+  const words = desc.values.filter(({ number }) => number !== 0);
+  const given = isScalar(node) ? scalarText(node).toUpperCase() : "";
+  const value = words.find(({ name, localName }) => given === name || given === localName);
+  if (value !== undefined) return value.name;
+  throw found(source, node, path, `one of ${words.map(({ localName }) => localName).join(", ")}`);
 }
 
 function messageOrDuration(desc: DescMessage, node: ParsedNode | null, path: Path, source: SpecSource): JsonValue {
@@ -123,6 +137,11 @@ function isNothing(node: ParsedNode | null): boolean {
 }
 
 function listExample(field: DescField): string {
+  if (field.enum !== undefined)
+    return `[${field.enum.values
+      .slice(1, 3)
+      .map(({ localName }) => localName)
+      .join(", ")}]`;
   return field.message === undefined ? `["python", "train.py"]` : "- run: npm ci";
 }
 

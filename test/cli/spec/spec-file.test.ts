@@ -1,7 +1,13 @@
 import { create, toJson } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { parseSpec } from "../../../src/cli/spec/spec-file.ts";
-import { JobSpecSchema } from "../../../src/gen/belay/v1/job_pb.ts";
+import {
+  AfterCondition,
+  FailureClass,
+  JobSpecSchema,
+  StallAction,
+  StallSign,
+} from "../../../src/gen/belay/v1/job_pb.ts";
 
 const read = (text: string) => parseSpec(text, "job.yaml");
 
@@ -50,6 +56,35 @@ keepDescendants: true
       redactEnvironment: ["TOKEN"],
     });
     expect(read(JSON.stringify(toJson(JobSpecSchema, spec), null, 2))).toEqual(spec);
+  });
+
+  it("names the values of the contract's enumerations without their prefix, in any case, or as the contract does", () => {
+    const spec = read(`
+command: [python, train.py]
+retry: { maxAttempts: 3, on: [JOB, preempted, FAILURE_CLASS_INFRASTRUCTURE] }
+after:
+  - { run: ./upload, when: FAILURE }
+stall: { after: 5m, signs: [output, cpu], action: end }
+`);
+    expect(spec.retry).toMatchObject({
+      maxAttempts: 3,
+      on: [FailureClass.JOB, FailureClass.PREEMPTED, FailureClass.INFRASTRUCTURE],
+    });
+    expect(spec.after).toMatchObject([{ when: AfterCondition.FAILURE }]);
+    expect(spec.stall).toMatchObject({ signs: [StallSign.OUTPUT, StallSign.CPU], action: StallAction.END });
+  });
+
+  it.for([
+    ["stall: { action: stop }", 'stall.action: expected one of REPORT, END, found "stop"'],
+    ["stall: { action: STALL_ACTION_UNSPECIFIED }", "stall.action: expected one of REPORT, END"],
+    ["stall: { signs: [output, gpu] }", 'stall.signs[1]: expected one of OUTPUT, PROGRESS, CPU, found "gpu"'],
+    ["stall: { signs: cpu }", 'stall.signs: expected a list such as [OUTPUT, PROGRESS], found "cpu"'],
+    [
+      "after: [{ run: a, when: [ALWAYS] }]",
+      "after[0].when: expected one of ALWAYS, SUCCESS, FAILURE, CANCELED, found a list",
+    ],
+  ])("refuses %s", ([text, problem]) => {
+    expect(() => read(`command: [a]\n${text}\n`)).toThrow(`job.yaml:2: ${problem}`);
   });
 
   it("takes the contract's own field names, aliases and absent values too", () => {
