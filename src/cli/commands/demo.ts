@@ -78,7 +78,7 @@ async function play(address: string, stage: Stage, cast: Cast): Promise<void> {
   await stage.scene("1. A tracker stores jobs and relays commands");
   await stage.typed("belay tracker");
   await stage.arrived("tracker", `listens on ${address}`);
-  // Not `io.env`: variables that Node would obey must not reach the demo's agents and jobs either.
+  // Not `io.env`: the variables that were hidden from this Node must not reach those of the demo's agents and jobs.
   const props = {
     client,
     address,

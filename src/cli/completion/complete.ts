@@ -7,13 +7,13 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 /** Most ids that are offered. */
 const MAX_IDS = 200;
-/** A person waits with a finger on a key: longer than this, and there are no ids. */
+/** Longest wait for the tracker: the user waits for the completion. After this, no ids are offered. */
 const TRACKER_TIMEOUT_MS = 500;
 
 /**
- * What a word may become.
+ * Completions of a word.
  *
- * @param words what stands after `belay`, the unfinished word last
+ * @param words after `belay`, the unfinished word last
  */
 export async function complete(words: readonly string[], env: Env): Promise<readonly string[]> {
   const [name = "", ...rest] = words;
@@ -24,7 +24,7 @@ export async function complete(words: readonly string[], env: Env): Promise<read
   if (entry === undefined) return [];
   const command = await entry.load();
   const commandLine = rest.slice(0, -1).indexOf("--");
-  // Behind the name of a program come its own arguments: for those, shells offer files.
+  // A program's name is followed by its own arguments: for those, shells offer files.
   if (commandLine >= 0) {
     const isProgram = command.takesCommandLine === true && commandLine === rest.length - 2;
     return isProgram ? programWords(current, env["PATH"] ?? "") : [];
@@ -71,7 +71,7 @@ async function argumentsOf(
   return argument?.name === "<signal>" ? signalWords(current) : (argument?.words ?? []);
 }
 
-/** Ids of the newest jobs, from the tracker that the command would talk to. None if it does not answer. */
+/** Ids of the newest jobs, from the tracker that the command would call. Empty if it does not answer. */
 async function jobIds(typed: readonly string[], env: Env): Promise<readonly string[]> {
   const [{ parseCommand }, { openClient }, { clientFlags }, { readContext }] = await Promise.all([
     import("../flags/parse.ts"),
@@ -87,7 +87,7 @@ async function jobIds(typed: readonly string[], env: Env): Promise<readonly stri
     examples: [],
     run: () => Promise.resolve(0),
   };
-  // Only where the tracker is: the other flags are the command's own.
+  // Only the flags that name the tracker and how to reach it: the others belong to the command.
   const known = new Set(Object.keys(clientFlags).map(flagName));
   const connection = typed.flatMap((word, i) => (known.has(word) ? [word, ...valueAfter(typed, i)] : []));
   try {

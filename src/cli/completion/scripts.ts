@@ -1,6 +1,6 @@
 /**
- * The script for each shell. All of them call `belay completion words` with what was typed, the unfinished word last, and
- * offer files where that has no answer.
+ * The script for each shell. Each calls `belay completion words` with the typed words, the unfinished one last, and
+ * offers files if that prints nothing.
  */
 export const SCRIPTS: Readonly<Record<string, string>> = {
   bash: `_belay() {

@@ -2,16 +2,16 @@ import { readdirSync } from "node:fs";
 import { constants } from "node:os";
 import path from "node:path";
 
-/** Most programs that are offered; a shell asks again with every letter. */
+/** Most programs that are offered. With a further letter, the shell asks again. */
 const MAX_PROGRAMS = 500;
 
-/** Names of signals as they are typed: without `SIG`, unless that is how the word begins. */
+/** Names of signals in the form that the user types: without `SIG`, unless the word begins with it. */
 export function signalWords(current: string): readonly string[] {
   const names = Object.keys(constants.signals);
   return current.toUpperCase().startsWith("SIG") ? names : names.map((name) => name.slice("SIG".length));
 }
 
-/** Programs on the search path whose names begin so. None for a word with a slash: that is a file. */
+/** Programs on the search path whose names begin with a word. Empty for a word with a slash: that is a file. */
 export function programWords(current: string, searchPath: string): readonly string[] {
   if (current.includes("/")) return [];
   const found = new Set<string>();

@@ -14,18 +14,18 @@ function start(args: readonly string[], env: Record<string, string | undefined>)
   });
 }
 
-/** A `belay run` process of its own, as on a worker. Ended with this one. */
+/** A separate `belay run` process, as on a worker. It is ended when this process ends. */
 export class AgentProcess {
-  /** What it printed to standard error. */
+  /** Its standard error. */
   remarks = "";
   /** Resolves with its exit code when it has ended; -1 if a signal ended it or it could not be started. */
   readonly ended: Promise<number>;
   private readonly child: ReturnType<typeof start>;
 
-  /** @param args what follows `belay` */
+  /** @param args arguments after `belay` */
   constructor(args: readonly string[], env: Readonly<Record<string, string | undefined>>) {
     const main = process.argv[1] ?? "";
-    // None of the user's own settings: the demo is its own world.
+    // The user's own settings must not change the demo.
     const clean = Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith("BELAY_")));
     this.child = start([main, ...args], clean);
     this.child.stderr.setEncoding("utf8").on("data", (text: string) => {
@@ -38,7 +38,7 @@ export class AgentProcess {
     return this.child.pid ?? 0;
   }
 
-  /** Makes it stop, with its job; resolves when it has. */
+  /** Stops the agent and its job; resolves when the agent has ended. */
   async stop(): Promise<void> {
     this.child.kill("SIGTERM");
     // The second signal skips the grace period.

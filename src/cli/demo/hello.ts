@@ -10,7 +10,7 @@ import { showChanges, showHeartbeats, showLog, showMetrics } from "./watch.ts";
 
 const JOB = "hello";
 
-/** The first scene with a job: it is set up, works, is watched, succeeds. */
+/** The first scene with a job: the job is set up, works while it is watched, and succeeds. */
 export async function playHello(props: Props): Promise<void> {
   const { client, address, stage } = props;
   await stage.scene("2. An agent runs a job; what it prints and uses arrives while it runs");

@@ -3,22 +3,22 @@ import type { JobClient } from "../client/client.ts";
 import type { AgentProcess } from "./agent-process.ts";
 import type { Stage } from "./stage.ts";
 
-/** What a scene of the demo has at hand. */
+/** Objects that a scene of the demo uses. */
 export interface Props {
   readonly client: JobClient;
   readonly address: string;
   readonly stage: Stage;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Called with each agent that is started, so that it is stopped whatever happens. */
+  /** Must be called with each agent that is started, so that it is stopped even if the demo fails. */
   readonly enter: (agent: AgentProcess) => void;
 }
 
-/** Ends the demo as failed unless something is as it should be. */
+/** Ends the demo as failed if a condition does not hold. @throws BelayError `INTERNAL` */
 export function expectThat(holds: boolean, message: () => string): void {
   if (!holds) throw new BelayError("INTERNAL", `The demo went wrong: ${message()}`);
 }
 
-/** Resolves as the promise does, unless the agent ends without the tracker ever hearing of its job. */
+/** Waits for a promise. @throws BelayError `INTERNAL` if the agent fails meanwhile */
 export async function underAgent<T>(agent: AgentProcess, promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
   const early = agent.ended.then((code) => {

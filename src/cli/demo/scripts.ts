@@ -1,7 +1,7 @@
-/** The demo's first job: what runs before it, and what it does. Portable: needs only sh and this Node. */
+/** Setup step of the demo's first job. Portable: needs only sh. */
 export const SETUP = `echo 'getting the data'; sleep 0.4; echo 'data is here'`;
 
-/** Works for three seconds, prints its progress, warns once on standard error. */
+/** The first job: works for three seconds, prints its progress, warns once on standard error. Needs only this Node. */
 export const WORK = `
 let step = 0;
 const work = () => {
@@ -14,7 +14,7 @@ const work = () => {
 work();
 `;
 
-/** Does not end on SIGTERM: prints a line, and hides a child that ignores signals in a session of its own. */
+/** The second job: on SIGTERM it prints a line and goes on. It has a child in a new session that ignores signals. */
 export const STUBBORN = `
 const { spawn } = require('node:child_process');
 process.on('SIGTERM', () => console.log('SIGTERM? I am not going anywhere'));
@@ -24,5 +24,5 @@ child.stdout.once('data', () => console.log('hid a child in its own session: pid
 setInterval(() => {}, 1000);
 `;
 
-/** What the stubborn job prints when it is ready to be cancelled. */
+/** Part of the line that the second job prints when it is ready to be canceled. */
 export const STUBBORN_READY = "hid a child";

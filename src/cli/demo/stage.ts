@@ -5,7 +5,7 @@ import { styleOf } from "../render/style.ts";
 /** Width of the column with the kind of a line. */
 const KIND_WIDTH = 9;
 
-/** Prints the demo: scenes, and in them lines with the time since the demo began. */
+/** Prints the demo: scenes, each with lines that begin with the time since the start of the demo. */
 export class Stage {
   readonly style: Style;
   private readonly io: Io;
@@ -20,12 +20,12 @@ export class Stage {
     await this.io.stdout.write(`\n${this.style.bold(title)}\n`);
   }
 
-  /** A command line that the user could type. */
+  /** Prints a command line that the user could type. */
   async typed(line: string): Promise<void> {
     await this.io.stdout.write(`  ${this.style.cyan(`$ ${line}`)}\n`);
   }
 
-  /** Something arrived. */
+  /** Prints something that arrived at the tracker. */
   async arrived(kind: string, text: string): Promise<void> {
     const seconds = ((performance.now() - this.begin) / 1000).toFixed(2).padStart(6);
     await this.io.stdout.write(

@@ -12,9 +12,9 @@ const JOB = "stubborn";
 const GRACE_MS = 1_000;
 
 /**
- * The second scene with a job: one that does not want to end is canceled.
+ * The second scene with a job: a job that ignores SIGTERM is canceled.
  *
- * @returns the processes it had
+ * @returns ids of the job's processes
  */
 export async function playStubborn(props: Props): Promise<number[]> {
   const { client, address, stage } = props;

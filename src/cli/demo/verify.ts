@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { errnoOf } from "../../base/errors.ts";
 
-/** Longest wait for the kernel to take away a process that was killed. */
+/** Longest wait for the kernel to remove a process that was killed. */
 const GONE_TIMEOUT_MS = 1_000;
 
-/** Of some processes, those that are still alive. A zombie is not: it only waits for its parent to look. */
+/** Ids of the processes that are still alive. A zombie is not: only its entry remains, until its parent reads it. */
 export async function stillAlive(pids: readonly number[]): Promise<number[]> {
   const deadline = performance.now() + GONE_TIMEOUT_MS;
   for (;;) {
@@ -25,7 +25,7 @@ async function isAlive(pid: number): Promise<boolean> {
     const stat = await readFile(`/proc/${pid}/stat`, "latin1");
     return !["Z", "X"].includes(stat.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3));
   } catch {
-    // Without /proc, the result of the signal decides; where the process ended in between, /proc does.
+    // Without /proc, the result of the signal decides. With /proc, the process has ended since the signal.
     return process.platform !== "linux";
   }
 }

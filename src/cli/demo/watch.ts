@@ -10,10 +10,10 @@ import type { Stage } from "./stage.ts";
 import { containmentName, streamName } from "../../contract/names.ts";
 import { isEnded } from "../../contract/states.ts";
 
-/** Time between two looks for a heartbeat. */
+/** Time between two checks for a heartbeat. */
 const HEARTBEAT_LOOK_MS = 250;
 
-/** Shows each change of a job; returns it as it has ended. */
+/** Shows each change of a job; returns the ended job. */
 export async function showChanges(client: JobClient, jobId: string, stage: Stage): Promise<Job> {
   let state = -1;
   let agent = "";
@@ -31,7 +31,7 @@ export async function showChanges(client: JobClient, jobId: string, stage: Stage
   throw new Error(`The tracker's stream of job ${jobId} ended before the job`);
 }
 
-/** Shows the agent's heartbeats, which are no change of the job and so have to be looked for, until it has ended. */
+/** Shows the agent's heartbeats until the job has ended. A heartbeat does not count as a change: the job is polled. */
 export async function showHeartbeats(client: JobClient, jobId: string, stage: Stage): Promise<void> {
   let seen = 0n;
   for (;;) {
@@ -47,7 +47,7 @@ export async function showHeartbeats(client: JobClient, jobId: string, stage: St
   }
 }
 
-/** Shows the log as it arrives, line by line; tells each line to `seen`. Returns at the log's end. */
+/** Shows the log as it arrives, line by line, and calls `seen` with each line. Returns at the log's end. */
 export async function showLog(
   client: JobClient,
   jobId: string,
@@ -70,7 +70,7 @@ export async function showLog(
   }
 }
 
-/** Shows what the job uses, as it arrives. Returns at the job's end. */
+/** Shows the job's resource use as it arrives. Returns at the job's end. */
 export async function showMetrics(client: JobClient, jobId: string, stage: Stage): Promise<number> {
   let shown = 0;
   for await (const { samples } of readMetrics(client, { jobId, follow: true })) {

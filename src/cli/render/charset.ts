@@ -1,6 +1,6 @@
 /**
- * Whether a terminal must get only ASCII: its locale, by the variables of POSIX, is not UTF-8, or it is a dumb
- * terminal.
+ * Whether a terminal must get only ASCII: its locale, according to the variables of POSIX, is not UTF-8, or it is a
+ * dumb terminal.
  */
 export function asciiOnly(env: Readonly<Record<string, string | undefined>>): boolean {
   if (env["TERM"] === "dumb") return true;

@@ -21,7 +21,7 @@ export function jobTable(jobs: readonly Job[], output: Pick<Output, "isTerminal"
     return [
       job.jobId,
       style.state(job.state),
-      // Without spaces, so that columns stay countable.
+      // Without spaces, so that each column is one word.
       output.isTerminal ? ago(job.createTime, now).replaceAll(" ", "").replace("ago", "") : isoTime(job.createTime),
       tookText(job, now).replaceAll(" ", ""),
       job.result === undefined
@@ -38,7 +38,7 @@ export function jobTable(jobs: readonly Job[], output: Pick<Output, "isTerminal"
   return table(output.isTerminal ? header.map((title) => style.bold(title)) : header, rows);
 }
 
-/** How long a job took, only by the agent's clock if it has ended: the tracker learns of start and end later. */
+/** How long a job took. If it has ended, by the agent's clock only: start and end reach the tracker later. */
 function tookText(job: Job, now: number): string {
   const { result } = job;
   return result?.startTime === undefined

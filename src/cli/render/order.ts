@@ -15,7 +15,7 @@ export function orderText(
   return `${order} is on its way to ${jobId}\n`;
 }
 
-/** Passes on what the tracker remarks on an order that is on its way: that it could not store it. */
+/** Prints the tracker's warning that it has sent an order but could not store it. */
 export async function warnIfNotStored(record: CommandRecord | undefined, io: Io): Promise<void> {
   if (record?.state !== CommandState.QUEUED || record.message === "") return;
   await io.stderr.write(`belay: ${clean(record.message)}\n`);

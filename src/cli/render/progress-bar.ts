@@ -18,7 +18,7 @@ export function progressBar(fraction: number, width: number, options: { readonly
   return ("█".repeat(whole) + (EIGHTHS[eighths % 8] ?? "")).padEnd(room, "░");
 }
 
-/** A share of `count` steps: 0 only for nothing, all of them only for everything. */
+/** A share of `count` steps: none only for 0, all of them only for 1. */
 function steps(fraction: number, count: number): number {
   if (fraction === 0 || fraction === 1) return fraction * count;
   return Math.min(Math.max(count - 1, 0), Math.max(Math.min(1, count), Math.round(fraction * count)));

@@ -25,7 +25,7 @@ export function resultDetail(result: JobResult | undefined): string {
   return text === "" ? "" : ` (${text})`;
 }
 
-/** Reasons that exit code, signal or state already show. */
+/** Reasons that add nothing to the exit code, signal or state. */
 const SHOWN_OTHERWISE: ReadonlySet<EndReason> = new Set([EndReason.EXITED, EndReason.SIGNALED, EndReason.CANCELED]);
 
 /** Whether the message says more than the exit code does. */

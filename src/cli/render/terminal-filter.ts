@@ -9,11 +9,11 @@ const REPLACEMENT = [0xef, 0xbf, 0xbd];
 type State =
   /** Between characters. Left at ESC, at 0xC2. */
   | { readonly kind: "ground" }
-  /** After ESC, or within `ESC [ … `: bytes that may become a colour sequence. Left when it is decided. */
+  /** After ESC, or within `ESC [ … `: bytes that may become a colour sequence. Left when they do or no longer can. */
   | { readonly kind: "sequence"; readonly bytes: number[] }
   /** After 0xC2, the first byte of U+0080 to U+00BF. Left with the next byte. */
   | { readonly kind: "c2" }
-  /** Within a longer UTF-8 character. Left after that many bytes, or at one that does not belong. */
+  /** Within a longer UTF-8 character. Left after `left` bytes, or at a byte that does not continue the character. */
   | { readonly kind: "utf8"; readonly left: number };
 
 const GROUND: State = { kind: "ground" };

@@ -8,7 +8,7 @@ export interface ProgressPoint {
 
 /** How many points the rate is computed from: enough for a median, few enough to compare every pair. */
 const SAMPLED = 32;
-/** The rate is that of the latest part: at least this share of the time since the start. */
+/** The rate is computed over the latest part of the run: at least this share of the time since the start. */
 const RECENT = 0.5;
 /** After a silence of this many times the longest pause between two reports, the time left is unknown. */
 const SILENCE = 4;
@@ -18,7 +18,7 @@ const LONGEST_MS = 365 * 86_400_000;
 /**
  * Estimates how long the rest takes, in milliseconds. Undefined: not known yet, or no longer known.
  *
- * Uses the median of the rates between any two points of the later half of the time (Theil and Sen), so that neither a
+ * Uses the median of the rates between any two points of the later half of the run (Theil and Sen), so that neither a
  * pause nor a slow beginning distorts it. When progress goes back, the estimate starts again from there.
  *
  * @param points in order of time
@@ -33,7 +33,7 @@ export function timeLeft(points: readonly ProgressPoint[], nowMs: number): numbe
   const longest = longestWait(run);
   if (longest === undefined || waited > SILENCE * longest) return undefined;
   const from = last.atMs - (last.atMs - first.atMs) * RECENT;
-  // The last point before that half counts as well: one point alone has no rate.
+  // The last point before that part counts as well: one point alone has no rate.
   const start = Math.max(0, run.findIndex(({ atMs }) => atMs >= from) - 1);
   const rate = medianRate(evenly(run.slice(start)));
   if (rate === undefined || rate <= 0) return undefined;

@@ -85,5 +85,5 @@ function pushAscii(cells: Cell[], text: string, width: number, style: string): v
   for (let i = 0; i < width; i++) cells.push({ text: shown, style, unsure: false });
 }
 
-/** Replacements of our own signs on terminals that have only ASCII. */
+/** Replacements for the signs that Belay itself draws, on terminals that have only ASCII. */
 const ASCII: Readonly<Record<string, string>> = { "…": "~", "↑": "^", "↓": "v", "·": "-" };

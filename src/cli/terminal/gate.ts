@@ -1,7 +1,7 @@
-/** The terminal answers this with `CSI 0 n` when it has drawn everything before it: DSR, `CSI 5 n`. */
+/** The probe (DSR, `CSI 5 n`): the terminal answers `CSI 0 n` when it has drawn everything sent before it. */
 export const PROBE = "\u001b[5n";
 
-/** A terminal that has not answered its first probe by then never will: a link of 2 kB/s takes milliseconds for it. */
+/** A terminal that has not answered its first probe by then never will: even at 2 kB/s it arrives in milliseconds. */
 const FIRST_ANSWER_MS = 1_000;
 /** After this time an answer counts as lost. */
 const LATE_MS = 10_000;

@@ -30,7 +30,7 @@ export class Screen {
     this.rows = rows;
   }
 
-  /** Must be called when the terminal's size has changed or it is unknown what it shows: everything is drawn again. */
+  /** Must be called when the terminal's size has changed or its contents are unknown: everything is drawn again. */
   reset(columns: number = this.columns, rows: number = this.rows): void {
     this.columns = columns;
     this.rows = rows;

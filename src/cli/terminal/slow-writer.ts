@@ -42,7 +42,7 @@ export class SlowWriter {
     this.push();
   }
 
-  /** Writes the last text: discards what has not been written yet, and waits until this is. */
+  /** Writes the last text: discards text that has not been written yet, and waits until the last one is. */
   writeLast(text: string): void {
     // CAN ends a control sequence of which only a part was written.
     this.rest = Buffer.from(this.busy ? `\u0018${text}` : text);

@@ -2,7 +2,7 @@ import { systemClock } from "../../base/clock.ts";
 
 /**
  * Runs work that is aborted when the signal aborts or the time is over. Leaves no listener on the signal, which may
- * live long: AbortSignal.any leaves one until it is garbage-collected.
+ * exist for long: AbortSignal.any would leave one until it is garbage-collected.
  */
 export async function withDeadline<T>(
   ms: number,

@@ -27,7 +27,7 @@ import type { Picture } from "./view.ts";
 import { pageOf, pagerPage, pagerPicture, pagerTop, tablePicture, topFor } from "./view.ts";
 import { stateName } from "../../contract/names.ts";
 
-/** Shortest time between two frames for changes that come by themselves; the effect of a key is drawn at once. */
+/** Shortest time between two frames for changes that come from the tracker; the effect of a key is drawn at once. */
 const DRAW_MS = 100;
 
 /** Ages and the clock advance at this interval, also without news from the tracker. */
@@ -245,7 +245,7 @@ export class TopApp {
     );
   }
 
-  /** Requests soon what has just become visible. */
+  /** Requests jobs soon that have just become visible. */
   private show(ids: readonly string[]): void {
     const before = new Set(this.onScreen);
     this.onScreen = ids;

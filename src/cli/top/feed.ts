@@ -46,7 +46,7 @@ export interface FeedOptions {
   /** Labels and name of the jobs to show. */
   readonly filter: Pick<MessageInitShape<typeof JobFilterSchema>, "labels" | "name">;
   readonly intervalMs: number;
-  /** Ids of the jobs on the screen: only these cost calls of their own. */
+  /** Ids of the jobs on the screen: only these are requested individually. */
   readonly visible: () => readonly string[];
   /** Called when something visible has changed. */
   readonly onChange: () => void;
@@ -125,7 +125,7 @@ export class Feed {
     }
   }
 
-  /** Requests a job that no longer runs: the stream reports only that it does not. */
+  /** Requests a job that no longer runs: the stream reports only that it has left the requested states. */
   private requestJob(jobId: string): void {
     if (this.options.jobs.get(jobId) === undefined) return;
     this.left.add(jobId);
@@ -145,12 +145,12 @@ export class Feed {
           await this.loadEnded(signal);
           await this.askForVisible(signal);
         } catch {
-          // The stream reports what is wrong; the next interval requests the job again.
+          // The stream reports the problem; the next interval requests the job again.
         }
       }
       // There may be new samples; if not, time has passed.
       onChange();
-      // A key that is held down scrolls many times a second.
+      // Limits the calls while a key is held down and scrolls many times a second.
       await sleep(LEAST_PAUSE_MS, signal);
       await this.pause(nextMs - performance.now(), signal);
     }
@@ -212,7 +212,7 @@ export class Feed {
 
   private update(job: Job): void {
     const { jobs } = this.options;
-    // An unknown job is left to the stream, which is in order.
+    // An unknown job is added only by the stream, which is in order: it may have been deleted.
     if (jobs.get(job.jobId) === undefined) return;
     this.asked.set(job.jobId, performance.now());
     jobs.put(job, Date.now());

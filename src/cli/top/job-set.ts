@@ -5,7 +5,7 @@ import { isEnded } from "../../contract/states.ts";
 
 /** Most ended jobs that are kept; those that ended first are dropped first. */
 const MAX_ENDED = 1_000;
-/** How long a job that we saw end is still shown among those that run. */
+/** How long a job is still shown among the running ones after we saw it end. */
 export const LINGER_MS = 30_000;
 
 /** Sums over the jobs that have not ended. */
@@ -18,14 +18,14 @@ export interface Totals {
 }
 
 /**
- * Everything known about the jobs. Law: of two answers about one job the newer counts, in whatever order they arrive.
+ * Everything known about the jobs. Law: of two answers about one job, the newer one counts, whichever arrives first.
  */
 export class JobSet {
   private readonly rows = new Map<string, Row>();
   private readonly lastLines = new Map<string, string>();
   /** When a job was first seen ended, if it had been seen before its end. */
   private readonly endSeen = new Map<string, number>();
-  /** During a snapshot: the jobs that it has not had yet. */
+  /** During a snapshot: the jobs that it has not contained so far. */
   private unseen: Set<string> | undefined;
 
   get size(): number {
@@ -72,7 +72,7 @@ export class JobSet {
     this.unseen?.delete(jobId);
   }
 
-  /** Starts a snapshot: every job that has not ended follows again. */
+  /** Starts a snapshot: the tracker sends every job that has not ended again. */
   beginSnapshot(): void {
     this.unseen = new Set([...this.rows.values()].filter(({ state }) => !isEnded(state)).map(({ jobId }) => jobId));
   }

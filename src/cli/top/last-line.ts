@@ -12,8 +12,8 @@ const MAX_LINE = 512;
 /**
  * Reads the last line that a job printed, on any stream: at most 2 KiB of each stream that has grown.
  *
- * @param seen how much had been written at the last call. Absent: this is the first
- * @returns undefined if nothing has been printed since
+ * @param seen how much had been written at the last call. Absent: this is the first call
+ * @returns undefined if nothing has been printed since then
  */
 export async function readLastLine(
   client: JobClient,
@@ -61,7 +61,7 @@ async function readTail(
 }
 
 /**
- * The last line that is not blank, without control sequences; of a line that was overwritten (`\r`), the last state.
+ * The last line that is not blank, without control sequences. If it was overwritten (`\r`), its last state.
  *
  * @param cut whether the bytes begin in the middle of the stream, perhaps within a character
  */

@@ -41,7 +41,7 @@ export function passesWords(row: Row, filter: string): boolean {
   });
 }
 
-/** Sort keys: the row with the least comes first. Undefined: the row has no value. */
+/** Sort keys: the row with the least key comes first. Undefined: the row has no value. */
 const VALUES: Readonly<Record<Sort, (row: Row) => number | string | undefined>> = {
   cpu: ({ cpuCores }) => (cpuCores === undefined ? undefined : -cpuCores),
   memory: ({ memoryBytes }) => (memoryBytes === undefined ? undefined : -memoryBytes),

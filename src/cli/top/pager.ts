@@ -11,7 +11,7 @@ import { line } from "../terminal/line.ts";
 import { TextBuffer } from "./text-buffer.ts";
 import type { PagerText } from "./view.ts";
 
-/** How many lines before its end are read of a log. */
+/** How many lines of a log are read, counted from its end. */
 const TAIL_LINES = 2_000n;
 
 /** A text on the whole screen that is kept up to date. */
@@ -40,7 +40,7 @@ export class Pager {
     return { first: 0, count: info.length, slice: (from, to) => info.slice(from, to) };
   }
 
-  /** A problem, or that the log has ended. Empty: neither. */
+  /** A message to show: a problem, or that the log has ended. Empty: neither. */
   get remark(): string {
     return this.remarkText;
   }

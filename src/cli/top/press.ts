@@ -142,7 +142,7 @@ function moveIn(count: number, at: number, key: string, page: number): number | 
   return wanted === undefined ? undefined : Math.max(0, Math.min(count - 1, wanted));
 }
 
-/** The selected job: the same as before, or, if that is gone, the one in its place. */
+/** The selected job: the same as before, or, if that is gone, the job now in its row. */
 export function selectedOf(ui: Ui, ids: readonly string[]): string | undefined {
   if (ui.selected !== undefined && ids.includes(ui.selected)) return ui.selected;
   return ids[Math.min(ui.at, ids.length - 1)];

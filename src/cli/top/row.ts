@@ -40,7 +40,7 @@ export interface Row {
   readonly points: readonly ProgressPoint[];
   /** Bytes stored of each stream of the job. */
   readonly output: Output;
-  /** How the job ended, or what it waits for. May be empty. */
+  /** How the job ended, or why it does not run. May be empty. */
   readonly remark: string;
 }
 

@@ -7,7 +7,7 @@ import { gapText } from "../render/log-printer.ts";
 import type { Line } from "../terminal/line.ts";
 import { line, span } from "../terminal/line.ts";
 
-/** Most lines that can be scrolled back to. */
+/** Most lines that are kept for scrolling back. */
 const MAX_LINES = 10_000;
 /** Most characters of these lines together. */
 const MAX_CHARACTERS = 4_000_000;
@@ -62,7 +62,7 @@ export class TextBuffer {
     this.keep(text, LogStream.AGENT);
   }
 
-  /** Some lines, ready to be shown: without control sequences, those of the agent marked. */
+  /** Some lines, ready to be shown: without control sequences, and with the agent's lines marked. */
   slice(from: number, to: number): Line[] {
     return [...this.lines, ...this.openLines()].slice(from, to).map(shown);
   }
@@ -78,7 +78,7 @@ export class TextBuffer {
   private keep(text: string, stream: LogStream): void {
     this.lines.push({ text, stream });
     this.characters += text.length;
-    // Only from a quarter above the bound on, so that dropping costs little per line.
+    // Drops lines only when the bound is exceeded by a quarter, so that dropping costs little per line.
     if (this.lines.length > 1.25 * MAX_LINES || this.characters > 1.25 * MAX_CHARACTERS) this.forget();
   }
 
@@ -91,7 +91,7 @@ export class TextBuffer {
   }
 }
 
-/** A line to show. Of a line that was overwritten (`\r`), the last state is shown, as on a terminal. */
+/** A line to show. If it was overwritten (`\r`), its last state is shown, as on a terminal. */
 function shown({ text, stream }: Kept): Line {
   const plain = stripVTControlCharacters(text.replace(/\r+$/, ""));
   const last = plain.slice(plain.lastIndexOf("\r") + 1);

@@ -5,7 +5,7 @@ export type Mode =
   /** The table. */
   | { readonly kind: "table" }
   | { readonly kind: "help" }
-  /** Which column to sort by. */
+  /** Asks by which column to sort. */
   | { readonly kind: "sort" }
   /** The filter is typed and applied at once; Escape restores `before`. */
   | { readonly kind: "filter"; readonly before: string }
@@ -39,7 +39,7 @@ export interface Ui {
   readonly message: string;
 }
 
-/** What a key requests beyond a change of the screen. */
+/** An action that a key requests, beyond a change of the screen. */
 export type Effect =
   | { readonly kind: "quit" }
   | { readonly kind: "suspend" }
@@ -49,7 +49,7 @@ export type Effect =
   | { readonly kind: "close" }
   | { readonly kind: "load-ended" };
 
-/** What the meaning of a key depends on. */
+/** Facts on which the meaning of a key depends. */
 export interface Surroundings {
   /** The jobs of the table, in order. */
   readonly ids: readonly string[];

@@ -127,7 +127,7 @@ export function pagerTop(text: Pick<PagerText, "first" | "count">, place: Place,
   return place.top === undefined ? last : Math.min(last, Math.max(0, place.top - text.first));
 }
 
-/** A line from a column on, with `…` where it goes on beyond the screen. */
+/** A line, starting at a column, with `…` at the right edge if it continues there. */
 function shifted(one: Line, shift: number, columns: number): Line {
   const width = one.spans.reduce((sum, { text }) => sum + textWidth(text), 0);
   if (shift === 0 && width <= columns) return one;

@@ -1,4 +1,4 @@
-/** A number of unknown size for a user: four significant digits, `0.3125`, `12.5`, `1.2e-5`, `3.457e+9`, `nan`. */
+/** Formats any number for a user with four significant digits: `0.3125`, `12.5`, `1.2e-5`, `3.457e+9`, `nan`. */
 export function formatNumber(value: number): string {
   if (Number.isNaN(value)) return "nan";
   if (!Number.isFinite(value)) return value < 0 ? "-inf" : "inf";

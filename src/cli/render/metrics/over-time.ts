@@ -1,4 +1,4 @@
-/** A value and the stretch of time that it stands for. */
+/** A value and the time span for which it stands. */
 export interface Stretch {
   readonly fromMs: number;
   readonly toMs: number;

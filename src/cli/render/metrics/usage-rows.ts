@@ -31,11 +31,11 @@ function cpuRow(samples: readonly MetricSample[], last: MetricSample): Row {
   const seconds = Number(last.sampleUnixNano - first.sampleUnixNano) / 1e9;
   const average = seconds > 0 ? Math.max(0, (last.cpuSeconds - first.cpuSeconds) / seconds) : last.cpuCores;
   const peaks = samples.map(({ merged, cpuCores }) => merged?.peakCpuCores ?? cpuCores);
-  // Two samples of the same moment have no span to average over: the one before counts.
+  // A sample at the same moment as the one before has no processor use: the last known one counts.
   const now = latest(samples.map(({ cpuCores }) => cpuCores));
   return {
     name: "cpu",
-    // An average may span what no single sample does, as where the clock was set.
+    // The average may be above every single sample, for example where the clock was set.
     cells: [now, average, greatest([...peaks, average])].map((value) => (value === undefined ? "" : value.toFixed(2))),
     note: last.cpuLimitCores > 0 ? `of ${cores(last.cpuLimitCores)}` : "",
     stretches: stretchesOf(samples, (_, i) => peaks[i]),

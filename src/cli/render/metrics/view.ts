@@ -104,7 +104,7 @@ function ownRow({ name, points, last, min, max }: Named): Row {
     cells: [formatNumber(last.value), known ? formatNumber(min) : "", known ? formatNumber(max) : ""],
     note: last.step === undefined ? "" : `step ${formatNumber(last.step)}`,
     stretches,
-    // A loss that goes from 2.31 to 2.29 is drawn between these: its change matters, not its size.
+    // The chart begins at the least value: for a loss that falls from 2.31 to 2.29, the change matters, not the size.
     ...(known && Number.isFinite(min) ? { min } : {}),
   };
 }
