@@ -84,17 +84,17 @@ export function compileSpec(spec: JobSpec): CompiledSpec {
     steps: [...setup, main],
     cwd: directoryOf(spec.workingDirectory),
     environment: spec.environment,
-    timeout: span("timeout", spec.timeout, 0),
-    setupTimeout: span("setupTimeout", spec.setupTimeout, 0),
-    grace: span("gracePeriod", spec.gracePeriod, DEFAULT_GRACE_MS),
+    timeout: milliseconds("timeout", spec.timeout, 0),
+    setupTimeout: milliseconds("setupTimeout", spec.setupTimeout, 0),
+    grace: milliseconds("gracePeriod", spec.gracePeriod, DEFAULT_GRACE_MS),
     stopSignal: spec.stopSignal === "" ? "SIGTERM" : parseSignal(spec.stopSignal, "stopSignal", "BAD_SPEC"),
     keepDescendants: spec.keepDescendants,
     memoryLimitBytes: Number(spec.memoryLimitBytes),
-    metricsInterval: span("metricsInterval", spec.metricsInterval, DEFAULT_METRICS_INTERVAL_MS),
+    metricsInterval: milliseconds("metricsInterval", spec.metricsInterval, DEFAULT_METRICS_INTERVAL_MS),
   });
 }
 
-function span(field: string, value: Duration | undefined, absent: number): number {
+function milliseconds(field: string, value: Duration | undefined, absent: number): number {
   if (value === undefined) return absent;
   const ms = durationMs(value);
   if (ms < 0) throw bad(field, `is ${ms} ms: expected 0 or more`);

@@ -6,12 +6,12 @@ import type {
   JobResult,
   JobSpec,
   JobState,
-  LogStream,
   MetricSample,
   ProcessInfo,
 } from "../../gen/belay/v1/job_pb.ts";
 import type { StepEnded, StepStarted } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { ContainmentChoice } from "../options.ts";
+import type { OutputSink } from "../output-sink.ts";
 import type { PreparedJob } from "./start/prepare.ts";
 
 /** What is needed to run a job. */
@@ -43,12 +43,8 @@ export interface JobHandlers {
   stepEnded(step: StepEnded): void;
   /** A sample of what the job uses: one follows each step's start and end. */
   usage?(sample: MetricSample): void;
-  /**
-   * Accepts bytes that the job wrote, which are valid only during the call.
-   *
-   * @returns false when no more can be taken: reading of both streams stops until `Job.resumeOutput`
-   */
-  output(stream: LogStream, step: number, data: Uint8Array, readUnixNano: bigint): boolean;
+  /** Accepts what the job wrote. When it returns false, reading of both streams stops until `Job.resumeOutput`. */
+  readonly output: OutputSink;
   /** A step that is not the last has ended, and its output was read. The next step waits for this. */
   stepOver?(): Promise<void> | undefined;
   /**

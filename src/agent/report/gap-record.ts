@@ -13,7 +13,7 @@ import type { LaneName } from "./spool.ts";
 import { STREAMS } from "../../contract/log-sums.ts";
 
 /** Consecutive bytes of one stream that one step printed. */
-export interface Span {
+export interface ByteRange {
   readonly stream: LogStream;
   readonly step: number;
   readonly offset: number;
@@ -25,23 +25,24 @@ export interface Span {
 /** Most gaps in one batch: each takes up to 40 bytes of the 64 KiB of a frame. */
 const MAX_GAPS = 1000;
 
-/** Adds a span to others, to the last of its stream where it continues that. */
-export function addSpan(spans: Span[], span: Span): void {
-  const last = spans.findLast(({ stream }) => stream === span.stream);
-  const adjacent = last !== undefined && last.offset + last.bytes === span.offset;
-  if (last !== undefined && adjacent && (last.step === span.step || spans.length >= MAX_GAPS)) last.bytes += span.bytes;
-  else if (span.bytes > 0) spans.push({ ...span });
+/** Adds a range to others, to the last of its stream where it continues that. */
+export function addRange(ranges: ByteRange[], range: ByteRange): void {
+  const last = ranges.findLast(({ stream }) => stream === range.stream);
+  const adjacent = last !== undefined && last.offset + last.bytes === range.offset;
+  if (last !== undefined && adjacent && (last.step === range.step || ranges.length >= MAX_GAPS))
+    last.bytes += range.bytes;
+  else if (range.bytes > 0) ranges.push({ ...range });
 }
 
 /** Adds what a frame of logs holds. */
-export function addSpansOf(spans: Span[], body: Buffer): void {
+export function addRangesOf(ranges: ByteRange[], body: Buffer): void {
   for (const { stream, step, offset, readUnixNano, bytes } of chunksOf(body)) {
-    addSpan(spans, { stream, step, offset, readUnixNano, bytes });
+    addRange(ranges, { stream, step, offset, readUnixNano, bytes });
   }
 }
 
 /** What lies between two positions of all streams, when nothing more is known of it. */
-export function spansBetween(from: LogSums, to: LogSums): Span[] {
+export function rangesBetween(from: LogSums, to: LogSums): ByteRange[] {
   return STREAMS.flatMap((stream) => {
     const offset = sumsOf(from, stream).bytes;
     const bytes = sumsOf(to, stream).bytes - offset;
@@ -50,9 +51,9 @@ export function spansBetween(from: LogSums, to: LogSums): Span[] {
 }
 
 /** The record that stands for the first of some lost records: a batch that says what is missing. */
-export function gapFrame(sequence: number, spans: readonly Span[], reason: GapReason): Buffer {
+export function gapFrame(sequence: number, ranges: readonly ByteRange[], reason: GapReason): Buffer {
   const writer = new FrameWriter(new SlabPool(), false);
-  for (const { stream, step, offset, readUnixNano, bytes } of spans) {
+  for (const { stream, step, offset, readUnixNano, bytes } of ranges) {
     if (writer.isFull) break;
     writer.appendGap(stream, step, offset, readUnixNano, bytes, reason);
   }

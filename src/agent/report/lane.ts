@@ -6,7 +6,7 @@ import { allDropped, assignSums, copySums, endOf, join, type LogSums, noSums } f
 import { ReadBack, type Unreadable } from "./read-back.ts";
 import { Segment, segmentAt } from "./segment.ts";
 import type { LaneName, RecordFacts } from "./spool.ts";
-import { addSpan, addSpansOf, emptyFrame, gapFrame, spansBetween } from "./gap-record.ts";
+import { addRange, addRangesOf, emptyFrame, gapFrame, rangesBetween } from "./gap-record.ts";
 
 /**
  * Records of one lane, oldest first, in segments.
@@ -63,7 +63,7 @@ export class Lane {
     segment.bytes += frame.length;
     if (facts.produced !== undefined) assignSums(this.produced, facts.produced);
     if (facts.result === true) segment.hasResult = true;
-    if (this.host.mayDrop && this.name === "logs") addSpansOf(segment.spans, frameBody(frame, sequence));
+    if (this.host.mayDrop && this.name === "logs") addRangesOf(segment.ranges, frameBody(frame, sequence));
     if (position === undefined || (this.onDisk.isDone && this.host.hasRoomFor(frame))) {
       this.keep(segment, sequence, frame);
     } else {
@@ -131,7 +131,7 @@ export class Lane {
     segment.sums = allDropped(segment.sums);
     const before = this.segments[index - 1];
     if (before?.standIn !== undefined && before.first > this.sent) {
-      for (const span of segment.spans) addSpan(before.spans, span);
+      for (const range of segment.ranges) addRange(before.ranges, range);
       before.count += segment.count;
       before.sums = join(before.sums, segment.sums);
       this.replace(before);
@@ -236,7 +236,7 @@ export class Lane {
   }
 
   private replace(segment: Segment): void {
-    segment.standIn = gapFrame(segment.first, segment.spans, GapReason.SPOOL_FULL);
+    segment.standIn = gapFrame(segment.first, segment.ranges, GapReason.SPOOL_FULL);
     segment.bytes = segment.standIn.length;
     segment.file?.replace(segment.standIn, segment.count);
   }
@@ -276,9 +276,9 @@ export class Lane {
     const readable = segment.file?.sumsUpTo(sequence) ?? noSums();
     const lost = segment.lostFrom(sequence, readable);
     const before = this.segments.slice(0, index).reduce((sums, { sums: more }) => join(sums, more), this.folded);
-    lost.spans = spansBetween(join(before, readable), join(before, segment.sums));
+    lost.ranges = rangesBetween(join(before, readable), join(before, segment.sums));
     lost.standIn =
-      this.name === "logs" ? gapFrame(sequence, lost.spans, GapReason.SPOOL_DAMAGED) : emptyFrame(this.name, sequence);
+      this.name === "logs" ? gapFrame(sequence, lost.ranges, GapReason.SPOOL_DAMAGED) : emptyFrame(this.name, sequence);
     segment.count -= lost.count;
     segment.sums = readable;
     this.segments.splice(index + 1, 0, lost);

@@ -1,6 +1,6 @@
 import { formatSize } from "../../base/text/sizes.ts";
 import type { LogStream } from "../../gen/belay/v1/job_pb.ts";
-import type { OutputSink } from "./sink.ts";
+import type { OutputSink } from "../output-sink.ts";
 
 /** What one stream lost to the limit: the end of it, from where it was cut. */
 export interface CutEnd {

@@ -6,7 +6,7 @@ import { PassThrough } from "./pass-through.ts";
 import type { Mask } from "./redact/mask.ts";
 import { Redaction } from "./redact/redaction.ts";
 import type { Report } from "./report.ts";
-import type { OutputSink } from "./sink.ts";
+import type { OutputSink } from "../output-sink.ts";
 
 /** What the path of the output needs. */
 export interface OutputPathOptions extends Pick<AgentOptions, "onOutput" | "outputBehind"> {

@@ -1,7 +1,7 @@
 import { counted } from "../../base/text/count.ts";
 import { LogStream } from "../../gen/belay/v1/job_pb.ts";
 import type { AgentOptions } from "../options.ts";
-import type { Backpressure } from "./sink.ts";
+import type { Backpressure } from "./backpressure.ts";
 
 /** Passes output on to the program that runs the agent, and waits while that program cannot accept more. */
 export class PassThrough implements Backpressure {

@@ -21,7 +21,7 @@ import { SlabPool } from "./frame.ts";
 import { LogLane } from "./log-lane.ts";
 import { MemorySpool } from "./memory-spool.ts";
 import type { Mask } from "./redact/mask.ts";
-import type { OutputSink } from "./sink.ts";
+import type { OutputSink } from "../output-sink.ts";
 import type { Spool } from "./spool.ts";
 
 /** Reports how far a command is. */

@@ -1,6 +1,6 @@
 import type { SegmentFile } from "./disk/segment-file.ts";
 import { allDropped, endOf, type LogSums, noSums } from "./log-sums.ts";
-import type { Span } from "./gap-record.ts";
+import type { ByteRange } from "./gap-record.ts";
 
 /**
  * A run of consecutive records of one lane: the unit that is written to one file, dropped, and forgotten.
@@ -20,7 +20,7 @@ export class Segment {
   /** Sums of the logs in it. Known when it is closed. */
   sums: LogSums = noSums();
   /** What a gap record for it would list. Kept only where segments may be dropped. */
-  spans: Span[] = [];
+  ranges: ByteRange[] = [];
   /** The record that stands for all of them, which are lost: the first; empty ones stand for the others. */
   standIn: Buffer | undefined;
   /** The job's result is in it. */

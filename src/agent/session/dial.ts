@@ -18,11 +18,11 @@ import type { TransportSecurity } from "../options.ts";
 export const MAX_MESSAGE_BYTES: number = 4 * MiB;
 
 /** The two directions of one call. */
-export type Call = ClientDuplexStream<Sendable<OpenSessionRequest>, OpenSessionResponse>;
+export type SessionCall = ClientDuplexStream<Sendable<OpenSessionRequest>, OpenSessionResponse>;
 
 /** One call on a channel of its own. */
 export interface Dialed {
-  readonly call: Call;
+  readonly call: SessionCall;
   /** The proxy that it goes through, for people. */
   readonly proxy: string | undefined;
   /** Resolves when the transport is up; rejects when it is not after some milliseconds. */

@@ -1,6 +1,6 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Spool } from "../report/spool.ts";
-import type { Call } from "./dial.ts";
+import type { SessionCall } from "./dial.ts";
 import { InFlightWindow } from "./window.ts";
 
 /**
@@ -8,7 +8,7 @@ import { InFlightWindow } from "./window.ts";
  * before logs, at every turn. Stops when the stream is full, and continues when it drains.
  */
 export class SendLoop {
-  private readonly call: Call;
+  private readonly call: SessionCall;
   private readonly spool: Spool;
   private readonly clock: Clock;
   private readonly window: InFlightWindow;
@@ -21,7 +21,7 @@ export class SendLoop {
   private fetching = false;
   private stopped = false;
 
-  constructor(call: Call, spool: Spool, clock: Clock, maxInFlight: number) {
+  constructor(call: SessionCall, spool: Spool, clock: Clock, maxInFlight: number) {
     this.call = call;
     this.spool = spool;
     this.clock = clock;

@@ -17,7 +17,7 @@ import {
   type Welcome,
 } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { Spool } from "../report/spool.ts";
-import type { Call, Dialed } from "./dial.ts";
+import type { SessionCall, Dialed } from "./dial.ts";
 import { statusText } from "./status-text.ts";
 import { SendLoop } from "./send-loop.ts";
 import type { SessionTiming } from "./session-timing.ts";
@@ -60,7 +60,7 @@ export class Stream {
   readonly done: Promise<StreamEnd>;
   private readonly end: (end: StreamEnd) => void;
   private readonly dialed: Dialed;
-  private readonly call: Call;
+  private readonly call: SessionCall;
   private readonly spool: Spool;
   private readonly clock: Clock;
   private readonly handlers: StreamHandlers;

@@ -129,9 +129,9 @@ The job has no standard input: it reads /dev/null. It has the limits, umask, nic
 belay was started. Variables that Node or a library of Belay would obey, such as NODE_OPTIONS, affect the job only.
 
 ${EXIT_CODES_HELP}`,
-  run: async (call) => {
-    const { flags, io } = call;
-    const spec = await specOf(call);
+  run: async (invocation) => {
+    const { flags, io } = invocation;
+    const spec = await specOf(invocation);
     if (spec === undefined && flags.job === undefined) {
       throw new BelayError(
         "BAD_USAGE",

@@ -3,7 +3,7 @@ import { shortId } from "../../base/ids.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { JobSchema } from "../../gen/belay/v1/job_pb.ts";
 import { clientFlags, clientOf, jsonFlag } from "../client/flags.ts";
-import type { Call, Command } from "../flags/command.ts";
+import type { Invocation, Command } from "../flags/command.ts";
 import { command } from "../flags/command.ts";
 import { EXIT_OK } from "../process/exit-codes.ts";
 import { flagName, grouped, text } from "../flags/flags.ts";
@@ -31,7 +31,7 @@ const flags = {
   ...clientFlags,
 };
 
-type SubmitCall = Call<typeof flags>;
+type SubmitInvocation = Invocation<typeof flags>;
 
 /** `belay submit` */
 export const submit: Command = command({
@@ -47,9 +47,12 @@ export const submit: Command = command({
   ],
   notes: `TRACEPARENT and TRACESTATE (W3C Trace Context) of the environment become part of the job's spec. With --like, the
 tracker copies the spec: it does not pass through this command, and the new job begins a trace of its own.`,
-  run: async (call) => {
-    const { flags, io } = call;
-    const what = flags.like === undefined ? { spec: await givenSpec(call) } : { likeJobId: onlyLike(call, flags.like) };
+  run: async (invocation) => {
+    const { flags, io } = invocation;
+    const what =
+      flags.like === undefined
+        ? { spec: await givenSpec(invocation) }
+        : { likeJobId: onlyLike(invocation, flags.like) };
     const jobId = flags.job === undefined ? shortId() : checkJobId(flags.job, "--job");
     using client = await clientOf(flags, io);
     const job = presentJob(await client.call((jobs) => jobs.createJob({ jobId, ...what })).catch(tooOld));
@@ -63,14 +66,14 @@ tracker copies the spec: it does not pass through this command, and the new job 
   },
 });
 
-async function givenSpec(call: SubmitCall): Promise<JobSpec> {
-  const spec = await specOf(call);
+async function givenSpec(invocation: SubmitInvocation): Promise<JobSpec> {
+  const spec = await specOf(invocation);
   if (spec !== undefined) return spec;
   throw new BelayError("BAD_USAGE", "Nothing to submit: give a command after --, --spec FILE, or --like JOB");
 }
 
 /** The job that --like names. @throws BelayError `BAD_USAGE` beside anything else that describes a job */
-function onlyLike({ given, args }: SubmitCall, like: string): string {
+function onlyLike({ given, args }: SubmitInvocation, like: string): string {
   const others = Object.keys(jobFlags).filter((key) => given.has(key));
   const names = [...others.map(flagName), ...(args.length > 0 ? ["a command"] : [])].join(", ");
   if (names !== "") {

@@ -2,7 +2,7 @@ import type { Flags, Values } from "./flags.ts";
 import type { Io } from "../process/io.ts";
 
 /** What a command is called with. */
-export interface Call<F extends Flags> {
+export interface Invocation<F extends Flags> {
   readonly flags: Values<F>;
   /** Names of the flags that command line or environment gave. */
   readonly given: ReadonlySet<string>;
@@ -43,11 +43,11 @@ export interface CommandOf<F extends Flags> {
    * @returns the exit code
    * @throws BelayError for every problem that a user can solve
    */
-  run(call: Call<F>): Promise<number>;
+  run(invocation: Invocation<F>): Promise<number>;
 }
 
 /** A command without the types of its flags. */
-export type Command = Omit<CommandOf<Flags>, "run"> & { run(call: Call<Flags>): Promise<number> };
+export type Command = Omit<CommandOf<Flags>, "run"> & { run(invocation: Invocation<Flags>): Promise<number> };
 
 /** Ties a command's code to the types of its flags. */
 export function command<F extends Flags>(definition: CommandOf<F>): Command {

@@ -1,6 +1,6 @@
 import { Command as Parser, CommanderError, Option } from "commander";
 import { BelayError } from "../../base/errors.ts";
-import type { Argument, Call, Command } from "./command.ts";
+import type { Argument, Invocation, Command } from "./command.ts";
 import { didYouMean } from "../../base/text/did-you-mean.ts";
 import type { Flag, Flags } from "./flags.ts";
 import { flagName, variableName, wanted } from "./flags.ts";
@@ -12,7 +12,7 @@ comma within a value.`;
 const LONG_EXAMPLE = 60;
 
 /** A command line that has been read: a call of the command, or a request for its help. */
-export type Parsed = { readonly help: string } | Omit<Call<Flags>, "io">;
+export type Parsed = { readonly help: string } | Omit<Invocation<Flags>, "io">;
 
 /**
  * Reads a command's arguments, flags and environment variables.

@@ -5,7 +5,7 @@ import { clean } from "./clean.ts";
 import { commandText } from "./show.ts";
 import { styleOf } from "./style.ts";
 import { table } from "./table.ts";
-import { ago, isoTime, span } from "./time.ts";
+import { ago, isoTime, timeBetween } from "./time.ts";
 import { isEnded } from "../../contract/states.ts";
 
 /** Longest name shown on a terminal. */
@@ -42,8 +42,8 @@ export function jobTable(jobs: readonly Job[], output: Pick<Output, "isTerminal"
 function tookText(job: Job, now: number): string {
   const { result } = job;
   return result?.startTime === undefined
-    ? span(job.startTime, job.endTime ?? timestampFromMs(now))
-    : span(result.startTime, result.endTime);
+    ? timeBetween(job.startTime, job.endTime ?? timestampFromMs(now))
+    : timeBetween(result.startTime, result.endTime);
 }
 
 function nameOf(job: Job): string {

@@ -4,13 +4,13 @@ import { formatSize } from "../../base/text/sizes.ts";
 import type { EndEvidence, JobResult, SignalRound, StreamTotals } from "../../gen/belay/v1/job_pb.ts";
 import { EndReason, Outcome } from "../../gen/belay/v1/job_pb.ts";
 import { clean } from "./clean.ts";
-import { span } from "./time.ts";
+import { timeBetween } from "./time.ts";
 import { containmentName, reasonName, streamName } from "../../contract/names.ts";
 import { counted } from "../../base/text/count.ts";
 
 /** How a job ended, in a few words: `exit code 3 after 4.2s`. */
 export function resultText(result: JobResult): string {
-  const took = span(result.startTime, result.endTime);
+  const took = timeBetween(result.startTime, result.endTime);
   const after = took === "" ? "" : ` after ${took}`;
   const how =
     result.signal !== "" ? clean(result.signal) : result.exitCode === undefined ? "" : `exit code ${result.exitCode}`;

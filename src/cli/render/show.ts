@@ -9,7 +9,7 @@ import { clean } from "./clean.ts";
 import { evidenceLines, resultDetail, resultText, totalsText } from "./result.ts";
 import type { Style } from "./style.ts";
 import { facts } from "./table.ts";
-import { ago, isoTime, msOf, span } from "./time.ts";
+import { ago, isoTime, msOf, timeBetween } from "./time.ts";
 import { gpuFacts, metricsText, usageText } from "./usage.ts";
 import { containmentName } from "../../contract/names.ts";
 import { isEnded } from "../../contract/states.ts";
@@ -125,7 +125,7 @@ function limitsText(spec: JobSpec): string {
 function commandLine(record: CommandRecord): string {
   const name = (names: Readonly<Record<string, number>>, value: number): string =>
     Object.keys(names).find((key) => names[key] === value) ?? String(value);
-  const took = span(record.issueTime, record.updateTime);
+  const took = timeBetween(record.issueTime, record.updateTime);
   const why = [record.reason, record.message].filter((text) => text !== "").map(clean);
   const words = [
     `  ${isoTime(record.issueTime)}`,

@@ -13,7 +13,7 @@ export function isoTime(time: Timestamp | undefined): string {
 }
 
 /** Time from one moment to another, `3m 20s`; empty if one is missing. 0 if two machines' clocks make it negative. */
-export function span(from: Timestamp | undefined, to: Timestamp | undefined): string {
+export function timeBetween(from: Timestamp | undefined, to: Timestamp | undefined): string {
   if (from === undefined || to === undefined) return "";
   return formatDuration(Math.max(0, timestampMs(to) - timestampMs(from)));
 }

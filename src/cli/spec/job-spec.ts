@@ -4,7 +4,7 @@ import { BelayError } from "../../base/errors.ts";
 import { findSignal } from "../../base/process/signals.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { JobSpecSchema, SetupStepSchema } from "../../gen/belay/v1/job_pb.ts";
-import type { Call } from "../flags/command.ts";
+import type { Invocation } from "../flags/command.ts";
 import { readFlagText } from "../flags/flag-file.ts";
 import { flagName } from "../flags/flags.ts";
 import type { JobFlags } from "./job-flags.ts";
@@ -18,8 +18,8 @@ import { takeTraceContext } from "./trace-context.ts";
  * @returns undefined if none of them describes a job: the tracker has its spec
  * @throws BelayError `BAD_USAGE` or `BAD_SPEC`
  */
-export async function specOf(call: Call<JobFlags>): Promise<JobSpec | undefined> {
-  const { flags, args, given, io } = call;
+export async function specOf(invocation: Invocation<JobFlags>): Promise<JobSpec | undefined> {
+  const { flags, args, given, io } = invocation;
   const asked = Object.keys(jobFlags).filter((key) => given.has(key));
   if (flags.spec === undefined && args.length === 0) {
     if (asked.length === 0) return undefined;
@@ -36,7 +36,7 @@ export async function specOf(call: Call<JobFlags>): Promise<JobSpec | undefined>
   if (flags.setup.length > 0) spec.setup = flags.setup.map((run) => create(SetupStepSchema, { run }));
   if (flags.cwd !== undefined) spec.workingDirectory = flags.cwd;
   Object.assign(spec.labels, Object.fromEntries(flags.label));
-  Object.assign(spec.environment, await environmentOf(call));
+  Object.assign(spec.environment, await environmentOf(invocation));
   if (flags.timeout !== undefined) spec.timeout = durationFromMs(flags.timeout);
   if (flags.setupTimeout !== undefined) spec.setupTimeout = durationFromMs(flags.setupTimeout);
   if (flags.grace !== undefined) spec.gracePeriod = durationFromMs(flags.grace);
@@ -62,22 +62,22 @@ export function signalName(given: string, what: string): string {
   throw new BelayError("BAD_USAGE", `Cannot use ${what} "${given}": expected the name of a signal such as SIGUSR1`);
 }
 
-async function fromFile(path: string, stdin: Call<JobFlags>["io"]["stdin"]): Promise<JobSpec> {
+async function fromFile(path: string, stdin: Invocation<JobFlags>["io"]["stdin"]): Promise<JobSpec> {
   // The YAML reader is as large as the rest of `belay run`: it is loaded only where it is needed.
   const { readSpecFile } = await import("./spec-file.ts");
   return readSpecFile(path, stdin);
 }
 
-async function environmentOf(call: Call<JobFlags>): Promise<Record<string, string>> {
+async function environmentOf(invocation: Invocation<JobFlags>): Promise<Record<string, string>> {
   const environment: Record<string, string> = {};
-  for (const path of call.flags.envFile) {
+  for (const path of invocation.flags.envFile) {
     const { parseEnvFile } = await import("./env-file.ts");
     Object.assign(environment, parseEnvFile(await readFlagText(path, "--env-file"), path));
   }
-  for (const given of call.flags.env) {
+  for (const given of invocation.flags.env) {
     const cut = given.indexOf("=");
     const name = cut < 0 ? given : given.slice(0, cut);
-    const value = cut < 0 ? call.io.env[name] : given.slice(cut + 1);
+    const value = cut < 0 ? invocation.io.env[name] : given.slice(cut + 1);
     if (value === undefined) throw new BelayError("BAD_USAGE", `Cannot pass on --env ${name}: it is not set here`);
     if (!value.isWellFormed()) {
       const problem = "its value is not UTF-8, so a spec cannot hold it; belay run passes it on without --env";

@@ -10,7 +10,7 @@ import { parseCommand } from "../../../src/cli/flags/parse.ts";
 import type { JobFlags } from "../../../src/cli/spec/job-flags.ts";
 import { jobFlags } from "../../../src/cli/spec/job-flags.ts";
 import { specOf } from "../../../src/cli/spec/job-spec.ts";
-import type { Call } from "../../../src/cli/flags/command.ts";
+import type { Invocation } from "../../../src/cli/flags/command.ts";
 import { JobSpecSchema } from "../../../src/gen/belay/v1/job_pb.ts";
 import { MemoryOutput } from "../memory-output.ts";
 
@@ -42,7 +42,7 @@ async function spec(argv: string[], stdin = "", env: Record<string, string> = {}
   stderr = "";
   const parsed = parseCommand(job, argv, env);
   if ("help" in parsed) throw new Error("help was asked for");
-  const found = await specOf({ ...parsed, io } as unknown as Call<JobFlags>);
+  const found = await specOf({ ...parsed, io } as unknown as Invocation<JobFlags>);
   stderr = io.stderr.text;
   return found === undefined ? undefined : toJson(JobSpecSchema, found);
 }

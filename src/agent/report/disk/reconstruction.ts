@@ -55,7 +55,7 @@ export class Reconstruction {
 
   private fill(hole: Segment, stream: LogStream, bytes: number): void {
     const reached = sumsOf(this.reached, stream);
-    hole.spans.push({ stream, step: 0, offset: reached.bytes, readUnixNano: 0n, bytes });
+    hole.ranges.push({ stream, step: 0, offset: reached.bytes, readUnixNano: 0n, bytes });
     addGap(sumsOf(hole.sums, stream), bytes);
     addGap(reached, bytes);
   }
@@ -64,7 +64,7 @@ export class Reconstruction {
     hole.closed = true;
     hole.standIn =
       this.lane === "logs"
-        ? gapFrame(hole.first, hole.spans, GapReason.SPOOL_DAMAGED)
+        ? gapFrame(hole.first, hole.ranges, GapReason.SPOOL_DAMAGED)
         : emptyFrame(this.lane, hole.first);
     hole.bytes = hole.standIn.length;
   }

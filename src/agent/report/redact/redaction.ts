@@ -1,5 +1,5 @@
 import type { LogStream } from "../../../gen/belay/v1/job_pb.ts";
-import type { OutputSink } from "../sink.ts";
+import type { OutputSink } from "../../output-sink.ts";
 import type { Mask } from "./mask.ts";
 import { Redactor } from "./redactor.ts";
 
