@@ -15,9 +15,9 @@ import { MAX_ATTEMPTS } from "./retry.ts";
 
 /** Most steps after the end. */
 export const MAX_AFTER_STEPS = 32;
-/** Time between the warning and the stop signal if the spec does not say. Milliseconds. */
+/** Time between the warning and the stop signal if the spec gives none. Milliseconds. */
 export const DEFAULT_WARN_PERIOD_MS = 30_000;
-/** Longest time of a step after the end if the spec does not say. Milliseconds. */
+/** Longest time of a step after the end if the spec gives none. Milliseconds. */
 export const DEFAULT_AFTER_TIMEOUT_MS: number = 5 * 60_000;
 
 /** A field that breaks a rule. */

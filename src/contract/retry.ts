@@ -3,9 +3,9 @@ import { FailureClass, type RetryPolicy } from "../gen/belay/v1/job_pb.ts";
 
 /** Most attempts that a policy may allow: each is kept with the job. */
 export const MAX_ATTEMPTS = 1000;
-/** Longest delay between two attempts if the policy does not say. Milliseconds. */
+/** Longest delay between two attempts if the policy gives none. Milliseconds. */
 export const DEFAULT_MAX_DELAY_MS: number = 60 * 60_000;
-/** How long a job waits for an agent that takes its next attempt, if the policy does not say. Milliseconds. */
+/** How long a job waits for an agent that takes its next attempt, if the policy gives no time. Milliseconds. */
 export const DEFAULT_WAIT_MS: number = 24 * 60 * 60_000;
 
 /** The classes of a policy that names none. */
@@ -39,7 +39,7 @@ export function retryDelay(policy: RetryPolicy, attempt: number): number {
   return Math.min(delay * 2 ** (attempt - 1), Math.max(most, 0));
 }
 
-/** Milliseconds for which a job waits for an agent after that. 0: for ever. */
+/** How long a job waits for an agent after the delay, in milliseconds. 0: without limit. */
 export function retryWait({ wait }: RetryPolicy): number {
   return wait === undefined ? DEFAULT_WAIT_MS : durationMs(wait);
 }

@@ -2,7 +2,7 @@ import type { ClientDuplexStream, StatusObject } from "@grpc/grpc-js";
 import type { Sendable } from "../base/network/grpc-service.ts";
 import type { OpenSessionRequest, OpenSessionResponse } from "../gen/belay/v1/tracker_service_pb.ts";
 
-/** An agent's end of a stream. */
+/** A stream, as its agent sees it. */
 export type AgentStream = ClientDuplexStream<Sendable<OpenSessionRequest>, OpenSessionResponse>;
 
 /** What the tracker may send. */
@@ -19,7 +19,7 @@ export interface StreamEnd {
   readonly details: string;
 }
 
-/** What the tracker has sent and the test has not asked for yet. */
+/** Messages of the tracker that the test has not taken yet. */
 export class Inbox {
   /** In order of arrival. */
   readonly received: Answer[] = [];
@@ -47,7 +47,7 @@ export class Inbox {
     );
   }
 
-  /** Takes the oldest message of a kind out. @throws when the stream has ended, or the time is up */
+  /** Waits for the oldest message of a kind, and removes it. @throws when the stream has ended, or the time is up */
   async next<K extends AnswerKind>(
     kind: K,
     wanted: (message: AnswerOf<K>) => boolean = () => true,

@@ -1,6 +1,6 @@
 /**
- * Helpers for tests of code that works with Belay: a tracker in this process, ways to wait for what it knows, and an
- * agent that does what the test says.
+ * Helpers for tests of code that works with Belay: a tracker in this process, functions that wait for a job's state or
+ * read its log, and an agent that the test controls.
  *
  * ```ts
  * import { readLog, startTestTracker, waitForState } from "belay-agent/testing";

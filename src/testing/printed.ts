@@ -2,7 +2,7 @@ import { crc32 } from "../base/crc32.ts";
 import { type StreamSums, totalsOf } from "../contract/log-sums.ts";
 import { LogStream, type StreamTotals } from "../gen/belay/v1/job_pb.ts";
 
-/** What a scripted agent has printed so far, as its job's result will say it. */
+/** Sums over the output that a scripted agent has printed so far, for its job's result. */
 export class Printed {
   private sums = new Map<LogStream, StreamSums>();
 
@@ -18,12 +18,12 @@ export class Printed {
     return BigInt(bytes);
   }
 
-  /** Counts what another one has counted, and nothing else. */
+  /** Takes over the sums of another agent. */
   copy(other: Printed): void {
     this.sums = new Map(other.sums);
   }
 
-  /** Counts a text on standard output, and nothing else. */
+  /** Sets the sums of standard output to those of a text. */
   replace(text: string): void {
     this.sums.delete(LogStream.STDOUT);
     this.add(LogStream.STDOUT, new TextEncoder().encode(text));

@@ -7,7 +7,7 @@ import type { JobService } from "../gen/belay/v1/job_service_pb.ts";
 export interface ReadLogOptions {
   /** Which stream. Absent: standard output and standard error, in order of reading. */
   readonly stream?: "stdout" | "stderr" | "agent";
-  /** Waits for the end of the job, so that the log is whole. @default true */
+  /** Whether to wait for the end of the job, so that the log is complete. @default true */
   readonly follow?: boolean;
   /** Which attempt. @default the latest */
   readonly attempt?: number;

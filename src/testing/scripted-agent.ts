@@ -25,22 +25,22 @@ import { Printed } from "./printed.ts";
 
 /** See ScriptedAgent.connect. */
 export interface AgentConnection {
-  /** Where the tracker is, as TestTracker.url says. */
+  /** Address of the tracker, such as TestTracker.url. */
   readonly url: string;
   readonly jobId: string;
-  /** @default a new one */
+  /** Id of the agent's session. @default a new one */
   readonly sessionId?: string;
-  /** Milliseconds for which it waits for any one message. @default 10_000 */
+  /** Longest wait for one message, in milliseconds. @default 10_000 */
   readonly timeout?: number;
   /** Sent as `authorization: Bearer`. */
   readonly token?: string;
-  /** Of grpc-js, for a tracker with TLS. @default plaintext */
+  /** Channel credentials of grpc-js, for a tracker with TLS. @default plaintext */
   readonly credentials?: ChannelCredentials;
 }
 
 /** See ScriptedAgent.join. */
 export interface ScriptedAgentOptions extends AgentConnection {
-  /** What it says it would run. Absent: it asks the tracker for the spec. */
+  /** The spec that it sends with Hello. Absent: it uses the one that the tracker has. */
   readonly spec?: MessageInitShape<typeof JobSpecSchema>;
 }
 
@@ -67,8 +67,8 @@ type EventKind = NonNullable<MessageInitShape<typeof EventSchema>["kind"]>;
 type Result = Omit<MessageInitShape<typeof JobResultSchema>, "$typeName">;
 
 /**
- * An agent without a job: it joins a tracker and does what the test says, so that a platform's own code can be tested
- * against jobs that print, hang, get lost or fail on demand, without any process.
+ * An agent without processes, which the test controls. With it, a platform's own code can be tested against jobs that
+ * print, hang, get lost or fail on demand.
  *
  * ```ts
  * await using agent = await ScriptedAgent.join({ url: tracker.url, jobId: "j1", spec: { command: ["train"] } });
@@ -77,9 +77,9 @@ type Result = Omit<MessageInitShape<typeof JobResultSchema>, "$typeName">;
  * await agent.end({ exitCode: 3 });
  * ```
  *
- * A test of a tracker or of what stands between needs single messages: `connect` opens a stream without saying Hello,
- * `send` and `sendBytes` send what no agent would, `next` waits for any one answer, and `ended` tells how the stream
- * ended.
+ * A test of a tracker or of a proxy needs single messages: `connect` opens a stream without sending Hello, `send` and
+ * `sendBytes` send any message or bytes, also invalid ones, `next` waits for a message, and `ended` resolves with the
+ * stream's status.
  *
  * ```ts
  * const agent = ScriptedAgent.connect({ url: proxy.url, jobId: "j1", token: "expired" });
@@ -107,7 +107,7 @@ export class ScriptedAgent {
     if (options.token !== undefined) metadata.set("authorization", `Bearer ${options.token}`);
     const target = options.url.startsWith("unix:") ? options.url : new URL(options.url).host;
     this.client = new Client(target, options.credentials ?? credentials.createInsecure(), {
-      // Each agent has a connection of its own, and what it sends is sent once.
+      // Each agent has its own connection, and gRPC sends nothing twice.
       "grpc.use_local_subchannel_pool": 1,
       "grpc.per_rpc_retry_buffer_size": 0,
       "grpc.enable_retries": 0,
@@ -119,12 +119,12 @@ export class ScriptedAgent {
     void this.ended.then(() => this.client.close());
   }
 
-  /** Opens a stream and says nothing yet. @throws BelayError `BAD_USAGE` */
+  /** Opens a stream and sends nothing yet. @throws BelayError `BAD_USAGE` */
   static connect(options: AgentConnection): ScriptedAgent {
     return new ScriptedAgent(checkOptions("ScriptedAgent.connect", options, CONNECTION));
   }
 
-  /** Opens a stream and says Hello. @throws BelayError `BAD_USAGE`, or the gRPC error with which the tracker refuses it */
+  /** Opens a stream and sends Hello. @throws BelayError `BAD_USAGE`, or the gRPC error of a tracker that rejects it */
   static async join(given: ScriptedAgentOptions): Promise<ScriptedAgent> {
     const { spec, ...connection } = checkOptions("ScriptedAgent.join", given, RULES);
     const agent = new ScriptedAgent(connection);
@@ -144,16 +144,16 @@ export class ScriptedAgent {
     return this.answer;
   }
 
-  /** What has come and was not taken by `next`, in order of arrival. */
+  /** Received messages that `next` has not returned, in order of arrival. */
   get received(): readonly Answer[] {
     return this.inbox.received;
   }
 
   /**
-   * Says Hello, waits for Welcome, and numbers its records after what that says is committed.
+   * Sends Hello and waits for Welcome. Later records get the numbers after those that Welcome reports as committed.
    *
-   * @param fields of Hello that are not the usual ones
-   * @throws the gRPC error with which the tracker refuses it
+   * @param fields of Hello that replace the usual ones
+   * @throws the gRPC error with which the tracker rejects it
    */
   async hello(fields: Hello = {}): Promise<Welcome> {
     this.sayHello(fields);
@@ -163,19 +163,19 @@ export class ScriptedAgent {
     return this.answer;
   }
 
-  /** Says Hello and waits for nothing. */
+  /** Sends Hello without waiting for an answer. */
   sayHello(fields: Hello = {}): void {
     const { sessionId, jobId } = this;
     const usual = { sessionId, jobId, state: JobState.PENDING, supportedCommands: Object.values(COMMAND_KINDS) };
     this.send({ case: "hello", value: { ...usual, ...fields } as Hello });
   }
 
-  /** Sends any one message as it is. @returns false when gRPC asks for a pause: see `drained` */
+  /** Sends any message unchanged. @returns false when gRPC asks for a pause: see `drained` */
   send(payload: Payload): boolean {
     return this.stream.write(create(OpenSessionRequestSchema, { payload }));
   }
 
-  /** Sends bytes in the place of an encoded message. @returns as `send` */
+  /** Sends bytes instead of an encoded message. @returns as `send` */
   sendBytes(bytes: Buffer): boolean {
     return this.stream.write(bytes);
   }
@@ -185,19 +185,19 @@ export class ScriptedAgent {
     return new Promise((resolve) => this.stream.once("drain", resolve));
   }
 
-  /** Sends a record of the lane of events. @returns its number */
+  /** Sends a record in the lane of events. @returns its number */
   event(kind: EventKind): bigint {
     const value = { sequence: ++this.eventSequence, eventTime: timestampFromMs(Date.now()), kind };
     this.send({ case: "event", value });
     return this.eventSequence;
   }
 
-  /** Says that the job is in another state. @returns the number of the event */
+  /** Reports that the job is in another state. @returns the number of the event */
   state(state: "SETTING_UP" | "RUNNING" | "PAUSED" | "CANCELING"): bigint {
     return this.event({ case: "stateChange", value: { state: JobState[state] } });
   }
 
-  /** Prints, as the job would. @returns the number of the batch */
+  /** Sends output, as if the job had printed it. @returns the number of the batch */
   print(data: string | Uint8Array, stream: LogStream = LogStream.STDOUT, step = 1): bigint {
     const value = typeof data === "string" ? new TextEncoder().encode(data) : data;
     const offset = this.printed.add(stream, value);
@@ -205,24 +205,24 @@ export class ScriptedAgent {
     return this.batch([{ stream, step, offset, readUnixNano, content: { case: "data", value } }]);
   }
 
-  /** Sends a batch of the lane of logs as it is, with the next number or another one. @returns the number */
+  /** Sends a batch in the lane of logs unchanged, with the next number or another one. @returns the number */
   batch(chunks: MessageInitShape<typeof LogChunkSchema>[], sequence: bigint = ++this.logSequence): bigint {
     this.send({ case: "logBatch", value: { sequence, chunks } });
     return sequence;
   }
 
-  /** What was printed so far, as a result says it. */
+  /** Totals of the output so far, as a result contains them. */
   totals(): StreamTotals[] {
     return this.printed.totals();
   }
 
-  /** Has printed what an earlier agent of the session has printed. */
+  /** Continues the output of an earlier agent of the session: offsets and totals begin where that one ended. */
   follow(other: ScriptedAgent): this {
     this.printed.copy(other.printed);
     return this;
   }
 
-  /** Has printed these pieces on standard output: an earlier stream has delivered them. */
+  /** Counts pieces as printed on standard output that an earlier stream has delivered. */
   countDelivered(pieces: readonly string[]): void {
     this.printed.replace(pieces.join(""));
   }
@@ -233,14 +233,18 @@ export class ScriptedAgent {
     await this.next("heartbeatReply");
   }
 
-  /** Sends a heartbeat and waits for nothing. @param logs number of the last batch that it says it has made */
+  /** Sends a heartbeat without waiting for its reply. @param logs number of the last batch made, as it is reported */
   beat(nonce: bigint, { state, logs }: { readonly state?: JobState; readonly logs?: bigint } = {}): void {
     const sendUnixNano = BigInt(Date.now()) * 1_000_000n;
     const rest = { ...(state && { state }), ...(logs !== undefined && { logs: { lastProduced: logs } }) };
     this.send({ case: "heartbeat", value: { nonce, streams: 1, sendUnixNano, ...rest } });
   }
 
-  /** Takes the oldest message of a kind that no earlier call has taken. @throws when the stream has ended, or the time is up */
+  /**
+   * Waits for the oldest message of a kind that no earlier call has returned.
+   *
+   * @throws when the stream has ended, or the time is up
+   */
   next<K extends AnswerKind>(kind: K, wanted?: (message: AnswerOf<K>) => boolean): Promise<AnswerOf<K>> {
     return this.inbox.next(kind, wanted);
   }
@@ -250,19 +254,24 @@ export class ScriptedAgent {
     await this.next("ack", (ack) => ack.events >= events && ack.logs >= logs);
   }
 
-  /** Waits for the next order and says that it was received. */
+  /** Waits for the next order and reports that it was received. */
   async command(): Promise<Command> {
     const command = await this.next("command");
     this.event({ case: "commandUpdate", value: { commandId: command.commandId, state: CommandState.RECEIVED } });
     return command;
   }
 
-  /** Says that an order was carried out. */
+  /** Reports that an order was carried out. */
   complete(command: Command): void {
     this.event({ case: "commandUpdate", value: { commandId: command.commandId, state: CommandState.COMPLETED } });
   }
 
-  /** Reports the end of the job: a success with the totals of what was printed, or what is given. @returns the number of the event */
+  /**
+   * Reports the end of the job: a success with the totals of its output.
+   *
+   * @param fields of the result that replace these
+   * @returns the number of the event
+   */
   result(fields: Result = {}): bigint {
     const success = { outcome: Outcome.SUCCEEDED, reason: EndReason.EXITED, exitCode: 0, streams: this.totals() };
     return this.event({ case: "result", value: { ...success, ...fields } });
@@ -282,12 +291,12 @@ export class ScriptedAgent {
     return receipt;
   }
 
-  /** Says that nothing more will come; the tracker then ends the stream. */
+  /** Closes the agent's direction of the stream; the tracker then ends the stream. */
   halfClose(): void {
     this.stream.end();
   }
 
-  /** Goes away silently, as a machine that lost its power. */
+  /** Breaks the connection without a message, like a machine that has lost its power. */
   vanish(): void {
     this.stream.cancel();
     this.client.close();

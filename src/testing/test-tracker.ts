@@ -8,18 +8,18 @@ import { JobService } from "../gen/belay/v1/job_service_pb.ts";
 import type { Tracker, TrackerOptions } from "../tracker/options.ts";
 import { startTracker } from "../tracker/server.ts";
 
-/** Options of a tracker for tests: any of a tracker's, all with a default. */
+/** Options of a tracker for tests: the options of any tracker, all with a default. */
 export type TestTrackerOptions = Partial<TrackerOptions>;
 
 /** A tracker for one test. */
 export interface TestTracker {
-  /** What agents and clients are given, such as `http://127.0.0.1:41234`. */
+  /** The address for agents and clients, such as `http://127.0.0.1:41234`. */
   readonly url: string;
   /** The tracker itself: reload its tokens, read its address. */
   readonly tracker: Tracker;
-  /** Calls its JobService. */
+  /** Client of its JobService. */
   readonly client: Client<typeof JobService>;
-  /** Where it keeps its data. */
+  /** Its data directory. */
   readonly dataDirectory: string;
   /** Stops it and removes its data. Safe to call twice. */
   close(): Promise<void>;

@@ -6,7 +6,7 @@ import { JobState } from "../gen/belay/v1/job_pb.ts";
 import type { JobService } from "../gen/belay/v1/job_service_pb.ts";
 import { stateName } from "../contract/names.ts";
 
-/** A job's state as people say it. */
+/** The name of a job's state, such as `RUNNING`. */
 export type StateName = Exclude<keyof typeof JobState, "UNSPECIFIED">;
 
 /** See waitForState. */
@@ -29,7 +29,7 @@ const stateNames = oneOf(...Object.keys(JobState).filter((name) => name !== "UNS
  *
  * @returns the job at that moment
  * @throws BelayError `BAD_USAGE` for an argument that cannot be used
- * @throws Error that names the state it is in instead, when the time is up or the job has ended in another state
+ * @throws Error that names the job's state, when the time is up or the job has ended in another state
  */
 export async function waitForState(
   client: Client<typeof JobService>,
@@ -53,7 +53,7 @@ export async function waitForState(
  *
  * @returns the job at that moment
  * @throws BelayError `BAD_USAGE` for an option that cannot be used
- * @throws Error that names its state, when the time is up or the job has ended and is not as wanted
+ * @throws Error that names the job's state, when the time is up or the job has ended without meeting the condition
  */
 export async function waitForJob(
   client: Client<typeof JobService>,
@@ -76,7 +76,7 @@ async function watchUntil(
   const waited = `job "${jobId}" ${what}`;
   try {
     for await (const { job } of client.watchJob({ jobId }, { signal: AbortSignal.timeout(timeout) })) {
-      // A sign of life only.
+      // Only a keepalive.
       if (job === undefined) continue;
       last = job;
       if (isWanted(job)) return job;

@@ -11,7 +11,7 @@ export type Context = Readonly<Record<string, string>>;
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-/** Path of the saved flags; undefined for a user without a home directory. The file has paths of secrets, no secrets. */
+/** Path of the saved flags; undefined for a user without a home directory. It has no secrets, only their paths. */
 export function contextPath(env: Env): string | undefined {
   const own = env["BELAY_CONTEXT"];
   if (own !== undefined && own !== "") return own;
