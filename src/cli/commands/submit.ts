@@ -1,3 +1,4 @@
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { BelayError } from "../../base/errors.ts";
 import { shortId } from "../../base/ids.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
@@ -6,7 +7,7 @@ import { clientFlags, clientOf, jsonFlag } from "../client/flags.ts";
 import type { Invocation, Command } from "../flags/command.ts";
 import { command } from "../flags/command.ts";
 import { EXIT_OK } from "../process/exit-codes.ts";
-import { flagName, grouped, text } from "../flags/flags.ts";
+import { duration, flagName, grouped, text } from "../flags/flags.ts";
 import { checkJobId, presentJob } from "../flags/job-argument.ts";
 import { jsonLine } from "../render/json.ts";
 import { jobFlags } from "../spec/job-flags.ts";
@@ -27,6 +28,12 @@ const flags = {
     }),
   }),
   ...jobFlags,
+  ...grouped("Attempts", {
+    pendingTimeout: duration({
+      help: "end the job, as FAILED, if no agent has taken it after this time; 0: never",
+      defaultText: "0",
+    }),
+  }),
   ...jsonFlag,
   ...clientFlags,
 };
@@ -67,14 +74,18 @@ tracker copies the spec: it does not pass through this command, and the new job 
 });
 
 async function givenSpec(invocation: SubmitInvocation): Promise<JobSpec> {
+  const { pendingTimeout } = invocation.flags;
   const spec = await specOf(invocation);
-  if (spec !== undefined) return spec;
-  throw new BelayError("BAD_USAGE", "Nothing to submit: give a command after --, --spec FILE, or --like JOB");
+  if (spec === undefined) {
+    throw new BelayError("BAD_USAGE", "Nothing to submit: give a command after --, --spec FILE, or --like JOB");
+  }
+  if (pendingTimeout !== undefined) spec.pendingTimeout = durationFromMs(pendingTimeout);
+  return spec;
 }
 
 /** The job that --like names. @throws BelayError `BAD_USAGE` beside anything else that describes a job */
 function onlyLike({ given, args }: SubmitInvocation, like: string): string {
-  const others = Object.keys(jobFlags).filter((key) => given.has(key));
+  const others = [...Object.keys(jobFlags), "pendingTimeout"].filter((key) => given.has(key));
   const names = [...others.map(flagName), ...(args.length > 0 ? ["a command"] : [])].join(", ");
   if (names !== "") {
     throw new BelayError(

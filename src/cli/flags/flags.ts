@@ -5,6 +5,7 @@ import { parseSize } from "../../base/text/sizes.ts";
 /** Headings under which a command's help lists its flags. */
 export type FlagGroup =
   | "Job"
+  | "Attempts"
   | "Tracker"
   | "Spool"
   | "Agent"

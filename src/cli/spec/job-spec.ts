@@ -9,6 +9,8 @@ import { readFlagText } from "../flags/flag-file.ts";
 import { flagName } from "../flags/flags.ts";
 import type { JobFlags } from "./job-flags.ts";
 import { jobFlags } from "./job-flags.ts";
+import { applyAttemptFlags } from "./attempt-flags.ts";
+import { attemptRuleBreak } from "../../contract/attempt-rules.ts";
 import { takeTraceContext } from "./trace-context.ts";
 
 /**
@@ -45,6 +47,11 @@ export async function specOf(invocation: Invocation<JobFlags>): Promise<JobSpec 
   if (given.has("keepDescendants")) spec.keepDescendants = flags.keepDescendants;
   if (flags.logLimit !== undefined) spec.logLimitBytes = BigInt(flags.logLimit);
   if (flags.memoryLimit !== undefined) spec.memoryLimitBytes = BigInt(flags.memoryLimit);
+  applyAttemptFlags(spec, flags, given);
+  const broken = attemptRuleBreak(spec);
+  if (broken !== undefined) {
+    throw new BelayError("BAD_SPEC", `Cannot use the job's spec: "${broken.field}" ${broken.problem}`);
+  }
   const both = flags.redactEnv.find((name) => flags.noRedactEnv.includes(name));
   if (both !== undefined) {
     throw new BelayError("BAD_USAGE", `Cannot use both --redact-env ${both} and --no-redact-env ${both}`);

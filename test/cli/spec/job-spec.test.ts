@@ -90,6 +90,57 @@ describe("a job on the command line", () => {
     });
   });
 
+  it("has a retry policy by its flags, which win over the spec file's, each for itself", async () => {
+    const flags = [
+      "--max-attempts",
+      "3",
+      "--retry-on",
+      "job,preempted",
+      "--retry-delay",
+      "10s",
+      "--lost-timeout",
+      "5m",
+    ];
+    const policy = { maxAttempts: 3, on: ["FAILURE_CLASS_JOB", "FAILURE_CLASS_PREEMPTED"], delay: "10s" };
+    expect(await spec([...flags, "--", "x"])).toEqual({ command: ["x"], retry: policy, lostTimeout: "300s" });
+    const file = "command: [x]\nretry: { maxAttempts: 5, delay: 1m, wait: 1h }";
+    expect(await spec(["--spec", "-", "--retry-on", "job", "--retry-on", "JOB", "--retry-delay", "2s"], file)).toEqual({
+      command: ["x"],
+      retry: { maxAttempts: 5, on: ["FAILURE_CLASS_JOB"], delay: "2s", wait: "3600s" },
+    });
+    expect(await spec(["--", "x"], "", { BELAY_MAX_ATTEMPTS: "2", BELAY_RETRY_ON: "job,infrastructure" })).toEqual({
+      command: ["x"],
+      retry: { maxAttempts: 2, on: ["FAILURE_CLASS_JOB", "FAILURE_CLASS_INFRASTRUCTURE"] },
+    });
+  });
+
+  it.each([
+    [["--max-attempts", "0"], 'Cannot use --max-attempts "0": expected a whole number from 1 to 1000'],
+    [["--max-attempts", "1001"], 'Cannot use --max-attempts "1001": expected a whole number from 1 to 1000'],
+    [["--max-attempts", "2.5"], 'Cannot use --max-attempts "2.5": expected a whole number from 1 to 1000'],
+    [
+      ["--max-attempts", "2", "--retry-on", "ordered"],
+      'Cannot use --retry-on "ordered": expected job, preempted, infrastructure, or several with commas',
+    ],
+    [["--max-attempts", "2", "--retry-on", ""], /^Cannot use --retry-on "": expected job/],
+    [["--retry-on", "job"], "Cannot use --retry-on with one attempt: give --max-attempts 2 or more"],
+    [["--retry-delay", "1s"], "Cannot use --retry-delay with one attempt: give --max-attempts 2 or more"],
+    [["--max-attempts", "2", "--retry-delay", "soon"], /^Cannot parse --retry-delay "soon": expected a duration/],
+    [["--lost-timeout", "-1s"], /^Cannot parse --lost-timeout "-1s"/],
+  ])("with %j is BAD_USAGE that names flag and rule", async (flags, message) => {
+    await expect(spec([...flags, "--", "x"])).rejects.toMatchObject({
+      code: "BAD_USAGE",
+      message: typeof message === "string" ? message : expect.stringMatching(message),
+    });
+  });
+
+  it("in a spec file whose policy breaks a rule is BAD_SPEC that names the field", async () => {
+    await expect(spec(["--spec", "-"], "command: [x]\nretry: { maxAttempts: 0 }")).rejects.toMatchObject({
+      code: "BAD_SPEC",
+      message: 'Cannot use the job\'s spec: "retry.max_attempts" is 0: expected 1 to 1000',
+    });
+  });
+
   it("passes variables on by name, and reads them from files", async () => {
     const file = path.join(directory, "vars");
     await writeFile(file, "A=file\nB=file\n");
