@@ -22,6 +22,8 @@ export type {
   AgentOutcome,
   ContainmentChoice,
   OnDisconnect,
+  StopKind,
+  StopReason,
   TransportSecurity,
 } from "./agent/options.ts";
 export { runAgent } from "./agent/run.ts";

@@ -18,6 +18,7 @@ import {
   text,
 } from "../base/options.ts";
 import { formatSize } from "../base/text/sizes.ts";
+import { failureClass } from "../contract/failure-class.ts";
 import { EndReason, JobResultSchema, JobState, Outcome } from "../gen/belay/v1/job_pb.ts";
 import { EventSchema, OpenSessionRequestSchema } from "../gen/belay/v1/tracker_service_pb.ts";
 import { CallbackError, type CallbackFailure, guardCallbacks } from "./callback-error.ts";
@@ -170,6 +171,7 @@ function reportLost({ spool, identity, streams }: RecoveredSpool): void {
     endTime: now,
     streams,
   });
+  result.failureClass = failureClass(result);
   const sequence = BigInt(spool.nextSequence("events"));
   const event = create(EventSchema, { sequence, eventTime: now, kind: { case: "result", value: result } });
   const request = create(OpenSessionRequestSchema, { payload: { case: "event", value: event } });

@@ -13,6 +13,17 @@ export type OnDisconnect =
   /** Ends the job after this many milliseconds without a stream. */
   | { readonly kind: "cancel-after"; readonly ms: number };
 
+/**
+ * What a stop of the agent means for its job, and so the class of its end: `preempted` when the machine is needed for
+ * something else, `ordered` when a person or a program wants the job to end.
+ */
+export type StopKind = "preempted" | "ordered";
+
+/** A reason to abort `AgentOptions.stop` with: an object, such as an Error, that has this property. */
+export interface StopReason {
+  readonly stopKind: StopKind;
+}
+
 /** How agent and tracker prove to each other who they are. */
 export interface TransportSecurity {
   /** Path of a file with a bearer token; read again for each stream. Absent: none is sent. */
@@ -93,7 +104,10 @@ export interface AgentOptions {
    * itself has no trace of it. @default as Node has left it
    */
   readonly inherited?: Inherited;
-  /** Aborting it stops the agent: the job is ended with AGENT_STOPPED. */
+  /**
+   * Aborting it stops the agent: the job is ended with AGENT_STOPPED. Its class is ORDERED if the signal's reason is a
+   * `StopReason` that says so, and PREEMPTED with any other reason.
+   */
   readonly stop?: AbortSignal;
   /** Aborting it, after `stop`, skips the grace period. */
   readonly stopNow?: AbortSignal;

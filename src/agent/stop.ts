@@ -1,9 +1,10 @@
-import { EndReason } from "../gen/belay/v1/job_pb.ts";
+import { EndReason, FailureClass } from "../gen/belay/v1/job_pb.ts";
 import { DEFAULTS } from "./defaults.ts";
-import type { AgentOptions } from "./options.ts";
+import type { EndOrder } from "./job/types.ts";
+import type { AgentOptions, StopReason } from "./options.ts";
 import type { RunningJob } from "./running-job.ts";
 
-const STOPPED = { reason: EndReason.AGENT_STOPPED, message: "The agent was asked to stop" };
+const MESSAGE = "The agent was asked to stop";
 
 /** Ends the job when the agent must stop; before there is a job, closes the session. */
 export class Stop {
@@ -41,12 +42,22 @@ export class Stop {
   private readonly onStop = (): void => {
     const { running, options } = this;
     if (running === undefined) {
-      this.closeSession(STOPPED.message);
+      this.closeSession(MESSAGE);
       return;
     }
     running.gate.endStalemate(options.stopFlushTimeout ?? DEFAULTS.stopFlushTimeout);
-    running.job.end({ ...STOPPED, ...(options.stopNow?.aborted === true && { grace: 0 }) });
+    running.job.end({ ...this.order(), ...(options.stopNow?.aborted === true && { grace: 0 }) });
   };
 
-  private readonly onStopNow = (): void => this.running?.job.end({ ...STOPPED, grace: 0 });
+  private readonly onStopNow = (): void => this.running?.job.end({ ...this.order(), grace: 0 });
+
+  private order(): EndOrder {
+    return { reason: EndReason.AGENT_STOPPED, failureClass: stopClass(this.options.stop?.reason), message: MESSAGE };
+  }
+}
+
+/** The class of an end by a stop whose signal was aborted with this reason. */
+function stopClass(reason: unknown): FailureClass {
+  const { stopKind } = Object(reason) as Partial<StopReason>;
+  return stopKind === "ordered" ? FailureClass.ORDERED : FailureClass.PREEMPTED;
 }

@@ -9,7 +9,14 @@ import { Report } from "../../src/agent/report/report.ts";
 import { Mask } from "../../src/agent/report/redact/mask.ts";
 import { runAgent } from "../../src/agent/run.ts";
 import { systemClock } from "../../src/base/clock.ts";
-import { EndReason, JobResultSchema, JobSpecSchema, LogStream, Outcome } from "../../src/gen/belay/v1/job_pb.ts";
+import {
+  EndReason,
+  FailureClass,
+  JobResultSchema,
+  JobSpecSchema,
+  LogStream,
+  Outcome,
+} from "../../src/gen/belay/v1/job_pb.ts";
 import { type ScriptedStream, ScriptedTracker } from "../helpers/scripted-tracker.ts";
 import { diskSpool, ModelTracker, SESSION, temporaryDirectory } from "./report/model.ts";
 import { OpenSessionRequestSchema } from "../../src/gen/belay/v1/tracker_service_pb.ts";
@@ -84,7 +91,12 @@ describe("an agent that is killed", () => {
       expect(stored.length).toBeGreaterThanOrEqual(seen.length);
       expect(stored.subarray(0, seen.length).equals(seen)).toBe(true);
       const last = model.events.at(-1)?.kind;
-      expect(last).toMatchObject({ case: "result", value: { outcome: Outcome.FAILED, reason: EndReason.AGENT_LOST } });
+      const failed = {
+        outcome: Outcome.FAILED,
+        reason: EndReason.AGENT_LOST,
+        failureClass: FailureClass.INFRASTRUCTURE,
+      };
+      expect(last).toMatchObject({ case: "result", value: failed });
       expect(last?.case === "result" && last.value.streams).toEqual(model.totals());
       expect(readdirSync(directory)).toEqual([]);
     },

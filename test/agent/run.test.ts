@@ -5,9 +5,17 @@ import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { AgentOptions, AgentOutcome } from "../../src/agent/options.ts";
+import type { AgentOptions, AgentOutcome, StopReason } from "../../src/agent/options.ts";
 import { runAgent } from "../../src/agent/run.ts";
-import { CommandState, EndReason, JobSpecSchema, JobState, LogStream, Outcome } from "../../src/gen/belay/v1/job_pb.ts";
+import {
+  CommandState,
+  EndReason,
+  FailureClass,
+  JobSpecSchema,
+  JobState,
+  LogStream,
+  Outcome,
+} from "../../src/gen/belay/v1/job_pb.ts";
 import { type Command, CommandSchema } from "../../src/gen/belay/v1/tracker_service_pb.ts";
 import { type ScriptedStream, ScriptedTracker } from "../helpers/scripted-tracker.ts";
 
@@ -235,7 +243,14 @@ describe("an agent whose stream is lost", () => {
   });
 });
 
-test("an agent that is asked to stop ends its job with AGENT_STOPPED, and delivers that", async () => {
+test.each([
+  { title: "without a reason is PREEMPTED", reason: undefined, failureClass: FailureClass.PREEMPTED },
+  {
+    title: "whose reason says that it was ordered is ORDERED",
+    reason: { stopKind: "ordered" } satisfies StopReason,
+    failureClass: FailureClass.ORDERED,
+  },
+])("a stop of the agent $title: the job ends with AGENT_STOPPED, and that is delivered", async (stopped) => {
   const stop = new AbortController();
   const outcome = agent(["sleep", "1000"], { stop: stop.signal });
   const stream = await welcomed();
@@ -243,8 +258,9 @@ test("an agent that is asked to stop ends its job with AGENT_STOPPED, and delive
     () => stream.next("event"),
     (event) => event.kind.case === "stepStarted",
   );
-  stop.abort();
-  expect(await outcome).toMatchObject({ delivered: true, result: { reason: EndReason.AGENT_STOPPED } });
+  stop.abort(stopped.reason);
+  const { failureClass } = stopped;
+  expect(await outcome).toMatchObject({ delivered: true, result: { reason: EndReason.AGENT_STOPPED, failureClass } });
 });
 
 test("what the tracker does not confirm in time is reported as undelivered", async () => {

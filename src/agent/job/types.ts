@@ -3,6 +3,7 @@ import type { Logger } from "../../base/logger.ts";
 import type {
   Containment,
   EndReason,
+  FailureClass,
   JobResult,
   JobSpec,
   JobState,
@@ -67,6 +68,8 @@ export interface EndOrder {
   readonly commandId?: string;
   /** Milliseconds between stop signal and SIGKILL. @default the spec's */
   readonly grace?: number;
+  /** What a stop of the agent means. @default PREEMPTED */
+  readonly failureClass?: FailureClass;
 }
 
 /** Who asked for a signal: a command from the tracker, or the agent, which received that signal itself. */

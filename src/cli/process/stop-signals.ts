@@ -3,7 +3,7 @@ const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"] as const;
 
 /** Stopping in three steps: the first signal stops in order, the second without grace periods, the third at once. */
 export interface StopSignals {
-  /** Aborted with the first signal; its reason is an Error that names it. */
+  /** Aborted with the first signal; its reason is an Error that names it, and a `StopReason` of the agent. */
   readonly stop: AbortSignal;
   /** Aborted with the second. */
   readonly stopNow: AbortSignal;
@@ -33,7 +33,9 @@ export function takeStopSignals(options: StopOptions = {}): StopSignals {
     const index = steps.findIndex(({ signal: { aborted } }) => !aborted);
     if (index < 0) return;
     remark?.(signal, (index + 1) as 1 | 2 | 3);
-    steps[index]?.abort(new Error(`Received ${signal}`));
+    // As `StopReason` of an agent: a person ends a program with Ctrl-C, a machine and its scheduler with the others.
+    const stopKind = signal === "SIGINT" ? "ordered" : "preempted";
+    steps[index]?.abort(Object.assign(new Error(`Received ${signal}`), { stopKind }));
   };
   const listeners = signals.map((name) => [name, isIgnored?.(name) === true ? ignore : take] as const);
   for (const [signal, listener] of listeners) process.on(signal, listener);

@@ -3,7 +3,7 @@ import fs from "node:fs";
 import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "vitest";
 import { sleep } from "../../../src/base/clock.ts";
-import { EndReason, JobState, Outcome } from "../../../src/gen/belay/v1/job_pb.ts";
+import { EndReason, FailureClass, JobState, Outcome } from "../../../src/gen/belay/v1/job_pb.ts";
 import { eventually, isAlive } from "./facts.ts";
 import { LOCAL_MODES, start } from "./local.ts";
 
@@ -19,7 +19,13 @@ describe.for(LOCAL_MODES)("A job held by a %s", (containment) => {
       { setup: [{ run: "echo one" }, { name: "second", run: "echo two; echo three" }], command: ["echo", "four"] },
       { containment },
     );
-    expect(await result).toMatchObject({ outcome: Outcome.SUCCEEDED, reason: EndReason.EXITED, exitCode: 0, step: 3 });
+    expect(await result).toMatchObject({
+      outcome: Outcome.SUCCEEDED,
+      reason: EndReason.EXITED,
+      exitCode: 0,
+      step: 3,
+      failureClass: FailureClass.UNSPECIFIED,
+    });
     expect(stdout().toString()).toBe("one\ntwo\nthree\nfour\n");
     expect(events).toEqual([
       "SETTING_UP",
@@ -38,6 +44,7 @@ describe.for(LOCAL_MODES)("A job held by a %s", (containment) => {
     expect(await result).toMatchObject({
       outcome: Outcome.FAILED,
       reason: EndReason.SETUP_FAILED,
+      failureClass: FailureClass.JOB,
       exitCode: 3,
       step: 1,
       message: 'Setup step 1 "exit 3" exited with code 3',
@@ -217,7 +224,8 @@ describe.for(LOCAL_MODES)("A job held by a %s", (containment) => {
     await eventually("ready", () => stdout().includes("ready"));
     job.end(CANCEL);
     const ended = await result;
-    expect(ended).toMatchObject({ outcome: Outcome.CANCELED, reason: EndReason.CANCELED, exitCode: 7 });
+    const failureClass = FailureClass.ORDERED;
+    expect(ended).toMatchObject({ outcome: Outcome.CANCELED, reason: EndReason.CANCELED, exitCode: 7, failureClass });
     expect(stdout().toString()).toContain("got INT");
     expect(ended.evidence?.signals.map((round) => round.signal)).toEqual(["SIGINT"]);
   });

@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { failureClass } from "../../../contract/failure-class.ts";
 import {
   type Containment,
   type EndEvidence,
@@ -32,7 +33,7 @@ export function makeResult(parts: ResultParts): JobResult {
   const { exit, problem } = verdict;
   const outlived =
     survivors.length === 0 ? "" : `; ${countProcesses(survivors)} outlived SIGKILL: ${listProcesses(survivors)}`;
-  return create(JobResultSchema, {
+  const result = create(JobResultSchema, {
     outcome: verdict.outcome,
     reason: verdict.reason,
     message: `${verdict.message}${outlived}`,
@@ -45,6 +46,8 @@ export function makeResult(parts: ResultParts): JobResult {
     ...(evidence === undefined ? {} : { evidence }),
     pausedDuration: durationFromMs(Math.round(pausedMs)),
   });
+  result.failureClass = failureClass(result, verdict.stopClass);
+  return result;
 }
 
 /** The evidence of an end by force. */

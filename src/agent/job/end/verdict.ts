@@ -1,4 +1,4 @@
-import { EndReason, Outcome } from "../../../gen/belay/v1/job_pb.ts";
+import { EndReason, type FailureClass, Outcome } from "../../../gen/belay/v1/job_pb.ts";
 import type { Step } from "../compile-spec.ts";
 import type { ExitStatus } from "../start/spawn.ts";
 import type { SpawnProblem } from "../start/spawn-problem.ts";
@@ -14,6 +14,8 @@ export interface Verdict {
   readonly step: number;
   readonly exit?: ExitStatus | undefined;
   readonly problem?: SpawnProblem;
+  /** What a stop of the agent means. @default PREEMPTED */
+  readonly stopClass?: FailureClass | undefined;
 }
 
 /** What is known besides the exit status of the deciding step. */
@@ -68,7 +70,7 @@ export function orderedVerdict(order: EndOrder, step: number, exit: ExitStatus |
     order.reason === EndReason.AGENT_FAILED ||
     order.reason === EndReason.UNSPECIFIED;
   const outcome = failed ? Outcome.FAILED : Outcome.CANCELED;
-  return { outcome, reason: order.reason, message: order.message, step, exit };
+  return { outcome, reason: order.reason, message: order.message, step, exit, stopClass: order.failureClass };
 }
 
 /** A step for the beginning of a sentence. */
