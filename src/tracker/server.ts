@@ -54,7 +54,7 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
   const loop = new LoopDelay();
   const store = openStore(config.dataDirectory, logger, { ...config.store, observer: metrics });
   const changes = new JobChanges(store.highest.version);
-  const registry = new JobRegistry({ store, clock, changes, logger });
+  const registry = new JobRegistry({ store, clock, changes, logger, observer: metrics });
   const inMemory = (): Iterable<LiveJob> => registry.inMemory();
   const jobs: JobContext = { registry, store, clock };
   const leases = new Leases(jobs, config.lease, logger);

@@ -3,19 +3,12 @@ import { describe, expect, test, vi } from "vitest";
 import { createLogger } from "../../src/base/logger.ts";
 import { CommandState } from "../../src/gen/belay/v1/job_pb.ts";
 import { ScriptedAgent } from "../../src/testing/index.ts";
+import { numbersOf } from "../helpers/metrics-page.ts";
 import { someSpec, testTracker } from "../helpers/tracker.ts";
 
 async function page(address: string, path: string, headers: Record<string, string> = {}): Promise<[number, string]> {
   const answer = await fetch(`${address}${path}`, { headers });
   return [answer.status, (await answer.text()).trimEnd()];
-}
-
-/** The numbers of a page for Prometheus, by name and labels. */
-function numbers(text: string): Map<string, number> {
-  const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
-  return new Map(
-    lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]),
-  );
 }
 
 describe("/readyz", () => {
@@ -62,7 +55,7 @@ describe("/metrics", () => {
     await expect(jobs.getJob({ jobId: "none" })).rejects.toThrow();
     const [status, text] = await page(address, "/metrics");
     expect(status).toBe(200);
-    const found = numbers(text);
+    const found = numbersOf(text);
     expect(Object.fromEntries(found)).toMatchObject({
       belay_sessions: 1,
       'belay_jobs{state="running"}': 1,
@@ -83,7 +76,7 @@ describe("/metrics", () => {
     await agent.ended;
     await expect
       .poll(async () =>
-        numbers((await page(address, "/metrics"))[1]).get(
+        numbersOf((await page(address, "/metrics"))[1]).get(
           'belay_calls_total{method="OpenSession",code="invalid_argument"}',
         ),
       )
@@ -103,7 +96,7 @@ describe("/metrics", () => {
     });
     expect(refused.status).toBe(401);
     const [, text] = await page(address, "/metrics", { authorization: "Bearer o" });
-    expect(numbers(text).get('belay_calls_total{method="ListJobs",code="unauthenticated"}')).toBe(1);
+    expect(numbersOf(text).get('belay_calls_total{method="ListJobs",code="unauthenticated"}')).toBe(1);
   });
 });
 

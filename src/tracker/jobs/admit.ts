@@ -66,6 +66,7 @@ export function admit(live: LiveJob, caller: Caller): ChangedParts | undefined {
     );
   }
   attempt.superseded = true;
+  delete attempt.health;
   live.stream?.goodbye(GoodbyeReason.SUPERSEDED, `Attempt ${attempt.attempt + 1} has the job`);
   live.stream = undefined;
   live.keepTotals();
@@ -94,6 +95,7 @@ function assign(live: LiveJob, { hello, principal, now }: Caller): ChangedParts 
   job.state = isRunning(hello.state) ? hello.state : JobState.SETTING_UP;
   delete job.startTime;
   job.step = 0;
+  live.disconnectedAt = undefined;
   return { spec, attempt };
 }
 

@@ -3,6 +3,7 @@ import { CommandState } from "../../gen/belay/v1/job_pb.ts";
 import type { CommandUpdate, Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { StoredCommand } from "../store/types.ts";
 import { putAttemptResult, putResult } from "./ending.ts";
+import { putHealth } from "./health.ts";
 import type { LiveJob } from "./live-job.ts";
 import type { ChangedParts } from "./changed-parts.ts";
 import { isEnded } from "../../contract/states.ts";
@@ -59,9 +60,7 @@ function apply(live: LiveJob, event: Event, now: number, nextAttemptFollows: boo
       else putResult(live, kind.value, now);
       return parts;
     case "health":
-      if (ended) return { ...parts, keepsVersion: true };
-      attempt.health = kind.value;
-      return parts;
+      return putHealth(attempt, kind.value) ? parts : { ...parts, keepsVersion: true };
     case undefined:
       return { attempt, keepsVersion: true };
   }

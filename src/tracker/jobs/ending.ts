@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { JobResult } from "../../gen/belay/v1/job_pb.ts";
+import type { Attempt, JobResult } from "../../gen/belay/v1/job_pb.ts";
 import {
   CommandKind,
   CommandState,
@@ -22,7 +22,7 @@ import { endState } from "../../contract/states.ts";
 /** Sets a job's result: from now on the job has ended. */
 export function putResult(live: LiveJob, result: JobResult, now: number): void {
   const { job, attempt } = live;
-  if (attempt !== undefined) attempt.result = result;
+  if (attempt !== undefined) putAttemptEnd(attempt, result);
   job.result = result;
   job.state = endState(result.outcome);
   // The agent's own times count; the events that reported them may have come late.
@@ -38,10 +38,15 @@ export function putResult(live: LiveJob, result: JobResult, now: number): void {
  */
 export function putAttemptResult(live: LiveJob, result: JobResult): void {
   const { job, attempt } = live;
-  if (attempt !== undefined) attempt.result = result;
+  if (attempt !== undefined) putAttemptEnd(attempt, result);
   job.state = JobState.LOST;
   job.step = 0;
   live.idleHeartbeats = 0;
+}
+
+function putAttemptEnd(attempt: Attempt, result: JobResult): void {
+  attempt.result = result;
+  delete attempt.health;
 }
 
 /** Ends a job that was never assigned to an agent. */

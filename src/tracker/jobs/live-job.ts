@@ -1,4 +1,4 @@
-import type { Attempt, Job, JobState } from "../../gen/belay/v1/job_pb.ts";
+import type { Attempt, Job, JobResult, JobState } from "../../gen/belay/v1/job_pb.ts";
 import { CommandState } from "../../gen/belay/v1/job_pb.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
 import { streamTotals } from "../store/log/totals.ts";
@@ -33,10 +33,15 @@ export class LiveJob {
   /** When the latest attempt's agent was last heard, in milliseconds since the Unix epoch. 0: not since the tracker
    * started. */
   heardAt = 0;
+  /** Since when the latest attempt has had no stream, in milliseconds since the Unix epoch: the end of its last one, or
+   * the start of the tracker. Undefined: it has one, or there is no attempt, or its first stream is about to begin. */
+  disconnectedAt: number | undefined = undefined;
   /** A change could not be stored: what is on disk counts, and must be loaded again. */
   abandoned = false;
   /** Heartbeats in a row, since the result, in which the agent had nothing left to send. */
   idleHeartbeats = 0;
+  /** The latest attempt whose end is reported: see `takeEnded`. */
+  private endReported: number;
   private readonly lanes: Map<number, LaneProgress>;
   private held:
     | { readonly attempt: number; readonly handle: Promise<LogHandle>; log: AttemptLog | undefined }
@@ -47,6 +52,7 @@ export class LiveJob {
     this.job = stored.job;
     this.resumeState = stored.resumeState;
     this.traceNotes = stored.traceNotes;
+    this.endReported = this.job.attempts.findLast(({ result }) => result !== undefined)?.attempt ?? 0;
     this.commands = new Map(stored.commands.map((command) => [command.record.commandId, command]));
     this.lanes = new Map(
       [...stored.events].map(([attempt, events]) => [attempt, { committed: events, accepted: events }]),
@@ -60,6 +66,17 @@ export class LiveJob {
   /** The latest attempt: the only one that anything is accepted from. */
   get attempt(): Attempt | undefined {
     return this.job.attempts.at(-1);
+  }
+
+  /** The results of those of these attempts, in order, that no earlier call has returned. */
+  takeEnded(...attempts: readonly (Attempt | undefined)[]): JobResult[] {
+    const results: JobResult[] = [];
+    for (const attempt of attempts) {
+      if (attempt?.result === undefined || attempt.attempt <= this.endReported) continue;
+      this.endReported = attempt.attempt;
+      results.push(attempt.result);
+    }
+    return results;
   }
 
   lane(attempt: number): LaneProgress {

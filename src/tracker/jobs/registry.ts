@@ -4,11 +4,11 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Clock } from "../../base/clock.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
-import type { Attempt, JobSpec } from "../../gen/belay/v1/job_pb.ts";
+import type { Attempt, JobResult, JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { JobSchema, JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { TraceChange } from "../store/trace-change.ts";
 import { isNoSpace } from "../store/condition.ts";
-import type { Store } from "../store/types.ts";
+import type { Store, StoredJob } from "../store/types.ts";
 import type { ChangedParts } from "./changed-parts.ts";
 import type { JobChanges } from "./job-changes.ts";
 import { LiveJob } from "./live-job.ts";
@@ -21,12 +21,19 @@ const KEPT_ENDED = 500;
 /** Called with each change, after it was made in memory and before it is stored. Returns spans to store with it. */
 export type Recorder = (live: LiveJob, parts: ChangedParts) => TraceChange | undefined;
 
+/** What the registry reports of its jobs. */
+export interface JobObserver {
+  /** An attempt has ended, and that is stored. Called once for each attempt. */
+  attemptEnded(result: JobResult): void;
+}
+
 /** The dependencies of the registry. */
 export interface RegistryContext {
   readonly store: Store;
   readonly clock: Clock;
   readonly changes: JobChanges;
   readonly logger: Logger;
+  readonly observer?: JobObserver;
 }
 
 /** All jobs: the one place that loads, makes, stores and removes them. */
@@ -51,7 +58,7 @@ export class JobRegistry {
   async open(recorder?: Recorder): Promise<LiveJob[]> {
     const { store, logger } = this.context;
     this.recorder = recorder;
-    const open = (await store.openJobs()).map((stored) => new LiveJob(stored));
+    const open = (await store.openJobs()).map((stored) => this.loaded(stored));
     for (const live of open) {
       this.jobs.set(live.id, live);
       if (live.attempt === undefined) continue;
@@ -132,6 +139,7 @@ export class JobRegistry {
     const version = Number(job.version);
     const stored = (attempt: Attempt | undefined) =>
       attempt === undefined ? undefined : { attempt, events: live.lane(attempt.attempt).accepted };
+    const ended = live.takeEnded(parts.otherAttempt, parts.attempt);
     const attempt = stored(parts.attempt);
     const otherAttempt = stored(parts.otherAttempt);
     const trace = this.recorder?.(live, parts);
@@ -153,6 +161,7 @@ export class JobRegistry {
       if (live.abandoned) this.abandon(live, error);
       throw cannotStore(whyNot(error));
     }
+    for (const result of ended) this.context.observer?.attemptEnded(result);
     changes.announce({ jobId: job.jobId, version, keepsVersion, deleted: false });
   }
 
@@ -180,9 +189,15 @@ export class JobRegistry {
   private async load(jobId: string): Promise<LiveJob | undefined> {
     const stored = await this.context.store.load(jobId);
     if (stored === undefined) return undefined;
-    const live = new LiveJob(stored);
+    const live = this.loaded(stored);
     this.jobs.set(jobId, live);
     this.forgetSome();
+    return live;
+  }
+
+  private loaded(stored: StoredJob): LiveJob {
+    const live = new LiveJob(stored);
+    if (live.attempt !== undefined) live.disconnectedAt = this.context.clock.now();
     return live;
   }
 

@@ -4,6 +4,7 @@ import type { Job } from "../../gen/belay/v1/job_pb.ts";
 import { AttemptSchema, JobSchema } from "../../gen/belay/v1/job_pb.ts";
 import { streamTotals } from "../store/log/totals.ts";
 import { SHOWN_COMMANDS } from "../store/types.ts";
+import { healthOf } from "./health.ts";
 import type { LiveJob } from "./live-job.ts";
 import { shownOf } from "./shown.ts";
 
@@ -17,10 +18,12 @@ export function snapshotOf(live: LiveJob): Job {
   const attempts = [...job.attempts];
   const last = attempts.pop();
   if (last !== undefined) {
+    const health = healthOf(live);
     attempts.push(
       create(AttemptSchema, {
         ...last,
         connected: stream !== undefined,
+        ...(health === undefined ? {} : { health }),
         ...(heardAt === 0 ? {} : { lastHeardTime: timestampFromMs(heardAt) }),
         ...(log === undefined ? {} : { stored: streamTotals(log.committed) }),
       }),

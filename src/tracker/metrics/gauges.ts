@@ -1,9 +1,11 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
+import { healthOf } from "../jobs/health.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
 import { VERSION } from "../../base/version.ts";
 import { addProcessGauges } from "../../base/process/process-gauges.ts";
 import type { MetricsRegistry } from "../../base/prometheus.ts";
-import { stateName } from "../../contract/names.ts";
+import { JobState } from "../../gen/belay/v1/job_pb.ts";
+import { healthName, stateName } from "../../contract/names.ts";
 import { isEnded } from "../../contract/states.ts";
 
 /** Time between two measurements of the event loop by Node. Milliseconds. */
@@ -47,15 +49,26 @@ export function addGauges(
     for (const live of facts.jobs()) if (live.stream !== undefined) connected++;
     return connected;
   });
-  metrics.gauge("belay_jobs", "Jobs that have not ended, by state.", () => {
-    const states = new Map<string, number>();
-    for (const { job } of facts.jobs()) {
-      if (isEnded(job.state)) continue;
-      const name = stateName(job.state).toLowerCase();
-      states.set(name, (states.get(name) ?? 0) + 1);
-    }
-    return [...states].map(([state, count]) => [{ state }, count] as const);
-  });
+  metrics.gauge("belay_jobs", "Jobs that have not ended, by state.", () =>
+    countBy("state", facts.jobs(), ({ job }) => (isEnded(job.state) ? undefined : stateName(job.state))),
+  );
+  metrics.gauge(
+    "belay_jobs_between_attempts",
+    "Jobs that are PENDING after an attempt: they wait for an agent that takes the next one.",
+    () => {
+      let waiting = 0;
+      for (const { job, attempt } of facts.jobs()) {
+        if (job.state === JobState.PENDING && attempt !== undefined) waiting++;
+      }
+      return waiting;
+    },
+  );
+  metrics.gauge("belay_attempt_health", "Attempts that have not ended and whose health is known, by health.", () =>
+    countBy("status", facts.jobs(), (live) => {
+      const health = healthOf(live);
+      return health === undefined ? undefined : healthName(health.status);
+    }),
+  );
   metrics.gauge("belay_connections", "Connections that are open.", facts.connections);
   metrics.gauge(
     "belay_loop_delay_seconds",
@@ -63,4 +76,18 @@ export function addGauges(
     () => facts.loop.worst / 1000,
   );
   addProcessGauges(metrics);
+}
+
+/** Counts jobs by a name, as values of one label. Jobs without a name are not counted. */
+function countBy(
+  label: string,
+  jobs: Iterable<LiveJob>,
+  nameOf: (live: LiveJob) => string | undefined,
+): (readonly [Readonly<Record<string, string>>, number])[] {
+  const counts = new Map<string, number>();
+  for (const live of jobs) {
+    const name = nameOf(live)?.toLowerCase();
+    if (name !== undefined) counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return [...counts].map(([name, count]) => [{ [label]: name }, count] as const);
 }

@@ -1,17 +1,20 @@
 import type { Interceptor } from "@connectrpc/connect";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import type { CommandRecord } from "../../gen/belay/v1/job_pb.ts";
-import { CommandState } from "../../gen/belay/v1/job_pb.ts";
+import type { CommandRecord, JobResult } from "../../gen/belay/v1/job_pb.ts";
+import { CommandState, FailureClass } from "../../gen/belay/v1/job_pb.ts";
+import { failureClass } from "../../contract/failure-class.ts";
+import { className } from "../../contract/names.ts";
 import type { Counter, Histogram } from "../../base/prometheus.ts";
 import { MetricsRegistry } from "../../base/prometheus.ts";
+import type { JobObserver } from "../jobs/registry.ts";
 import type { StoreObserver } from "../store/observer.ts";
 
 /** Buckets in seconds: from the time of a memory access to longer than any client waits. */
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
 /** The tracker's counters. Their names are part of the contract: they do not change. */
-export class TrackerMetrics implements StoreObserver {
+export class TrackerMetrics implements StoreObserver, JobObserver {
   readonly registry: MetricsRegistry = new MetricsRegistry();
   private readonly logBytes: Counter;
   private readonly logWrites: Histogram;
@@ -24,6 +27,7 @@ export class TrackerMetrics implements StoreObserver {
   private readonly commandDone: Histogram;
   private readonly calls: Counter;
   private readonly dropped: Counter;
+  private readonly attemptsEnded: Counter;
 
   constructor() {
     const { registry } = this;
@@ -52,6 +56,10 @@ export class TrackerMetrics implements StoreObserver {
       SECONDS,
     );
     this.calls = registry.counter("belay_calls_total", "Calls that have ended, by method and status code.");
+    this.attemptsEnded = registry.counter(
+      "belay_attempts_ended_total",
+      "Attempts that have ended, by failure class; none: they succeeded.",
+    );
     this.dropped = registry.counter(
       "belay_connections_refused_total",
       "Connections closed because too many were open.",
@@ -82,6 +90,13 @@ export class TrackerMetrics implements StoreObserver {
     const seconds = (timestampMs(updateTime) - timestampMs(issueTime)) / 1000;
     if (state === CommandState.RECEIVED) this.commandReceived.observe(seconds);
     else if (state >= CommandState.COMPLETED) this.commandDone.observe(seconds);
+  }
+
+  attemptEnded(result: JobResult): void {
+    const failure = result.failureClass === FailureClass.UNSPECIFIED ? failureClass(result) : result.failureClass;
+    this.attemptsEnded.add(1, {
+      class: failure === FailureClass.UNSPECIFIED ? "none" : className(failure).toLowerCase(),
+    });
   }
 
   connectionDropped(): void {

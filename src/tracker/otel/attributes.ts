@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import type { Attempt, CommandRecord, Job, JobResult } from "../../gen/belay/v1/job_pb.ts";
-import { CommandKind, CommandState, EndReason, Outcome } from "../../gen/belay/v1/job_pb.ts";
+import { CommandKind, CommandState, EndReason, FailureClass, Outcome } from "../../gen/belay/v1/job_pb.ts";
 import type { OpenStep } from "./notes.ts";
 import type { Attributes } from "./span-record.ts";
 import { stateName } from "../../contract/names.ts";
@@ -26,6 +26,7 @@ const ERRORS: ReadonlySet<EndReason> = new Set([
   EndReason.AGENT_STOPPED,
   EndReason.DISCONNECTED,
   EndReason.SUPERSEDED,
+  EndReason.NO_AGENT,
 ]);
 
 /** The name of a job. */
@@ -129,6 +130,9 @@ function endAttributes(result: JobResult): Attributes {
   return {
     "belay.job.outcome": nameOf(Outcome, result.outcome),
     "belay.job.reason": reason,
+    ...(result.failureClass === FailureClass.UNSPECIFIED
+      ? {}
+      : { "belay.job.failure_class": nameOf(FailureClass, result.failureClass) }),
     ...(result.message === "" ? {} : { "belay.job.message": short(result.message) }),
     ...(result.exitCode === undefined ? {} : { "process.exit.code": result.exitCode }),
     ...(result.signal === "" ? {} : { "belay.signal": result.signal }),

@@ -145,6 +145,7 @@ class Change {
     if (job.state === state || isEnded(job.state)) return;
     const add = (name: string): void => addMoment(this.innermost, { name, time: now, attributes: {} });
     if (job.state === JobState.LOST) return add("belay.lost");
+    if (job.state === JobState.PENDING) return add("belay.pending");
     if (state === JobState.LOST) add("belay.back");
     if (job.state === JobState.PAUSED) add("belay.paused");
     else if (state === JobState.PAUSED && job.state === JobState.RUNNING) add("belay.resumed");

@@ -97,7 +97,10 @@ export class SessionService {
       logger.warn("Session refused", { ...facts, why: messageOf(error) });
       throw error;
     }
-    const stream = await this.attach(live, hello, parts);
+    const stream = await this.attach(live, hello, parts).catch((error: unknown) => {
+      if (live.stream === undefined) live.disconnectedAt ??= now;
+      throw error;
+    });
     logger.info("Session opened", { ...facts, attempt: live.attempt?.attempt });
     const end = this.watchOver(stream, context, caller);
     try {
@@ -174,10 +177,12 @@ export class SessionService {
     await log.flush();
     replace(live);
     live.stream = stream;
+    const isBack = hello.attempt > 0 || live.disconnectedAt !== undefined;
+    live.disconnectedAt = undefined;
     this.streams.add(stream);
     await leases.renew(live);
     // Watchers were notified of a return above, while there was no stream. The registry reports and handles a failure.
-    if (hello.attempt > 0) registry.commit(live, SAME).catch(() => undefined);
+    if (isBack) registry.commit(live, SAME).catch(() => undefined);
     return stream;
   }
 

@@ -144,6 +144,7 @@ export class SessionStream implements AgentConnection {
     this.stopListening();
     if (!this.isCurrent) return;
     this.live.stream = undefined;
+    this.live.disconnectedAt = this.context.clock.now();
     // The registry reports and handles a failure to store it.
     if (notify) await this.context.registry.commit(this.live, SAME).catch(() => undefined);
     await this.context.registry.settle(this.live);

@@ -3,7 +3,14 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "vitest";
 import { parseTraceParent } from "../../../src/base/trace-context.ts";
 import { systemClock } from "../../../src/base/clock.ts";
-import { EndReason, JobResultSchema, JobSchema, JobState, Outcome } from "../../../src/gen/belay/v1/job_pb.ts";
+import {
+  EndReason,
+  FailureClass,
+  JobResultSchema,
+  JobSchema,
+  JobState,
+  Outcome,
+} from "../../../src/gen/belay/v1/job_pb.ts";
 import { EventSchema } from "../../../src/gen/belay/v1/tracker_service_pb.ts";
 import { LiveJob } from "../../../src/tracker/jobs/live-job.ts";
 import type { SpanRecord } from "../../../src/tracker/otel/span-record.ts";
@@ -24,6 +31,19 @@ async function exporting(options: Partial<TrackerOptions> = {}) {
 function startStep(agent: ScriptedAgent, name: string, step = 1): void {
   agent.event({ case: "stepStarted", value: { step, name, argv: ["true"], pid: 7, main: true } });
 }
+
+describe("An attempt that did not succeed", () => {
+  it("has its failure class beside the reason, as its job has", async () => {
+    const { collector, address } = await exporting();
+    const agent = ScriptedAgent.connect({ url: address, jobId: "a" });
+    await agent.hello({ spec: someSpec });
+    const failureClass = FailureClass.PREEMPTED;
+    agent.result({ outcome: Outcome.CANCELED, reason: EndReason.AGENT_STOPPED, failureClass });
+    const wanted = { "belay.job.reason": "AGENT_STOPPED", "belay.job.failure_class": "PREEMPTED" };
+    expect((await collector.span("attempt 1")).attributes).toMatchObject(wanted);
+    expect((await collector.span("job some")).attributes).toMatchObject(wanted);
+  });
+});
 
 describe("A job whose agent is lost", () => {
   it("and comes back shows both on its attempt, which goes on", async () => {

@@ -634,7 +634,7 @@ export type Attempt = Message<"belay.v1.Attempt"> & {
   progress?: Progress | undefined;
 
   /**
-   * Whether the attempt is well. Absent: it has not started or has ended, or its agent does not report it.
+   * Whether the attempt is well. Absent: it has ended, or its agent is connected and has not reported it.
    *
    * @generated from field: belay.v1.Health health = 16;
    */
