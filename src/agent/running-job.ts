@@ -77,12 +77,12 @@ export function startReportedJob(welcome: Welcome, around: JobSurroundings): Run
     handlersOf(around, path, gate),
   ));
   const interval = spec.metricsInterval === undefined ? DEFAULT_METRICS_INTERVAL_MS : durationMs(spec.metricsInterval);
-  const loop = new MetricsLoop(
+  const loop = new MetricsLoop({
     interval,
-    () => started.sample(),
-    (value) => report.event({ case: "metricSample", value }),
+    measure: () => started.sample(),
+    emit: (value) => report.event({ case: "metricSample", value }),
     logger,
-  );
+  });
   return { job: started, gate, sampled: loop.run(over) };
 }
 

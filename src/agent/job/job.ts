@@ -93,7 +93,8 @@ class JobRun implements Job {
     this.containment = prepared.containment;
     this.containmentMessage = prepared.message;
     this.output = new Output(handlers);
-    this.closing = new Closing(prepared.tree, this.output, prepared.pipes.directory, spec.grace, timing);
+    const { tree, pipes } = prepared;
+    this.closing = new Closing({ tree, output: this.output, pipes: pipes.directory, grace: spec.grace, timing });
     this.timeouts = new StepTimeouts(spec, (message) => this.end({ reason: EndReason.TIMED_OUT, message }));
     this.sampler = makeSampler(options, spec, prepared);
     prepared.pipes.provide(spec.steps.length * 2);

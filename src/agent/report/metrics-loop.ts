@@ -3,30 +3,28 @@ import type { Logger } from "../../base/logger.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { MetricSample } from "../../gen/belay/v1/job_pb.ts";
 
+/** See MetricsLoop. */
+export interface MetricsLoopOptions {
+  /** Milliseconds; 0: never. */
+  readonly interval: number;
+  readonly measure: () => Promise<MetricSample | undefined>;
+  readonly emit: (sample: MetricSample) => void;
+  readonly logger: Logger;
+}
+
 /** Measures at every interval what the job uses, and passes the sample on. */
 export class MetricsLoop {
-  private readonly interval: number;
-  private readonly measure: () => Promise<MetricSample | undefined>;
-  private readonly emit: (sample: MetricSample) => void;
-  private readonly logger: Logger;
+  private readonly options: MetricsLoopOptions;
 
-  /** @param interval milliseconds; 0: never */
-  constructor(
-    interval: number,
-    measure: () => Promise<MetricSample | undefined>,
-    emit: (sample: MetricSample) => void,
-    logger: Logger,
-  ) {
-    this.interval = interval;
-    this.measure = measure;
-    this.emit = emit;
-    this.logger = logger;
+  constructor(options: MetricsLoopOptions) {
+    this.options = options;
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    if (this.interval === 0) return;
+    const { interval } = this.options;
+    if (interval === 0) return;
     while (!signal.aborted) {
-      await sleep(this.interval, signal);
+      await sleep(interval, signal);
       if (!signal.aborted) await this.now();
     }
   }
@@ -34,10 +32,10 @@ export class MetricsLoop {
   /** Never throws: a sample that cannot be measured is left out. */
   private async now(): Promise<void> {
     try {
-      const sample = await this.measure();
-      if (sample !== undefined) this.emit(sample);
+      const sample = await this.options.measure();
+      if (sample !== undefined) this.options.emit(sample);
     } catch (error) {
-      this.logger.debug("Cannot sample the job's usage", { error: messageOf(error) });
+      this.options.logger.debug("Cannot sample the job's usage", { error: messageOf(error) });
     }
   }
 }

@@ -46,27 +46,21 @@ export interface StoreParts {
 export class SqliteStore implements Store {
   readonly highest: { readonly key: number; readonly version: number };
   readonly spans: SpanQueue;
-  readonly condition: StoreCondition;
   private readonly database: DatabaseSync;
-  private readonly logs: LogFiles;
-  private readonly unlock: () => void;
+  private readonly parts: StoreParts;
   private readonly group: GroupCommit;
-  private readonly observer: StoreObserver | undefined;
   private readonly sql: Statements;
   private readonly points: PointStore;
   private closed = false;
 
-  constructor(database: DatabaseSync, { logs, highestLog, condition, unlock, logger, observer }: StoreParts) {
+  constructor(database: DatabaseSync, parts: StoreParts) {
     this.database = database;
-    this.logs = logs;
-    this.unlock = unlock;
-    this.observer = observer;
-    this.condition = condition;
-    this.group = new GroupCommit(database, condition, observer);
+    this.parts = parts;
+    this.group = new GroupCommit(database, parts.condition, parts.observer);
     this.sql = new Statements(database);
     this.points = new PointStore(this.sql, (key, attempt) => {
       const job = String(this.sql.get("SELECT job_id FROM jobs WHERE key = ?", key)?.["job_id"]);
-      logger.warn("A job uses too many names of metrics: values of further names are not kept", {
+      parts.logger.warn("A job uses too many names of metrics: values of further names are not kept", {
         job,
         attempt,
         kept: MAX_NAMES,
@@ -78,8 +72,12 @@ export class SqliteStore implements Store {
               max((SELECT coalesce(max(version), 0) FROM jobs), (SELECT coalesce(max(version), 0) FROM deletions)) AS version`,
     );
     // Beyond every log that is there: one whose job the database no longer knows is not the next job's.
-    const key = Math.max(Number(row?.["key"]), highestLog);
+    const key = Math.max(Number(row?.["key"]), parts.highestLog);
     this.highest = { key, version: Number(row?.["version"]) };
+  }
+
+  get condition(): StoreCondition {
+    return this.parts.condition;
   }
 
   async openJobs(): Promise<StoredJob[]> {
@@ -146,11 +144,11 @@ export class SqliteStore implements Store {
 
   async log(key: number, attempt: number): Promise<LogHandle> {
     this.group.commit();
-    return this.logs.acquire(this.knownLog(key, attempt));
+    return this.parts.logs.acquire(this.knownLog(key, attempt));
   }
 
   hasLog(key: number, attempt: number): boolean {
-    return this.logs.has(key, attempt);
+    return this.parts.logs.has(key, attempt);
   }
 
   async remove(key: number, jobId: string, version: number): Promise<void> {
@@ -163,7 +161,7 @@ export class SqliteStore implements Store {
       );
     };
     await this.group.add(apply, { key, urgent: true });
-    await this.logs.remove(key);
+    await this.parts.logs.remove(key);
   }
 
   async endedJobs(limit: number): Promise<EndedJob[]> {
@@ -204,9 +202,9 @@ export class SqliteStore implements Store {
     this.closed = true;
     this.condition.close();
     this.group.commit();
-    await this.logs.close();
+    await this.parts.logs.close();
     this.database.close();
-    this.unlock();
+    this.parts.unlock();
   }
 
   private apply(change: Change): void {
@@ -225,7 +223,7 @@ export class SqliteStore implements Store {
       );
     }
     for (const { record, command } of commands ?? []) {
-      this.observer?.commandStored(record);
+      this.parts.observer?.commandStored(record);
       this.sql.run(
         `INSERT INTO commands (job_key, command_id, number, record, command)
          VALUES (?1, ?2, (SELECT coalesce(max(number), 0) + 1 FROM commands WHERE job_key = ?1), ?3, ?4)

@@ -14,28 +14,27 @@ const LEFTOVER_GRACE_MS = 2000;
 /** A pipe that is still open this long after the last known process has ended is held by an unknown process. */
 const HOLDER_MS = 50;
 
+/** What a closing works with. */
+export interface ClosingOptions {
+  readonly tree: ProcessTree;
+  readonly output: Output;
+  /** Directory in which the job's pipes were made. */
+  readonly pipes: string;
+  /** Milliseconds between stop signal and SIGKILL that the job was given. */
+  readonly grace: number;
+  readonly timing: EndTiming;
+}
+
 /**
  * What comes after the last step: processes that are left are ended, then the pipes are read to their end. Each has a
  * bound in time, which does not count while the reader of the output is full.
  */
 export class Closing {
-  private readonly tree: ProcessTree;
-  private readonly output: Output;
-  private readonly pipes: string;
-  private readonly grace: number;
-  private readonly timing: EndTiming;
+  private readonly options: ClosingOptions;
   private ladder: Ladder | undefined;
 
-  /**
-   * @param pipes directory in which the job's pipes were made
-   * @param grace of the job
-   */
-  constructor(tree: ProcessTree, output: Output, pipes: string, grace: number, timing: EndTiming) {
-    this.tree = tree;
-    this.output = output;
-    this.pipes = pipes;
-    this.grace = Math.min(grace, LEFTOVER_GRACE_MS);
-    this.timing = timing;
+  constructor(options: ClosingOptions) {
+    this.options = options;
   }
 
   /** Sends SIGKILL to processes that are left earlier than planned. */
@@ -56,12 +55,13 @@ export class Closing {
 
   /** Finds processes by the pipes that they hold, where nothing else found them, and ends them, too. */
   async endHolders(before: TreeEnd, onForce: () => void): Promise<TreeEnd> {
-    if (this.output.ended || (await this.endedWithin(HOLDER_MS))) return before;
+    const { tree, output, pipes } = this.options;
+    if (output.ended || (await this.endedWithin(HOLDER_MS))) return before;
     // Processes that have outlived SIGKILL would outlive it again.
     const survivors = new Set(before.survivors.map(({ pid }) => pid));
-    const holders = pipeHolders(this.pipes).filter(({ pid }) => !survivors.has(pid));
+    const holders = pipeHolders(pipes).filter(({ pid }) => !survivors.has(pid));
     if (holders.length === 0) return before;
-    this.tree.claim(holders);
+    tree.claim(holders);
     onForce();
     const end = await this.climb();
     return { ...end, rounds: [...before.rounds, ...end.rounds] };
@@ -73,10 +73,11 @@ export class Closing {
    * @returns whether one was given up because a process still holds it, so that output may be missing
    */
   async finishOutput(): Promise<boolean> {
-    while (!this.output.ended) {
-      const left = this.timing.outputSilence - this.output.stillFor;
+    const { output, timing } = this.options;
+    while (!output.ended) {
+      const left = timing.outputSilence - output.stillFor;
       if (left <= 0) {
-        this.output.close();
+        output.close();
         return true;
       }
       await this.endedWithin(Math.min(left, 1000));
@@ -86,25 +87,28 @@ export class Closing {
 
   /** Whether the tree empties by itself: readers of a pipeline end a moment later than what they read from. */
   private async settled(): Promise<boolean> {
+    const { tree, output } = this.options;
     const start = performance.now();
     for (let pause = 1; ; pause = Math.min(pause * 2, 25)) {
-      if (this.tree.isEmpty()) return true;
+      if (tree.isEmpty()) return true;
       const passed = performance.now() - start;
-      const over = passed >= LONGEST_SETTLE_MS && !this.output.isFull;
-      if (over || Math.min(this.output.stillFor, passed) >= SETTLE_MS) return false;
+      const over = passed >= LONGEST_SETTLE_MS && !output.isFull;
+      if (over || Math.min(output.stillFor, passed) >= SETTLE_MS) return false;
       await sleep(pause);
     }
   }
 
   private climb(): Promise<TreeEnd> {
-    this.ladder = new Ladder(this.tree, this.grace, this.timing);
+    const { tree, grace, timing } = this.options;
+    this.ladder = new Ladder(tree, Math.min(grace, LEFTOVER_GRACE_MS), timing);
     return this.ladder.climb("SIGTERM");
   }
 
   private async endedWithin(ms: number): Promise<boolean> {
+    const { output } = this.options;
     const waiting = new AbortController();
-    await Promise.race([this.output.whenEnded(), sleep(ms, waiting.signal)]);
+    await Promise.race([output.whenEnded(), sleep(ms, waiting.signal)]);
     waiting.abort();
-    return this.output.ended;
+    return output.ended;
   }
 }
