@@ -1,5 +1,5 @@
 import { systemClock as clock, type Timer } from "../base/clock.ts";
-import { formatDuration } from "../base/text/durations.ts";
+import { formatDuration } from "../contract/durations.ts";
 import { EndReason } from "../gen/belay/v1/job_pb.ts";
 import { DEFAULTS } from "./defaults.ts";
 import type { AgentOptions } from "./options.ts";

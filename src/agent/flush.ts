@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { systemClock as clock } from "../base/clock.ts";
-import { formatDuration } from "../base/text/durations.ts";
+import { formatDuration } from "../contract/durations.ts";
 import { Callbacks } from "../base/callbacks.ts";
 import { messageOf } from "../base/errors.ts";
 import { type Logger, silentLogger } from "../base/logger.ts";
@@ -17,8 +17,8 @@ import {
   someLogger,
   text,
 } from "../base/options.ts";
-import { formatSize } from "../base/text/sizes.ts";
 import { failureClass } from "../contract/failure-class.ts";
+import { formatSize } from "../contract/sizes.ts";
 import { EndReason, JobResultSchema, JobState, Outcome } from "../gen/belay/v1/job_pb.ts";
 import { EventSchema, OpenSessionRequestSchema } from "../gen/belay/v1/tracker_service_pb.ts";
 import { CallbackError, type CallbackFailure, guardCallbacks } from "./callback-error.ts";

@@ -1,6 +1,8 @@
 import { MAX_TIMEOUT_MS } from "./clock.ts";
-import { MAX_DURATION_MS } from "./text/durations.ts";
 import { BelayError } from "./errors.ts";
+
+/** Longest duration that is accepted: a hundred years, in milliseconds. A longer one is a typing error. */
+export const MAX_DURATION_MS: number = 100 * 365 * 24 * 3_600_000;
 
 /** The values that one option of a function accepts. */
 export interface Rule {

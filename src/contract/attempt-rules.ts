@@ -1,6 +1,6 @@
 import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
 import { signalNumber } from "../base/process/signals.ts";
-import { MAX_DURATION_MS } from "../base/text/durations.ts";
+import { MAX_DURATION_MS } from "../base/options.ts";
 import {
   AfterCondition,
   FailureClass,

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { formatSize } from "../../src/base/text/sizes.ts";
+import { formatSize } from "../../src/contract/sizes.ts";
 import { MODES } from "../agent/job/driver.ts";
 import { TrackerProcess } from "../helpers/cli.ts";
 

@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import type { Clock } from "../../base/clock.ts";
-import { formatSize, MiB } from "../../base/text/sizes.ts";
+import { MiB } from "../../base/text/sizes.ts";
+import { formatSize } from "../../contract/sizes.ts";
 import {
   JobMetricSchema,
   type JobMetrics,

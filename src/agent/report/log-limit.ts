@@ -1,4 +1,4 @@
-import { formatSize } from "../../base/text/sizes.ts";
+import { formatSize } from "../../contract/sizes.ts";
 import type { LogStream } from "../../gen/belay/v1/job_pb.ts";
 import type { OutputSink } from "../output-sink.ts";
 

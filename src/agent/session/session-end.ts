@@ -1,5 +1,5 @@
 import { status } from "@grpc/grpc-js";
-import { formatDuration } from "../../base/text/durations.ts";
+import { formatDuration } from "../../contract/durations.ts";
 import { BelayError } from "../../base/errors.ts";
 import type { TrackerAddress } from "../../base/network/tracker-address.ts";
 import { GoodbyeReason, type Receipt } from "../../gen/belay/v1/tracker_service_pb.ts";

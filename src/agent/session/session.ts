@@ -1,5 +1,5 @@
 import { status } from "@grpc/grpc-js";
-import { formatDuration } from "../../base/text/durations.ts";
+import { formatDuration } from "../../contract/durations.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import type { TrackerAddress } from "../../base/network/tracker-address.ts";
 import type { Heartbeat } from "../../gen/belay/v1/job_pb.ts";

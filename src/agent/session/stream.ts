@@ -3,7 +3,7 @@ import { durationMs } from "@bufbuild/protobuf/wkt";
 import { type Metadata, status, type StatusObject } from "@grpc/grpc-js";
 import type { Clock, Timer } from "../../base/clock.ts";
 import { messageOf } from "../../base/errors.ts";
-import { formatDuration } from "../../base/text/durations.ts";
+import { formatDuration } from "../../contract/durations.ts";
 import { SilenceClock } from "../../base/silence.ts";
 import type { Heartbeat } from "../../gen/belay/v1/job_pb.ts";
 import {

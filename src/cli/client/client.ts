@@ -4,7 +4,7 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { CLIENT_FLAGS, type Proof, proofOf } from "../../base/network/proof.ts";
 import { backoffDelay } from "../../base/backoff.ts";
 import { sleep } from "../../base/clock.ts";
-import { formatDuration } from "../../base/text/durations.ts";
+import { formatDuration } from "../../contract/durations.ts";
 import { BelayError } from "../../base/errors.ts";
 import { MiB } from "../../base/text/sizes.ts";
 import { checkTokenAllowed } from "../../base/network/plaintext-token.ts";

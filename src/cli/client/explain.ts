@@ -1,5 +1,5 @@
 import { within } from "../../base/deadline.ts";
-import { formatDuration } from "../../base/text/durations.ts";
+import { formatDuration } from "../../contract/durations.ts";
 import { CLIENT_FLAGS, type ProofFiles, proofOf } from "../../base/network/proof.ts";
 import { BelayError } from "../../base/errors.ts";
 import { parseTrackerAddresses, type TrackerAddress } from "../../base/network/tracker-address.ts";

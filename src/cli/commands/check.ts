@@ -1,5 +1,5 @@
 import { counted } from "../../base/text/count.ts";
-import { formatSize } from "../../base/text/sizes.ts";
+import { formatSize } from "../../contract/sizes.ts";
 import { checkDirectory } from "../../tracker/store/check/check.ts";
 import type { Command } from "../flags/command.ts";
 import { command } from "../flags/command.ts";

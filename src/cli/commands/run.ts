@@ -1,6 +1,6 @@
 import { BelayError } from "../../base/errors.ts";
 import { shortId } from "../../base/ids.ts";
-import { formatSize } from "../../base/text/sizes.ts";
+import { formatSize } from "../../contract/sizes.ts";
 import type { AgentOptions, AgentOutcome, OnDisconnect } from "../../agent/options.ts";
 import { runAgent } from "../../agent/run.ts";
 import { counted } from "../../base/text/count.ts";
@@ -13,7 +13,7 @@ import { connectionFlags, flushTimeout, securityOf } from "../flags/connection-f
 import { EXIT_BELAY, EXIT_CODES_HELP, exitCodeOfResult } from "../process/exit-codes.ts";
 import type { Flag, Values } from "../flags/flags.ts";
 import { choice, duration, grouped, pairs, size, text, toggle, wanted } from "../flags/flags.ts";
-import { parseDuration } from "../../base/text/durations.ts";
+import { parseDuration } from "../../contract/durations.ts";
 import { ignoredSignals } from "../process/ignored-signals.ts";
 import type { Io } from "../process/io.ts";
 import { checkJobId } from "../flags/job-argument.ts";

@@ -1,4 +1,4 @@
-import { formatDuration } from "../../base/text/durations.ts";
+import { formatDuration } from "../../contract/durations.ts";
 import { JobSchema } from "../../gen/belay/v1/job_pb.ts";
 import { openClient } from "../client/client.ts";
 import { clientFlags, clientOf, jsonFlag } from "../client/flags.ts";

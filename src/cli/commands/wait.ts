@@ -1,4 +1,4 @@
-import { formatDuration } from "../../base/text/durations.ts";
+import { formatDuration } from "../../contract/durations.ts";
 import { BelayError } from "../../base/errors.ts";
 import type { Job } from "../../gen/belay/v1/job_pb.ts";
 import { JobSchema, JobState } from "../../gen/belay/v1/job_pb.ts";

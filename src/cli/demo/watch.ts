@@ -1,7 +1,7 @@
 import { sleep } from "../../base/clock.ts";
 import { LogStream } from "../../gen/belay/v1/job_pb.ts";
 import type { Job } from "../../gen/belay/v1/job_pb.ts";
-import { formatSize } from "../../base/text/sizes.ts";
+import { formatSize } from "../../contract/sizes.ts";
 import type { JobClient } from "../client/client.ts";
 import { readLogs, readMetrics, watchJob } from "../client/resume.ts";
 import { clean } from "../render/clean.ts";

@@ -1,6 +1,6 @@
 import { BelayError } from "../../base/errors.ts";
-import { parseDuration } from "../../base/text/durations.ts";
-import { parseSize } from "../../base/text/sizes.ts";
+import { parseDuration } from "../../contract/durations.ts";
+import { parseSize } from "../../contract/sizes.ts";
 
 /** Headings under which a command's help lists its flags. */
 export type FlagGroup =

@@ -1,4 +1,4 @@
-import { parseDuration } from "../../base/text/durations.ts";
+import { parseDuration } from "../../contract/durations.ts";
 import type { Flag } from "./flags.ts";
 import { wanted } from "./flags.ts";
 

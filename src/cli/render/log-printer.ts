@@ -1,4 +1,4 @@
-import { formatSize } from "../../base/text/sizes.ts";
+import { formatSize } from "../../contract/sizes.ts";
 import { LogStream } from "../../gen/belay/v1/job_pb.ts";
 import type { Gap, LogChunk } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { GapReason } from "../../gen/belay/v1/tracker_service_pb.ts";

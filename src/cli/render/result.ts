@@ -1,6 +1,6 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { formatDuration } from "../../base/text/durations.ts";
-import { formatSize } from "../../base/text/sizes.ts";
+import { formatDuration } from "../../contract/durations.ts";
+import { formatSize } from "../../contract/sizes.ts";
 import type { EndEvidence, JobResult, SignalRound, StreamTotals } from "../../gen/belay/v1/job_pb.ts";
 import { EndReason, Outcome } from "../../gen/belay/v1/job_pb.ts";
 import { clean } from "./clean.ts";

@@ -1,6 +1,6 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { formatDuration } from "../../base/text/durations.ts";
-import { formatSize } from "../../base/text/sizes.ts";
+import { formatDuration } from "../../contract/durations.ts";
+import { formatSize } from "../../contract/sizes.ts";
 import { parseTraceParent } from "../../base/trace-context.ts";
 import type { Attempt, CommandRecord, Job, JobSpec, Progress } from "../../gen/belay/v1/job_pb.ts";
 import type { Containment } from "../../gen/belay/v1/job_pb.ts";

@@ -1,5 +1,5 @@
-import { formatDuration } from "../../base/text/durations.ts";
-import { formatSize } from "../../base/text/sizes.ts";
+import { formatDuration } from "../../contract/durations.ts";
+import { formatSize } from "../../contract/sizes.ts";
 import { EndReason } from "../../gen/belay/v1/job_pb.ts";
 import type { GetJobStatusResponse } from "../../gen/belay/v1/job_service_pb.ts";
 import { clean } from "./clean.ts";

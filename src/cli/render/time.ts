@@ -1,6 +1,6 @@
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { formatDuration } from "../../base/text/durations.ts";
+import { formatDuration } from "../../contract/durations.ts";
 
 /** Milliseconds of a duration. */
 export function msOf(duration: Duration): number {

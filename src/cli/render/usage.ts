@@ -1,4 +1,4 @@
-import { formatSize } from "../../base/text/sizes.ts";
+import { formatSize } from "../../contract/sizes.ts";
 import type { GpuSample, MetricSample, ResourceUsage } from "../../gen/belay/v1/job_pb.ts";
 import { clean } from "./clean.ts";
 import { counted } from "../../base/text/count.ts";

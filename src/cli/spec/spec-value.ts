@@ -2,9 +2,9 @@ import type { DescEnum, DescField, DescMessage, JsonObject, JsonValue } from "@b
 import { ScalarType } from "@bufbuild/protobuf";
 import type { ParsedNode, Scalar } from "yaml";
 import { isAlias, isMap, isScalar, isSeq } from "yaml";
-import { parseDuration } from "../../base/text/durations.ts";
+import { parseDuration } from "../../contract/durations.ts";
 import { BelayError } from "../../base/errors.ts";
-import { parseSize } from "../../base/text/sizes.ts";
+import { parseSize } from "../../contract/sizes.ts";
 import { didYouMean } from "../../base/text/did-you-mean.ts";
 import { isKey } from "../flags/flags.ts";
 import type { SpecSource } from "./spec-error.ts";

@@ -1,7 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { formatDuration } from "../../base/text/durations.ts";
+import { formatDuration } from "../../contract/durations.ts";
 import type { Attempt } from "../../gen/belay/v1/job_pb.ts";
 import { AttemptSchema, JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { Hello } from "../../gen/belay/v1/tracker_service_pb.ts";

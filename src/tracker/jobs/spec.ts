@@ -2,7 +2,7 @@ import { toBinary } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { signalNumber } from "../../base/process/signals.ts";
-import { MAX_DURATION_MS } from "../../base/text/durations.ts";
+import { MAX_DURATION_MS } from "../../base/options.ts";
 import { MAX_TRACE_STATE_BYTES, isTraceState, parseTraceParent } from "../../base/trace-context.ts";
 import { attemptRuleBreak } from "../../contract/attempt-rules.ts";
 import { type JobSpec, JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";

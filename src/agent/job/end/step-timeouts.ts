@@ -1,4 +1,4 @@
-import { formatDuration } from "../../../base/text/durations.ts";
+import { formatDuration } from "../../../contract/durations.ts";
 import type { CompiledSpec, Step } from "../compile-spec.ts";
 import { Countdown } from "./countdown.ts";
 

@@ -1,4 +1,4 @@
-import { formatSize } from "../../../base/text/sizes.ts";
+import { formatSize } from "../../../contract/sizes.ts";
 import type { GpuSample, MetricSample } from "../../../gen/belay/v1/job_pb.ts";
 import type { Row } from "./chart-table.ts";
 import { msOfNano } from "./series.ts";

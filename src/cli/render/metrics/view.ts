@@ -1,4 +1,4 @@
-import { formatDuration } from "../../../base/text/durations.ts";
+import { formatDuration } from "../../../contract/durations.ts";
 import type { Job } from "../../../gen/belay/v1/job_pb.ts";
 import { clean } from "../clean.ts";
 import { progressBar } from "../progress-bar.ts";

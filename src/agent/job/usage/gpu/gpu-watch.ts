@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { sleep } from "../../../../base/clock.ts";
-import { formatDuration } from "../../../../base/text/durations.ts";
+import { formatDuration } from "../../../../contract/durations.ts";
 import { messageOf } from "../../../../base/errors.ts";
 import type { Logger } from "../../../../base/logger.ts";
 import { type GpuSample, GpuSampleSchema } from "../../../../gen/belay/v1/job_pb.ts";

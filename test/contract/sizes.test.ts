@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { formatSize, parseSize } from "../../../src/base/text/sizes.ts";
+import { formatSize, parseSize } from "../../src/contract/sizes.ts";
 
 test.each([
   ["4096", 4096],

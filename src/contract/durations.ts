@@ -1,7 +1,5 @@
-import { BelayError } from "../errors.ts";
-
-/** Longest duration that is accepted: a hundred years, in milliseconds. A longer one is a typing error. */
-export const MAX_DURATION_MS: number = 100 * 365 * 24 * 3_600_000;
+import { BelayError } from "../base/errors.ts";
+import { MAX_DURATION_MS } from "../base/options.ts";
 
 const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { formatDuration, parseDuration } from "../../../src/base/text/durations.ts";
+import { formatDuration, parseDuration } from "../../src/contract/durations.ts";
 
 describe("reading a duration", () => {
   test.each([
