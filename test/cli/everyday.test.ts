@@ -114,7 +114,7 @@ describe("belay config", () => {
   });
 
   test.each([
-    [["set", "trakcer", "x"], /Cannot keep "trakcer": expected one of tracker, .*did you mean "tracker"/],
+    [["set", "trakcer", "x"], /Cannot save "trakcer": expected one of tracker, .*did you mean "tracker"/],
     [["set", "tracker", "nowhere"], /Cannot use tracker "nowhere": it has no scheme/],
     [["set", "insecure", "perhaps"], /Cannot use insecure "perhaps"/],
     [["set", "tracker"], /expected "set NAME VALUE"/],

@@ -172,7 +172,7 @@ describe("Commands through the built command", () => {
       stdout: expect.stringMatching(/^j1 will be canceled when its agent is back/) as unknown,
     });
     const waiting = tracker.belay("cancel", "--wait", "j1");
-    await waiting.says(/The agent is not connected; the order waits for it/);
+    await waiting.says(/The agent is not connected; it gets the order when it is back/);
     process.kill(run.pid, "SIGCONT");
     expect(await waiting.ended, waiting.stderr).toBe(0);
     expect(waiting.stdout).toMatch(/^j1 is CANCELED/);

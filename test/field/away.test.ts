@@ -36,7 +36,7 @@ it("A job that ends since its agent is without its tracker says why", async () =
       expect(await run.ended).toBe(125);
       const said = run.stderr.replaceAll(`"${job}"`, '"j1"');
       expect(/^belay: Job j\d CANCELED \(DISCONNECTED, [^)]*\): (.*)$/m.exec(said)?.[1]).toMatch(why);
-      expect(/Not everything reached the tracker \((.*)\); it is lost/.exec(said)?.[1]).toMatch(why);
+      expect(/Not everything reached the tracker \((.*)\); the rest is lost/.exec(said)?.[1]).toMatch(why);
     }),
   );
 });

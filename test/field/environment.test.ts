@@ -365,7 +365,7 @@ describe("in a hostile environment, a job runs, or one sentence says what is mis
       stderr: "No job matches.\n",
     });
     expect(await shell(script, ["config", "set", "tracker", "http://127.0.0.1:1"], env)).toEqual(
-      says("Cannot keep settings: this user has no home directory; set HOME or BELAY_CONTEXT", 64),
+      says("Cannot save settings: this user has no home directory; set HOME or BELAY_CONTEXT", 64),
     );
   });
 

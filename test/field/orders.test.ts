@@ -71,7 +71,7 @@ it("An order that the agent does not answer says how it stands, and stands", asy
   const away = await tracker.ends("resume", "--timeout", "300ms", "j1");
   expect(away.code).toBe(125);
   expect(away.stderr).toBe(
-    "belay: The agent is not connected; the order waits for it\n" +
+    "belay: The agent is not connected; it gets the order when it is back\n" +
       'belay: The agent did not answer the resume of job "j1" within 300ms: the job is LOST; the agent is not connected. The order stands\n',
   );
 });

@@ -94,7 +94,7 @@ describe("Behind nginx and HAProxy", () => {
       start("run", "--job", "j3", "--", "true"),
     ];
     const away = calls.slice(0, -1);
-    for (const call of away) await call.says(/does not reach its tracker now \(HTTP 50[234]\); trying for /);
+    for (const call of away) await call.says(/cannot reach its tracker now \(HTTP 50[234]\); trying for /);
     await tracker.killAndRestart();
     for (const call of calls) expect({ code: await call.ended, said: call.stderr }).toMatchObject({ code: 0 });
     expect((await belayEnds(["cancel", "--wait", "--tracker", front, "j1"])).code).toBe(0);

@@ -135,7 +135,9 @@ describe("A reader of the agent's output that stands still", () => {
     const passed = run.read();
     expect(log.startsWith(passed)).toBe(true);
     const missing = `${log.length - passed.length} bytes of`;
-    expect(await run.stderr).toContain(`belay: ${missing} standard output were not passed through: its reader stands`);
+    expect(await run.stderr).toContain(
+      `belay: ${missing} standard output were not passed through: its reader does not read`,
+    );
     const notes = (await tracker.ends("logs", "--stream", "agent", "j1")).stdout;
     expect(notes).toContain(`When the job had ended, ${missing} its standard output had not been passed through`);
   });

@@ -27,7 +27,7 @@ describe("belay flush", () => {
       ["/no/such/dir", 'Cannot read the spool directory "/no/such/dir": it does not exist (ENOENT)'],
       [file, `Cannot read the spool directory "${file}": it is not a directory (ENOTDIR)`],
       [`${file}/x`, `Cannot read the spool directory "${file}/x": it is not a directory (ENOTDIR)`],
-      ["", "Missing directory: what --spool-dir was"],
+      ["", "Missing directory: expected the agent's --spool-dir"],
     ] as const;
     const answers = await Promise.all(cases.map(([given]) => belayEnds(["flush", given])));
     expect(answers).toMatchObject(cases.map(([, text]) => ({ code: 64, stdout: "", stderr: `belay: ${text}\n` })));
@@ -89,7 +89,7 @@ describe("a spool directory on a full disk", () => {
     writeFileSync(path.join(cwd, "fifo"), "go\n");
     expect(await run.ended).toBe(125);
     expect(run.stderr).toMatch(
-      /it is lost \([\d.]+ KiB\), as far as the spool directory could not be written; deliver the rest with: belay flush /,
+      /the rest is kept, but [\d.]+ KiB could not be spooled and are lost; deliver it later with: belay flush /,
     );
     // What the full disk has taken is delivered from it, and it is empty then.
     const again = await TrackerProcess.start({ data: tracker.data, listen: new URL(tracker.url).host });

@@ -115,7 +115,7 @@ it("The variable of a repeatable flag is split at its commas, where no backslash
   expect((await runInProcess(["submit", "--help"], {})).stdout).toContain(String.raw`\, is a`);
 });
 
-describe("A file of kept flags is refused at once that", () => {
+describe("A file of saved flags is rejected at once that", () => {
   it.each([
     ["is a list", "[]", "expected an object with settings"],
     ["is a text", '"x"', "expected an object with settings"],
@@ -134,7 +134,7 @@ describe("A file of kept flags is refused at once that", () => {
     writeFileSync(file, text);
     const said = await refusal(["jobs"], { BELAY_CONTEXT: file });
     const [, found = said] =
-      /^belay: Cannot use ".*context\.json" for kept flags: (.*); belay config writes it$/m.exec(said) ?? [];
+      /^belay: Cannot use ".*context\.json" for saved flags: (.*); belay config writes it$/m.exec(said) ?? [];
     expect(found).toMatch(typeof why === "string" ? new RegExp(`^${why}$`) : why);
   });
 
@@ -150,13 +150,13 @@ describe("A file of kept flags is refused at once that", () => {
 });
 
 it.each([
-  ["a blank", "good-token\n\n# a comment\nmy secret token\n", "line 4", "it has a blank within"],
-  ["a tab", "my\tsecret\n", "line 1", "it has a blank within"],
+  ["a blank", "good-token\n\n# a comment\nmy secret token\n", "line 4", "it contains a blank"],
+  ["a tab", "my\tsecret\n", "line 1", "it contains a blank"],
   [
     "a letter that a header cannot carry",
     "good\ngeheimnisvoll-ä\n",
     "line 2",
-    "it has a character that is not printable ASCII",
+    "it contains a character that is not printable ASCII",
   ],
 ])("A token file is refused that has %s within a line, which is not shown", async (_, text, line, why) => {
   const file = path.join(await tempDirectory(), "tokens");

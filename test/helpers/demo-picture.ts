@@ -15,7 +15,7 @@ export function pictureOf(output: string): string[] {
   const lines = output.split("\n");
   const scenes = lines.slice(
     lines.findIndex((line) => line.startsWith("1. ")),
-    lines.findIndex((line) => line.startsWith("Now yours")) - 1,
+    lines.findIndex((line) => line.startsWith("Now try it yourself")) - 1,
   );
   const seen = new Set<string>();
   const kept = scenes.map((line) => {
@@ -36,7 +36,7 @@ export function recordedPicture(): string[] {
 export function shapeOf(line: string): string {
   return line
     .replaceAll(/ on \S+, pid/g, " on HOST, pid")
-    .replace(/holds its job by .*| \(cgroup\)$| \(process group\)$/, "")
+    .replace(/keeps its job in a .*| \(cgroup\)$| \(process group\)$/, "")
     .replace(/, disk .*/, "")
     .replace(/by command \w+/, "by command ID")
     .replaceAll(/[\d.]+( ?(ms|s|B|KiB|MiB))?\b/g, "0")

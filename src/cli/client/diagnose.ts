@@ -75,7 +75,7 @@ async function diagnosePlain(address: TrackerAddress, error: unknown): Promise<D
     const type = /^content-type: *([^;\r\n]+)/im.exec(head)?.[1];
     const what = type === undefined ? `status ${http[1]}` : `status ${http[1]} and ${type}`;
     if (isPassing(Number(http[1]))) {
-      return { message: `a proxy answers there and does not reach its tracker now (HTTP/1.1, ${what})`, retry: true };
+      return { message: `a proxy answers there, but cannot reach its tracker now (HTTP/1.1, ${what})`, retry: true };
     }
     return { message: `a web server that is not a Belay tracker answers there (HTTP/1.1, ${what})`, retry: false };
   }

@@ -41,7 +41,7 @@ function translateCode(thrown: ConnectError, tracker: string): Failure {
   });
   const status = Number(/^HTTP (\d{3})$/.exec(said)?.[1]);
   if (isPassing(status)) {
-    const text = `The proxy at ${tracker} does not reach its tracker now (HTTP ${status})`;
+    const text = `The proxy at ${tracker} cannot reach its tracker now (HTTP ${status})`;
     return fail("TRACKER_UNREACHABLE", text, true);
   }
   // connect-node's messages for an answer that is not gRPC. Its codes mislead here: a 404 page is Unimplemented.
@@ -60,7 +60,7 @@ function translateCode(thrown: ConnectError, tracker: string): Failure {
     case Code.Unauthenticated:
       return fail(
         "TRACKER_REFUSED",
-        `The tracker at ${tracker} wants a valid token: name one with --token-file (${said})`,
+        `The tracker at ${tracker} requires a valid token: give one with --token-file (${said})`,
       );
     case Code.PermissionDenied:
       return fail("TRACKER_REFUSED", `The token does not allow this: ${said}`);

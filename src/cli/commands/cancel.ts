@@ -24,8 +24,8 @@ const flags = {
       help: "time between stop signal and SIGKILL; 0: SIGKILL at once",
       defaultText: "as the job's spec says",
     }),
-    reason: text({ variable: false, help: "reason, for people; becomes part of the result" }),
-    wait: toggle({ variable: false, help: "return when no process of the job is left, and show the evidence" }),
+    reason: text({ variable: false, help: "reason, for users; becomes part of the result" }),
+    wait: toggle({ variable: false, help: "wait until no process of the job is left, then show the evidence" }),
   }),
   ...jsonFlag,
   ...clientFlags,
@@ -36,13 +36,13 @@ export const cancel: Command = command({
   name: "cancel",
   args: [jobArgument],
   about:
-    "Ends a job: stop signal to all its processes, the grace period, SIGKILL to all, until no process is left. " +
+    "Ends a job: sends the stop signal to all its processes and, after the grace period, SIGKILL until none is left. " +
     "Canceling a job that has ended changes nothing and is not an error.",
   flags,
   examples: [
-    ["belay cancel train-17", "order it"],
-    ["belay cancel --wait --grace 2s train-17", "order it, wait until it is done"],
-    ["belay cancel --reason 'wrong data set' train-17", "say why"],
+    ["belay cancel train-17", "order it and return at once"],
+    ["belay cancel --wait --grace 2s train-17", "wait until no process is left"],
+    ["belay cancel --reason 'wrong data set' train-17", "record why"],
   ],
   run: async ({ flags, args, io }) => {
     const jobId = onlyJob(args);
@@ -63,7 +63,7 @@ export const cancel: Command = command({
       return EXIT_OK;
     }
     if (!answer.agentConnected) {
-      await io.stderr.write(`belay: The agent is not connected; the order waits for it\n`);
+      await io.stderr.write(`belay: The agent is not connected; it gets the order when it is back\n`);
     }
     const ended = await waitForEnd(client, jobId);
     await io.stdout.write(flags.json ? jsonLine(JobSchema, ended) : endText(ended, style));
@@ -73,7 +73,7 @@ export const cancel: Command = command({
 
 function answerText(job: Job, ordered: boolean, connected: boolean, style: Style): string {
   const state = style.state(job.state);
-  if (ordered && connected) return `${job.jobId} is being canceled (${state}); belay wait ${job.jobId} sees it done\n`;
+  if (ordered && connected) return `${job.jobId} is being canceled (${state}); wait for it: belay wait ${job.jobId}\n`;
   if (ordered) return `${job.jobId} will be canceled when its agent is back (${state})\n`;
   return `${job.jobId} is ${state}${resultDetail(job.result)}\n`;
 }

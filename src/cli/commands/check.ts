@@ -13,7 +13,7 @@ export const check: Command = command({
   args: [{ name: "<directory>", help: "data directory of a tracker that is not running" }],
   about:
     "Verifies a tracker's data directory: the database, and every checksum of every log. Exits with 1 if something that " +
-    "was acknowledged is missing. What is refused, and what a repair does: docs/storage.md.",
+    "was acknowledged is missing. docs/storage.md explains each problem and its repair.",
   flags: grouped("General", {
     repair: toggle({ variable: false, help: "repair what can be repaired; deletes nothing that was acknowledged" }),
   }),

@@ -11,7 +11,7 @@ export const completion: Command = command({
   name: "completion",
   args: [
     { name: "<shell>", help: "bash, zsh or fish", words: Object.keys(SCRIPTS) },
-    { name: "[words...]", help: "used by the script: what was typed so far" },
+    { name: "[words...]", help: "used by the script: the words typed so far" },
   ],
   about:
     "Prints a script that makes a shell complete commands, flags, and the ids of the jobs that the tracker has at that time.",

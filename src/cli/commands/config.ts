@@ -25,7 +25,7 @@ export const config: Command = command({
   ],
   about:
     "Saves default connection flags, so that they need not be repeated. A flag on the command line or its environment " +
-    "variable wins over what is saved.",
+    "variable overrides the saved one.",
   flags: {},
   examples: [
     ["belay config set tracker https://tracker.example.org:7070", "for every later command of this user"],
@@ -39,7 +39,8 @@ export const config: Command = command({
       for (const [key, setting] of Object.entries(kept)) {
         await io.stdout.write(`${flagName(key).slice(2)} ${setting}\n`);
       }
-      await io.stderr.write(`kept in ${contextPath(io.env) ?? "no place: this user has no home directory"}\n`);
+      const path = contextPath(io.env);
+      await io.stderr.write(path === undefined ? "nothing is saved: no home directory\n" : `saved in ${path}\n`);
       return EXIT_OK;
     }
     const key = keyOf(name ?? "");
@@ -52,7 +53,10 @@ export const config: Command = command({
     } else if (action === "show" && value === undefined) {
       if (kept[key] !== undefined) await io.stdout.write(`${kept[key]}\n`);
     } else {
-      throw new BelayError("BAD_USAGE", 'Cannot do that: expected "set NAME VALUE", "unset NAME" or "show"');
+      throw new BelayError(
+        "BAD_USAGE",
+        'Cannot use these arguments: expected "set NAME VALUE", "unset NAME" or "show"',
+      );
     }
     return EXIT_OK;
   },
@@ -62,13 +66,13 @@ function keyOf(name: string): string {
   const key = KEYS.get(name);
   if (key !== undefined) return key;
   const near = didYouMean(name, [...KEYS.keys()]);
-  throw new BelayError("BAD_USAGE", `Cannot keep "${name}": expected one of ${[...KEYS.keys()].join(", ")}${near}`);
+  throw new BelayError("BAD_USAGE", `Cannot save "${name}": expected one of ${[...KEYS.keys()].join(", ")}${near}`);
 }
 
-/** @throws BelayError `BAD_USAGE` in a directory whose path cannot be kept */
+/** A path as it is saved. @throws BelayError `BAD_USAGE` in a directory whose path cannot be saved */
 function absolute(key: string, value: string): string {
   const directory = workingDirectory();
   if (path.isAbsolute(value) || directory?.isWellFormed() !== false) return path.resolve(value);
   const what = `this directory has a path that is not UTF-8, "${shownText(directory)}"`;
-  throw new BelayError("BAD_USAGE", `Cannot keep ${key} "${value}": ${what}`);
+  throw new BelayError("BAD_USAGE", `Cannot save ${key} "${value}": ${what}`);
 }

@@ -27,8 +27,8 @@ export const demo: Command = command({
   name: "demo",
   args: [],
   about:
-    "Starts a tracker in a temporary directory, runs a small job and a stubborn one under real agents, shows what " +
-    `arrives, and removes everything again. Needs no other program, takes ${DEMO_TIME}.`,
+    "Starts a tracker in a temporary directory, runs a small job and one that ignores SIGTERM under real agents, shows " +
+    `what they send, and removes everything again. Needs no other program, takes ${DEMO_TIME}.`,
   flags: {},
   examples: [["belay demo", "see it work"]],
   run: async ({ io }) => {
@@ -39,7 +39,7 @@ export const demo: Command = command({
     let running: Tracker | undefined;
     try {
       await stage.text(
-        `${stage.style.bold("Belay, a demonstration")}: one tracker, two agents, two jobs. All of it lives in ${directory}.`,
+        `${stage.style.bold("Belay, a demonstration")}: one tracker, two agents, two jobs. All files are in ${directory}.`,
       );
       const tracker = await startTracker({
         listen: "127.0.0.1:0",
@@ -94,7 +94,7 @@ async function epilogue(stage: Stage, cast: Cast): Promise<void> {
   const processes = cast.pids.size + cast.agents.length;
   await stage.scene("Nothing is left");
   await stage.text(`  ${processes} processes are gone, the temporary directory is removed.`);
-  await stage.scene("Now yours");
+  await stage.scene("Now try it yourself");
   await stage.typed("belay tracker");
   await stage.typed("belay run --job mine -- python train.py     # in another terminal, or on another machine");
   await stage.typed("belay logs -f mine");

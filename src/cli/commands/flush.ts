@@ -13,10 +13,10 @@ import { takeStopSignals } from "../process/stop-signals.ts";
 /** `belay flush` */
 export const flush: Command = command({
   name: "flush",
-  args: [{ name: "<directory>", help: "what --spool-dir was, or the directory of one session in it" }],
+  args: [{ name: "<directory>", help: "the agent's --spool-dir, or the directory of one session in it" }],
   about:
-    "Delivers to the tracker what dead agents left in a spool directory, and removes what was confirmed. A job whose " +
-    "agent recorded no result is reported as AGENT_LOST. Agents that still run are left alone.",
+    "Delivers to the tracker the records that dead agents left in a spool directory, and removes those that it confirms. " +
+    "A job whose agent recorded no result is reported as AGENT_LOST. Spools of running agents are not touched.",
   flags: {
     ...grouped("Tracker", { flushTimeout }),
     ...connectionFlags,
@@ -26,7 +26,7 @@ export const flush: Command = command({
   run: async ({ flags, args, io }) => {
     const [directory] = args;
     if (directory === undefined || directory === "") {
-      throw new BelayError("BAD_USAGE", "Missing directory: what --spool-dir was");
+      throw new BelayError("BAD_USAGE", "Missing directory: expected the agent's --spool-dir");
     }
     const signals = takeStopSignals({ isIgnored: ignoredSignals(io) });
     const logger = loggerOf(flags, "warn", io);

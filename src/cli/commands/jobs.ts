@@ -38,8 +38,8 @@ export const jobs: Command = command({
   flags,
   examples: [
     ["belay jobs", "the newest 100"],
-    ["belay jobs --state running --label team=ml", "some of them"],
-    ["belay jobs --watch --state running,lost", "what is there and what changes"],
+    ["belay jobs --state running --label team=ml", "running jobs with this label"],
+    ["belay jobs --watch --state running,lost", "present jobs, then every change"],
     ["belay jobs --json --limit 0 | jq -r .jobId", "for programs: one Job of the contract a line"],
   ],
   run: async ({ flags, io }) => {
@@ -58,7 +58,7 @@ export const jobs: Command = command({
     if (found.length > 0) await io.stdout.write(jobTable(found, io.stdout, Date.now()));
     const filtered = flags.state.length > 0 || flags.label.length > 0 || flags.name !== undefined;
     if (found.length === 0) await io.stderr.write(filtered ? "No job matches.\n" : firstSteps(flags.tracker));
-    if (more) await io.stderr.write(`There are more: --limit 0 lists all.\n`);
+    if (more) await io.stderr.write(`There are more jobs: --limit 0 lists all.\n`);
     return EXIT_OK;
   },
 });

@@ -41,7 +41,11 @@ const flags = {
     grep: text({ variable: false, value: "PATTERN", help: "only lines that match this regular expression" }),
   }),
   ...grouped("Output", {
-    timestamps: toggle({ short: "t", variable: false, help: "print before each line when the agent read it" }),
+    timestamps: toggle({
+      short: "t",
+      variable: false,
+      help: "print before each line the time at which the agent read it",
+    }),
     raw: toggle({ variable: false, help: "send control sequences to the terminal as they are" }),
   }),
   ...jsonFlag,
@@ -53,8 +57,8 @@ export const logs: Command = command({
   name: "logs",
   args: [jobArgument],
   about:
-    "Prints what the job wrote to standard output and standard error, in the order in which it was read. Bytes that " +
-    "were lost show as a line that says so. On a terminal, control sequences other than colours are shown, not obeyed.",
+    "Prints what the job wrote to standard output and standard error, in the order in which it was read. A line marks " +
+    "the place of lost bytes. On a terminal, control sequences other than colours are shown as text, not obeyed.",
   flags,
   examples: [
     ["belay logs -f train-17", "from the beginning until the job ends"],

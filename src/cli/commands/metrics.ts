@@ -86,7 +86,7 @@ export const metrics: Command = command({
     "point; peaks and totals stay exact.",
   flags,
   examples: [
-    ["belay metrics train-17", "current values, and how they developed"],
+    ["belay metrics train-17", "current values, and charts over time"],
     ["belay metrics -f train-17", "the same, updated as it changes"],
     ["belay metrics --name loss --name 'val/*' train-17", "some of the job's own metrics"],
     ["belay metrics --since 1h train-17", "the last hour"],

@@ -34,8 +34,8 @@ const flags = {
 };
 
 const EXIT_CODES = `Exit codes:
-  0         the agent has carried it out; with --no-wait: the tracker has stored it
-  125       the agent rejected it, or did not answer in time: standard error says which, and why
+  0         the agent has carried out the order; with --no-wait: the tracker has stored it
+  125       the agent rejected the order, or did not answer in time: the reason is on standard error
   64        bad usage`;
 
 /** The answer to a call that orders something. */
@@ -83,7 +83,7 @@ export function orderCommand<D extends DescMessage>(definition: OrderCommand<D>)
       await warnIfNotStored(answer.command, io);
       if (!flags.noWait) {
         if (!answer.agentConnected)
-          await io.stderr.write("belay: The agent is not connected; the order waits for it\n");
+          await io.stderr.write("belay: The agent is not connected; it gets the order when it is back\n");
         Object.assign(answer, await settled(client, name, answer, flags.timeout));
       }
       const record = answer.command;
@@ -127,7 +127,7 @@ async function settled(
     },
   );
   if (end !== undefined) return { job: end.job, command: end.record };
-  throw new BelayError("INTERNAL", `Job "${jobId}" does not show what became of the ${name}`);
+  throw new BelayError("INTERNAL", `Job "${jobId}" ended, and the tracker does not list the ${name}`);
 }
 
 /** Belay's own agents send the whole sentence; another implementation may send only the reason. */

@@ -5,7 +5,7 @@ import { orderCommand } from "./order-command.ts";
 /** `belay pause` */
 export const pause: Command = orderCommand({
   name: "pause",
-  about: "Stops all processes of a job for now. They keep their memory; belay resume lets them go on.",
+  about: "Stops all processes of a job until belay resume. They keep their memory.",
   examples: [["belay pause train-17", "someone needs the machine for a while"]],
   answer: PauseJobResponseSchema,
   order: () => (jobs, request) => jobs.pauseJob(request),

@@ -94,9 +94,9 @@ const ORDERED_ENDS: ReadonlySet<EndReason> = new Set([
 
 /** Effects of the first, second and third stop signal. */
 const STOP_REMARKS = {
-  1: ": ending the job; once more skips the grace period",
-  2: " again: killing the job; once more leaves at once",
-  3: " again: leaving",
+  1: ": ending the job; a second signal skips the grace period",
+  2: " again: killing the job; a third signal leaves at once",
+  3: " again: leaving at once",
 } as const;
 
 /** `belay run` */
@@ -208,7 +208,7 @@ function agentOptions(flags: Values<typeof flagTable>): Omit<AgentOptions, "jobI
 
 /** Reports what happens to undelivered data when the agent leaves at once. The job's watcher ends its processes. */
 async function left(spoolDir: string | undefined, io: Io): Promise<number> {
-  await io.stderr.write(`belay: Left at once; what had not reached the tracker ${keptOrLost(spoolDir)}\n`);
+  await io.stderr.write(`belay: Left at once; output that had not reached the tracker ${keptOrLost(spoolDir)}\n`);
   return EXIT_BELAY;
 }
 
@@ -219,7 +219,7 @@ async function reportMissing(missing: StreamBytes, jobId: string, io: Io): Promi
     [missing.stderr, "error"],
   ] as const) {
     if (bytes === 0) continue;
-    const text = `${counted(bytes, "byte")} of standard ${name} were not passed through: its reader stands still`;
+    const text = `${counted(bytes, "byte")} of standard ${name} were not passed through: its reader does not read`;
     await io.stderr.write(`belay: ${text}. The log at the tracker has them: belay logs ${jobId}\n`);
   }
 }
@@ -228,7 +228,7 @@ function keptOrLost(spoolDir: string | undefined, lostBytes = 0): string {
   if (spoolDir === undefined) return "is lost; --spool-dir would have kept it";
   if (lostBytes === 0) return `is kept; deliver it later with: belay flush ${spoolDir}`;
   const size = formatSize(lostBytes);
-  return `is lost (${size}), as far as the spool directory could not be written; deliver the rest with: belay flush ${spoolDir}`;
+  return `is kept, but ${size} could not be spooled and are lost; deliver it later with: belay flush ${spoolDir}`;
 }
 
 /** Reports how the job ended, where the exit code does not show it. */
@@ -243,6 +243,6 @@ async function report(jobId: string, outcome: AgentOutcome, spoolDir: string | u
     return exitCodeOfResult(result);
   }
   const next = keptOrLost(spoolDir, outcome.lostBytes);
-  await io.stderr.write(`belay: Not everything reached the tracker (${clean(undelivered)}); it ${next}\n`);
+  await io.stderr.write(`belay: Not everything reached the tracker (${clean(undelivered)}); the rest ${next}\n`);
   return EXIT_BELAY;
 }

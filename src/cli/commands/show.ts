@@ -12,10 +12,11 @@ import { styleOf } from "../render/style.ts";
 export const show: Command = command({
   name: "show",
   args: [jobArgument],
-  about: "Shows all that the tracker knows of a job: spec, attempts, result with its evidence, log, commands.",
+  about:
+    "Shows everything that the tracker knows about a job: spec, attempts, result with its evidence, log, commands.",
   flags: { ...jsonFlag, ...clientFlags },
   examples: [
-    ["belay show hello", "for people"],
+    ["belay show hello", "as text"],
     ["belay show --json hello | jq .result", "for programs: the Job of the contract"],
   ],
   run: async ({ flags, args, io }) => {

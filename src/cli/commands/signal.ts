@@ -8,7 +8,7 @@ export const signal: Command = orderCommand({
   name: "signal",
   args: [{ name: "<signal>", help: "name of the signal, such as USR1 or SIGUSR1" }],
   about: "Sends a signal to every process of a job.",
-  examples: [["belay signal train-17 USR1", "perhaps it writes a checkpoint"]],
+  examples: [["belay signal train-17 USR1", "for example, to request a checkpoint"]],
   answer: SignalJobResponseSchema,
   order: ([given = ""]) => {
     const signal = signalName(given, "the signal");

@@ -27,10 +27,10 @@ export const status: Command = command({
   name: "status",
   args: [jobArgument],
   about:
-    "Asks the agent for the job's current state and processes, and waits for the answer. Reports when there is no answer.",
+    "Asks the agent for the job's current state and processes. Without an answer, shows what the tracker knew last.",
   flags,
   examples: [
-    ["belay status train-17", "state, processes, what they use"],
+    ["belay status train-17", "state, processes, their resource use"],
     ["belay status --json train-17", "for programs: GetJobStatusResponse of the contract"],
   ],
   run: async ({ flags, args, io }) => {

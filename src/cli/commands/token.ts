@@ -27,7 +27,7 @@ export const token: Command = command({
   },
   examples: [
     ["openssl rand -hex 32 > keys; belay tracker --token-keys keys", "the tracker gets a key"],
-    ["belay token --token-keys keys train-17 > token", "good for a day"],
+    ["belay token --token-keys keys train-17 > token", "valid for a day"],
     ["belay run --token-file token --job train-17 -- ./train.sh", "on the worker"],
   ],
   run: async ({ flags, args, io }) => {

@@ -33,7 +33,7 @@ const flags = {
       default: "cpu",
       help: `which jobs come first: ${SORTS.join(", ")}`,
     }),
-    all: toggle({ short: "a", variable: false, help: "ended jobs, too: the newest 500" }),
+    all: toggle({ short: "a", variable: false, help: "show ended jobs as well: the newest 500" }),
   }),
   ...grouped("Output", {
     interval: duration({ variable: "BELAY_TOP_INTERVAL", default: "2s", help: "time between two samples" }),
@@ -53,7 +53,7 @@ export const top: Command = command({
   flags,
   examples: [
     ["belay top", "every job that runs or waits"],
-    ["belay top --label team=ml --sort progress", "some of them"],
+    ["belay top --label team=ml --sort progress", "jobs with this label"],
     ["belay top --once | head -3", "the jobs that use the most processor time now"],
     ["belay top --json | jq -r .jobId", "for programs: one Job of the contract a line"],
   ],

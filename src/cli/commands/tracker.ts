@@ -176,7 +176,7 @@ terminal in which it runs is closed, it stops in order, as on SIGTERM; under noh
       isIgnored,
       signals: ["SIGTERM", "SIGINT", "SIGQUIT"],
       remark: (signal, step) => {
-        const what = step === 1 ? "stopping; once more stops at once" : "stopping at once";
+        const what = step === 1 ? "stopping; a second signal stops at once" : "stopping at once";
         void io.stderr.write(`belay: ${signal}: ${what}\n`);
       },
     });

@@ -21,7 +21,7 @@ export async function showChanges(client: JobClient, jobId: string, stage: Stage
     const attempt = job.attempts.at(-1);
     if (agent === "" && attempt?.agent !== undefined) {
       const { hostname, pid, containment } = attempt.agent;
-      agent = `on ${clean(hostname)}, pid ${pid}; holds its job by ${containmentName(containment)}`;
+      agent = `on ${clean(hostname)}, pid ${pid}; keeps its job in a ${containmentName(containment)}`;
       await stage.arrived("agent", agent);
     }
     if (job.state !== state) await stage.arrived("state", stage.style.state(job.state));

@@ -35,7 +35,7 @@ export const connectionFlags: ConnectionFlags = grouped("Tracker", {
 /** For the commands that deliver records of an agent. */
 export const flushTimeout: Flag<number> = duration({
   default: "5m",
-  help: "how long to keep trying to deliver what is left when the job has ended",
+  help: "how long to keep trying to deliver remaining records after the job has ended",
 });
 
 /** The flags as options of an agent. */

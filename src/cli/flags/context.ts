@@ -37,7 +37,7 @@ export function readContext(env: Env): Context {
   const file = contextPath(env);
   if (file === undefined) return {};
   const fail = (why: string, cause?: unknown): BelayError =>
-    new BelayError("BAD_USAGE", `Cannot use "${file}" for kept flags: ${why}; belay config writes it`, { cause });
+    new BelayError("BAD_USAGE", `Cannot use "${file}" for saved flags: ${why}; belay config writes it`, { cause });
   let text: string;
   try {
     // Reading a pipe could wait for ever.
@@ -76,7 +76,7 @@ export function writeContext(env: Env, context: Context): void {
   if (file === undefined) {
     throw new BelayError(
       "BAD_USAGE",
-      "Cannot keep settings: this user has no home directory; set HOME or BELAY_CONTEXT",
+      "Cannot save settings: this user has no home directory; set HOME or BELAY_CONTEXT",
     );
   }
   try {

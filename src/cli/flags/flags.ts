@@ -162,7 +162,7 @@ export function many<T>(
 }
 
 function notEmpty(given: string, what: string): string {
-  if (given === "") throw wanted(what, given, "something that is not empty");
+  if (given === "") throw wanted(what, given, "a value that is not empty");
   return given;
 }
 
@@ -176,7 +176,7 @@ export function pairs(options: Texts & { separator: string }): Flag<readonly (re
   return many({ value: "KEY=VALUE", ...options }, (given, what) => {
     const cut = given.indexOf("=");
     if (cut < 1) throw wanted(what, given, "KEY=VALUE");
-    if (!isKey(given.slice(0, cut))) throw wanted(what, given, "another key: JavaScript has a meaning for this one");
+    if (!isKey(given.slice(0, cut))) throw wanted(what, given, "another key: this one is reserved in JavaScript");
     return [given.slice(0, cut), given.slice(cut + 1)] as const;
   });
 }

@@ -15,13 +15,13 @@ export function linesOf(contents: Buffer, path: string, flag: string): string[] 
     const text = line.trim();
     if (text === "" || text.startsWith("#")) continue;
     if (!TOKEN.test(text)) {
-      const why = /\s/.test(text) ? "it has a blank within" : "it has a character that is not printable ASCII";
+      const why = /\s/.test(text) ? "it contains a blank" : "it contains a character that is not printable ASCII";
       const place = `line ${index + 1} of ${flag} "${path}"`;
       throw new BelayError("BAD_USAGE", `Cannot use ${place}: ${why}; expected one token or key a line`);
     }
     found.push(text);
   }
-  if (found.length === 0) throw new BelayError("BAD_USAGE", `The file of ${flag} "${path}" has nothing in it`);
+  if (found.length === 0) throw new BelayError("BAD_USAGE", `The file of ${flag} "${path}" contains no token or key`);
   return found;
 }
 

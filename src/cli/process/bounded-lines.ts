@@ -16,7 +16,7 @@ export function boundedLines(output: Output): (line: string) => void {
       dropped++;
       return;
     }
-    if (dropped > 0) void output.write(`belay: ${counted(dropped, "line")} dropped: the reader of this stood still\n`);
+    if (dropped > 0) void output.write(`belay: ${counted(dropped, "line")} dropped: standard error was not read\n`);
     dropped = 0;
     void output.write(line);
   };

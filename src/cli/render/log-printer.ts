@@ -98,6 +98,6 @@ function gapReason(reason: GapReason): string {
     case GapReason.LOG_DAMAGED:
       return "the tracker's log is damaged";
     default:
-      return "the agent does not say why";
+      return "the agent gives no reason";
   }
 }

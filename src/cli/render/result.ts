@@ -41,7 +41,7 @@ export function evidenceLines(evidence: EndEvidence): string[] {
     return `+${formatDuration(Math.max(0, timestampMs(time) - timestampMs(start)))}`.padStart(8);
   };
   const by = evidence.commandId === "" ? "" : ` by command ${clean(evidence.commandId)}`;
-  const lines = [`${at(evidence.askTime)}  end asked for${by}`];
+  const lines = [`${at(evidence.askTime)}  end requested${by}`];
   for (const { first, last, count } of alike(evidence.signals)) {
     const processes = counted(first.processes, "process", "processes");
     const times = count === 1 ? "" : `, ${count} times until ${at(last.sendTime).trim()}`;

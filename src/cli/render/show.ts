@@ -72,7 +72,7 @@ function attemptText(attempt: Attempt, job: Job, style: Style, now: number): str
           ? ""
           : `${clean(agent.hostname)}, pid ${agent.pid}, belay ${clean(agent.version)}, ${clean(agent.os)}/${clean(agent.arch)}`,
       ],
-      ["Line", heard === "" ? line : `${line}, last heard ${heard}`],
+      ["Connection", heard === "" ? line : `${line}, last heard ${heard}`],
       ["Contained", agent === undefined ? "" : containment(agent.containment, agent.containmentMessage)],
       ["Result", result === undefined ? "" : resultText(result)],
       ["Message", clean(result?.message ?? "")],

@@ -137,7 +137,7 @@ describe("a call", () => {
     [Code.InvalidArgument, "BAD_USAGE", /^No job "j"/],
     [Code.FailedPrecondition, "TRACKER_REFUSED", /^No job "j"/],
     [Code.AlreadyExists, "TRACKER_REFUSED", /^No job "j"/],
-    [Code.Unauthenticated, "TRACKER_REFUSED", /wants a valid token: name one with --token-file/],
+    [Code.Unauthenticated, "TRACKER_REFUSED", /requires a valid token: give one with --token-file/],
     [Code.PermissionDenied, "TRACKER_REFUSED", /^The token does not allow this/],
     [Code.Unimplemented, "TRACKER_REFUSED", /is not a Belay tracker, or an older one/],
   ])("that is refused with code %i is not made again", async (code, name, message) => {

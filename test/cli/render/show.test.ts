@@ -123,15 +123,15 @@ describe("belay show", () => {
       Ended    2023-11-14T22:13:29.000Z (1m ago)
 
       Attempt 1
-        Agent      w1, pid 42, belay 1.0.0, linux/x64
-        Line       gone, last heard 1m ago
-        Contained  cgroup
-        Result     SIGKILL after 8.0s
-        Message    wrong data
-        Used       1.50 s of processor, 1.0 MiB at most
-        Log        stdout 15 B, 2 lines, 5 B dropped, INCOMPLETE: stdout lacks 5 bytes
+        Agent       w1, pid 42, belay 1.0.0, linux/x64
+        Connection  gone, last heard 1m ago
+        Contained   cgroup
+        Result      SIGKILL after 8.0s
+        Message     wrong data
+        Used        1.50 s of processor, 1.0 MiB at most
+        Log         stdout 15 B, 2 lines, 5 B dropped, INCOMPLETE: stdout lacks 5 bytes
         Evidence
-            +0ms  end asked for by command c1
+            +0ms  end requested by command c1
             +1ms  SIGTERM sent to 3 processes
            +3.0s  SIGKILL sent to 1 process, 3 times until +3.9s
                   survived: pid 99, D, stuck
