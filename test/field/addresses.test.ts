@@ -8,7 +8,7 @@ import { belayEnds, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 
 const noIpv6 = !Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === "::1"));
 
-/** Where it listens, and every way to write that address; PORT is put in. */
+/** The address on which the tracker listens, and all forms of it for clients. PORT stands for the port. */
 const table: [listen: string, ...clients: string[]][] = [
   ["127.0.0.1:0", "http://127.0.0.1:PORT", "http://127.0.0.1:PORT/", "HTTP://127.1:PORT", "http://0.0.0.0:PORT"],
   ["0.0.0.0:0", "http://localhost:PORT", "http://127.9.9.9:PORT"],
@@ -22,7 +22,7 @@ describe("An address that the tracker listens on is reached by agent and command
     const tracker = await TrackerProcess.start({ listen, args: ["--insecure"] });
     const port = /(\d+)$/.exec(tracker.url)?.[1] ?? "";
     const shown = clients.map((client) => client.replace("PORT", port));
-    // Where it says that it listens is one of them, but for "anywhere".
+    // The address that the tracker shows is one of them, except for an unspecified one.
     if (!/0\.0\.0\.0|\[::\]/.test(listen)) shown.push(tracker.url);
     const reaches = async (url: string, at: number): Promise<void> => {
       const run = await belayEnds(["run", "--tracker", url, "--job", `j${at}`, "--", "echo", "hello"]);
@@ -61,7 +61,7 @@ const unusable: [listen: string, message: string][] = [
   [`unix:/tmp/${"s".repeat(120)}`, "the path of a socket has 107 bytes at most"],
 ];
 
-it("A tracker says why it cannot listen, in words of its own", async () => {
+it("A tracker that cannot listen reports why, without libuv's names", async () => {
   const refuses = async ([listen, message]: [string, string]): Promise<void> => {
     const data = await tempDirectory();
     const done = await belayEnds(["tracker", "--insecure", "--listen", listen, "--data", data, "--log-level", "error"]);
@@ -85,7 +85,7 @@ const misspelt: [url: string, why: string][] = [
   ["unix:relative", "the socket's path must be absolute"],
 ];
 
-it("Agent and commands refuse an address in the same words", async () => {
+it("Agent and commands reject an address with the same message", async () => {
   const refuse = async ([url, why]: [string, string]): Promise<void> => {
     const [run, jobs] = await Promise.all([
       belayEnds(["run", "--tracker", url, "--", "true"]),

@@ -5,7 +5,7 @@ import { noTmux, TmuxTerminal } from "../helpers/tmux.ts";
 const SCRIPT = 'echo "attempt $BELAY_ATTEMPT"; echo "at=$BELAY_ATTEMPT" >> "$BELAY_METRICS"; ';
 const NEXT = 'belay: Attempt 1 of "j1" is over; attempt 2 follows\n';
 
-it("A follower of a job goes on into its next attempt and says so, and one of an attempt stays with it", async () => {
+it("A follower of a job continues with its next attempt and says so; a follower of one attempt does not", async () => {
   const tracker = await TrackerProcess.start({ args: ["--lease", "1s"] });
   await tracker.ends("submit", "--job", "j1", "--", "sh", "-c", `${SCRIPT} echo; exec sleep 60`);
   const all = tracker.belay("logs", "-f", "--tail", "1", "j1");
@@ -47,7 +47,7 @@ it("A follower of a job goes on into its next attempt and says so, and one of an
   expect(followers.json.stdout.split("\n").length).toBeGreaterThan(2);
 });
 
-it("An attempt or step that a job does not have is an error that says which there are", async () => {
+it("An attempt or step that a job does not have is an error that names the existing ones", async () => {
   const tracker = await TrackerProcess.start();
   await tracker.ends("submit", "--job", "none", "--", "true");
   await tracker.ends("run", "--job", "one", "--quiet", "--", "true");
@@ -69,7 +69,7 @@ it("An attempt or step that a job does not have is an error that says which ther
   );
 });
 
-it.skipIf(noTmux !== undefined)("The log view of belay top goes on into the next attempt", async () => {
+it.skipIf(noTmux !== undefined)("The log view of belay top continues with the next attempt", async () => {
   const tracker = await TrackerProcess.start({ args: ["--lease", "1s"] });
   const run = tracker.belay("run", "--job", "j1", "--name", "n", "--", "sh", "-c", `${SCRIPT} echo; exec sleep 60`);
   await run.says(/attempt 1/);

@@ -4,7 +4,7 @@ import { expect, it } from "vitest";
 import { TcpProxy } from "../fault/tcp-proxy.ts";
 import { belay, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 
-it("A job that ends since its agent is without its tracker says why", async () => {
+it("A job that ends because its agent has lost the tracker reports why", async () => {
   const tokens = path.join(await tempDirectory(), "tokens");
   await writeFile(tokens, "a-token-of-16-characters\n");
   const [tracker, empty, closed] = await Promise.all([

@@ -17,7 +17,7 @@ afterAll(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-/** Runs a script of bash, whose `$'\xe9'` gives bytes that Node cannot. `belay` is the built command. */
+/** Runs a script of bash, whose `$'\xe9'` makes bytes that Node cannot pass. `belay` is the built command. */
 async function bash(script: string): Promise<{ code: number | null; out: Buffer; err: string }> {
   const begin = `belay() { "$BELAY" "$@"; }\ncd "$DIRECTORY"\n`;
   const child = spawn("bash", ["-c", begin + script], {
@@ -41,7 +41,7 @@ async function bash(script: string): Promise<{ code: number | null; out: Buffer;
 const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1");
 const utf8AsLatin1 = (text: string): string => latin1(Buffer.from(text));
 
-describe("a variable that is not UTF-8 reaches the job as it is", () => {
+describe("a variable that is not UTF-8 reaches the job unchanged", () => {
   const all = Array.from({ length: 255 }, (_, index) => `\\x${(index + 1).toString(16).padStart(2, "0")}`).join("");
   it.each([
     ["one byte", "X=$'caf\\xe9'", 'printf %s "$X"', "caf\xe9"],
@@ -55,7 +55,7 @@ describe("a variable that is not UTF-8 reaches the job as it is", () => {
     ["a cut character at its end", "X=$'caf\\xc3'", 'printf %s "$X"', "caf\xc3"],
     ["newlines at its end", "X=$'\\xe9\\n\\n'", 'printf %s "$X"', "\xe9\n\n"],
     [
-      "what a shell or printf(1) would act on",
+      "characters with a meaning for a shell or printf(1)",
       "X=$'\\xe9%s%%\\\\n\\'\"$(echo no)`'",
       'printf %s "$X"',
       "\xe9%s%%\\n'\"$(echo no)`",
@@ -72,15 +72,15 @@ describe("a variable that is not UTF-8 reaches the job as it is", () => {
       'printf %s "$X$Y$Z"',
       `\xe9a b${utf8AsLatin1("ü")}`,
     ],
-    ["what is kept from Node", "NODE_OPTIONS=$'--x=\\xe9'", 'printf %s "$NODE_OPTIONS"', "--x=\xe9"],
-    ["no note of ours is left", "X=$'\\xe9'", "env | grep -c BELAY_EXACT; :", "0\n"],
+    ["a variable that is hidden from Node", "NODE_OPTIONS=$'--x=\\xe9'", 'printf %s "$NODE_OPTIONS"', "--x=\xe9"],
+    ["and no variable of Belay's own is left", "X=$'\\xe9'", "env | grep -c BELAY_EXACT; :", "0\n"],
   ])("%s", async (_, assignment, command, expected) => {
     const { out, err } = await bash(`${assignment} belay run -- sh -c ${quoted(command)}`);
     expect(err).toBe("");
     expect(latin1(out)).toBe(expected);
   });
 
-  it("with a name that is not, or that no shell can set, and in a setup step", async () => {
+  it("with a name that is not UTF-8, or that no shell can set, and in a setup step", async () => {
     const script = `env $'caf\\xe9=1' my.key=2 $'my.raw=\\xe8' X=$'\\xe9' "$BELAY" run --job names --setup 'printf "[%s]" "$X"' -- env`;
     const { out, err } = await bash(script);
     expect(err).toBe("");
@@ -90,7 +90,7 @@ describe("a variable that is not UTF-8 reaches the job as it is", () => {
     expect(latin1(await readLogBytes(tracker.client, "names"))).toBe(latin1(out));
   });
 
-  it("the program is found on a PATH, has its own name, and gives its exit code", async () => {
+  it("on a PATH that is not UTF-8, the program is found, sees its own name, and gives its exit code", async () => {
     const { code, out } = await bash(
       `mkdir -p $'bin\\xe9'; printf '#!/bin/bash\\necho "$0" "$@"; exit 7\\n' > $'bin\\xe9/tool'; chmod +x $'bin\\xe9/tool'
        PATH="$DIRECTORY/"$'bin\\xe9'":$PATH" belay run -- tool a 'b c'`,
@@ -99,7 +99,7 @@ describe("a variable that is not UTF-8 reaches the job as it is", () => {
     expect(code).toBe(7);
   });
 
-  it("and a secret in one is masked", async () => {
+  it("and a secret that is not UTF-8 is masked", async () => {
     const { out } = await bash(
       `MY_PASSWORD=$'geheim\\xe9\\xe8\\xe7geheim' belay run -- sh -c 'printf "<%s>" "$MY_PASSWORD"'`,
     );
@@ -133,12 +133,12 @@ describe("a directory whose name is not UTF-8", () => {
       [ -e d/belay.db ] && ! belay config set ca c.pem 2> err && grep -q 'not UTF-8, ".*data.xe9"' err`);
     expect(err).toBe("");
     expect(code).toBe(0);
-    // Nothing was made beside it, under the name that Node would show.
+    // No directory was made under the name that Node would show.
     expect((await readdir(directory, "latin1")).filter((name) => name.startsWith("data"))).toEqual(["data\xe9"]);
   });
 });
 
-describe("what cannot go through unchanged is refused before anything runs", () => {
+describe("a text that cannot be passed on unchanged is rejected before anything runs", () => {
   beforeAll(async () => {
     await writeFile(path.join(directory, "latin1.env"), Buffer.from("A=1\nB=caf\xe9\n", "latin1"));
     await writeFile(path.join(directory, "latin1.yaml"), Buffer.from("command: [echo, caf\xe9]\n", "latin1"));
@@ -203,7 +203,7 @@ describe("what cannot go through unchanged is refused before anything runs", () 
     expect(code).toBe(64);
   });
 
-  it("but a real U+FFFD is what it is", async () => {
+  it("but a real U+FFFD is passed on", async () => {
     const { code, out } = await bash(`belay run -- printf %s $'\\xef\\xbf\\xbd'`);
     expect(out.toString("utf8")).toBe("\ufffd");
     expect(code).toBe(0);

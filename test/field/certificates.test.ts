@@ -20,7 +20,7 @@ async function files(
   const made = certificate(name, options);
   const cert = path.join(directory, `${name}.pem`);
   const key = path.join(directory, `${name}.key`);
-  // Whole at any moment, as those who renew certificates do it.
+  // Replaced atomically, as programs that renew certificates do.
   await writeFile(`${cert}.new`, made.cert);
   await writeFile(`${key}.new`, made.key);
   await rename(`${key}.new`, key);
@@ -63,7 +63,7 @@ it.skipIf(noOpenssl)("A file that cannot be used is named by agent, commands and
 });
 
 describe.skipIf(noOpenssl)("The tracker's certificate", () => {
-  it("is read again on SIGHUP, and stays if the new one has expired", async () => {
+  it("is read again on SIGHUP, and is kept if the new one has expired", async () => {
     const directory = await tempDirectory();
     const [cert, key] = await files(directory, "tracker");
     const tracker = await TrackerProcess.start({ args: ["--tls-cert", cert, "--tls-key", key, "--log-level", "info"] });
@@ -76,7 +76,7 @@ describe.skipIf(noOpenssl)("The tracker's certificate", () => {
     expect(await tracker.ends("jobs", "--ca", again)).toMatchObject({ code: 0 });
   });
 
-  it("for another host is refused by agent and commands, whatever NODE_TLS_REJECT_UNAUTHORIZED says", async () => {
+  it("for another host is rejected by agent and commands, whatever NODE_TLS_REJECT_UNAUTHORIZED says", async () => {
     const directory = await tempDirectory();
     const [cert, key] = await files(directory, "tracker", { names: ["DNS:a.example", "IP:192.0.2.1"] });
     const tracker = await TrackerProcess.start({ args: ["--tls-cert", cert, "--tls-key", key] });
@@ -109,11 +109,11 @@ describe.skipIf(noOpenssl)("The tracker's certificate", () => {
       TO_COME,
       /: its certificate is not valid before 2199-01-01T00:00:00Z; the clock here says 20\S+ \(CERT_NOT_YET_VALID\)/,
     ],
-  ])("that %s is named with its date by those who call", async (_, dates, says) => {
+  ])("that %s is reported with its date by agent and commands", async (_, dates, says) => {
     const directory = await tempDirectory();
     const [cert, key] = await files(directory, "tracker", dates);
     const [other] = await files(directory, "other");
-    // Beside an authority that is valid: the file itself is no reason to refuse.
+    // The file also has an authority that is valid, so that the file itself is accepted.
     const ca = path.join(directory, "ca");
     await writeFile(ca, Buffer.concat([await readFile(cert), await readFile(other)]));
     // No tracker starts with such a certificate.

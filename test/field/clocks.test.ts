@@ -6,12 +6,12 @@ import type { Job } from "../../src/index.ts";
 import { startTestTracker } from "../../src/testing/index.ts";
 import { belay, belayEnds, tempDirectory } from "../helpers/cli.ts";
 
-/** Moves the clock of a process while it runs, the monotonic one apart (Debian: faketime). */
+/** Library that moves the clock of a running process, except the monotonic one (Debian: faketime). */
 const FAKETIME = ["x86_64-linux-gnu", "aarch64-linux-gnu"]
   .map((machine) => `/usr/lib/${machine}/faketime/libfaketimeMT.so.1`)
   .find((file) => existsSync(file));
 
-/** A clock of its own for a process. */
+/** Makes a clock for one process. */
 async function someClock(): Promise<{ env: Record<string, string>; move: (by: string) => void }> {
   const file = path.join(await tempDirectory(), "clock");
   const move = (by: string): void => writeFileSync(file, `${by}\n`);
@@ -27,7 +27,7 @@ async function someClock(): Promise<{ env: Record<string, string>; move: (by: st
   };
 }
 
-/** From start to end, and from the order to each step of the end, in milliseconds. */
+/** Durations of a job: from start to end, and from the order to each step of the end. Milliseconds. */
 function durations(job: Job | undefined): { took: number; ends: number[] } {
   const { startTime, endTime, evidence } = job?.result ?? {};
   const at = (time: typeof startTime): number => (time === undefined ? Number.NaN : timestampMs(time));
@@ -40,18 +40,18 @@ function durations(job: Job | undefined): { took: number; ends: number[] } {
   };
 }
 
-// Slow to let go: the stop signal is ignored, so that the evidence has a duration of its own.
+// A job that ignores the stop signal, so that its evidence has a duration.
 const STUBBORN = "trap '' TERM; date +%s; sleep 1; date +%s; while :; do sleep 0.1; done";
 const TIMEOUT_MS = 1500;
 const GRACE_MS = 500;
-/** Of timers and of times in whole milliseconds. */
+/** Inaccuracy of timers and of times in whole milliseconds. */
 const SLACK_MS = 50;
 const LEASE_MS = 700;
 /** More than any of these jobs takes. Milliseconds. */
 const LONGEST_MS = 60_000;
 
-describe.skipIf(FAKETIME === undefined)("a clock that is moved (skipped where libfaketime is missing)", () => {
-  it("at the agent changes no duration of a time-out and its evidence", async () => {
+describe.skipIf(FAKETIME === undefined)("A clock that is moved (skipped where libfaketime is missing)", () => {
+  it("at the agent changes neither the duration of a time-out nor that of its evidence", async () => {
     await using tracker = await startTestTracker();
     const limits = ["--timeout", `${TIMEOUT_MS}ms`, "--grace", `${GRACE_MS}ms`];
     const moved = async (by: string, index: number): Promise<Job | undefined> => {
@@ -76,7 +76,7 @@ describe.skipIf(FAKETIME === undefined)("a clock that is moved (skipped where li
     }
   });
 
-  it("between a cancel and its end shows the time that has passed", async () => {
+  it("between a cancel and its end does not change the time shown between them", async () => {
     await using tracker = await startTestTracker();
     const { env, move } = await someClock();
     const run = belay(["run", "--tracker", tracker.url, "--job", "j", "--grace", "1s", "--", "sh", "-c", STUBBORN], {

@@ -28,7 +28,7 @@ interface Raw {
   readonly body?: string | Buffer;
 }
 
-/** A request of a stranger over HTTP/1.1. */
+/** A request over HTTP/1.1 that no client of Belay would make. */
 async function http1(address: string, { method = "POST", path, type, body }: Raw): Promise<Answer> {
   const answer = await fetch(`${address}${path}`, {
     method,
@@ -46,7 +46,7 @@ async function session(address: string): Promise<ClientHttp2Session> {
   return opened;
 }
 
-/** The same over HTTP/2. */
+/** Such a request over HTTP/2. */
 async function http2(address: string, { method = "POST", path, type, body }: Raw): Promise<Answer> {
   const request = (await session(address)).request({
     ":method": method,
@@ -61,7 +61,7 @@ async function http2(address: string, { method = "POST", path, type, body }: Raw
 const json = (address: string, method: string, body: unknown): Promise<Answer> =>
   http1(address, { path: `${PATH}/${method}`, type: "application/json", body: JSON.stringify(body) });
 
-/** A call in the way of Connect's streams, with its messages in JSON. @returns all frames as text */
+/** A streaming call of the Connect protocol, with messages in JSON. @returns all frames as text */
 async function jsonStream(address: string, method: string, body: unknown): Promise<string> {
   const message = Buffer.from(JSON.stringify(body));
   const prefix = Buffer.alloc(5);
@@ -77,7 +77,7 @@ async function codeOf(call: Promise<unknown>): Promise<Code | undefined> {
   );
 }
 
-describe("A call in JSON is read to the letter", () => {
+describe("A call in JSON is rejected if it has an unknown field or value", () => {
   it.each([
     [
       "ListJobs",
@@ -122,7 +122,7 @@ describe("A call in JSON is read to the letter", () => {
     expect(await jsonStream(address, method, body)).toContain('"code":"invalid_argument"');
   });
 
-  it("and in binary without what a newer contract has, except in filters", async () => {
+  it("but in binary, unknown fields of a newer contract are ignored, except in filters", async () => {
     const { address, jobs } = await testTracker();
     const request = create(CreateJobRequestSchema, { jobId: "j", spec: someSpec });
     // Field 1000, a varint.
@@ -142,13 +142,13 @@ describe("A call in JSON is read to the letter", () => {
 describe("An answer is never larger than 3 MiB", { timeout: 30_000 }, () => {
   const MOST = 3 * 1024 * 1024;
 
-  it("since a page ends early, however large the jobs are; all of them come", async () => {
+  it("because a page of jobs ends early, however large the jobs are; all of them arrive", async () => {
     const { address, jobs } = await testTracker();
     const environment = { DATA: "é".repeat(22_500) };
     const ids = Array.from({ length: 100 }, (_, n) => `j${String(n).padStart(3, "0")}`);
     for (const jobId of ids) await jobs.createJob({ jobId, spec: { ...someSpec, environment } });
     await jobs.createJob({ jobId: "large", spec: { ...someSpec, environment: { DATA: "x".repeat(1_000_000) } } });
-    // grpc-js and connect-node take 4 MiB by default, JSON is larger than protobuf.
+    // grpc-js and connect-node accept 4 MiB by default, and JSON is larger than protobuf.
     const grpc = createClient(JobService, createGrpcTransport({ baseUrl: address, readMaxBytes: 4 * 1024 * 1024 }));
     const found: string[] = [];
     let pageToken = "";
@@ -164,7 +164,7 @@ describe("An answer is never larger than 3 MiB", { timeout: 30_000 }, () => {
     expect((JSON.parse(first.body) as { nextPageToken: string }).nextPageToken).not.toBe("");
   });
 
-  it("nor is one of ReadLogs, though the job prints byte by byte", async () => {
+  it("in ReadLogs as well, even if the job prints byte by byte", async () => {
     const { address, jobs } = await testTracker();
     await jobs.createJob({ jobId: "j", spec: someSpec });
     const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
@@ -217,7 +217,7 @@ describe("A command's id stands for one order", () => {
       (jobs) => jobs.cancelJob({ jobId: "j", commandId: "c", gracePeriod: durationFromMs(5) }),
     ],
   ];
-  it.each(orders)("%s: repeated it is the same one, any other is refused", async (name, give) => {
+  it.each(orders)("%s: the same order may be repeated, any other is rejected", async (name, give) => {
     const { address, jobs } = await testTracker();
     await jobs.createJob({ jobId: "j", spec: someSpec });
     await ScriptedAgent.connect({ url: address, jobId: "j" }).hello();
@@ -231,8 +231,8 @@ describe("A command's id stands for one order", () => {
   });
 });
 
-describe("Calls that their caller breaks off", { timeout: 30_000 }, () => {
-  /** Opens a watch and breaks it off, as a page does that is closed; without a look at the answer, if in a hurry. */
+describe("Calls that their caller cancels", { timeout: 30_000 }, () => {
+  /** Opens a watch and cancels it, as a closed web page does. @param hurry without waiting for the answer */
   async function watchAndLeave(http: ClientHttp2Session, job: string, hurry = false): Promise<void> {
     const path = `${PATH}/WatchJob`;
     const request: ClientHttp2Stream = http.request(
@@ -246,11 +246,11 @@ describe("Calls that their caller breaks off", { timeout: 30_000 }, () => {
     if (!request.destroyed) await once(request, "close");
   }
 
-  it("do not end the connection, as many as a busy backend has", async () => {
+  it("do not end the connection, even at the rate of a busy backend", async () => {
     const { address, jobs } = await testTracker({ limits: { callsPerSecond: 0 } });
     await jobs.createJob({ jobId: "j", spec: someSpec });
     const http = await session(address);
-    // Node's own limit is 1000 and 33 more a second.
+    // Node's own limit is 1000, and 33 more each second.
     for (let n = 0; n < 1900; n += 50) await Promise.all(Array.from({ length: 50 }, () => watchAndLeave(http, "j")));
     expect(http.closed).toBe(false);
     await watchAndLeave(http, "j");
@@ -274,7 +274,7 @@ describe("Calls that their caller breaks off", { timeout: 30_000 }, () => {
     await logger.flush();
     expect(log).toContain("A connection was closed: too many of its calls were broken off");
     expect(log).toContain("1000 a second");
-    // Others are served as before, and so is the same client on a new connection.
+    // Other clients are served as before, and so is the same client on a new connection.
     await watchAndLeave(await session(address), "j");
   });
 });
@@ -282,7 +282,7 @@ describe("Calls that their caller breaks off", { timeout: 30_000 }, () => {
 describe.each([
   ["HTTP/1.1", http1],
   ["HTTP/2", http2],
-])("A stranger over %s is answered in a sentence", (_, send) => {
+])("A wrong request over %s is answered with a sentence", (_, send) => {
   const ANY = "expected application/json, application/proto, application/grpc, application/grpc-web";
   it.each([
     [
@@ -327,7 +327,7 @@ describe.each([
     expect(answer.body.trimEnd()).not.toContain("\n");
   });
 
-  it("and one who speaks gRPC-Web in its own way", async () => {
+  it("and a wrong gRPC-Web request in the form of that protocol", async () => {
     const { address } = await testTracker();
     const web = createClient(JobService, createGrpcWebTransport({ baseUrl: address, httpVersion: "1.1" }));
     expect(await codeOf(web.listJobs({ filter: { states: [99 as JobState] } }))).toBe(Code.InvalidArgument);

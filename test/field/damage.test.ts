@@ -18,10 +18,10 @@ const DATA_LOSS = { code: 15 };
 const STORE = (message: RegExp) => ({ code: "STORE", message: expect.stringMatching(message) as unknown });
 
 const line = (number: number): string => `${String(number).repeat(LINE_BYTES - 1)}\n`;
-/** Where the record of a line begins, lines from 0. */
+/** Offset of the record of a line; lines are counted from 0. */
 const recordOf = (number: number): number => 16 + number * RECORD_BYTES;
 
-/** A tracker with one job that has ended, whose log has ten lines, each a record of its own. */
+/** A tracker with one job that has ended. Its log has ten lines, each in its own record. */
 async function trackerWithLog(jobId = "j"): Promise<TestTracker & { log: string }> {
   const tested = await testTracker();
   await runJob(tested, jobId);
@@ -57,7 +57,7 @@ const REASONS: Partial<Record<GapReason, string>> = {
   [GapReason.LOG_DAMAGED]: "LOG_DAMAGED",
 };
 
-/** What a reader gets: lines by their digit, and gaps by their bytes. */
+/** A log as a reader gets it: lines by their digit, and gaps by their bytes. */
 async function readings(
   jobs: TestTracker["jobs"],
   request: Parameters<TestTracker["jobs"]["readLogs"]>[0],
@@ -78,13 +78,13 @@ function reading({ content }: LogChunk): string {
 
 const gap = (lines: number): string => `LOG_DAMAGED ${lines * LINE_BYTES}`;
 
-/** What was done to a log, how, and what is read of it afterwards. */
+/** A damage: its name, a function that does it, and the log as it is read afterwards. */
 type Harm = [string, (log: string) => Promise<void>, string[]];
 
 /**
- * Harms a log and reads it in each way, at a tracker that runs and, after a repair, at one that is started again.
+ * Damages a log and reads it in each way: at a running tracker and, after a repair, at one that is started again.
  *
- * @returns what the tracker says of the attempt before and after, and what the check found
+ * @returns the attempt as the tracker shows it before and after, and the findings of the check
  */
 async function readHarmed(
   harm: Harm[1],
@@ -94,7 +94,7 @@ async function readHarmed(
   await harm(log);
   expect(await readings(jobs, { jobId: "j", follow: true })).toEqual(expected);
   expect(await readings(jobs, { jobId: "j", streams: [LogStream.STDOUT] })).toEqual(expected);
-  // The last line that can be read.
+  // The last readable line.
   const lastLines = await readings(jobs, { jobId: "j", start: { case: "tailLines", value: 1n } });
   expect(lastLines.filter((found) => found.length === 1)).toEqual(
     expected.filter((found) => found.length === 1).slice(-1),
@@ -160,7 +160,7 @@ describe("A log that was damaged after its job's end", () => {
       lines("0123", gap(1), "56789"),
     ],
   ])(
-    "%s: what is intact is read, and a repair makes the log incomplete and the check clean",
+    "%s: intact records are read; after a repair, the log counts as incomplete and the check finds nothing",
     async (_, harm, expected) => {
       const { before, findings, after } = await readHarmed(harm, expected);
       const damaged = { logCompleteness: LogCompleteness.INCOMPLETE, logMessage: "the stored log is damaged" };
@@ -182,7 +182,7 @@ describe("A log that was damaged after its job's end", () => {
     expect(after).toMatchObject({ logMessage: "", logCompleteness: LogCompleteness.COMPLETE });
   });
 
-  test("is read on from any place with the same gaps, each once", async () => {
+  test("is read from any position with the same gaps, each once", async () => {
     const { jobs, log } = await trackerWithLog();
     await edit(log, (bytes) => flip(recordOf(2) + 50)(flip(recordOf(7) + 50)(bytes)));
     const whole = await readings(jobs, { jobId: "j" });
@@ -214,7 +214,7 @@ describe("A log that was damaged after its job's end", () => {
       },
     ],
     ["is the log of another job", (log) => copyFile(join(log, "..", "..", "2", "1.log"), log)],
-  ])("as a whole, since it %s: an error, and never the log of another", async (_, harm) => {
+  ])("completely, because the file %s: an error, and never the log of another job", async (_, harm) => {
     const tested = await trackerWithLog();
     const { jobs, tracker, dataDirectory, log } = tested;
     await runJob(tested, "other");
@@ -230,7 +230,7 @@ describe("A log that was damaged after its job's end", () => {
     expect(await readings(again.jobs, { jobId: "j" })).toEqual([gap(LINES)]);
   });
 
-  test("is told by the commands, counted, and noted once in the tracker's own log", async () => {
+  test("is reported by the commands, counted, and noted once in the tracker's own log", async () => {
     const { jobs, address, log } = await trackerWithLog();
     await edit(log, flip(recordOf(4) + 90));
     for (let i = 0; i < 2; i++) await readings(jobs, { jobId: "j" });
@@ -286,7 +286,7 @@ describe("A log that is damaged while its job runs and the tracker is down", () 
   });
 });
 
-test("A log that is removed while its job runs is not called complete, to the agent or to anyone else", async () => {
+test("A log that is removed while its job runs is not reported as complete, neither to the agent nor to users", async () => {
   const { address, jobs, dataDirectory } = await testTracker();
   const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
   await agent.hello({ spec: someSpec });
@@ -305,10 +305,10 @@ test("A log that is removed while its job runs is not called complete, to the ag
   await expect(readings(jobs, { jobId: "j" })).rejects.toMatchObject(DATA_LOSS);
 });
 
-describe("A data directory that is not what it was", () => {
+describe("A data directory that was changed from outside", () => {
   const part = (name: string) => (data: string) => rm(join(data, name), { recursive: true });
 
-  /** Harms a directory with the log of one job, and has a tracker refuse it, a repair mend it, and a tracker serve it. */
+  /** Damages a directory with one job's log: a tracker must reject it, and serve it after a repair. */
   async function refusedUntilRepair(harm: (data: string) => Promise<void>, message: RegExp) {
     const { tracker, dataDirectory, log } = await trackerWithLog();
     await tracker.close();
@@ -349,13 +349,13 @@ describe("A data directory that is not what it was", () => {
       },
       /belay\.db belongs to other logs/,
     ],
-  ])("%s is refused with one sentence, until a repair, which sets the logs aside", async (_, harm, message) => {
+  ])("%s is rejected with one sentence until a repair, which sets the logs aside", async (_, harm, message) => {
     const { dataDirectory, kept } = await refusedUntilRepair(harm, message);
     const aside = (await readdir(dataDirectory)).filter((name) => name.startsWith("set-aside"));
     expect(await readFile(join(dataDirectory, ...aside, "logs", "1", "1.log"))).toEqual(kept);
   });
 
-  it("without its logs is refused with one sentence, until a repair, which puts gaps in their place", async () => {
+  it("without its logs is rejected with one sentence until a repair, which replaces them by gaps", async () => {
     const message = /the logs of 1 job are missing: restore or mount the directory "logs"/;
     const { again } = await refusedUntilRepair(part("logs"), message);
     expect(await readings(again.jobs, { jobId: "j" })).toEqual(lines(gap(LINES)));
@@ -368,7 +368,7 @@ describe("A data directory that is not what it was", () => {
       (path) => symlink("/nowhere/data", path),
       /it is a symbolic link to "\/nowhere\/data", which/,
     ],
-  ])("since %s is in its place is refused", async (_, put, message) => {
+  ])("is rejected if %s is in its place", async (_, put, message) => {
     const path = join(await testDirectory(), "data");
     await put(path);
     await expect(testTracker({ dataDirectory: path })).rejects.toMatchObject(STORE(message));
@@ -377,7 +377,7 @@ describe("A data directory that is not what it was", () => {
   it.each<[string, (data: string, backup: string) => Promise<void>]>([
     ["was set back to an older copy", (data, backup) => copyFile(backup, join(data, "belay.db"))],
     ["lost its newest job by hand", (data) => deleteNewest(data)],
-  ])("whose database %s: a new job never goes on in the log of one that is unknown now", async (_, harm) => {
+  ])("whose database %s: a new job never continues the log of a job that is unknown now", async (_, harm) => {
     const first = await trackerWithLog("old");
     const { dataDirectory } = first;
     await first.tracker.close();
@@ -397,7 +397,7 @@ describe("A data directory that is not what it was", () => {
     expect((await checkDirectory(dataDirectory)).findings).toMatchObject([{ severity: "note", where: unknown }]);
   });
 
-  test("without what SQLite makes again, and without its lock, is as good as before", async () => {
+  test("without files that SQLite makes again, and without its lock, is served as before", async () => {
     const { tracker, dataDirectory } = await trackerWithLog();
     await tracker.close();
     for (const name of ["belay.db-shm", "lock"]) await rm(join(dataDirectory, name), { force: true });
@@ -412,7 +412,7 @@ async function deleteNewest(data: string): Promise<void> {
   database.exec("PRAGMA foreign_keys = ON; DELETE FROM jobs WHERE key = (SELECT max(key) FROM jobs)");
 }
 
-/** Digits stand for the lines, one each. */
+/** Expected parts of a log: each digit stands for a line. */
 function lines(...parts: string[]): string[] {
   return parts.flatMap((part) => (/^\d+$/.test(part) ? part.split("") : [part]));
 }

@@ -16,7 +16,7 @@ async function ready(address: string): Promise<string> {
   return `${answer.status} ${(await answer.text()).trimEnd()}`;
 }
 
-/** What a client that watches grpc.health.v1 has heard. */
+/** The answers that a client of grpc.health.v1 has received from Watch so far. */
 function watchedHealth(address: string): Serving[] {
   const heard: Serving[] = [];
   const stop = new AbortController();
@@ -28,13 +28,13 @@ function watchedHealth(address: string): Serving[] {
   return heard;
 }
 
-/** Puts another file in the place of one. */
+/** Replaces a file by a copy. */
 async function replace(path: string): Promise<void> {
   await copyFile(path, `${path}.copy`);
   await rename(`${path}.copy`, path);
 }
 
-describe("A data directory that goes while the tracker runs", () => {
+describe("A data directory that disappears while the tracker runs", () => {
   it.each<[string, (data: string) => Promise<unknown>, RegExp]>([
     ["deleted", (data) => rm(data, { recursive: true }), /the data directory is missing/],
     ["renamed", (data) => rename(data, `${data}.old`), /the data directory is missing/],
@@ -58,7 +58,7 @@ describe("A data directory that goes while the tracker runs", () => {
     ["with a copy of its database", (data) => replace(join(data, "belay.db")), /belay\.db was replaced/],
     ["without the database's latest changes", (data) => rm(join(data, "belay.db-wal")), /belay\.db-wal is missing/],
     ["without its logs", (data) => rm(join(data, "logs"), { recursive: true }), /logs is missing/],
-  ])("%s: every probe says so, nothing is confirmed any more, and agents keep what they have", async (_, harm, why) => {
+  ])("%s: every probe fails, nothing more is confirmed, and agents keep their records", async (_, harm, why) => {
     const dataDirectory = join(await testDirectory(), "data");
     const { address, jobs } = await testTracker({ dataDirectory });
     const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
@@ -81,7 +81,7 @@ describe("A data directory that goes while the tracker runs", () => {
     expect(await back.ended).toMatchObject({ code: RESOURCE_EXHAUSTED });
   });
 
-  test("and comes back, as one on another machine does: all goes on", async () => {
+  test("and comes back, as on a network file system: the jobs go on", async () => {
     const dataDirectory = join(await testDirectory(), "data");
     const { address, jobs } = await testTracker({ dataDirectory });
     const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
@@ -100,7 +100,7 @@ describe("A data directory that goes while the tracker runs", () => {
     expect(await readLog(jobs, "j", { follow: false })).toBe("before\nafter\n");
   });
 
-  test("under a file system that was mounted over it and cannot be written", async (context) => {
+  test("because a read-only file system was mounted over it: the probe fails", async (context) => {
     const dataDirectory = join(await testDirectory(), "data");
     const { address } = await testTracker({ dataDirectory });
     if (spawnSync("mount", ["-t", "tmpfs", "-o", "ro", "tmpfs", dataDirectory]).status !== 0)

@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { TrackerProcess } from "../helpers/cli.ts";
 import { jobClient } from "../helpers/tracker.ts";
 
-it("What is said of a job that cannot be deleted yet leads to one that can", async () => {
+it("The error for a job that cannot be deleted yet says how it can be deleted", async () => {
   const tracker = await TrackerProcess.start({ args: ["--lease", "1s"] });
   const jobs = jobClient(tracker.url);
   const remove = (jobId: string): Promise<unknown> => jobs.deleteJob({ jobId });
@@ -29,7 +29,7 @@ it("What is said of a job that cannot be deleted yet leads to one that can", asy
       'Cannot delete job "j1": it is LOST; its agent may come back with it. Cancel it: it ends when that agent is ' +
       'back, or at once when another one takes it, as "belay run --job j1" does',
   });
-  // The order that was given before waits for the next agent.
+  // The earlier order still waits for the next agent.
   expect(await tracker.ends("run", "--job", "j1")).toMatchObject({ code: 143, stdout: "" });
   expect((await tracker.ends("show", "j1")).stdout).toMatch(/CANCELED/);
   await remove("j1");

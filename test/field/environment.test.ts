@@ -33,7 +33,7 @@ function run(
   return belayEnds(["run", "--tracker", tracker.address, ...flags, "--", ...command], { env });
 }
 
-/** Runs a bash script in which `"$@"` is a command line of belay's. */
+/** Runs a bash script in which `"$@"` is a command line of belay. */
 async function shell(script: string, args: readonly string[], env: Record<string, string> = {}) {
   const child = spawn("bash", ["-c", script, "bash", MAIN, ...args], {
     env: { ...process.env, PATH: NODE_PATH, BELAY_TRACKER: tracker.address, ...env },
@@ -56,7 +56,7 @@ describe("--env-file is read by belay, never by Node", () => {
     expect(done).toEqual({ code: 0, stdout: "[1]\n", stderr: "" });
   });
 
-  it.each(["run", "submit"])("belay %s says that a file is missing, and exits with 64", async (command) => {
+  it.each(["run", "submit"])("belay %s reports a missing file, and exits with 64", async (command) => {
     const done = await belayEnds([command, "--tracker", tracker.address, "--env-file", "/no/such", "--", "true"]);
     expect(done).toMatchObject({
       code: 64,
@@ -64,14 +64,14 @@ describe("--env-file is read by belay, never by Node", () => {
     });
   });
 
-  it("what is in it reaches the job and nobody else", async () => {
+  it("its variables reach the job and no other process", async () => {
     const file = path.join(await tempDirectory(), "env");
     await writeFile(file, "NODE_OPTIONS=--no-such-option\nBELAY_TRACKER=http://127.0.0.1:1\nBELAY_QUIET=1\n");
     const done = await run(["--env-file", file], ["sh", "-c", 'echo "$NODE_OPTIONS"']);
     expect(done).toMatchObject({ code: 0, stdout: "--no-such-option\n", stderr: "" });
   });
 
-  it("a start that lets Node read it is refused", async () => {
+  it("a start in which Node has read it is an error", async () => {
     const file = path.join(await tempDirectory(), "env");
     await writeFile(file, "A=1\n");
     const child = spawn(process.execPath, [MAIN, "run", "--env-file", file, "--", "true"]);
@@ -81,8 +81,8 @@ describe("--env-file is read by belay, never by Node", () => {
   });
 });
 
-describe("a variable for the job reaches it unchanged, and acts on nothing of Belay", () => {
-  // Each would make Node or a library fail, write a file, or print.
+describe("a variable for the job reaches it unchanged, and does not affect Belay", () => {
+  // In the agent, each of these would make Node or a library fail, write a file, or print.
   const variables = {
     NODE_OPTIONS: "--no-such-option",
     NODE_EXTRA_CA_CERTS: "/no/such.pem",
@@ -132,7 +132,7 @@ describe("a variable for the job reaches it unchanged, and acts on nothing of Be
     expect(done.stdout).not.toContain("NODE_CHANNEL_FD");
   });
 
-  it("belay jobs and belay tracker, too, are started without them", async () => {
+  it("belay jobs and belay tracker are started without them as well", async () => {
     const env = { NODE_OPTIONS: "--no-such-option", OPENSSL_CONF: "/no/such", NODE_CHANNEL_FD: "77" };
     expect(await belayEnds(["jobs", "--tracker", tracker.address], { env })).toMatchObject({ code: 0, stderr: "" });
     const help = await belayEnds(["tracker", "--help"], { env: { ...env, FORCE_COLOR: "1", CLICOLOR_FORCE: "1" } });
@@ -141,7 +141,7 @@ describe("a variable for the job reaches it unchanged, and acts on nothing of Be
   });
 });
 
-/** Without the line that dash or bash prints by itself when it starts where there is no directory. */
+/** Removes the line that dash and bash print when they start in a deleted directory. */
 function withoutShells(stderr: string): string {
   return stderr.replace(/^.*getcwd.*\n/gm, "");
 }
@@ -153,14 +153,14 @@ describe("from a directory that was deleted", () => {
     ["belay run runs the job there, as a shell would", ["run", "--", "sh", "-c", "echo here"], 0, /^here\n$/, /^$/],
     ["belay run --cwd runs it elsewhere", ["run", "--cwd", "/", "--", "pwd"], 0, /^\/\n$/, /^$/],
     [
-      "a relative --cwd is the job's failure",
+      "a relative --cwd makes the job fail",
       ["run", "--cwd", "sub", "--", "true"],
       126,
       /^$/,
       /^belay: Job \S+ FAILED \(SPAWN_FAILED\): Cannot use the working directory "sub": it does not exist \(ENOENT\)\n$/,
     ],
     [
-      "a relative --spool-dir is warned of",
+      "a relative --spool-dir causes a warning",
       ["run", "--spool-dir", "spool", "--", "echo", "here"],
       0,
       /^here\n$/,
@@ -170,14 +170,14 @@ describe("from a directory that was deleted", () => {
     ["belay jobs lists", ["jobs"], 0, /^JOB /, /^$/],
     ["belay completion prints", ["completion", "bash"], 0, /^_belay/, /^$/],
     [
-      "belay tracker says what is missing, and ends",
+      "belay tracker reports the missing directory, and ends",
       ["tracker", "--listen", "127.0.0.1:0"],
       125,
       /^$/,
       /^belay: Cannot make the data directory "\.\/belay-data": the working directory was deleted\n$/,
     ],
     [
-      "belay config says what is missing",
+      "belay config reports the missing directory",
       ["config", "set", "ca", "relative.pem"],
       125,
       /^$/,
@@ -203,11 +203,11 @@ describe("a temporary directory that a step empties", () => {
     const flags = ["--setup", setup, "--setup", "echo two"];
     const done = await run(flags, ["sh", "-c", "echo main; echo error >&2"], { TMPDIR: temp });
     expect(done).toMatchObject({ code: 0, stdout: "two\nmain\n" });
-    // Where there is no place for $BELAY_REDACT any more, the agent warns of it.
+    // The agent may warn that there is no directory for $BELAY_REDACT any more.
     expect(done.stderr.replace(/^.* warn .*\$BELAY_REDACT.*\n/gm, "")).toBe("error\n");
   });
 
-  it("what the job knows files for works again, and nothing is left behind", async () => {
+  it("$BELAY_METRICS and $BELAY_REDACT work again in the next step, and no file is left behind", async () => {
     const temp = await tempDirectory();
     const job = 'echo loss=1 >> "$BELAY_METRICS" && echo dont-show-this >> "$BELAY_REDACT" && echo dont-show-this';
     const env = { TMPDIR: temp, NODE_DISABLE_COMPILE_CACHE: "1" };
@@ -216,7 +216,7 @@ describe("a temporary directory that a step empties", () => {
     expect(await readdir(temp)).toEqual([]);
   });
 
-  it("a relative one is meant from where belay was started, by the job and its watcher, too", async () => {
+  it("a relative TMPDIR starts at the directory in which belay was started, also for the job and its watcher", async () => {
     const directory = await tempDirectory();
     await mkdir(path.join(directory, "t"));
     const args = ["run", "--tracker", tracker.address, "--cwd", "/", "--", "sh", "-c", 'echo "$BELAY_METRICS"'];
@@ -226,12 +226,12 @@ describe("a temporary directory that a step empties", () => {
   });
 });
 
-describe("a job has what the process that started the agent had", () => {
+describe("a job inherits the settings of the process that started the agent", () => {
   const own = (show: string): string[] => ["run", "--", "sh", "-c", show];
 
   it.each([
     ["the soft limit of open files", 'ulimit -Sn 1000; "$@"', "ulimit -Sn", "1000"],
-    ["one that is too low for the agent", 'ulimit -Sn 20; "$@"', "ulimit -Sn", "20"],
+    ["a soft limit that is too low for the agent", 'ulimit -Sn 20; "$@"', "ulimit -Sn", "20"],
     ["the hard limit", 'ulimit -n 900; "$@"', "ulimit -Hn", "900"],
     ["other limits", 'ulimit -c 0; ulimit -s 4096; "$@"', 'echo "$(ulimit -c) $(ulimit -s)"', "0 4096"],
     ["the umask", 'umask 0027; "$@"', "umask", "0027"],
@@ -246,7 +246,7 @@ describe("a job has what the process that started the agent had", () => {
   });
 
   it("signals blocked", async () => {
-    // Not from a shell: dash blocks none.
+    // Started by env, because dash cannot block a signal.
     const done = await shell('env --block-signal=USR1 "$@"', ["run", "--", "grep", "SigBlk", "/proc/self/status"]);
     expect(done).toMatchObject({ code: 0, stdout: "SigBlk:\t0000000000000200\n" });
   });
@@ -256,14 +256,14 @@ describe("a job has what the process that started the agent had", () => {
     expect(done.stdout).toMatch(/^a\.b=1$/m);
   });
 
-  it("a command that cannot be started is still told apart", async () => {
+  it("and a command that cannot be started still has an exit code of its own", async () => {
     const done = await shell('ulimit -Sn 1000; "$@"', ["run", "--", "no-such-command"]);
     expect(done).toMatchObject({ code: 127, stderr: expect.stringContaining("(SPAWN_FAILED)") });
   });
 });
 
 describe("belay inside a job", () => {
-  it("knows the job's tracker, and no credentials", async () => {
+  it("uses the job's tracker, and gets no credentials", async () => {
     const token = path.join(await tempDirectory(), "token");
     await writeFile(token, "operator-token\n");
     const done = await run(["--token-file", token], ["sh", "-c", '"$0" jobs --json | head -c 1; env', MAIN]);
@@ -273,13 +273,13 @@ describe("belay inside a job", () => {
     expect(done.stdout).not.toContain("TOKEN");
   });
 
-  it("goes where the spec says, if it says so", async () => {
+  it("uses the tracker that the spec's environment names, if it does", async () => {
     const done = await run(["--env", "BELAY_TRACKER=unix:/elsewhere"], ["printenv", "BELAY_TRACKER"]);
     expect(done).toMatchObject({ code: 0, stdout: "unix:/elsewhere\n" });
   });
 });
 
-describe("an error says which tracker was asked, and why", () => {
+describe("an error shows which tracker was called, and where its address comes from", () => {
   const gone = "http://127.0.0.1:1";
   it.each([
     ["BELAY_TRACKER", {}, `Job "none" does not exist (tracker %s, from BELAY_TRACKER)`],
@@ -291,12 +291,12 @@ describe("an error says which tracker was asked, and why", () => {
     expect(done.stderr).toBe(`belay: ${message.replace("%s", tracker.address)}\n`);
   });
 
-  it("not where the command line says it", async () => {
+  it("except if the address is on the command line", async () => {
     const done = await shell('"$@"', ["logs", "none", "--tracker", tracker.address], { BELAY_TRACKER: gone });
     expect(done.stderr).toBe(`belay: Job "none" does not exist\n`);
   });
 
-  it("for an agent that finds none, too", async () => {
+  it("also for an agent that reaches no tracker", async () => {
     const done = await shell('"$@"', ["run", "--connect-timeout", "300ms", "--", "true"], { BELAY_TRACKER: gone });
     expect(done.code).toBe(125);
     expect(done.stderr).toMatch(/\(tracker http:\/\/127\.0\.0\.1:1, from BELAY_TRACKER\)\n$/);
@@ -304,14 +304,14 @@ describe("an error says which tracker was asked, and why", () => {
 });
 
 const isRoot = process.getuid?.() === 0;
-/** Starts a command as a user that no machine has; they must be able to read the program and Node. */
+/** Starts a command as a user without an entry in /etc/passwd, who must be able to read the program and Node. */
 const stranger = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"];
 const hasStranger =
   isRoot && spawnSync(stranger[0] ?? "", [...stranger.slice(1), process.execPath, MAIN, "--version"]).status === 0;
 /** Mounts over /tmp and /run must not hide the program. */
 const canUnshare = isRoot && !/^\/(tmp|run)\//.test(MAIN) && spawnSync("unshare", ["-m", "true"]).status === 0;
 
-describe("in a hostile environment, a job runs, or one sentence says what is missing", () => {
+describe("in a hostile environment, a job runs, or one sentence names what is missing", () => {
   const ok = { code: 0, stdout: "ok\n", stderr: "" };
   const says = (stderr: string, code = 125) => ({ code, stdout: "", stderr: `belay: ${stderr}\n` });
 
@@ -357,7 +357,7 @@ describe("in a hostile environment, a job runs, or one sentence says what is mis
 
   it.skipIf(!hasStranger)("a user without an entry in /etc/passwd, and without HOME", async () => {
     const script = `unset HOME; ${stranger.join(" ")} "$@"`;
-    // The first of its own for this user's code cache.
+    // Without a code cache: this user cannot use the one of another.
     const env = { TMPDIR: "/dev/shm", NODE_DISABLE_COMPILE_CACHE: "1" };
     expect(await shell(script, ["run", "--", "sh", "-c", "echo ok"], env)).toEqual(ok);
     expect(await shell(script, ["jobs", "--state", "running"], env)).toMatchObject({
@@ -380,7 +380,7 @@ describe("in a hostile environment, a job runs, or one sentence says what is mis
     ["no /sys", 'mount -t tmpfs t /sys; "$@"', ["run", "--", "sh", "-c", "echo ok"], ok],
     ["no /dev", 'mount -t tmpfs t /dev; "$@" <&-', ["jobs"], says("Cannot start: there is no /dev/null")],
     [
-      "no place for a temporary file",
+      "no directory for temporary files",
       'for d in /tmp /dev/shm /run; do mount -t tmpfs -o ro t $d; done; "$@"',
       ["run", "--", "sh", "-c", "echo ok"],
       says(
@@ -400,7 +400,7 @@ describe("in a hostile environment, a job runs, or one sentence says what is mis
   });
 });
 
-describe("a file that is no good YAML is described in our words", () => {
+describe("a file of invalid YAML is reported without the library's advice", () => {
   it.each([
     ["a spec", ["run", "--spec", "FILE", "--", "true"], "Cannot use the spec FILE:2: "],
     ["a file of flags", ["tracker", "--config", "FILE"], 'Cannot read "FILE:2" as YAML: '],

@@ -11,7 +11,7 @@ import { belay, belayEnds } from "../helpers/cli.ts";
 import { fill, NO_MOUNT, smallDisk } from "../helpers/small-disk.ts";
 import { someSpec, testTracker } from "../helpers/tracker.ts";
 
-/** What every probe says. */
+/** The answers of all probes. */
 async function probes(address: string): Promise<{ page: string; health: Serving }> {
   const client = createClient(Health, createGrpcTransport({ baseUrl: address }));
   const [page, { status }] = await Promise.all([fetch(`${address}/readyz`), client.check({})]);
@@ -21,7 +21,7 @@ async function probes(address: string): Promise<{ page: string; health: Serving 
 const READY = { page: "ok", health: Serving.SERVING };
 const FULL = { page: "the store cannot be written: the disk is full", health: Serving.NOT_SERVING };
 
-/** Runs a job that prints so much, to its end. */
+/** Runs a job that prints a number of bytes, to its end. */
 async function endedJob(address: string, jobId: string, bytes: number): Promise<void> {
   const agent = ScriptedAgent.connect({ url: address, jobId });
   await agent.hello({ spec: someSpec });
@@ -48,7 +48,7 @@ describe("On a disk without a free block", () => {
     await jobs.deleteJob({ jobId: "a" });
     await jobs.deleteJob({ jobId: "b" });
     await expect.poll(() => probes(address), { timeout: 5_000 }).toEqual(READY);
-    // The reserve is there again, for the next time.
+    // The reserve has been made again.
     expect((await stat(join(dataDirectory, "reserve"))).size).toBe(512 * 1024);
     await jobs.createJob({ jobId: "more", spec: someSpec });
     free();
@@ -56,14 +56,14 @@ describe("On a disk without a free block", () => {
     expect((await checkDirectory(dataDirectory)).findings).toEqual([]);
   });
 
-  test("retention makes room, also when the tracker was started anew on it", async (context) => {
+  test("retention makes room, also when the tracker was started again on it", async (context) => {
     const disk = await smallDisk(8);
     if (disk === undefined) return context.skip(NO_MOUNT);
     const dataDirectory = join(disk, "data");
     const first = await testTracker({ dataDirectory });
     for (const jobId of ["a", "b", "c"]) await endedJob(first.address, jobId, 1024 * 1024);
     fill(disk);
-    // Until nothing more fits into what the database has.
+    // Fills the pages that the database has already allocated.
     for (let i = 0; i < 50; i++) await first.jobs.createJob({ jobId: `p${i}`, spec: someSpec }).catch(() => undefined);
     await first.tracker.close();
     const { address, jobs } = await testTracker({ dataDirectory, retention: { bytes: 1_500_000, interval: 100 } });
@@ -98,7 +98,7 @@ describe("On a disk without a free block", () => {
     const canceled = await belayEnds(["cancel", "--tracker", address, "--wait", "--grace", "200ms", "j"]);
     expect(canceled.stdout).toMatch(/^j is CANCELED/);
     await run.ended;
-    // What did not fit is missing, and that is known; the job can be deleted.
+    // The log is reported as incomplete, because some output did not fit; the job can be deleted.
     await expect
       .poll(async () => (await jobs.getJob({ jobId: "j" })).job?.attempts[0]?.logCompleteness, { timeout: 10_000 })
       .toBe(LogCompleteness.INCOMPLETE);
@@ -130,7 +130,7 @@ describe("On a disk without a free block", () => {
       /^belay: Sent to the agent, but the tracker cannot store this: its disk is full\n$/,
     );
     expect((await agent.next("command")).order.case).toBe("cancel");
-    // A job without an agent: there is nobody whom the order would reach.
+    // A job without an agent: the order could not be delivered.
     await expect(jobs.cancelJob({ jobId: "waits" })).rejects.toThrow(/its disk is full/);
     free();
     await expect.poll(() => probes(address), { timeout: 5_000 }).toEqual(READY);

@@ -22,14 +22,14 @@ import { RELOAD_RULES, TRACKER_RULES } from "../../src/tracker/option-rules.ts";
 import type { Rule } from "../../src/base/options.ts";
 import { tempDirectory } from "../helpers/cli.ts";
 
-/** Longest drain time-out of these tests: what waits for it is seen to. Milliseconds. */
+/** Drain time-out, so long that a test in which a close waits for it fails. Milliseconds. */
 const DRAIN_MS = 20_000;
-/** A close that waits for nothing is much faster. Milliseconds. */
+/** Longest time of a close that does not wait. Milliseconds. */
 const AT_ONCE_MS = 3_000;
 
 const library = path.resolve(import.meta.dirname, "../../dist/lib/index.js");
 
-/** Runs a program of its own. @returns what it printed, its exit code and how long it took */
+/** Runs a program in its own process. @returns its standard output, exit code and duration */
 async function program(source: string): Promise<{ stdout: string; code: number | null; ms: number }> {
   const text = `import * as belay from ${JSON.stringify(library)};\n${source}`;
   const child = spawn(process.execPath, ["--input-type=module", "-e", text], { stdio: ["ignore", "pipe", "inherit"] });
@@ -43,7 +43,7 @@ async function program(source: string): Promise<{ stdout: string; code: number |
 describe("a program that has closed its tracker ends at once", () => {
   const connections: Record<string, (url: URL) => Promise<unknown>> = {
     "with nothing connected": () => Promise.resolve(),
-    "with a connection that never said a word": (url) => connected(net.connect(Number(url.port), url.hostname)),
+    "with a connection that has sent nothing": (url) => connected(net.connect(Number(url.port), url.hostname)),
     "with half of a request": async (url) => {
       const socket = net.connect(Number(url.port), url.hostname);
       await connected(socket);
@@ -54,7 +54,7 @@ describe("a program that has closed its tracker ends at once", () => {
       await connected(socket);
       socket.write("PRI * HTTP/2.0\r\n");
     },
-    "with HTTP/2 and not one call": async (url) => {
+    "with HTTP/2 and no call": async (url) => {
       const socket = net.connect(Number(url.port), url.hostname);
       await connected(socket);
       socket.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
@@ -78,7 +78,7 @@ describe("a program that has closed its tracker ends at once", () => {
     expect(performance.now() - begin).toBeLessThan(AT_ONCE_MS);
   });
 
-  it("and nothing of it keeps the process, nor does an agent that has run in it, or has failed", async () => {
+  it("also after an agent has run in it, or has failed", async () => {
     const data = await tempDirectory();
     const { stdout, code, ms } = await program(`
       const tracker = await belay.startTracker({ listen: "127.0.0.1:0", dataDirectory: ${JSON.stringify(data)}, drainTimeout: ${DRAIN_MS} });
@@ -92,7 +92,7 @@ describe("a program that has closed its tracker ends at once", () => {
     expect(ms).toBeLessThan(DRAIN_MS / 2);
   });
 
-  it("but a call under way has the time to end", async () => {
+  it("but a call under way has time to end", async () => {
     const tracker = await startTestTracker({ drainTimeout: DRAIN_MS });
     await tracker.client.createJob({ jobId: "j1", spec: { command: ["true"] } });
     const requested = Promise.withResolvers<http.ClientRequest>();
@@ -124,10 +124,10 @@ function connected(socket: net.Socket): Promise<unknown> {
   return new Promise((resolve) => socket.once("connect", resolve));
 }
 
-/** No option takes any of these. */
+/** Values that no option accepts. */
 const NEVER: readonly unknown[] = [Number.NaN, null, Symbol("x"), Number.NEGATIVE_INFINITY, [Symbol("x")]];
 
-/** Every option of a table with its path, those within others included. */
+/** The paths of all options of a table, nested ones included. */
 function options(rules: Readonly<Record<string, Rule>>, prefix: readonly string[] = []): (readonly string[])[] {
   return Object.entries(rules).flatMap(([name, { fields }]) => {
     const at = [...prefix, name];
@@ -135,7 +135,7 @@ function options(rules: Readonly<Record<string, Rule>>, prefix: readonly string[
   });
 }
 
-/** `base` with another value at a path; what is needed beside it comes from `others`. */
+/** Options with another value at a path. @param base the other options */
 function withValue(base: object, [name = "", ...rest]: readonly string[], value: unknown): object {
   if (rest.length === 0) return { ...base, [name]: value };
   const inner: unknown = Reflect.get(base, name);
@@ -147,7 +147,7 @@ describe("an option that cannot be used is named, with what was expected and wha
   const agent = { tracker: "http://127.0.0.1:9", jobId: "j1", connectTimeout: 100, inherited };
   const flush = { directory: "/nonexistent", tracker: "http://127.0.0.1:9" };
   const pem = Buffer.from("");
-  // Never called: the options are refused before.
+  // Never called: the options are rejected before.
   const client = {} as Parameters<typeof readLog>[0];
   const tracker = {
     dataDirectory: "/nonexistent/belay",
@@ -183,7 +183,7 @@ describe("an option that cannot be used is named, with what was expected and wha
       });
     });
 
-    it(`${name}({}) says what it needs`, async () => {
+    it(`${name}({}) names a missing option`, async () => {
       await expect(call({} as never)).rejects.toMatchObject({
         code: "BAD_USAGE",
         message: expect.stringMatching(
@@ -214,7 +214,7 @@ describe("an option that cannot be used is named, with what was expected and wha
     );
   });
 
-  it("an option that is undefined is as if it were left out", async () => {
+  it("an option that is undefined counts as left out", async () => {
     const missing = { limits: { streams: undefined }, lease: undefined, retention: { age: undefined } };
     const some = { ...missing, listen: "127.0.0.1:0", dataDirectory: await tempDirectory() };
     await using running = await startTracker(some as unknown as TrackerOptions);
@@ -246,7 +246,7 @@ describe("an option that cannot be used is named, with what was expected and wha
     });
   });
 
-  it("what a running tracker is given for a reload is checked the same way", async () => {
+  it("the options of a tracker's reload are checked in the same way", async () => {
     await using running: Tracker = await startTracker({ listen: "127.0.0.1:0", dataDirectory: await tempDirectory() });
     expect(Object.keys(RELOAD_RULES)).toEqual(["tls", "tokens"]);
     expect(() => running.reload({ tls: { cert: "c" } } as never)).toThrow(
@@ -276,7 +276,7 @@ describe("a spec in a program", () => {
     [{ command: null }, '"command" is null: expected a list'],
     [{ $typeName: "belay.v1.Job" }, 'It is "belay.v1.Job": expected a belay.v1.JobSpec'],
   ];
-  it.each(broken)("%o is refused before anything runs", async (spec, problem) => {
+  it.each(broken)("%o is rejected before anything runs", async (spec, problem) => {
     const given = { tracker: "http://127.0.0.1:9", jobId: "j1", spec } as AgentOptions;
     await expect(runAgent(given)).rejects.toMatchObject({
       code: "BAD_SPEC",
@@ -314,7 +314,7 @@ describe("a function of the program that fails is not called again, and the job 
   const failing: [string, Partial<AgentOptions>, string][] = [
     ["onOutput throws", { onOutput: fail }, "onOutput"],
     ["onOutput rejects", { onOutput: failAsync }, "onOutput"],
-    ["onOutput returns what only looks like a promise", { onOutput: () => thenable }, "onOutput"],
+    ["onOutput returns a promise whose members cannot be read", { onOutput: () => thenable }, "onOutput"],
     ["onProgress throws", { onProgress: fail }, "onProgress"],
     ["onProgress rejects", { onProgress: rejects }, "onProgress"],
     ["signals throws", { signals: fail }, "signals"],
@@ -340,7 +340,7 @@ describe("a function of the program that fails is not called again, and the job 
     );
   });
 
-  it("nor does one that fails when all is over", async () => {
+  it("nor does a function that fails after the job's end change the result", async () => {
     await using tracker = await startTestTracker();
     const options = { tracker: tracker.url, jobId: "j1", spec: { command: ["true"] }, signals: () => fail };
     const { result } = await runAgent(options);
@@ -349,7 +349,7 @@ describe("a function of the program that fails is not called again, and the job 
     expect(job?.attempts[0]?.logCompleteness).toBe(LogCompleteness.COMPLETE);
   });
 
-  it("even while it fails, it is called one time only", async () => {
+  it("it is called only once, even if further output arrives", async () => {
     await using tracker = await startTestTracker();
     let calls = 0;
     const onOutput = (): never => {

@@ -5,9 +5,9 @@ import { EndReason, runAgent, SpawnFailureKind } from "../../src/index.ts";
 import { startTestTracker, type TestTracker } from "../../src/testing/index.ts";
 import { belayEnds, type Finished, tempDirectory } from "../helpers/cli.ts";
 
-/** As much as the kernel takes in one argument or variable (MAX_ARG_STRLEN), without the NUL. */
+/** Longest argument or variable that the kernel accepts (MAX_ARG_STRLEN), without the NUL. Bytes. */
 const MOST = 128 * 1024 - 1;
-/** A message of Belay may be so long, the name of the program in front of it included. */
+/** Longest message of Belay, with the name of the program in front of it. Characters. */
 const LONGEST_MESSAGE = 2100;
 
 let directory: string;
@@ -25,7 +25,7 @@ const x = (bytes: number): string => "x".repeat(bytes);
 const touch = { setup: [{ name: "first", run: "echo ran" }] };
 
 describe.skipIf(process.platform !== "linux")(
-  "what is too long for the kernel is named, with its size and the limit",
+  "a text that is too long for the kernel is named, with its size and the limit",
   () => {
     it.each<[string, object, string]>([
       ["an argument", { ...touch, command: ["true", "a", x(MOST + 1)] }, `argument 2 has ${MOST + 1} bytes`],
@@ -45,7 +45,7 @@ describe.skipIf(process.platform !== "linux")(
       const { code, stdout, stderr } = await run(tracker, spec);
       const sentence = `Cannot start "true": ${what}, of which the kernel takes at most ${MOST} (E2BIG)`;
       expect(stderr).toBe(`belay: Job j FAILED (SPAWN_FAILED): ${sentence}\n`);
-      // No setup step has run in vain.
+      // No setup step has run before the failure.
       expect(stdout).toBe("");
       expect(code).toBe(126);
       const { job } = await tracker.client.getJob({ jobId: "j" });
@@ -61,7 +61,7 @@ describe.skipIf(process.platform !== "linux")(
       expect(job?.result?.reason).toBe(EndReason.SETUP_FAILED);
     });
 
-    it("all of them together, with the largest", async () => {
+    it("all of them together, and the largest", async () => {
       await using tracker = await startTestTracker({
         limits: { specBytes: 8 * 1024 * 1024 },
       });
@@ -78,7 +78,7 @@ describe.skipIf(process.platform !== "linux")(
       );
     });
 
-    it("but what just fits is run", async () => {
+    it("but the longest that fits is run", async () => {
       await using tracker = await startTestTracker();
       const command = ["sh", "-c", "echo ${#1} ${#BIG}", "sh", x(MOST)];
       const { stdout, stderr } = await run(tracker, { command, environment: { BIG: x(MOST - 4) } });

@@ -9,7 +9,7 @@ const NINES = "99999999999999999999";
 const TOO_LONG = 'expected at most "36500d", a hundred years';
 const TOO_LARGE = 'expected less than "8192TiB"';
 
-describe("a number that cannot be used is refused before anything runs, in one sentence", () => {
+describe("a number that cannot be used is rejected before anything runs, in one sentence", () => {
   it.each<[string, string]>([
     [`run --timeout ${NINES}d -- true`, `Cannot use --timeout "${NINES}d": ${TOO_LONG}`],
     [`run --setup-timeout ${NINES}h -- true`, `Cannot use --setup-timeout "${NINES}h": ${TOO_LONG}`],
@@ -62,7 +62,7 @@ describe("a number that cannot be used is refused before anything runs, in one s
   });
 });
 
-describe("a duration beyond 2^31 ms, which Node's timers do not take, is not at once", () => {
+describe("a duration over 2^31 ms, which Node's timers do not accept, does not end at once", () => {
   it("for an agent and its job", async () => {
     await using tracker = await startTestTracker();
     const long = ["--timeout", "30d", "--setup-timeout", "36500d", "--grace", "60d", "--metrics-interval", "40d"];
@@ -74,7 +74,7 @@ describe("a duration beyond 2^31 ms, which Node's timers do not take, is not at 
     expect(code).toBe(0);
   });
 
-  it("for a tracker, and for one who waits", async () => {
+  it("for a tracker, and for belay wait", async () => {
     const long = ["--lease", "60d", "--heartbeat-interval", "26d", "--retain-age", "30d", "--drain-timeout", "30d"];
     const data = await tempDirectory();
     const tracker = belay(["tracker", "--listen", "127.0.0.1:0", "--data", data, ...long]);
@@ -88,7 +88,7 @@ describe("a duration beyond 2^31 ms, which Node's timers do not take, is not at 
     expect(tracker.stderr).not.toContain("TimeoutOverflowWarning");
   });
 
-  it("for a program's own tracker, whose largest limits take a connection", async () => {
+  it("for a tracker in a program, which accepts connections under its largest limits", async () => {
     const most = 2 ** 31 - 1;
     await using tracker = await startTracker({
       listen: "127.0.0.1:0",

@@ -26,11 +26,11 @@ it("An order to a running job is answered by its agent before the command return
   });
 });
 
-it("An order that the job cannot carry out exits with 125 and the agent's sentence", async () => {
+it("An order that the job cannot carry out exits with 125 and prints the agent's reason", async () => {
   const tracker = await TrackerProcess.start();
   const setup = tracker.belay("run", "--job", "setup", "--setup", SLEEP, "--", "true");
   const runs = tracker.belay("run", "--job", "runs", "--", "sh", "-c", SLEEP);
-  // Its first process stops itself: nobody has paused the job.
+  // Its first process stops itself, which does not count as a pause of the job.
   const stops = tracker.belay("run", "--job", "stops", "--", "sh", "-c", "echo ready; kill -STOP $$");
   const paused = tracker.belay("run", "--job", "paused", "--", "sh", "-c", SLEEP);
   await Promise.all([setup, runs, stops, paused].map((run) => run.says(/ready/)));
@@ -50,7 +50,7 @@ it("An order that the job cannot carry out exits with 125 and the agent's senten
   expect(JSON.parse(json.stdout)).toMatchObject({ command: { state: "COMMAND_STATE_REJECTED" } });
 });
 
-it("An order that the agent does not answer says how it stands, and stands", async () => {
+it("An order that the agent does not answer in time remains valid, and the error shows the job's state", async () => {
   const tracker = await TrackerProcess.start({ args: ["--lease", "1s"] });
   const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", SLEEP);
   await run.says(/ready/);

@@ -23,36 +23,39 @@ function shell(line: string): Promise<Ended> {
   });
 }
 
-it.skipIf(!existsSync("/dev/full"))("A command whose output cannot be written says so and exits with 125", async () => {
-  const tracker = await TrackerProcess.start();
-  const script = "echo hi; echo loss=1 >> $BELAY_METRICS";
-  await tracker.ends("run", "--job", "j1", "--quiet", "--", "sh", "-c", script);
-  const keys = path.join(await tempDirectory(), "keys");
-  await writeFile(keys, `${"k".repeat(43)}\n`);
-  const at = `--tracker ${tracker.url}`;
-  const lines = [
-    "--help",
-    "logs --help",
-    "completion bash",
-    `show ${at} j1`,
-    `jobs ${at}`,
-    `jobs --json ${at}`,
-    `logs ${at} j1`,
-    `logs -f -t ${at} j1`,
-    `metrics --csv ${at} j1`,
-    `metrics -f --json ${at} j1`,
-    `wait ${at} j1`,
-    `status ${at} j1`,
-    `submit ${at} -- true`,
-    `run ${at} -- echo hi`,
-    `token --token-keys ${keys} j1`,
-  ];
-  const answers = await Promise.all(lines.map((line) => shell(`$B ${line} > /dev/full`)));
-  const found = answers.map(({ code, stderr }, index) => ({ line: lines[index], code, stderr: stderr.slice(-58) }));
-  expect(found).toEqual(lines.map((line) => ({ line, ...FULL, stderr: FULL.stderr })));
-});
+it.skipIf(!existsSync("/dev/full"))(
+  "A command whose output cannot be written reports it and exits with 125",
+  async () => {
+    const tracker = await TrackerProcess.start();
+    const script = "echo hi; echo loss=1 >> $BELAY_METRICS";
+    await tracker.ends("run", "--job", "j1", "--quiet", "--", "sh", "-c", script);
+    const keys = path.join(await tempDirectory(), "keys");
+    await writeFile(keys, `${"k".repeat(43)}\n`);
+    const at = `--tracker ${tracker.url}`;
+    const lines = [
+      "--help",
+      "logs --help",
+      "completion bash",
+      `show ${at} j1`,
+      `jobs ${at}`,
+      `jobs --json ${at}`,
+      `logs ${at} j1`,
+      `logs -f -t ${at} j1`,
+      `metrics --csv ${at} j1`,
+      `metrics -f --json ${at} j1`,
+      `wait ${at} j1`,
+      `status ${at} j1`,
+      `submit ${at} -- true`,
+      `run ${at} -- echo hi`,
+      `token --token-keys ${keys} j1`,
+    ];
+    const answers = await Promise.all(lines.map((line) => shell(`$B ${line} > /dev/full`)));
+    const found = answers.map(({ code, stderr }, index) => ({ line: lines[index], code, stderr: stderr.slice(-58) }));
+    expect(found).toEqual(lines.map((line) => ({ line, ...FULL, stderr: FULL.stderr })));
+  },
+);
 
-it("What a failed command or job says is kept beside an output that cannot be written", async () => {
+it("A failed command or job keeps its exit code when its output cannot be written", async () => {
   expect(await shell("$B nonsense 2> /dev/full")).toMatchObject({ code: 64 });
   const tracker = await TrackerProcess.start();
   const run = await shell(`$B run --tracker ${tracker.url} -- sh -c 'echo hi; exit 7' > /dev/full`);
@@ -62,7 +65,7 @@ it("What a failed command or job says is kept beside an output that cannot be wr
   expect((await tracker.ends("jobs")).stdout).toMatch(/SUCCEEDED/);
 });
 
-it("A reader that has seen enough is not an error", async () => {
+it("A reader that closes its end is not an error", async () => {
   const tracker = await TrackerProcess.start();
   await tracker.ends("run", "--job", "j1", "--quiet", "--", "seq", "200000");
   for (const line of [`logs --tracker ${tracker.url} j1`, `run --tracker ${tracker.url} -- seq 200000`]) {

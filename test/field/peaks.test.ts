@@ -3,9 +3,9 @@ import { formatSize } from "../../src/contract/sizes.ts";
 import { MODES } from "../agent/job/driver.ts";
 import { TrackerProcess } from "../helpers/cli.ts";
 
-// Without a cgroup, what is between two measurements of the agent is not seen.
+// Without a cgroup, a peak between two measurements of the agent is missed.
 const inCgroup = MODES.some(({ containment, skip }) => containment === "cgroup" && skip === undefined);
-const most = inCgroup ? "has that as its" : "has one";
+const most = inCgroup ? "has that as its" : "has a";
 
 it(`A job that holds much memory for a moment ${most} peak in every view and format`, async () => {
   const tracker = await TrackerProcess.start();

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { belayEnds, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 
-/** Files and directories that users other than the owner have any right to, by their path. */
+/** Paths of files and directories on which other users than the owner have any permission. */
 async function openToOthers(directory: string): Promise<string[]> {
   const found: string[] = [];
   for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
@@ -13,14 +13,14 @@ async function openToOthers(directory: string): Promise<string[]> {
   return found;
 }
 
-/** What this process starts has a umask that takes nothing away. */
+/** Sets a umask of 0 for processes that this one starts. */
 function withOpenUmask(): void {
   const before = process.umask(0);
   onTestFinished(() => void process.umask(before));
 }
 
 describe("With a umask of 0, in directories that others made and opened to everyone", () => {
-  test("nothing that tracker, agent and commands write can be read by others, and the tracker warns", async () => {
+  test("no file of tracker, agent or commands can be read by other users, and the tracker warns", async () => {
     withOpenUmask();
     const home = await tempDirectory();
     const [data, spool, config, cache] = ["data", "spool", "config", "cache"].map((name) => join(home, name)) as [
@@ -30,7 +30,7 @@ describe("With a umask of 0, in directories that others made and opened to every
       string,
     ];
     for (const directory of [data, spool, config, cache]) await mkdir(directory, { mode: 0o755 });
-    // Left by an older version.
+    // As an older version may have left it.
     await writeFile(join(data, "belay.db"), "");
     await mkdir(join(data, "logs"), { mode: 0o755 });
     const env = { XDG_CONFIG_HOME: config, TMPDIR: cache };
@@ -41,7 +41,7 @@ describe("With a umask of 0, in directories that others made and opened to every
     const flags = ["--tracker", tracker.url, "--job", "j", "--spool-dir", spool, "--env", "SOME=value"];
     const run = tracker.belay("run", ...flags.slice(2), "--", "sh", "-c", script);
     await run.says(/hello/);
-    // While all of it is there: the database with its -wal and -shm, the log, and the spool.
+    // At a moment when all files exist: the database with its -wal and -shm, the log, and the spool.
     await expect.poll(() => readdir(join(data, "logs"))).toContain("1");
     for (const directory of [data, spool]) expect(await openToOthers(directory)).toEqual([]);
     expect((await readdir(data)).toSorted()).toEqual([
@@ -61,7 +61,7 @@ describe("With a umask of 0, in directories that others made and opened to every
     expect(await readdir(cache)).toHaveLength(1);
   });
 
-  test("a directory that the tracker makes is closed to others, and nothing is said", async () => {
+  test("a directory that the tracker makes is closed to other users, and there is no warning", async () => {
     withOpenUmask();
     const home = await tempDirectory();
     await chmod(home, 0o755);

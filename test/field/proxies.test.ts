@@ -5,13 +5,13 @@ import { belay, belayEnds, type Finished, tempDirectory, TrackerProcess } from "
 import { certificate, noOpenssl } from "../helpers/certificate.ts";
 import { connectProxy } from "../helpers/connect-proxy.ts";
 
-/** A name that only the proxy knows. */
+/** A host name that only the proxy can resolve. */
 const NAME = "tracker.test";
 
-/** Flags for what must succeed, on a busy machine, too. */
+/** Flags for calls that must succeed even on a busy machine. */
 const PATIENT = ["--connect-timeout", "15s"];
 
-/** An agent, and a command, against an address, with little patience unless flags say so. */
+/** Runs an agent and a command against an address, with a short connect timeout unless flags set another. */
 function both(url: string, env: Record<string, string>, ...flags: string[]): Promise<[Finished, Finished]> {
   const common = ["--tracker", url, "--connect-timeout", "500ms", ...flags];
   return Promise.all([belayEnds(["run", ...common, "--", "true"], { env }), belayEnds(["jobs", ...common], { env })]);
@@ -34,7 +34,7 @@ describe("A proxy is used by agent and commands alike", () => {
   });
 
   it.skipIf(noOpenssl)(
-    "https_proxy, for a tracker with TLS, whose certificate is checked for the tracker's name",
+    "https_proxy, for a tracker with TLS; the certificate must have the tracker's name",
     async () => {
       const directory = await tempDirectory();
       const file = (name: string): string => path.join(directory, name);
@@ -55,7 +55,7 @@ describe("A proxy is used by agent and commands alike", () => {
     },
   );
 
-  it("An agent whose tracker was away behind a proxy finds it again as soon as without one", async () => {
+  it("An agent reconnects through a proxy as soon as without one after its tracker was away", async () => {
     const tracker = await TrackerProcess.start();
     const proxy = await connectProxy({ to: tracker.url });
     const env = { http_proxy: `http://${proxy.host}` };
@@ -86,7 +86,7 @@ describe("A tracker on this machine is reached without a proxy", () => {
   });
 });
 
-it("What no_proxy names is not asked of the proxy", async () => {
+it("The proxy is not used for addresses in no_proxy", async () => {
   const proxy = await connectProxy({ answer: "HTTP/1.1 403 Forbidden\r\n\r\n" });
   const env = { http_proxy: `http://${proxy.host}`, no_proxy: "*" };
   for (const { code, stderr } of await both(`http://${NAME}.invalid`, env)) {
@@ -97,7 +97,7 @@ it("What no_proxy names is not asked of the proxy", async () => {
   expect(proxy.asked).toEqual([]);
 });
 
-describe("What is wrong with a proxy is said in a sentence that names it and its variable", () => {
+describe("A problem with a proxy is reported in a sentence that names the proxy and its variable", () => {
   const answers: [what: string, answer: string | undefined, says: string][] = [
     ["nothing listens there", undefined, "cannot be reached: connection refused"],
     [

@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { TrackerProcess } from "../helpers/cli.ts";
 import { noTmux, TmuxTerminal } from "../helpers/tmux.ts";
 
-it.skipIf(noTmux !== undefined)("metrics -f leaves no rest of a frame when its terminal is resized", async () => {
+it.skipIf(noTmux !== undefined)("metrics -f leaves no parts of old frames when its terminal is resized", async () => {
   const tracker = await TrackerProcess.start();
   const script = "while :; do echo x=1 >> $BELAY_METRICS; echo ready; sleep 0.3; done";
   const run = tracker.belay("run", "--job", "j1", "--metrics-interval", "300ms", "--", "sh", "-c", script);
@@ -21,7 +21,7 @@ it.skipIf(noTmux !== undefined)("metrics -f leaves no rest of a frame when its t
     [100, 30],
   ] as const) {
     await terminal.resize(columns, rows);
-    // A frame cut to a low terminal ends with an ellipsis.
+    // A frame that does not fit the height of the terminal ends with an ellipsis.
     await terminal.until((lines) => (rows < 20 ? lines.some((line) => line === "…") : isWhole(lines)));
   }
   const once = (lines: readonly string[]): boolean =>

@@ -10,14 +10,14 @@ import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
 import { belay, belayEnds, type Cli, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 import { REVERSE_PROXIES, type ReverseProxy, startReverseProxy } from "../helpers/reverse-proxy.ts";
 
-/** Seconds without a byte after which the proxies cut. */
+/** Seconds without a byte after which the proxies end a stream. */
 const CUT_AFTER = 2;
-/** What a job does that is silent for longer, begun and ended by a line. */
+/** Script of a job that prints a line, is silent for longer than that, and prints another line. */
 const SILENT = `echo begin; sleep ${2 * CUT_AFTER}; echo end`;
 
 const isMissing = REVERSE_PROXIES.some(({ missing }) => missing);
 
-/** A situation behind each of the proxies, at the same time: they mostly wait. */
+/** Tests a situation behind each of the proxies, concurrently: the tests mostly wait. */
 function behindAll(title: string, situation: (proxy: ReverseProxy) => Promise<void>): void {
   it.skipIf(isMissing)(title, { timeout: 60_000 }, async () => {
     await Promise.all(REVERSE_PROXIES.map(situation));
@@ -25,11 +25,11 @@ function behindAll(title: string, situation: (proxy: ReverseProxy) => Promise<vo
 }
 
 describe("Behind nginx and HAProxy", () => {
-  behindAll("every idle stream lives on, since the tracker shows that it does", async (proxy) => {
+  behindAll("idle streams are not ended, because the tracker sends keepalives", async (proxy) => {
     const tracker = await TrackerProcess.start({ args: ["--keepalive-interval", "300ms"] });
     const front = await startReverseProxy(proxy, tracker.url, CUT_AFTER);
     const follow = (command: string, ...args: string[]): Cli => belay([command, "--tracker", front, ...args]);
-    // Recorded and without an agent for as long: what follows it has nothing to be sent, not even an attempt.
+    // A job without an agent: for its followers there is nothing to send, not even an attempt.
     await belayEnds(["submit", "--tracker", front, "--job", "later", "--", "sh", "-c", "echo late"]);
     const waiting = [
       follow("logs", "-f", "later"),
@@ -50,11 +50,11 @@ describe("Behind nginx and HAProxy", () => {
       expect({ code: await stream.ended, stderr: stream.stderr }).toEqual({ code: 0, stderr: "" });
     expect(waiting[0]?.stdout).toBe("late\n");
     for (const stream of idle) expect(await stream.end()).toBeGreaterThan(3);
-    // Lived on, and was not opened again and again: each call ended once, as it should.
+    // No stream was opened again: each call ended once.
     expect(await endedCalls(tracker)).toEqual({ OpenSession: 2, ReadLogs: 3, ReadMetrics: 2 });
   });
 
-  behindAll("a proxy that cuts is met with patience, whatever command follows", async (proxy) => {
+  behindAll("every following command goes on after the proxy has ended its stream", async (proxy) => {
     const tracker = await TrackerProcess.start({ args: ["--keepalive-interval", "0"] });
     const front = await startReverseProxy(proxy, tracker.url, CUT_AFTER);
     const go = path.join(await tempDirectory(), "go");
@@ -71,10 +71,10 @@ describe("Behind nginx and HAProxy", () => {
     expect(streams[0]?.stdout).toBe("begin\nend\n");
   });
 
-  behindAll("a tracker that is away for a while is waited for by every command", async (proxy) => {
+  behindAll("every command waits for a tracker that is away for a while", async (proxy) => {
     const tracker = await TrackerProcess.start();
     const front = await startReverseProxy(proxy, tracker.url, 10);
-    // Time for a busy machine: what is tried is whether they wait, not how long.
+    // A long timeout for a busy machine: the test is whether they wait, not how long.
     const start = (command: string, ...args: string[]): Cli =>
       belay([command, "--tracker", front, "--connect-timeout", "60s", ...args]);
     const run = start("run", "--job", "j1", "--", "sh", "-c", "echo begin; exec sleep 60");
@@ -104,7 +104,7 @@ describe("Behind nginx and HAProxy", () => {
   });
 });
 
-/** The streams that nothing is to be said on, as a client of the contract has them. `end` gives the number of answers. */
+/** Streams of a client of the contract on which only keepalives are sent. `end` returns the number of answers. */
 function rawStreams(front: string): { end(): Promise<number> }[] {
   const createConnection = (): net.Socket => net.connect(front.slice("unix:".length));
   const transport = createGrpcTransport({ baseUrl: "http://localhost", nodeOptions: { createConnection } });
@@ -126,7 +126,7 @@ function counted(open: (options: { signal: AbortSignal }) => AsyncIterable<unkno
   done.catch(() => undefined);
   return {
     end: async () => {
-      // One that was cut throws here.
+      // A stream that was ended throws here.
       await Promise.race([done, Promise.resolve()]);
       stop.abort();
       await done.catch(() => undefined);
@@ -135,7 +135,7 @@ function counted(open: (options: { signal: AbortSignal }) => AsyncIterable<unkno
   };
 }
 
-/** How often a call of each method has ended, whatever its code. */
+/** Number of ended calls of each method, with any code. */
 async function endedCalls(tracker: TrackerProcess): Promise<Record<string, number>> {
   const text = await (await fetch(`${tracker.url}/metrics`)).text();
   const counts: Record<string, number> = {};

@@ -6,12 +6,12 @@ import { OtlpCollector } from "../helpers/otlp-collector.ts";
 
 const SECRET = "hunter2-Hunter2";
 
-/** A tracker with all that it can export to, and the bytes of everything that leaves it. */
+/** A tracker with all its exports, and the bytes of everything that it or a command has shown. */
 class World {
   readonly collector: OtlpCollector;
   readonly tracker: Cli;
   readonly url: string;
-  /** What was shown, by whom. */
+  /** Shown texts, by the command, call or page that showed them. */
   readonly seen = new Map<string, string>();
 
   private constructor(collector: OtlpCollector, tracker: Cli, url: string) {
@@ -29,7 +29,7 @@ class World {
     return new World(collector, tracker, url);
   }
 
-  /** Calls by JSON as curl would; the answer's bytes count as seen. */
+  /** Calls with JSON, as curl would, and records the bytes of the answer. */
   async call(method: string, body: object): Promise<Record<string, unknown>> {
     const answer = await fetch(`${this.url}/belay.v1.JobService/${method}`, {
       method: "POST",
@@ -41,7 +41,7 @@ class World {
     return JSON.parse(text) as Record<string, unknown>;
   }
 
-  /** The same for a streaming call, as long as it goes on by itself. */
+  /** Makes a streaming call with JSON until it ends by itself, and records the answers. */
   async stream(method: string, body: object): Promise<void> {
     const message = Buffer.from(JSON.stringify(body));
     const prefix = Buffer.alloc(5);
@@ -64,7 +64,7 @@ class World {
     this.seen.set(by, (this.seen.get(by) ?? "") + text);
   }
 
-  /** All that anybody who looks at the job by any way is shown. */
+  /** Shows the job in every way that users have. */
   async lookAt(job: string): Promise<void> {
     await Promise.all([
       this.call("GetJob", { jobId: job }),
@@ -83,7 +83,7 @@ class World {
     ]);
   }
 
-  /** Where the text was seen. */
+  /** Names of the places that showed a text. */
   async whereIs(text: string): Promise<string[]> {
     this.see("the collector", Buffer.concat(this.collector.bodies).toString("latin1"));
     this.see("the tracker's log", this.tracker.stdout + this.tracker.stderr);
@@ -91,7 +91,7 @@ class World {
   }
 }
 
-/** What a job does that tries to show a secret by all means that it has. */
+/** Script of a job that tries to show a secret in every possible way. */
 async function talkative(): Promise<{ directory: string; go: string; script: string }> {
   const directory = path.join(await tempDirectory(), `in-${SECRET}`);
   await mkdir(directory);
@@ -105,8 +105,8 @@ async function talkative(): Promise<{ directory: string; go: string; script: str
   return { directory, go, script };
 }
 
-describe("A secret is nowhere but in the job", { timeout: 60_000 }, () => {
-  it("when it is a value of the submitted spec that stands in every field of it", async () => {
+describe("A secret is visible only to the job", { timeout: 60_000 }, () => {
+  it("when it is a value of the submitted spec and part of every other field of it", async () => {
     const world = await World.start();
     const { directory, go, script } = await talkative();
     const spec = {
@@ -133,14 +133,14 @@ describe("A secret is nowhere but in the job", { timeout: 60_000 }, () => {
     await world.collector.span("job name ***");
     await world.lookAt("j");
     expect(await world.whereIs(SECRET)).toEqual([]);
-    // It was there: only its place is.
+    // The texts were shown, with the secret replaced.
     expect(world.seen.get("belay logs j")).toContain("out ***");
     expect(world.seen.get("GetJob as JSON")).toContain("since ***");
     expect(world.seen.get("belay show j")).toContain("name ***");
     expect(world.collector.spans.map(({ name }) => name)).toContain("step echo 'step ***'");
   });
 
-  it("when only the agent knows it, from its own environment", async () => {
+  it("when it comes from the agent's own environment", async () => {
     const world = await World.start();
     const { directory, go, script } = await talkative();
     const job = ["--job", "j", "--name", `name ${SECRET}`, "--label", `team=of ${SECRET}`, "--cwd", directory];
@@ -161,7 +161,7 @@ describe("A secret is nowhere but in the job", { timeout: 60_000 }, () => {
     expect(world.seen.get("GetJob as JSON")).toContain("of ***");
   });
 
-  it("when the job fails, whatever it fails over", async () => {
+  it("when the job fails, whatever the cause", async () => {
     const world = await World.start();
     const jobs: Readonly<Record<string, readonly string[]>> = {
       "no-program": ["--", `/no/such/${SECRET}`],
@@ -187,8 +187,8 @@ describe("A secret is nowhere but in the job", { timeout: 60_000 }, () => {
   });
 });
 
-describe("Which variables are secrets", { timeout: 60_000 }, () => {
-  it("is seen by their names, but for those that are exempted; what is asked for and not set is warned about", async () => {
+describe("A variable", { timeout: 60_000 }, () => {
+  it("is secret by its name unless it is exempted; --redact-env with a variable that is not set warns", async () => {
     const world = await World.start();
     const env = {
       DB_PASS: "hunter2hunter2",
@@ -206,14 +206,14 @@ describe("Which variables are secrets", { timeout: 60_000 }, () => {
     expect(logs.stdout + logs.stderr).toContain("Cannot redact NO_SUCH: it is not set");
   });
 
-  it("cannot be said in both ways", async () => {
+  it("cannot be declared both secret and not secret", async () => {
     const both = await belayEnds(["run", "--redact-env", "X", "--no-redact-env", "X", "--", "true"]);
     expect(both.code).toBe(64);
     expect(both.stderr).toContain("Cannot use both --redact-env X and --no-redact-env X");
   });
 });
 
-describe("A secret that comes up while the job runs", { timeout: 60_000 }, () => {
+describe("A secret that the job reports while it runs", { timeout: 60_000 }, () => {
   it.each([
     ["written with > instead of >>", "echo secret-1 > $F; echo secret-2 > $F; echo secret-1 secret-2"],
     ["appended without newlines", "printf %s secret-1 >> $F; printf %s secret-2 >> $F; echo secret-1 secret-2"],

@@ -13,10 +13,10 @@ import { isAlive } from "../helpers/processes.ts";
 
 const noLinux = process.platform === "linux" ? undefined : "only Linux has 64 signals";
 
-/** Signals that end no process: they are ignored, or stop it. */
+/** Signals that by default do not end a process: they are ignored, or stop it. */
 const HARMLESS = new Set(["CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "WINCH"].map((name) => `SIG${name}`));
 const NAMES = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]));
-/** By number: a signal and its names, of which a result may have any. */
+/** Signals that end a process: the number and its names, any of which a result may have. */
 const DEADLY: readonly (readonly [number, readonly string[]])[] = Array.from({ length: 64 }, (_, index) => index + 1)
   .filter((number) => !HARMLESS.has(NAMES.get(number) ?? ""))
   .map((number) => {
@@ -25,7 +25,7 @@ const DEADLY: readonly (readonly [number, readonly string[]])[] = Array.from({ l
   });
 
 describe.skipIf(noLinux !== undefined)("A process", () => {
-  it("that any deadly signal from 1 to 64 ends has failed by that signal, as command and as setup step", async () => {
+  it("that a signal from 1 to 64 ends has failed by that signal, as command and as setup step", async () => {
     expect(DEADLY.length).toBe(56);
     for (const [number, names] of DEADLY) {
       const suicide = `kill -${number} $$; sleep 9`;
@@ -42,7 +42,7 @@ describe.skipIf(noLinux !== undefined)("A process", () => {
     }
   });
 
-  it("is seen to die of a real-time signal while more of its output waits than one read takes", async () => {
+  it("that dies of a real-time signal is recognised, also while more output waits than one read returns", async () => {
     const script = "head -c 60000 /dev/zero; kill -50 $$; sleep 9";
     const { result, stdout } = start({ command: ["sh", "-c", script] });
     expect(await result).toMatchObject({ reason: EndReason.SIGNALED, signal: "SIGRTMIN+16" });
@@ -56,7 +56,7 @@ describe.skipIf(noLinux !== undefined)("A process", () => {
 });
 
 describe.skipIf(noLinux !== undefined)("A real-time signal", () => {
-  it("that ends a job is 128 + n to the shell, and shown by name", async () => {
+  it("that ends a job gives 128 + n to the shell, and is shown by name", async () => {
     const tracker = await TrackerProcess.start();
     const run = await tracker.ends("run", "-q", "--job", "j1", "--", "sh", "-c", "kill -34 $$; sleep 9");
     expect(run.code).toBe(162);
@@ -80,10 +80,10 @@ describe.skipIf(noLinux !== undefined)("A real-time signal", () => {
   });
 });
 
-/** Warnings of batch systems, and their like. */
+/** Signals that count as warnings. */
 const WARNINGS = ["USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "URG", "IO", "PWR", "STKFLT"] as const;
 const NAMES_OF_WARNINGS = WARNINGS.map((name) => `SIG${name}` as NodeJS.Signals);
-/** A job that says which of these it gets. */
+/** A job that prints which of these it receives. */
 const ECHOES = `${WARNINGS.map((name) => `trap 'echo got ${name}' ${constants.signals[`SIG${name}`]}`).join("; ")}; echo ready; while :; do sleep 0.02; done`;
 
 describe("A signal that an agent receives", () => {
@@ -100,7 +100,7 @@ describe("A signal that an agent receives", () => {
     });
   });
 
-  it.skipIf(noLinux !== undefined)("goes on to the job, and is noted in its log, when it is a warning", async () => {
+  it.skipIf(noLinux !== undefined)("is passed on to the job and noted in its log when it is a warning", async () => {
     const tracker = await TrackerProcess.start();
     const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", ECHOES);
     await run.says(/ready/);
@@ -116,7 +116,7 @@ describe("A signal that an agent receives", () => {
     }
   });
 
-  it("ends the job as its own signal, when it is a warning that the job does not listen for", async () => {
+  it("ends the job with that signal when it is a warning for which the job does not listen", async () => {
     const tracker = await TrackerProcess.start();
     const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", "echo ready; exec sleep 60");
     await run.says(/ready/);
@@ -135,7 +135,7 @@ describe("A signal that an agent receives", () => {
     expect(run.stderr).toContain("Cannot reach the tracker");
   });
 
-  it("makes it leave at once when it is the third to stop, and the spool is kept", async () => {
+  it("makes the agent leave at once when it is the third stop signal, and the spool is kept", async () => {
     const tracker = await TrackerProcess.start();
     const spool = await tempDirectory();
     const flags = ["--job", "j1", "--spool-dir", spool, "--", "sh", "-c", "seq 20000; echo $$ ready; exec sleep 60"];
@@ -148,7 +148,7 @@ describe("A signal that an agent receives", () => {
     run.child.kill("SIGINT");
     run.child.kill("SIGHUP");
     expect(await run.ended).toBe(125);
-    // A fraction of a second; without the third it takes 10 s.
+    // It takes a fraction of a second; without the third signal it would take 10 s.
     expect(performance.now() - begin).toBeLessThan(5000);
     expect(run.stderr).toContain(`is kept; deliver it later with: belay flush ${spool}\n`);
     tracker.cli.child.kill("SIGCONT");
@@ -190,7 +190,7 @@ describe("A signal that was ignored when an agent was started stays ignored", ()
     await expect.poll(async () => (await tracker.ends("logs", "j1")).stdout, { timeout: 10_000 }).toMatch(/ready/);
     const agent = Number(/ready (\d+)/.exec((await tracker.ends("logs", "j1")).stdout)?.[1]);
     process.kill(agent, signal);
-    // It comes after the other one, and is passed on.
+    // This signal is sent after the ignored one, and is passed on.
     process.kill(agent, "SIGUSR1");
     await expect.poll(async () => (await tracker.ends("logs", "j1")).stdout, { timeout: 10_000 }).toMatch(/got 10/);
     expect((await tracker.ends("jobs")).stdout).toContain("RUNNING");
@@ -246,7 +246,7 @@ describe.skipIf(noLinux !== undefined)("No signal and no variable opens a debugg
       const tracker = belay(["tracker", "--listen", "127.0.0.1:0", "--data", await tempDirectory()]);
       await sleep(delay);
       tracker.child.kill("SIGUSR1");
-      // It may have come before Node took it from the kernel, which ends any program.
+      // Before Node has installed its handlers, the kernel's default ends any program.
       if ((await Promise.race([tracker.ended, tracker.says(/^listening on /m)])) === "SIGUSR1") continue;
       await sleep(200);
       expect(await listeningPorts(tracker.pid)).not.toContain(9229);

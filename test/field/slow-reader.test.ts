@@ -7,9 +7,9 @@ import { afterEach, describe, expect, it } from "vitest";
 import { MAIN, NODE_PATH, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 import { noTerminal } from "../helpers/terminal.ts";
 
-/** Floods, and then does nothing. What is printed is known. */
+/** Script of a job that prints 300,000 known lines at once, and then waits. */
 const FLOOD = "seq 300000; sleep 60";
-/** Ends that are to come soon, in milliseconds; they took as long as the reader stood still. */
+/** Longest time to an end that must not wait for a reader. Milliseconds. */
 const SOON_MS = 8000;
 
 const started = new Set<ChildProcess>();
@@ -34,7 +34,7 @@ class Unread {
     this.stderr = child.stderr === null ? Promise.resolve("") : text(child.stderr);
   }
 
-  /** @param redirection in which `$FIFO` stands for the FIFO */
+  /** @param redirection of the shell, in which `$FIFO` stands for the FIFO */
   static async run(tracker: TrackerProcess, redirection: string, ...args: string[]): Promise<Unread> {
     const fifo = path.join(await tempDirectory(), "fifo");
     execFileSync("mkfifo", [fifo]);
@@ -55,7 +55,7 @@ class Unread {
     return this.child.exitCode;
   }
 
-  /** Reads what has been passed through and not been read, and does not wait for more. */
+  /** Reads bytes that are in the FIFO, and does not wait for more. */
   read(): string {
     const buffer = Buffer.alloc(1024 * 1024);
     try {
@@ -66,7 +66,7 @@ class Unread {
     }
   }
 
-  /** Reads until so much has been passed through. */
+  /** Reads until a number of bytes has been passed through. */
   async readAll(length: number): Promise<string> {
     let passed = "";
     const late = performance.now() + 15_000;
@@ -78,7 +78,7 @@ class Unread {
   }
 }
 
-/** Waits until the job has printed as much as its way holds, and stands still. */
+/** Waits until the job has filled all buffers on the way to the reader, and waits itself. */
 async function untilStill(tracker: TrackerProcess, stream = "stdout"): Promise<void> {
   let before = -1;
   await expect
@@ -95,10 +95,10 @@ async function untilStill(tracker: TrackerProcess, stream = "stdout"): Promise<v
     .toBe(true);
 }
 
-/** What `seq 300000` prints. */
+/** Output of `seq 300000`. */
 const SEQ = Array.from({ length: 300_000 }, (_, index) => `${index + 1}\n`).join("");
 
-/** What the log has of the stream, which is whole. */
+/** The log of a stream, which must be complete. */
 async function wholeLog(tracker: TrackerProcess, stream = "stdout"): Promise<string> {
   const log = (await tracker.ends("logs", "--stream", stream, "j1")).stdout;
   expect(SEQ.startsWith(log)).toBe(true);
@@ -107,12 +107,12 @@ async function wholeLog(tracker: TrackerProcess, stream = "stdout"): Promise<str
   return log;
 }
 
-describe("A reader of the agent's output that stands still", () => {
+describe("A reader of the agent's output that stops reading", () => {
   it.each([
     ["a cancel", [], "CANCELED", 143],
     ["a time-out", ["--timeout", "3s"], "FAILED", 124],
     ["two signals to stop", [], "CANCELED", 137],
-  ] as const)("does not hold up %s; what it did not get is counted", async (what, flags, state, code) => {
+  ] as const)("does not delay %s; the bytes that it did not get are counted", async (what, flags, state, code) => {
     const tracker = await TrackerProcess.start();
     const trap = what === "two signals to stop" ? "trap '' TERM; " : "";
     const run = await Unread.run(tracker, "> $FIFO", "--job", "j1", ...flags, "--", "sh", "-c", `${trap}${FLOOD}`);
@@ -120,7 +120,7 @@ describe("A reader of the agent's output that stands still", () => {
     const begin = performance.now();
     if (what === "a cancel") {
       expect((await tracker.ends("cancel", "--wait", "--grace", "1s", "j1")).stdout).toContain("no process left");
-      // By then, the result is at the tracker, and nothing holds up its log either.
+      // By then, the tracker has the result, and the log is not delayed either.
       expect((await tracker.ends("wait", "j1")).code).toBe(143);
     }
     if (what === "two signals to stop") {
@@ -142,9 +142,9 @@ describe("A reader of the agent's output that stands still", () => {
     expect(notes).toContain(`When the job had ended, ${missing} its standard output had not been passed through`);
   });
 
-  it("does not hold up a job that prints more while it is ended than may wait for a reader", async () => {
+  it("does not delay the end of a job that meanwhile prints more than may wait for a reader", async () => {
     const tracker = await TrackerProcess.start();
-    // The stop signal goes to what the trap starts at once, too.
+    // The stop signal may also end the first process that the trap starts.
     const script =
       "trap 'sleep 0.1; sleep 0.1; sleep 0.1; seq 300000 >&2; head -c 9000000 /dev/zero; exit 3' TERM; echo ready; while :; do sleep 0.02; done";
     const run = await Unread.run(tracker, "> $FIFO 2>&1", "--job", "j1", "--", "sh", "-c", script);
@@ -152,12 +152,12 @@ describe("A reader of the agent's output that stands still", () => {
     expect((await tracker.ends("cancel", "--wait", "j1")).stdout).toContain("no process left");
     expect(await run.ended()).toBe(3);
     expect((await tracker.ends("logs", "--stream", "stdout", "j1")).stdout.length).toBe(9_000_000 + "ready\n".length);
-    // The shell may have said "Terminated" of a sleep before.
+    // The shell may have printed "Terminated" for a sleep before.
     const errors = (await tracker.ends("logs", "--stream", "stderr", "j1")).stdout;
     expect(errors.endsWith(SEQ)).toBe(true);
   });
 
-  it("of standard error, to which Belay's own lines go too, holds up nothing", async () => {
+  it("of standard error, which also gets Belay's own lines, delays nothing", async () => {
     const tracker = await TrackerProcess.start();
     const run = await Unread.run(tracker, "2> $FIFO", "--job", "j1", "--", "sh", "-c", `(seq 300000; sleep 60) >&2`);
     await untilStill(tracker, "stderr");
@@ -168,7 +168,7 @@ describe("A reader of the agent's output that stands still", () => {
     await wholeLog(tracker, "stderr");
   });
 
-  it("does not hold up the end of a setup step", async () => {
+  it("does not delay the end of a setup step", async () => {
     const tracker = await TrackerProcess.start();
     const run = await Unread.run(tracker, "> $FIFO", "--job", "j1", "--setup", FLOOD, "--", "true");
     await untilStill(tracker);
@@ -177,21 +177,21 @@ describe("A reader of the agent's output that stands still", () => {
     await wholeLog(tracker);
   });
 
-  it("holds up neither the result of a job that ends by itself nor what it left behind; the agent waits for it", async () => {
+  it("delays neither the result of a job that ends by itself nor the end of its processes; the agent waits for the reader", async () => {
     const tracker = await TrackerProcess.start();
     const script = "sleep 60 & seq 15000; exit 4";
     const run = await Unread.run(tracker, "> $FIFO", "--job", "j1", "--", "sh", "-c", script);
     await expect.poll(async () => (await tracker.ends("wait", "j1")).code, { timeout: 10_000 }).toBe(4);
     const log = await wholeLog(tracker);
     expect(log).toBe(SEQ.slice(0, SEQ.indexOf("15001\n")));
-    // It may be read still: the agent is there.
+    // The output can still be read, because the agent still runs.
     const passed = await run.readAll(log.length);
     expect(passed).toBe(log);
     expect(await run.ended()).toBe(4);
     expect(await run.stderr).not.toContain("not passed through");
   });
 
-  it("is not waited for when the agent is told to stop after the job's end", async () => {
+  it("does not keep an agent that gets a stop signal after the job's end", async () => {
     const tracker = await TrackerProcess.start();
     const run = await Unread.run(tracker, "> $FIFO", "--job", "j1", "--", "seq", "15000");
     await expect.poll(async () => (await tracker.ends("wait", "j1")).code, { timeout: 10_000 }).toBe(0);
@@ -203,7 +203,7 @@ describe("A reader of the agent's output that stands still", () => {
     expect(await run.stderr).toContain(`belay: ${missing} bytes of standard output were not passed through`);
   });
 
-  it("makes the job wait while it runs, as a shell's pipe does, and gets everything when it reads on", async () => {
+  it("makes a running job wait, as in a shell's pipe, and gets everything when it goes on reading", async () => {
     const tracker = await TrackerProcess.start();
     const run = await Unread.run(tracker, "> $FIFO", "--job", "j1", "--", "seq", "300000");
     await untilStill(tracker);
@@ -214,7 +214,7 @@ describe("A reader of the agent's output that stands still", () => {
   });
 });
 
-/** Runs a program at a terminal that shows nothing, as after Ctrl-S: says how it ended. */
+/** Python script that runs a program at a terminal that is stopped, as by Ctrl-S, and prints how the program ended. */
 const STOPPED_TERMINAL = `
 import fcntl, os, sys, termios
 terminal, inside = os.openpty()
@@ -241,7 +241,7 @@ function atStoppedTerminal(...args: string[]): ChildProcess {
 }
 
 describe.skipIf(noTerminal)("A terminal that is stopped, as by Ctrl-S", () => {
-  it("neither makes its agent LOST nor holds up a cancel", async () => {
+  it("neither makes its agent LOST nor delays a cancel", async () => {
     const tracker = await TrackerProcess.start();
     const agent = atStoppedTerminal("run", "--tracker", tracker.url, "--job", "j1", "--", "sh", "-c", FLOOD);
     const output = text(agent.stdout ?? process.stdin);
@@ -250,7 +250,7 @@ describe.skipIf(noTerminal)("A terminal that is stopped, as by Ctrl-S", () => {
       .poll(async () => (await tracker.ends("logs", "--stream", "stdout", "j1")).stdout.length, { timeout: 20_000 })
       .toBeGreaterThan(60_000);
     const begin = performance.now();
-    // The lease of 3 s runs out for an agent that stands still.
+    // The lease of 3 s would expire if the agent were blocked.
     await new Promise((resolve) => setTimeout(resolve, 4000));
     expect((await tracker.ends("jobs")).stdout).toContain("RUNNING");
     expect((await tracker.ends("cancel", "--wait", "--grace", "1s", "j1")).stdout).toContain("no process left");
@@ -277,7 +277,7 @@ describe.skipIf(noTerminal)("A terminal that is stopped, as by Ctrl-S", () => {
     await expect.poll(ask, { timeout: 10_000 }).toBe(0);
     for (let round = 0; round < 4; round++) expect(await ask()).toBe(0);
     const children = execFileSync("pgrep", ["-P", String(tracker.pid)], { encoding: "utf8" });
-    // Signals that are ignored make lines: more than a terminal holds.
+    // Each ignored signal is logged: together more lines than a terminal buffers.
     for (let count = 0; count < 400; count++) {
       process.kill(Number(children), count % 2 === 0 ? "SIGUSR1" : "SIGUSR2");
       await new Promise((resolve) => setTimeout(resolve, 2));
@@ -288,8 +288,8 @@ describe.skipIf(noTerminal)("A terminal that is stopped, as by Ctrl-S", () => {
   });
 });
 
-describe("A reader of belay logs -f that stands still", () => {
-  it("does not hold up the job, its cancel or its log", async () => {
+describe("A reader of belay logs -f that stops reading", () => {
+  it("does not delay the job, its cancel or its log", async () => {
     const tracker = await TrackerProcess.start();
     const run = await Unread.run(tracker, "> /dev/null", "--job", "j1", "-q", "--", "sh", "-c", FLOOD);
     await expect

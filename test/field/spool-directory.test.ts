@@ -5,7 +5,7 @@ import path from "node:path";
 import { describe, expect, it, onTestFinished, type TestContext } from "vitest";
 import { belayEnds, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 
-/** A file system of its own, of some size. */
+/** Mounts a file system of a given size. */
 function smallFileSystem({ skip }: TestContext, size: string): string {
   const directory = mkdtempSync(path.join(tmpdir(), "belay-disk-"));
   onTestFinished(() => rmdirSync(directory));
@@ -19,7 +19,7 @@ function smallFileSystem({ skip }: TestContext, size: string): string {
 }
 
 describe("belay flush", () => {
-  it("refuses a directory that it cannot read", async () => {
+  it("rejects a directory that it cannot read", async () => {
     const directory = await tempDirectory();
     const file = path.join(directory, "file");
     writeFileSync(file, "");
@@ -35,7 +35,7 @@ describe("belay flush", () => {
     expect(empty).toMatchObject({ code: 0, stdout: expect.stringMatching(/^Nothing is left in /) });
   });
 
-  it("removes what was never used, leaves what may be about to be used, and touches nothing of others", async () => {
+  it("removes empty spools, but neither those of agents that are starting nor files of other programs", async () => {
     const directory = await tempDirectory();
     const make = (name: string, files: string[], old: boolean): string => {
       const made = path.join(directory, name);
@@ -66,7 +66,7 @@ describe("belay flush", () => {
 });
 
 describe("a spool directory on a full disk", () => {
-  it("leaves nothing behind when it could never be used", async (context) => {
+  it("stays empty if it could never be used", async (context) => {
     const disk = smallFileSystem(context, "4k");
     writeFileSync(path.join(disk, "filler"), "x".repeat(4096));
     const tracker = await TrackerProcess.start();
@@ -76,7 +76,7 @@ describe("a spool directory on a full disk", () => {
     expect(readdirSync(disk)).toEqual(["filler"]);
   });
 
-  it("is not said to have kept what it could not", async (context) => {
+  it("is not reported as having kept records that did not fit", async (context) => {
     const disk = smallFileSystem(context, "1m");
     const tracker = await TrackerProcess.start();
     const script = "echo ready; read -r _ < fifo; seq 300000";
@@ -91,7 +91,7 @@ describe("a spool directory on a full disk", () => {
     expect(run.stderr).toMatch(
       /the rest is kept, but [\d.]+ KiB could not be spooled and are lost; deliver it later with: belay flush /,
     );
-    // What the full disk has taken is delivered from it, and it is empty then.
+    // Records that did fit are delivered, and the directory is empty then.
     const again = await TrackerProcess.start({ data: tracker.data, listen: new URL(tracker.url).host });
     const flushed = await belayEnds(["flush", disk, "--tracker", again.url]);
     expect(flushed.stdout).toMatch(/^Delivered {2}job j1, attempt 1: stdout: \d+ of 1988901 bytes are stored/);

@@ -8,14 +8,14 @@ import { testTracker } from "../helpers/tracker.ts";
 
 const NOWHERE = { BELAY_TRACKER: "http://127.0.0.1:1", BELAY_CONNECT_TIMEOUT: "1ms" };
 
-/** What a command line that cannot be used is answered. */
+/** The error for a command line that cannot be used. */
 async function refusal(args: readonly string[], env: Record<string, string> = {}): Promise<string> {
   const done = await runInProcess(args, { ...NOWHERE, ...env });
   expect(done).toMatchObject({ code: 64, stdout: "" });
   return done.stderr;
 }
 
-describe("A flag is refused that", () => {
+describe("A flag is rejected that", () => {
   it.each([
     ["--cwd", ["run", "--cwd", "", "--", "true"]],
     ["--name", ["submit", "--name=", "--", "true"]],
@@ -80,7 +80,7 @@ describe("A flag is refused that", () => {
   });
 });
 
-it("Keys that mean something to JavaScript are labels like any other, in files, too", async () => {
+it("Names of JavaScript's own object members are labels like any other, also in files", async () => {
   const { address } = await testTracker();
   const directory = await tempDirectory();
   const file = path.join(directory, "spec.yaml");
@@ -104,7 +104,7 @@ it("Keys that mean something to JavaScript are labels like any other, in files, 
   }
 });
 
-it("The variable of a repeatable flag is split at its commas, where no backslash is before them", async () => {
+it("The variable of a repeatable flag is split at commas without a backslash before them", async () => {
   const { address } = await testTracker();
   const env = { BELAY_TRACKER: address, BELAY_LABEL: String.raw`note=a\,b,k=v` };
   await runInProcess(["submit", "--job", "j1", "--", "true"], env);
@@ -153,12 +153,12 @@ it.each([
   ["a blank", "good-token\n\n# a comment\nmy secret token\n", "line 4", "it contains a blank"],
   ["a tab", "my\tsecret\n", "line 1", "it contains a blank"],
   [
-    "a letter that a header cannot carry",
+    "a letter that is not allowed in a header",
     "good\ngeheimnisvoll-ä\n",
     "line 2",
     "it contains a character that is not printable ASCII",
   ],
-])("A token file is refused that has %s within a line, which is not shown", async (_, text, line, why) => {
+])("A token file is rejected that has %s within a line; the line is not shown", async (_, text, line, why) => {
   const file = path.join(await tempDirectory(), "tokens");
   writeFileSync(file, text);
   const data = await tempDirectory();

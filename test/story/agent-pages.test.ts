@@ -4,7 +4,7 @@ import path from "node:path";
 import { expect, it } from "vitest";
 import { belay, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 
-it("A probe asks an agent for its health and gets it, also while its tracker is killed", async () => {
+it("An agent answers a health probe, also while its tracker is down", async () => {
   const tracker = await TrackerProcess.start();
   const run = tracker.belay(
     "run",
@@ -27,7 +27,7 @@ it("A probe asks an agent for its health and gets it, also while its tracker is 
   run.child.kill("SIGKILL");
 });
 
-it("An agent that cannot serve its pages says why, and runs nothing", async () => {
+it("An agent that cannot serve its pages reports why, and runs nothing", async () => {
   const other = createServer().listen(0, "127.0.0.1");
   await new Promise((resolve) => other.once("listening", resolve));
   const { port } = other.address() as AddressInfo;

@@ -69,7 +69,7 @@ describe("A user who types a command line that cannot be used gets one sentence 
   });
 });
 
-describe("A user who names a server that is not a tracker reads what it is instead", () => {
+describe("A user who gives the address of a server that is not a tracker reads what the server is", () => {
   const quick = ["--connect-timeout", "1s"];
 
   it("when it is a web server", async () => {
@@ -82,14 +82,14 @@ describe("A user who names a server that is not a tracker reads what it is inste
     expect(run.stderr).toMatch(/^belay: .*not a Belay tracker.*; gave up after 1\.\ds$/m);
   });
 
-  it("when it hangs up", async () => {
+  it("when it closes the connection", async () => {
     const address = await listen(createServer((socket) => socket.destroy()));
     const done = await belayEnds(["jobs", "--tracker", `http://${address}`, ...quick]);
     expect(done.code).toBe(125);
     expect(done.stderr).toMatch(/closed the connection.*gave up after 1\.\ds$/m);
   });
 
-  it("when it speaks https and the address says http", async () => {
+  it("when it expects https and the address has http", async () => {
     const tls = path.resolve(import.meta.dirname, "../fixtures/tls");
     const [cert, key] = [path.join(tls, "cert.pem"), path.join(tls, "key.pem")];
     const tracker = await TrackerProcess.start({ args: ["--tls-cert", cert, "--tls-key", key] });
@@ -104,7 +104,7 @@ describe("A user who names a server that is not a tracker reads what it is inste
     expect(right).toMatchObject({ code: 0, stdout: "works\n", stderr: "" });
   });
 
-  it("when it speaks http and the address says https", async () => {
+  it("when it expects http and the address has https", async () => {
     const tracker = await TrackerProcess.start();
     const done = await belayEnds(["jobs", "--tracker", tracker.url.replace("http:", "https:"), ...quick]);
     expect(done.code).toBe(125);
@@ -120,8 +120,8 @@ describe("A user who names a server that is not a tracker reads what it is inste
   });
 });
 
-describe("A tracker that is asked for what it cannot do says why, and goes on", () => {
-  it("for an unknown job, which it names", async () => {
+describe("A tracker rejects a call that it cannot serve with the reason, and goes on", () => {
+  it("for an unknown job, with the job's id", async () => {
     const tracker = await TrackerProcess.start();
     for (const command of ["show", "status", "logs", "cancel", "wait", "pause", "resume"]) {
       const done = await tracker.ends(command, "nope");
@@ -152,7 +152,7 @@ describe("A tracker that is asked for what it cannot do says why, and goes on", 
     expect(tracker.cli.child.exitCode).toBeNull();
   });
 
-  it("for an id that another job has; the same job again is the same job", async () => {
+  it("for an id that another job has; submitting the same job again is not an error", async () => {
     const tracker = await TrackerProcess.start();
     expect((await tracker.ends("submit", "--job", "j1", "--", "echo", "a")).code).toBe(0);
     expect((await tracker.ends("submit", "--job", "j1", "--", "echo", "a")).stdout).toBe("j1\n");
@@ -161,7 +161,7 @@ describe("A tracker that is asked for what it cannot do says why, and goes on", 
     expect(other.stderr).toMatch(/^belay: .*j1/);
   });
 
-  it("for a port or a data directory in use, which it names", async () => {
+  it("for a port or a data directory in use, with its name", async () => {
     const tracker = await TrackerProcess.start();
     const { host } = new URL(tracker.url);
     const taken = await belayEnds(["tracker", "--listen", host, "--data", await tempDirectory()]);

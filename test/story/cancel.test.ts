@@ -4,7 +4,7 @@ import { Frozen, noFreezer } from "../helpers/freezer.ts";
 import { isAlive } from "../helpers/processes.ts";
 
 describe("A user who cancels a job", () => {
-  it("has it ended, and with --wait gets the prompt back when nothing of it is left", async () => {
+  it("ends it, and with --wait gets the prompt back when none of its processes is left", async () => {
     const tracker = await TrackerProcess.start();
     const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", "echo $$; exec sleep 1000");
     const [, pid = ""] = await run.says(/^(\d+)$/m);
@@ -20,7 +20,7 @@ describe("A user who cancels a job", () => {
     expect((await tracker.ends("show", "j1")).stdout).toMatch(/cancel {2}COMPLETED .*wrong data/);
   });
 
-  it("has one that ignores SIGTERM killed after the grace period, with its hidden children", async () => {
+  it("that ignores SIGTERM sees it killed after the grace period, with its hidden children", async () => {
     const tracker = await TrackerProcess.start();
     const script = "trap '' TERM; setsid sleep 1000 & echo child $!; while :; do sleep 0.1; done";
     const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", script);
@@ -32,7 +32,7 @@ describe("A user who cancels a job", () => {
     expect(isAlive(Number(child))).toBe(false);
   });
 
-  it.skipIf(noFreezer !== undefined)("reads what outlived SIGKILL; the agent exits with 125", async () => {
+  it.skipIf(noFreezer !== undefined)("sees which process outlived SIGKILL; the agent exits with 125", async () => {
     const tracker = await TrackerProcess.start();
     const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", "echo $$; exec sleep 1000");
     const pid = Number((await run.says(/^(\d+)$/m))[1]);
@@ -45,13 +45,13 @@ describe("A user who cancels a job", () => {
     expect(cancel.stdout).toMatch(new RegExp(`survived: pid ${pid}, D, sleep 1000$`, "m"));
     expect(cancel.stdout).not.toMatch(/no process left/);
     expect((await tracker.ends("show", "j1")).stdout).toContain("1 process outlived SIGKILL");
-    // It was not asked to end, and has no exit code.
+    // The process has not exited, so it has no exit code: a canceled job without one gives 143.
     expect(await run.ended).toBe(143);
     frozen.thaw();
     await expect.poll(() => isAlive(pid), { timeout: 10_000 }).toBe(false);
   });
 
-  it("before an agent has it can be sure that no agent ever runs it", async () => {
+  it("before an agent has it can be sure that no agent will run it", async () => {
     const tracker = await TrackerProcess.start();
     await tracker.ends("submit", "--job", "j1", "--", "echo", "ran");
     expect((await tracker.ends("cancel", "j1")).stdout).toMatch(/^j1 is CANCELED/);

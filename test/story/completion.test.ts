@@ -7,7 +7,7 @@ import { TrackerProcess, tempDirectory } from "../helpers/cli.ts";
 const MAIN = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
 const TIMEOUT_MS = 30_000;
 
-/** How a shell is asked: given lines that end at the cursor, prints what it makes of each. */
+/** How each shell is tested: the program gets lines that end at the cursor, and prints their completions. */
 const SHELLS: Readonly<Record<string, { readonly args: string[]; readonly program: string }>> = {
   bash: {
     args: ["--norc", "--noprofile", "-c"],
@@ -28,7 +28,7 @@ for line in $argv[2..]
   echo (complete -C $line)
 end`,
   },
-  // A shell at a terminal of its own, in which a key completes the line and hands it over.
+  // zsh completes only at a terminal: it gets its own, in which a key completes the line and writes it to a file.
   zsh: {
     args: ["-f", "-c"],
     program: `zmodload zsh/zpty
@@ -47,7 +47,7 @@ zpty -d shell`,
   },
 };
 
-/** What a shell makes of lines. */
+/** Returns the completions of lines. */
 type Ask = (...lines: string[]) => string[];
 
 let ask: (shell: string) => Ask;
@@ -96,7 +96,7 @@ describe("A user who presses Tab in a real shell", { timeout: TIMEOUT_MS }, () =
     "belay signal train-1 WINC",
     "belay run -- bela",
   ];
-  /** The shells offer words; at zsh's terminal we see the line with as much of them as they share. */
+  /** bash and fish return the offered words; zsh's terminal shows the line completed by their common prefix. */
   const cases: [string, string[]][] = [
     ["bash", ["cancel", "other", "train-2 train-1", "--timestamps", "stdout", "WINCH", "belay"]],
     ["fish", ["cancel", "other", "train-2 train-1", "--timestamps", "stdout", "WINCH", "belay"]],
@@ -121,10 +121,10 @@ describe("A user who presses Tab in a real shell", { timeout: TIMEOUT_MS }, () =
         expect(ask(shell)(...lines)).toEqual(completed);
       },
     );
-    // For bash, it is the `-o default` of the script's last line that does it, at a prompt only.
+    // In bash, `-o default` in the script's last line does this, but only at a prompt.
     if (shell === "bash") continue;
     test.skipIf(why !== undefined)(
-      `${shell} offers files where a file is wanted, and no files beside ids${why === undefined ? "" : `: not tested, ${why}`}`,
+      `${shell} offers files where a file is expected, and no files together with ids${why === undefined ? "" : `: not tested, ${why}`}`,
       () => {
         const [file, id] = ask(shell)("belay run --spec spe", "belay show ");
         expect(file).toMatch(/(^|--spec )spec\.yaml$/);

@@ -28,13 +28,13 @@ it("A user who runs belay demo sees all of Belay within 20 seconds, and nothing 
     expect(demo.stdout).toMatch(line);
   }
   expect(demo.stderr).toBe("");
-  // A busy machine is slower than what help and README say; none is faster by more than a second.
+  // A busy machine may be slower than help and README state; no machine is faster by more than a second.
   const seconds = Number(/\d+/.exec(DEMO_TIME));
   expect(performance.now() - begin).toBeGreaterThan((seconds - 1) * 1000);
   const recorded = recordedPicture();
   expect(recorded.length).toBeGreaterThan(25);
   const shapes = pictureOf(demo.stdout).map(shapeOf);
-  // Two changes of the state that come at once may be one.
+  // Two changes of the state at almost the same time may be shown as one.
   expect(recorded.map(shapeOf).filter((shape) => !shape.includes(" state ") && !shapes.includes(shape))).toEqual([]);
   expect(await readdir(temp)).toEqual([]);
 }, 30_000);

@@ -8,14 +8,14 @@ import { belay, belayEnds, tempDirectory, TrackerProcess } from "../helpers/cli.
 const sha = (bytes: Buffer | string): string => createHash("sha256").update(bytes).digest("hex");
 
 describe("An agent with a spool directory", () => {
-  it("leaves nothing in it when everything was delivered", async () => {
+  it("leaves the directory empty when everything was delivered", async () => {
     const tracker = await TrackerProcess.start();
     const spool = await tempDirectory();
     expect((await tracker.ends("run", "--spool-dir", spool, "--", "seq", "1", "100000")).code).toBe(0);
     expect(readdirSync(spool)).toEqual([]);
   });
 
-  it("that is killed has left the rest there: belay flush delivers it, with AGENT_LOST", async () => {
+  it("that is killed leaves undelivered records there: belay flush delivers them, with AGENT_LOST", async () => {
     const tracker = await TrackerProcess.start();
     const spool = await tempDirectory();
     const script = "seq 1 100000; exec sleep 1000";
@@ -34,7 +34,7 @@ describe("An agent with a spool directory", () => {
     expect((await belayEnds(["flush", spool, "--tracker", tracker.url])).stdout).toBe(`Nothing is left in ${spool}\n`);
   });
 
-  it("that is killed and started again delivers the rest itself, and runs the next attempt", async () => {
+  it("that is killed and started again delivers the records itself, and runs the next attempt", async () => {
     const tracker = await TrackerProcess.start();
     const spool = await tempDirectory();
     const flags = ["--job", "j1", "--spool-dir", spool];
@@ -55,7 +55,7 @@ describe("An agent with a spool directory", () => {
     expect((await tracker.ends("logs", "j1")).stdout).toBe("attempt 2\n");
   });
 
-  it("keeps what a lost tracker did not take, and says how to deliver it", async () => {
+  it("keeps records that a lost tracker did not confirm, and prints how to deliver them", async () => {
     const tracker = await TrackerProcess.start();
     const spool = await tempDirectory();
     const script = "echo ready; read -r _ < fifo; seq 1 3000000";
@@ -108,7 +108,7 @@ describe("A log limit", () => {
 });
 
 describe("The machine's temporary directory", () => {
-  it("is as before when an agent has ended", async () => {
+  it("has no files of an agent that has ended", async () => {
     const tracker = await TrackerProcess.start();
     const temp = await tempDirectory();
     const run = belay(["run", "--tracker", tracker.url, "--job", "j1", "--", "sh", "-c", 'echo "$BELAY_REDACT"'], {
@@ -121,7 +121,7 @@ describe("The machine's temporary directory", () => {
     expect((await tracker.ends("logs", "--stream", "agent", "j1")).stdout).toBe("");
   });
 
-  it("is as before soon after an agent was killed", async () => {
+  it("has no files of an agent soon after it was killed", async () => {
     const tracker = await TrackerProcess.start();
     const temp = await tempDirectory();
     const run = belay(["run", "--tracker", tracker.url, "--", "sh", "-c", "echo ready; exec sleep 1000"], {

@@ -35,7 +35,7 @@ describe("The two streams of a job", () => {
     expect((await tracker.ends("logs", "--stream", "stderr", "j1")).stdout).toBe("err 1\nerr 2\nerr 3\n");
   });
 
-  it("may contain any bytes, and are printed as they are", async () => {
+  it("may contain any bytes, and are printed unchanged", async () => {
     const tracker = await TrackerProcess.start();
     const script = "process.stdout.write(Buffer.from(Array.from({ length: 1024 }, (_, i) => i & 255)))";
     await tracker.ends("run", "--job", "j1", "--quiet", "--", process.execPath, "-e", script);
@@ -74,7 +74,7 @@ describe("A user who reads a log", () => {
     expect(chunk).toMatchObject({ stream: "LOG_STREAM_STDOUT", data: Buffer.from("hi\n").toString("base64") });
   });
 
-  it("through head gets what head shows, and no error", async () => {
+  it("through head gets the first lines, and no error", async () => {
     const tracker = await TrackerProcess.start();
     await tracker.ends("run", "--job", "j1", "--quiet", "--", "seq", "1", "1000000");
     const logs = tracker.belay("logs", "j1");

@@ -4,7 +4,7 @@ import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { MAIN, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 
-/** Says something, waits for a file, says more. */
+/** Reports metrics, waits for a file, and reports more. */
 const SCRIPT = `echo 'loss=0.5 step=1' >> "$BELAY_METRICS"; echo 'progress=0.25 note="first half"' >> "$BELAY_METRICS"; echo said
 until [ -e "$0" ]; do sleep 0.05; done
 echo 'loss=0.25 step=2' >> "$BELAY_METRICS"; echo 'progress=1' >> "$BELAY_METRICS"`;
@@ -22,7 +22,7 @@ async function talkingJob(): Promise<{ tracker: TrackerProcess; goOn: () => Prom
 }
 
 describe("A user of belay metrics", () => {
-  it("follows what a job uses and reports, and has programs read all of it later", async () => {
+  it("follows a job's resource use and own metrics, and reads all of them later with a program", async () => {
     const { tracker, goOn } = await talkingJob();
     const following = tracker.belay("metrics", "--follow", "j1");
     await following.says(/loss=0\.5 step=1/);
@@ -38,7 +38,7 @@ describe("A user of belay metrics", () => {
     expect((await tracker.ends("metrics", "j1")).stdout).toMatch(/^j1 {2}SUCCEEDED {2}\d+ samples in .*\n.* 100 % /);
   });
 
-  it("gets each value once, also from a tracker that is killed and comes back", async () => {
+  it("gets each value once, also from a tracker that is killed and started again", async () => {
     let tracker = await TrackerProcess.start();
     const gate = path.join(await tempDirectory(), "gate");
     const count = `n=0; until [ -e "$0" ]; do n=$((n+1)); echo "n=$n" >> "$BELAY_METRICS"; echo said $n; sleep 0.02; done`;
@@ -58,7 +58,7 @@ describe("A user of belay metrics", () => {
   });
 
   it.skipIf(spawnSync("tmux", ["-V"]).status !== 0)(
-    "sees it drawn in one place of the terminal, which it fits and where the last picture stays (skipped where tmux is missing)",
+    "sees the view redrawn in place, fitted to the terminal, and kept after the end (skipped where tmux is missing)",
     async () => {
       const { tracker, goOn } = await talkingJob();
       const socket = path.join(await tempDirectory(), "tmux");
@@ -88,7 +88,7 @@ describe("A user of belay metrics", () => {
         expect(last).toMatch(/^j1 {2}SUCCEEDED/m);
         expect(last).toMatch(/100 %/);
         expect(last).toMatch(/^loss +0\.25 +0\.25 +0\.5/m);
-        // One picture, not one below the other.
+        // Each frame replaced the one before.
         expect(last.match(/^cpu /gm)).toHaveLength(1);
       } finally {
         tmux("kill-server");

@@ -6,7 +6,7 @@ import { OtlpCollector } from "../helpers/otlp-collector.ts";
 
 const submitter = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/** Starts a tracker with an environment of its own. */
+/** Starts a tracker with its own environment. */
 async function tracker(options: Pick<CliOptions, "env" | "nodeFlags">, ...args: string[]) {
   const data = await tempDirectory();
   const cli = belay(["tracker", "--listen", "127.0.0.1:0", "--data", data, ...args], options);
@@ -15,7 +15,7 @@ async function tracker(options: Pick<CliOptions, "env" | "nodeFlags">, ...args: 
 }
 
 describe("A user of OpenTelemetry", { timeout: 60_000 }, () => {
-  it("sees a job below the span from which it was submitted, with what it used", async () => {
+  it("sees a job below the span from which it was submitted, with its resource use", async () => {
     const collector = await OtlpCollector.start();
     const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint, OTEL_EXPORTER_OTLP_HEADERS: "x-key=k1" };
     const { cli, url } = await tracker(
@@ -53,13 +53,13 @@ describe("A user of OpenTelemetry", { timeout: 60_000 }, () => {
     expect(collector.points).toEqual([]);
   });
 
-  it("can keep a tracker out of OpenTelemetry, whatever the environment says", async () => {
+  it("can switch off the export of a tracker, whatever the environment says", async () => {
     const env = { OTEL_EXPORTER_OTLP_ENDPOINT: "no address" };
     const { cli } = await tracker({ env }, "--otlp-endpoint", "");
     expect(await cli.kill("SIGTERM")).toBe(0);
   });
 
-  it("reads at once what is wrong with an endpoint", async () => {
+  it("sees at once what is wrong with an endpoint", async () => {
     const given = await belayEnds(["tracker", "--otlp-endpoint", "localhost:4317"]);
     expect(given.stderr).toContain('Cannot use the OTLP endpoint "localhost:4317": expected a URL such as');
     expect(given.code).toBe(64);
@@ -67,7 +67,7 @@ describe("A user of OpenTelemetry", { timeout: 60_000 }, () => {
 });
 
 describe("A user without OpenTelemetry", { timeout: 60_000 }, () => {
-  it("has jobs that know their trace anyway, and a tracker that loads nothing of OpenTelemetry", async () => {
+  it("has jobs with a trace anyway, and a tracker that loads nothing of OpenTelemetry", async () => {
     const directory = await tempDirectory();
     const hook = path.join(directory, "hook.cjs");
     await writeFile(

@@ -13,7 +13,7 @@ describe("A newcomer", () => {
     expect((await belayEnds(["help", "wait"])).stdout).toContain("Exit codes:");
   });
 
-  it("reads in an empty tracker's list what to do next", async () => {
+  it("reads in the list of an empty tracker how to run a job", async () => {
     const tracker = await TrackerProcess.start();
     const jobs = await tracker.ends("jobs");
     expect(jobs).toMatchObject({ code: 0, stdout: "" });
@@ -61,7 +61,7 @@ describe("A user who lists jobs", () => {
   });
 });
 
-it("A tracker that is asked to stop says goodbye, and its agents wait for it", async () => {
+it("A tracker that is asked to stop sends Goodbye, and its agents wait for its return", async () => {
   let tracker = await TrackerProcess.start();
   const gate = path.join(await tempDirectory(), "gate");
   const script = `echo ready; until [ -e ${gate} ]; do sleep 0.02; done; echo done`;

@@ -10,10 +10,10 @@ const root = path.resolve(import.meta.dirname, "../..");
 const belay = [process.execPath, path.join(root, "dist/cli/main.js")];
 const run = promisify(execFile);
 
-/** Neither the tests' nor the user's own settings. */
+/** The environment without settings of Belay. */
 const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("BELAY_")));
 
-describe("A platform that knows the contract alone submits a job, launches its agent, follows and cancels it", () => {
+describe("A platform that has only the contract submits a job, launches its agent, follows and cancels it", () => {
   test("in TypeScript, with the generated client", async () => {
     const tracker = await TrackerProcess.start();
     const program = path.join(root, "docs/platform/platform.ts");

@@ -30,7 +30,7 @@ it.each(rows)("$question is answered where docs/questions.md says", async ({ ans
     const help = await belayEnds(command === "" ? ["--help"] : [command, "--help"]);
     expect(help.stdout).toContain(text);
   }
-  // What the answer tells the reader to type exists.
+  // Commands and flags that the answer mentions exist.
   for (const [, command = "", rest = ""] of answer.matchAll(/`belay ([a-z]+)([^`]*)`/g)) {
     const help = await belayEnds([command, "--help"]);
     expect(help.code).toBe(0);
@@ -38,7 +38,7 @@ it.each(rows)("$question is answered where docs/questions.md says", async ({ ans
   }
 });
 
-it("README, questions and help give one time for the demo", async () => {
+it("README, questions and help state the same time for the demo", async () => {
   expect(README).toContain(`which takes ${DEMO_TIME}`);
   expect(read("docs/questions.md")).toContain(DEMO_TIME);
   expect((await belayEnds(["--help"])).stdout).toContain(DEMO_TIME);

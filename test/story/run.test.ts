@@ -4,7 +4,7 @@ import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { belay, belayEnds, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 
-describe("belay run exits as its job did", () => {
+describe("belay run exits with its job's code", () => {
   it("with 0 when it succeeds, and passes its output through, byte for byte", async () => {
     const tracker = await TrackerProcess.start();
     const done = await tracker.ends("run", "--", "sh", "-c", "printf 'to stdout\\377'; echo to stderr >&2");
@@ -35,7 +35,7 @@ describe("belay run exits as its job did", () => {
     expect(done.stderr).toContain(file);
   });
 
-  it("with 124 when its time is up", async () => {
+  it("with 124 when the job exceeds its timeout", async () => {
     const tracker = await TrackerProcess.start();
     const done = await tracker.ends("run", "--job", "j1", "--timeout", "200ms", "--", "sleep", "1000");
     expect(done.code).toBe(124);
@@ -68,7 +68,7 @@ describe("belay run without a tracker", () => {
     await expect(chmod(marker, 0o600)).rejects.toThrow("ENOENT");
   });
 
-  it("starts the job as soon as one comes up", async () => {
+  it("starts the job as soon as a tracker is there", async () => {
     const port = await freePort();
     const run = belay(["run", "--tracker", `http://127.0.0.1:${port}`, "--log-level", "info", "--", "echo", "works"]);
     await TrackerProcess.start({ listen: `127.0.0.1:${port}` });
@@ -77,8 +77,8 @@ describe("belay run without a tracker", () => {
   });
 });
 
-describe("belay run whose tracker goes away for good", () => {
-  it("finishes the job, says what was not delivered, and exits with 125", async () => {
+describe("belay run whose tracker does not come back", () => {
+  it("finishes the job, reports what was not delivered, and exits with 125", async () => {
     const tracker = await TrackerProcess.start();
     const gate = path.join(await tempDirectory(), "gate");
     const script = `echo ready; until [ -e ${gate} ]; do sleep 0.02; done; echo done`;
@@ -93,7 +93,7 @@ describe("belay run whose tracker goes away for good", () => {
 });
 
 describe("belay run that is stopped from outside", () => {
-  it("ends the job on SIGTERM and says so to the tracker", async () => {
+  it("ends the job on SIGTERM and reports it to the tracker", async () => {
     const tracker = await TrackerProcess.start();
     const script = "trap 'echo bye; exit 9' TERM; echo ready; while :; do sleep 0.05; done";
     const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", script);
@@ -126,7 +126,7 @@ describe("belay run that is stopped from outside", () => {
 });
 
 describe("A job's directory, environment and limits", () => {
-  it("are what flags, spec file and environment file say; flags win", async () => {
+  it("are those of flags, spec file and environment file; flags override the files", async () => {
     const tracker = await TrackerProcess.start();
     const directory = await tempDirectory();
     await writeFile(path.join(directory, "vars"), "A=file\nB=file\n");
@@ -157,7 +157,7 @@ describe("A job's directory, environment and limits", () => {
     expect(run.stdout).toBe(`${directory}\nfile flag spec passed\nj7 1\n`);
   });
 
-  it("contain nothing of the agent's own settings but its tracker's address", async () => {
+  it("contain none of the agent's own settings except its tracker's address", async () => {
     const tracker = await TrackerProcess.start();
     const env = { BELAY_TRACKER: tracker.url, BELAY_JOB: "j1", BELAY_QUIET: "0", BELAY_GRACE: "9s" };
     const run = belay(["run", "--", "env"], { env });
@@ -174,7 +174,7 @@ describe("A job's directory, environment and limits", () => {
   });
 });
 
-it("A submitted job is run by an agent that is given only its id", async () => {
+it("A submitted job is run by an agent that gets only its id", async () => {
   const tracker = await TrackerProcess.start();
   const submitted = await tracker.ends("submit", "--setup", "echo prepared", "--", "echo", "works");
   const id = submitted.stdout.trim();

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { TrackerProcess } from "../helpers/cli.ts";
 
 describe("A user who asks for a job's status", () => {
-  it("is answered by the agent, live", async () => {
+  it("gets a live answer from the agent", async () => {
     const tracker = await TrackerProcess.start();
     const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", "echo $$; exec sleep 1000");
     const [, pid = ""] = await run.says(/^(\d+)$/m);
@@ -15,7 +15,7 @@ describe("A user who asks for a job's status", () => {
     await tracker.ends("cancel", "--wait", "j1");
   });
 
-  it("reads that the agent is away, and that the job is lost when its lease has run out", async () => {
+  it("sees that the agent is not connected, and that the job is lost when its lease has expired", async () => {
     const tracker = await TrackerProcess.start();
     const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", "echo ready; exec sleep 1000");
     await run.says(/ready/);
@@ -28,7 +28,7 @@ describe("A user who asks for a job's status", () => {
     expect((await tracker.ends("jobs", "--state", "lost")).stdout).toMatch(/^j1 +LOST/m);
   });
 
-  it("reads how it ended when it has ended", async () => {
+  it("sees how the job ended when it has ended", async () => {
     const tracker = await TrackerProcess.start();
     await tracker.ends("run", "--job", "j1", "--", "sh", "-c", "exit 3");
     expect((await tracker.ends("status", "j1")).stdout).toMatch(/^State +FAILED \(exit code 3 after .*\)$/m);

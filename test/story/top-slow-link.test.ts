@@ -11,10 +11,10 @@ const FIXTURE = path.resolve(import.meta.dirname, "../fixtures/slow-terminal.py"
 const MAIN = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
 const MiB = 2 ** 20;
 
-/** A program on a terminal that takes so many bytes a second. */
+/** A program on a terminal that reads a limited number of bytes a second. */
 class SlowTerminal {
   readonly child: ChildProcessWithoutNullStreams;
-  /** All that was drawn. */
+  /** Everything drawn so far. */
   seen = "";
   private pid = 0;
   private rouse: () => void = () => undefined;
@@ -34,7 +34,7 @@ class SlowTerminal {
     });
   }
 
-  /** Waits until something is drawn that was not before. Returns the milliseconds that it took. */
+  /** Waits until a pattern is drawn that was not drawn before. Returns the milliseconds that it took. */
   async draws(pattern: RegExp): Promise<number> {
     const start = performance.now();
     const from = this.seen.length;
@@ -83,7 +83,7 @@ describe.skipIf(noPython !== undefined)(
         terminal.press("x");
         took.push(await terminal.draws(/\? ?[^]{0,12}help/));
       }
-      // One frame that was on its way, and one with the answer: 0.4 s. What a terminal's buffers hold takes 30 s.
+      // A frame that was under way and one with the effect take 0.4 s; draining a terminal's full buffers takes 30 s.
       expect(Math.max(...took)).toBeLessThan(8_000);
       expect(terminal.memory - memory).toBeLessThan(64 * MiB);
       terminal.press("q");

@@ -40,7 +40,7 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     const shown = Math.min(50, rows - 4);
     const lines = await terminal.until((seen) => {
       const used = seen.slice(3, -1).flatMap((one) => /(?:RUNNING|PAUSED) +(\d\.\d\d)/.exec(one)?.[1] ?? []);
-      // A frame may be seen in the middle: all of it is waited for.
+      // The terminal may have drawn only a part of a frame: wait for all of it.
       return (
         used.length === shown &&
         used.every((one, i) => i === 0 || Number(used[i - 1]) >= Number(one)) &&
@@ -70,7 +70,7 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     await terminal.until(/1-20 of 50/);
   });
 
-  test("says that the tracker is away, marks the rows as stale, and goes on when it is back", async () => {
+  test("shows that the tracker is away, marks the rows as stale, and goes on when it is back", async () => {
     let tracker = await TrackerProcess.start();
     await tracker.ends("submit", "--job", "waits", "--", "true");
     const terminal = await TmuxTerminal.belay(100, 12, top(tracker.url));
@@ -84,7 +84,7 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     await terminal.until(/connected.*\n2 jobs: 2 pending +cpu[^]*\nlater +PENDING[^]*\nwaits +PENDING/);
   });
 
-  test("says that a connected tracker does not answer", async () => {
+  test("shows that a connected tracker does not answer", async () => {
     const tracker = await TrackerProcess.start();
     await tracker.ends("submit", "--job", "waits", "--", "true");
     const terminal = await TmuxTerminal.belay(100, 12, top(tracker.url));
@@ -95,7 +95,7 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     await terminal.until(/connected.*\n1 job: 1 pending +cpu/);
   });
 
-  test("shows ended jobs on request, with how they ended", async () => {
+  test("shows ended jobs on request, and how they ended", async () => {
     const tracker = await TrackerProcess.start();
     await tracker.ends("run", "--job", "bad", "--", "sh", "-c", "exit 3");
     await tracker.ends("submit", "--job", "waits", "--", "true");
@@ -110,7 +110,7 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     expect((await failed.until(/\nbad +/)).join("\n")).not.toContain("waits");
   });
 
-  test("prints an error on the restored screen, and leaves no answer of the terminal behind", async () => {
+  test("prints an error on the restored screen, and leaves no answer to a probe for the shell", async () => {
     const terminal = await TmuxTerminal.open(100, 12);
     const flags = "--tracker http://127.0.0.1:1 --connect-timeout 300ms";
     await terminal.shell(`${process.execPath} dist/cli/main.js top ${flags}; echo code $?`);
@@ -136,7 +136,7 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     expect(lines[2]).toContain("CPUv");
   });
 
-  test("cancels the job that the question named, with a reason, and no other", async () => {
+  test("cancels the job that the question named, with a reason, even if rows have moved", async () => {
     const { address, jobs } = await testTracker();
     const agents = await Promise.all(
       ["one", "two"].map(async (id) => {
@@ -161,7 +161,7 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     await waitForState(jobs, "two", "CANCELING");
     await terminal.until(/one +RUNNING[^]*two +CANCELING/);
     agents[1]?.result({ outcome: 3, reason: 7 });
-    // It stays for a moment, so that it can be seen how it ended.
+    // The ended job stays for a moment, so that the user sees how it ended.
     await terminal.until(/one +RUNNING[^]*two +CANCELED/);
     expect((await jobs.getJob({ jobId: "one" })).job?.state).toBe(JobState.RUNNING);
   });
@@ -191,14 +191,14 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     await terminal.until(/talks +RUNNING[^]*line 200$/m);
   });
 
-  test("filters while text is typed; pasted text is not keys", async () => {
+  test("filters while text is typed; pasted text does not count as keys", async () => {
     const { address } = await busyTracker(8);
     const terminal = await TmuxTerminal.belay(100, 16, top(address));
     await terminal.until(/8 jobs/);
     await terminal.type("/", "train");
     const lines = await terminal.until(/filter "train" shows 4/);
     const shown = lines.slice(3, -1).flatMap((line) => /^[a-z]+-\d+/.exec(line)?.[0] ?? []);
-    // By id, or by a command that has no other name.
+    // They match by id, or by their command, which stands for a missing name.
     expect(shown.toSorted()).toEqual(["etl-01", "simulate-06", "train-00", "train-04"]);
     await terminal.type("Escape");
     await terminal.until((seen) => seen[1]?.includes("filter") === false);
@@ -229,12 +229,12 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
     await terminal.type("C-z");
     const stopped = await terminal.until(/Stopped/);
     expect(await terminal.settings()).toBe(before);
-    // Perhaps behind a prompt: what is typed ahead is echoed before it.
+    // It may follow a prompt: a command that is typed early is echoed before the prompt.
     const pid = Number(/pid (\d+)$/m.exec(stopped.join("\n"))?.[1]);
     await terminal.shell("fg");
     await terminal.until(/^belay top .* connected/m);
     process.kill(pid, "SIGSTOP");
-    // The shell's prompt, in the midst of what was drawn.
+    // The shell's prompt stands among the lines of the last frame.
     await terminal.until(/^[#$]/m);
     await terminal.shell("fg; echo ended $((40 + 2))");
     await terminal.until((seen) => !seen.some((one) => /^[#$]/.test(one)));
@@ -247,7 +247,7 @@ describe.skipIf(noTmux !== undefined)(`belay top in a terminal${noTmux === undef
 });
 
 describe.skipIf(noTmux !== undefined)("belay top that fails with a bug", () => {
-  test("restores the terminal, and says what happened", async () => {
+  test("restores the terminal, and reports the error", async () => {
     const { address } = await testTracker();
     const terminal = await TmuxTerminal.open(100, 30);
     const before = await terminal.settings();
@@ -304,7 +304,7 @@ describe("belay top without a terminal", () => {
     ).toEqual(["simulate-02", "train-00"]);
   });
 
-  test("rejects what it cannot use", async () => {
+  test("rejects invalid flags", async () => {
     expect((await belayEnds(["top", "--interval", "1ms"])).stderr).toMatch(
       /Cannot use --interval "1ms": expected 250ms or more/,
     );

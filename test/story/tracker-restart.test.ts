@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { TrackerProcess } from "../helpers/cli.ts";
 
-describe("A tracker that is killed in mid-job and started again on the same data", () => {
-  it("has the whole log and nothing twice; the job, its followers and its waiters went on", async () => {
+describe("A tracker that is killed during a job and started again on the same data", () => {
+  it("has the whole log and nothing twice; the job and those who follow or wait for it went on", async () => {
     let tracker = await TrackerProcess.start();
     const count = 40;
     const script = `for i in $(seq 1 ${count}); do echo line $i; sleep 0.1; done`;

@@ -62,7 +62,7 @@ describe("An operator of a tracker", () => {
   });
 
   test.skipIf(noTerminal)(
-    "at a terminal has it read tokens again with SIGHUP, and stop in order when the terminal is closed",
+    "at a terminal changes tokens with SIGHUP, and the tracker stops in order when the terminal is closed",
     async () => {
       const directory = await tempDirectory();
       const file = (name: string): string => path.join(directory, name);
@@ -82,7 +82,7 @@ describe("An operator of a tracker", () => {
     },
   );
 
-  test.skipIf(noTerminal)("under nohup goes on when the terminal is closed", async () => {
+  test.skipIf(noTerminal)("under nohup keeps it running when the terminal is closed", async () => {
     const directory = await tempDirectory();
     const flags = ["--listen", `unix:${directory}/socket`, "--data", path.join(directory, "data")];
     await using tracker = new AtTerminal(["tracker", ...flags], { nohup: directory });
@@ -104,7 +104,7 @@ describe("An operator of a tracker", () => {
     ["lease: soon", /Cannot parse "lease" of ".*" "soon": expected a duration/],
     ["- listen", /Cannot use ".*": expected flags and their values/],
     ["a: [", /Cannot read ".*" as YAML/],
-  ])("reads what is wrong in the file: %s", async (text, message) => {
+  ])("sees what is wrong in the file: %s", async (text, message) => {
     const config = path.join(await tempDirectory(), "tracker.yaml");
     await writeFile(config, text);
     const { code, stderr } = await belayEnds(["tracker", "--config", config]);

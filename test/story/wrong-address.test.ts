@@ -9,7 +9,7 @@ import { createServer as createTlsServer } from "node:tls";
 import { expect, onTestFinished, test } from "vitest";
 import { belayEnds } from "../helpers/cli.ts";
 
-/** Somebody types the wrong address: what `belay run` says about what it found there, within its connect timeout. */
+// A user gives `belay run` a wrong address: within its connect timeout, it reports what it found there.
 
 const tls = { cert: fixture("cert.pem"), key: fixture("key.pem") };
 
@@ -40,7 +40,7 @@ const wrong: [what: string, server: () => Server, says: RegExp, scheme?: string]
     /^belay: No tracker let the agent in at "\S+" within 500ms: A web server or proxy answered with HTTP status 502 and text\/html: is/,
   ],
   [
-    "a gRPC server that cannot decode what the agent says",
+    "a gRPC server that cannot decode the agent's messages",
     () =>
       http2((stream) => {
         const trailers = { "grpc-status": "13", "grpc-message": "Error deserializing request" };
@@ -54,7 +54,7 @@ const wrong: [what: string, server: () => Server, says: RegExp, scheme?: string]
     /^belay: No tracker let the agent in at "\S+" within 500ms: Hello was not answered$/,
   ],
   [
-    "a server that never says a word",
+    "a server that sends nothing",
     () => createServer((socket) => void socket.on("error", () => undefined).resume()),
     /^belay: No tracker answered at "\S+" within 500ms: nothing was heard$/,
   ],
@@ -75,7 +75,7 @@ const wrong: [what: string, server: () => Server, says: RegExp, scheme?: string]
     "https",
   ],
   [
-    "a certificate that nobody vouches for",
+    "a certificate of an unknown authority",
     () => createTlsServer({ ...tls, ALPNProtocols: ["h2"] }),
     /its certificate is not signed by a known CA: pass the CA with --ca \(DEPTH_ZERO_SELF_SIGNED_CERT\); gave up/,
     "https",
@@ -83,7 +83,7 @@ const wrong: [what: string, server: () => Server, says: RegExp, scheme?: string]
 ];
 
 test.each(wrong)(
-  "A user who gives an agent the address of %s reads what is there instead of a tracker",
+  "A user who gives an agent the address of %s reads what the server is",
   async (_, make, says, scheme = "http") => {
     const server = make();
     const sockets = new Set<Socket>();
@@ -115,7 +115,7 @@ function answer(stream: ServerHttp2Stream, status: number, page: string): void {
   stream.end(page);
 }
 
-/** Says something once it has heard something. */
+/** A server that calls a function when a client has sent something. */
 function raw(does: (socket: Socket) => void): Server {
   return createServer((socket) => {
     socket.on("error", () => undefined).once("data", () => does(socket));
