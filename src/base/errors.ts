@@ -8,6 +8,7 @@ import { elide } from "./text/elide.ts";
  * - `TRACKER_UNREACHABLE`: no tracker answered within the connect timeout.
  * - `TRACKER_REFUSED`: a tracker answered and rejected this agent or call; trying again would not help.
  * - `JOB_TAKEN`: another session holds the job.
+ * - `JOB_WAITS`: the job's next attempt may not start yet; nothing was run.
  * - `SUPERSEDED`: a higher attempt of the job exists.
  * - `STOPPED`: the agent was stopped before the tracker gave it the job; nothing was run.
  * - `ORDER_REJECTED`: the job cannot do what an order asks in its present state; the message is the agent's.
@@ -25,6 +26,7 @@ export type BelayErrorCode =
   | "TRACKER_UNREACHABLE"
   | "TRACKER_REFUSED"
   | "JOB_TAKEN"
+  | "JOB_WAITS"
   | "SUPERSEDED"
   | "STOPPED"
   | "ORDER_REJECTED"

@@ -8,6 +8,7 @@ import {
   type OpenSessionRequest,
   type OpenSessionResponse,
   OpenSessionResponseSchema,
+  type Receipt,
   ReceiptSchema,
   TrackerService,
   type Welcome,
@@ -63,7 +64,9 @@ export class ScriptedStream {
   }
 
   welcome(
-    welcome: Partial<Pick<Welcome, "attempt" | "committed" | "spec" | "commands">> & { interval?: number } = {},
+    welcome: Partial<
+      Pick<Welcome, "attempt" | "committed" | "spec" | "commands" | "features" | "retry" | "trackerVersion">
+    > & { interval?: number } = {},
   ): void {
     const { interval = 10_000, ...rest } = welcome;
     const value = create(WelcomeSchema, { attempt: 1, heartbeatInterval: durationFromMs(interval), ...rest });
@@ -74,12 +77,17 @@ export class ScriptedStream {
     this.send({ case: "ack", value: create(AckSchema, { events, logs }) });
   }
 
-  receipt(): void {
-    this.send({ case: "receipt", value: create(ReceiptSchema, { logCompleteness: LogCompleteness.COMPLETE }) });
+  receipt(facts: Partial<Pick<Receipt, "jobState" | "pendingFrom">> = {}): void {
+    const value = create(ReceiptSchema, { logCompleteness: LogCompleteness.COMPLETE, ...facts });
+    this.send({ case: "receipt", value });
   }
 
-  /** From here on acknowledges everything at once, and sends the receipt after the result and the whole log. */
-  behave(): void {
+  /**
+   * From here on acknowledges everything at once, and sends the receipt after the result and the whole log.
+   *
+   * @param facts what the receipt says of the job
+   */
+  behave(facts: Partial<Pick<Receipt, "jobState" | "pendingFrom">> = {}): void {
     let events = 0n;
     let logs = 0n;
     let resultSeen = false;
@@ -91,15 +99,17 @@ export class ScriptedStream {
       if (payload.case === "logBatch") logs = payload.value.sequence;
       if (payload.case !== "event" && payload.case !== "logBatch") return;
       this.ack(events, logs);
-      if (resultSeen) this.receipt();
+      if (resultSeen) this.receipt(facts);
     };
     for (const payload of this.received) take(payload);
     this.onRequest = take;
   }
 
   /** Ends the stream with an error. */
-  fail(code: status, details: string): void {
-    this.call.emit("error", { code, details, metadata: new Metadata() });
+  fail(code: status, details: string, trailers: Readonly<Record<string, string>> = {}): void {
+    const metadata = new Metadata();
+    for (const [name, value] of Object.entries(trailers)) metadata.set(name, value);
+    this.call.emit("error", { code, details, metadata });
   }
 
   /** Ends the stream with OK. */

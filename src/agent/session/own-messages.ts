@@ -4,6 +4,7 @@ import { residentMemory } from "../../base/process/resident-memory.ts";
 import { type Heartbeat, HeartbeatSchema } from "../../gen/belay/v1/job_pb.ts";
 import { type Hello, HelloSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { COMMAND_KINDS } from "../../contract/commands.ts";
+import { FEATURES } from "../../contract/features.ts";
 import { LANES } from "../report/spool.ts";
 import { MAX_MESSAGE_BYTES } from "./dial.ts";
 import type { SessionIdentity, SessionOptions } from "./session-options.ts";
@@ -26,6 +27,9 @@ export function helloOf(
     state: handlers.jobState(),
     maxMessageBytes: MAX_MESSAGE_BYTES,
     nextAttemptFollows: identity.nextAttemptFollows ?? false,
+    features: [...FEATURES],
+    // Once is enough: from then on the attempt is its own.
+    takeOver: !admittedOnce && identity.takeOver === true,
   });
 }
 

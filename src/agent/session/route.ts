@@ -1,9 +1,9 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
-import { type BackoffBounds, backoffDelay } from "../../base/backoff.ts";
+import { backoffDelay } from "../../base/backoff.ts";
 import { type Clock, sleep, type Timer } from "../../base/clock.ts";
 import type { TrackerAddress } from "../../base/network/tracker-address.ts";
 import { Scout } from "./scout.ts";
-import { SESSION_TIMING } from "./session-timing.ts";
+import { SESSION_TIMING, type SessionTiming } from "./session-timing.ts";
 import type { StreamEnd } from "./stream.ts";
 
 /** A transport that is not up after this time makes the scout check whether it ever could be. Milliseconds. */
@@ -14,8 +14,12 @@ const SPREAD = 500;
 const SHUT = /\b(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOENT|ENOTFOUND|EAI_AGAIN)\b/;
 /** A stream that was open for this long was healthy: back-off starts again at the beginning. Milliseconds. */
 const HEALTHY_AFTER = 60_000;
+/** A job that may start this soon need not be asked for again and again. Milliseconds. */
+const LEAST_RETRY_DELAY = 10;
 /** Failures that count on after a stream that was welcomed: the tracker is there, so the next try comes soon. */
 const FAILURES_AFTER_WELCOME = 1;
+
+type RouteTiming = Pick<SessionTiming, "backoff" | "poll">;
 
 /**
  * Where a session dials next, and when.
@@ -26,7 +30,7 @@ const FAILURES_AFTER_WELCOME = 1;
 export class Route {
   private readonly addresses: readonly TrackerAddress[];
   private readonly clock: Clock;
-  private readonly backoff: BackoffBounds;
+  private readonly timing: RouteTiming;
   private readonly scout: Scout;
   private turn = 0;
   private failures = 0;
@@ -41,11 +45,11 @@ export class Route {
     addresses: readonly TrackerAddress[],
     clock: Clock,
     onOpen: (address: TrackerAddress) => void,
-    backoff: BackoffBounds = SESSION_TIMING.backoff,
+    timing: RouteTiming = SESSION_TIMING,
   ) {
     this.addresses = addresses;
     this.clock = clock;
-    this.backoff = backoff;
+    this.timing = timing;
     this.scout = new Scout(addresses, clock, (address) => {
       this.opened = address;
       if (this.waiting === undefined) onOpen(address);
@@ -80,9 +84,14 @@ export class Route {
       this.scout.start();
     }
     if (this.opened !== undefined) return 0;
+    if (end.retryDelay !== undefined) {
+      // The tracker is well, and the job waits.
+      this.failures = 0;
+      return Math.max(LEAST_RETRY_DELAY, Math.min(end.retryDelay, this.timing.poll));
+    }
     const asked = end.goodbye?.retryDelay;
     if (asked !== undefined) return durationMs(asked);
-    return backoffDelay(Math.ceil(this.failures / this.addresses.length), this.backoff);
+    return backoffDelay(Math.ceil(this.failures / this.addresses.length), this.timing.backoff);
   }
 
   /** Waits, at most until an address opens. */
@@ -91,6 +100,11 @@ export class Route {
     await sleep(ms, AbortSignal.any([signal, this.waiting.signal]));
     if (this.opened !== undefined) await sleep(Math.random() * SPREAD, signal);
     this.waiting = undefined;
+  }
+
+  /** Ends the wait for the next dial, if there is one. */
+  skipWait(): void {
+    this.waiting?.abort();
   }
 
   /** Stops the scout. */

@@ -2,6 +2,7 @@ import { status } from "@grpc/grpc-js";
 import { formatDuration } from "../../contract/durations.ts";
 import { BelayError } from "../../base/errors.ts";
 import type { TrackerAddress } from "../../base/network/tracker-address.ts";
+import type { JobState } from "../../gen/belay/v1/job_pb.ts";
 import { GoodbyeReason, type Receipt } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { StreamEnd } from "./stream.ts";
 import { actionOn } from "./status-rulings.ts";
@@ -11,7 +12,9 @@ export type SessionEnd =
   /** Everything is committed. Without a Receipt if the tracker never sent one. */
   | { readonly kind: "delivered"; readonly receipt: Receipt | undefined }
   /** The tracker does not accept the session. */
-  | { readonly kind: "refused" | "fenced"; readonly error: BelayError }
+  | { readonly kind: "fenced"; readonly error: BelayError }
+  /** `jobState`: that in which the job has ended, if it was refused for that and the tracker says which. */
+  | { readonly kind: "refused"; readonly error: BelayError; readonly jobState?: JobState | undefined }
   /** No tracker admitted the session in time. */
   | { readonly kind: "unreachable"; readonly error: BelayError }
   /** `close` was called. */
@@ -45,7 +48,7 @@ export function endAfter(
     }
     case "refused": {
       const code = end.code === status.NOT_FOUND ? "NOT_FOUND" : "TRACKER_REFUSED";
-      return { kind: "refused", error: new BelayError(code, refusal(end, address, jobId)) };
+      return { kind: "refused", error: new BelayError(code, refusal(end, address, jobId)), jobState: end.jobState };
     }
   }
 }
@@ -89,6 +92,10 @@ export function endUnadmitted({ jobId, addresses, within, greeting, last }: NotA
   if (last?.code === status.ALREADY_EXISTS) {
     const message = `Job "${jobId}" was not free ${time}: ${last.message}`;
     return { kind: "unreachable", error: new BelayError("JOB_TAKEN", message) };
+  }
+  if (last?.retryDelay !== undefined) {
+    const message = `Nothing was run: ${last.message}, beyond the connect timeout of ${formatDuration(within)}`;
+    return { kind: "unreachable", error: new BelayError("JOB_WAITS", message) };
   }
   const where = addresses.map(({ text }) => `"${text}"`).join(", ");
   // Something answered that is not a tracker, or not a healthy one.

@@ -19,6 +19,8 @@ export interface SessionIdentity {
   readonly attempt?: number;
   /** It delivers what a dead agent left, and this machine will run the next attempt: see Hello. @default false */
   readonly nextAttemptFollows?: boolean;
+  /** The job's agent is known to be dead: see Hello. @default false */
+  readonly takeOver?: boolean;
 }
 
 /** What a session asks and reports. */
@@ -30,6 +32,8 @@ export interface SessionHandlers {
   connected(address: string, first: boolean): void;
   /** A stream was lost; the next is dialed after some milliseconds. */
   lost(why: string, retryIn: number): void;
+  /** The tracker has the session wait, since the job's next attempt may not start yet. Called once. */
+  postponed?(why: string): void;
   /** The attempt was taken over or the job ended: kill it. */
   fenced(message: string): void;
 }
@@ -54,6 +58,11 @@ export interface SessionOptions {
   readonly security: TransportSecurity;
   /** Milliseconds to the first Welcome. 0: no bound. */
   readonly connectTimeout: number;
+  /**
+   * Milliseconds after which the session's attempt may start, as far as the agent knows. If given, even as 0, the time
+   * for which the job's retry policy has the session wait does not count in `connectTimeout`. Absent: all time counts.
+   */
+  readonly startsIn?: number | undefined;
   readonly spool: Spool;
   readonly clock: Clock;
   readonly logger: Logger;

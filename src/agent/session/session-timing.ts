@@ -13,6 +13,8 @@ export interface SessionTiming {
   readonly receipt: number;
   /** Time for the tracker to end the stream after the half-close. */
   readonly close: number;
+  /** Longest time between two dials while the job waits for the attempt: a cancel is noticed with the next dial. */
+  readonly poll: number;
   /** Before the next dial. */
   readonly backoff: BackoffBounds;
 }
@@ -22,5 +24,6 @@ export const SESSION_TIMING: SessionTiming = {
   welcome: 10_000,
   receipt: 5000,
   close: 2000,
+  poll: 10_000,
   backoff: { base: 500, cap: 30_000 },
 };

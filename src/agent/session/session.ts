@@ -5,6 +5,7 @@ import type { TrackerAddress } from "../../base/network/tracker-address.ts";
 import type { Heartbeat } from "../../gen/belay/v1/job_pb.ts";
 import type { Hello, Welcome } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { LANES } from "../report/spool.ts";
+import { AdmissionTime } from "./admission-time.ts";
 import { dial, type Dialed } from "./dial.ts";
 import { heartbeatOf, helloOf } from "./own-messages.ts";
 import { absenceText, endAfter, endUnadmitted, type SessionEnd } from "./session-end.ts";
@@ -28,6 +29,7 @@ export class Session {
   private readonly timing: SessionTiming;
   private readonly stalls: StallMeter;
   private readonly route: Route;
+  private readonly admissionTime: AdmissionTime;
   /** Aborted with a CloseReason. */
   private readonly closing = new AbortController();
   private current: SessionState;
@@ -40,6 +42,9 @@ export class Session {
   private drain: Drain | undefined;
   /** How the latest stream ended. */
   private last: StreamEnd | undefined;
+  /** The next dial must not wait. */
+  private hurried = false;
+  private postponedOnce = false;
   /** A pump of the stream is in the queue of microtasks. */
   private pumping = false;
 
@@ -54,7 +59,8 @@ export class Session {
       // What is being dialed waits for the kernel to repeat its SYN, which may take longer than dialing again.
       this.stream?.destroy(`The route to "${text}" is open again`);
     };
-    this.route = new Route(options.addresses, options.clock, onOpen, timing.backoff);
+    this.route = new Route(options.addresses, options.clock, onOpen, timing);
+    this.admissionTime = new AdmissionTime(options.clock, options.connectTimeout, () => this.timeOut());
     this.current = { kind: "dialing", address: options.addresses[0]?.text ?? "" };
     options.spool.onPush = () => this.pumpSoon();
   }
@@ -80,9 +86,8 @@ export class Session {
 
   /** Makes streams until the session is closed. Never rejects. */
   async run(): Promise<SessionEnd> {
-    const { clock, connectTimeout } = this.options;
     this.stalls.start();
-    const deadline = connectTimeout === 0 ? undefined : clock.after(connectTimeout, () => this.timeOut());
+    this.admissionTime.start(this.options.startsIn ?? 0);
     let end: SessionEnd;
     try {
       end = await this.makeStreams();
@@ -90,7 +95,7 @@ export class Session {
       const cause = error instanceof BelayError ? error : new BelayError("INTERNAL", String(error), { cause: error });
       end = { kind: "refused", error: cause };
     }
-    deadline?.cancel();
+    this.admissionTime.stop();
     this.drain?.patience?.cancel();
     this.stalls.stop();
     this.route.stop();
@@ -110,6 +115,12 @@ export class Session {
   /** Ends the session. What is not committed stays in the spool. */
   close(why: string): void {
     this.closeFor({ why, timedOutIn: undefined });
+  }
+
+  /** Dials now if it waits, or again at once if it is refused for being too early: what Hello says has changed. */
+  hurry(): void {
+    this.hurried = true;
+    this.route.skipWait();
   }
 
   private closeFor(reason: CloseReason): void {
@@ -135,6 +146,13 @@ export class Session {
   }
 
   private async makeStreams(): Promise<SessionEnd> {
+    const { startsIn = 0, clock } = this.options;
+    if (startsIn > 0) {
+      const delay = Math.min(startsIn, this.timing.poll);
+      this.setState({ kind: "waiting", until: clock.now() + delay, why: "The job's next attempt may not start yet" });
+      await this.route.wait(delay, this.closing.signal);
+      if (this.closing.signal.aborted) return this.closed();
+    }
     for (;;) {
       const address = this.route.next();
       this.setState({ kind: "dialing", address: address.text });
@@ -188,6 +206,7 @@ export class Session {
   }
 
   private hello(): Hello {
+    this.hurried = false;
     return helloOf(this.options, { attempt: this.attempt, admittedOnce: this.admittedOnce });
   }
 
@@ -231,15 +250,26 @@ export class Session {
     if (this.closing.signal.aborted) return this.closed();
     this.last = end;
     this.options.logger.debug("The stream ended", { address: address.text, code: status[end.code], why: end.message });
+    if (end.retryDelay !== undefined && !this.admittedOnce) {
+      if (this.options.startsIn !== undefined) this.admissionTime.start(end.retryDelay);
+      else if (this.admissionTime.isOverIn(end.retryDelay)) return this.unadmitted("waiting");
+    }
     return endAfter(end, address, this.options.identity.jobId, this.admittedOnce);
   }
 
   private async waitAfter(end: StreamEnd, address: TrackerAddress): Promise<void> {
     const { clock, handlers } = this.options;
-    const delay = this.route.failed(end, address);
-    if (this.admittedOnce || this.streams === 1) handlers.lost(end.message, delay);
+    const postponed = end.retryDelay !== undefined && !this.admittedOnce;
+    const delay = postponed && this.hurried ? 0 : this.route.failed(end, address);
+    if (postponed) this.postponed(end.message);
+    else if (this.admittedOnce || this.streams === 1) handlers.lost(end.message, delay);
     this.setState({ kind: "waiting", until: clock.now() + delay, why: end.message });
     await this.route.wait(delay, this.closing.signal);
+  }
+
+  private postponed(why: string): void {
+    if (!this.postponedOnce) this.options.handlers.postponed?.(why);
+    this.postponedOnce = true;
   }
 
   private timeOut(): void {
@@ -250,7 +280,10 @@ export class Session {
 
   private closed(): SessionEnd {
     const { why, timedOutIn } = this.closing.signal.reason as CloseReason;
-    if (timedOutIn === undefined) return { kind: "abandoned", why };
+    return timedOutIn === undefined ? { kind: "abandoned", why } : this.unadmitted(timedOutIn);
+  }
+
+  private unadmitted(timedOutIn: SessionState["kind"]): SessionEnd {
     const { addresses, identity, connectTimeout: within } = this.options;
     const greeting = timedOutIn === "greeting";
     return endUnadmitted({ jobId: identity.jobId, addresses, within, greeting, last: this.last });

@@ -19,6 +19,7 @@ import {
 import type { Spool } from "../report/spool.ts";
 import type { SessionCall, Dialed } from "./dial.ts";
 import { statusText } from "./status-text.ts";
+import { readTrailers, type Trailers } from "./trailers.ts";
 import { SendLoop } from "./send-loop.ts";
 import type { SessionTiming } from "./session-timing.ts";
 import { MAX_WINDOW } from "./window.ts";
@@ -30,7 +31,7 @@ const DEFAULT_HEARTBEAT_INTERVAL = 10_000;
 const MIN_HEARTBEAT_INTERVAL = 20;
 
 /** How a stream ended. */
-export interface StreamEnd {
+export interface StreamEnd extends Trailers {
   readonly code: status;
   readonly message: string;
   /** Whether its transport was up. */
@@ -73,6 +74,7 @@ export class Stream {
   private goodbye: Goodbye | undefined;
   /** Content type of an answer that is not gRPC. */
   private wrongType: string | undefined;
+  private trailers: Trailers = {};
   private connected = false;
   private ended = false;
 
@@ -98,7 +100,10 @@ export class Stream {
       const type = String(headers.get("content-type")[0] ?? "");
       if (!type.startsWith("application/grpc")) this.wrongType = type.split(";", 1)[0];
     });
-    this.call.on("status", ({ code, details }: StatusObject) => this.over(code, details));
+    this.call.on("status", ({ code, details, metadata }: StatusObject) => {
+      this.trailers = readTrailers(metadata);
+      this.over(code, details);
+    });
     this.call.write(encode({ case: "hello", value: this.handlers.hello() }));
     this.dialed.connected(this.timing.connect).then(
       () => {
@@ -235,6 +240,7 @@ export class Stream {
       welcomed: this.openedAt !== undefined,
       openFor,
       goodbye,
+      ...this.trailers,
     });
   }
 }

@@ -11,6 +11,8 @@ export const EXIT_OK = 0;
 export const EXIT_PROBLEMS = 1;
 /** The command line or a spec file cannot be used as given (EX_USAGE of sysexits.h). */
 export const EXIT_USAGE = 64;
+/** The attempt is over, and the job waits for its next one: launchers start the command again (EX_TEMPFAIL of sysexits.h). */
+export const EXIT_AGAIN = 75;
 /** The time limit passed; as of timeout(1). */
 export const EXIT_TIMED_OUT = 124;
 /** Belay itself could not do its part; as of timeout(1), docker run and GNU env. */
@@ -27,7 +29,8 @@ export const EXIT_CODES_HELP = `Exit codes:
   0         the job succeeded
   N         the job's own exit code, or that of the setup step that failed
   128 + n   signal n ended the job; 143 also if it was canceled and then exited with 0
-  124       the job's --timeout or --setup-timeout passed
+  75        this attempt is over and the job waits for its next one, or for its time: run it again
+  124       the job's --timeout or --setup-timeout passed, or it was ended because it had stalled
   126, 127  the command could not be executed, was not found
   125       Belay itself failed; standard error says what and what to do
   64        bad usage`;
@@ -37,6 +40,7 @@ export function exitCodeOfResult(result: JobResult): number {
   if (result.outcome === Outcome.SUCCEEDED) return EXIT_OK;
   switch (result.reason) {
     case EndReason.TIMED_OUT:
+    case EndReason.STALLED:
       return EXIT_TIMED_OUT;
     case EndReason.SPAWN_FAILED:
       return spawnCode(result);
@@ -60,6 +64,7 @@ export function exitCodeOfResult(result: JobResult): number {
 export function exitCodeOfError(error: unknown): number {
   if (!(error instanceof BelayError)) return EXIT_BELAY;
   if (error.code === "STOPPED") return EXIT_SIGNAL + constants.signals.SIGTERM;
+  if (error.code === "JOB_WAITS") return EXIT_AGAIN;
   return USAGE.has(error.code) ? EXIT_USAGE : EXIT_BELAY;
 }
 

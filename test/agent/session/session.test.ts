@@ -9,6 +9,7 @@ import { Stream } from "../../../src/agent/session/stream.ts";
 import type { SessionHandlers } from "../../../src/agent/session/session-options.ts";
 import { type Clock, systemClock } from "../../../src/base/clock.ts";
 import { parseTrackerAddresses } from "../../../src/base/network/tracker-address.ts";
+import { FEATURES } from "../../../src/contract/features.ts";
 import { silentLogger } from "../../../src/base/logger.ts";
 import {
   AgentInfoSchema,
@@ -42,7 +43,17 @@ interface SetUp {
   said: Queue<string>;
 }
 
-async function setUp(options: { connectTimeout?: number; address?: string; clock?: Clock } = {}): Promise<SetUp> {
+interface SessionSetUp {
+  connectTimeout?: number;
+  address?: string;
+  clock?: Clock;
+  startsIn?: number;
+  takeOver?: boolean;
+  /** Of the session's timing. */
+  poll?: number;
+}
+
+async function setUp(options: SessionSetUp = {}): Promise<SetUp> {
   const { clock = systemClock } = options;
   const tracker = await ScriptedTracker.start();
   const report = new Report(clock, new Mask());
@@ -52,23 +63,30 @@ async function setUp(options: { connectTimeout?: number; address?: string; clock
     command: (command) => said.push(`command ${command.commandId}`),
     connected: (_, first) => said.push(first ? "connected" : "connected again"),
     lost: (why) => said.push(`lost: ${why}`),
+    postponed: (why) => said.push(`postponed: ${why}`),
     fenced: (message) => said.push(`fenced: ${message}`),
   };
-  const session = new Session({
-    identity: {
-      sessionId: "s1",
-      jobId: "j1",
-      agent: create(AgentInfoSchema, { version: "test" }),
-      spec: create(JobSpecSchema, { command: ["true"] }),
+  const { startsIn, takeOver = false, poll = SESSION_TIMING.poll } = options;
+  const session = new Session(
+    {
+      identity: {
+        sessionId: "s1",
+        jobId: "j1",
+        agent: create(AgentInfoSchema, { version: "test" }),
+        spec: create(JobSpecSchema, { command: ["true"] }),
+        takeOver,
+      },
+      addresses: parseTrackerAddresses(options.address ?? tracker.url),
+      security: {},
+      startsIn,
+      connectTimeout: options.connectTimeout ?? 10_000,
+      spool: report.spool,
+      clock,
+      logger: silentLogger,
+      handlers,
     },
-    addresses: parseTrackerAddresses(options.address ?? tracker.url),
-    security: {},
-    connectTimeout: options.connectTimeout ?? 10_000,
-    spool: report.spool,
-    clock,
-    logger: silentLogger,
-    handlers,
-  });
+    { ...SESSION_TIMING, poll },
+  );
   cleanUps.push(() => {
     session.close("The test is over");
     tracker.close();
@@ -77,6 +95,80 @@ async function setUp(options: { connectTimeout?: number; address?: string; clock
 }
 
 const line = (text: string): Buffer => Buffer.from(`${text}\n`);
+
+const waits = 'Attempt 2 of job "j1" may not start yet';
+
+describe("an agent whose attempt may not start yet", () => {
+  test("comes again after just the time that the tracker names, and says so once", async () => {
+    const { tracker, session, said } = await setUp();
+    void session.run();
+    for (const delay of ["300", "200"]) {
+      const begin = performance.now();
+      (await tracker.stream()).fail(status.UNAVAILABLE, waits, { "belay-retry-delay-ms": delay });
+      const stream = await tracker.stream();
+      expect(performance.now() - begin).toBeGreaterThanOrEqual(Number(delay) - 1);
+      stream.fail(status.UNAVAILABLE, waits, { "belay-retry-delay-ms": "1" });
+    }
+    (await tracker.stream()).welcome({ attempt: 2 });
+    await session.admitted;
+    expect(await said.next()).toBe(`postponed: ${waits}`);
+    expect(await said.next()).toBe("connected");
+  });
+
+  test("gives up at once where the connect timeout would be over before", async () => {
+    const { tracker, session } = await setUp({ connectTimeout: 30_000 });
+    void session.run();
+    (await tracker.stream()).fail(status.UNAVAILABLE, waits, { "belay-retry-delay-ms": "60000" });
+    await expect(session.admitted).rejects.toMatchObject({
+      code: "JOB_WAITS",
+      message: `Nothing was run: ${waits}, beyond the connect timeout of 30.0s`,
+    });
+  });
+
+  test("does not count the time of the policy if it knows of it; it asks now and then, so that it notices a cancel", async () => {
+    const { tracker, session } = await setUp({ connectTimeout: 200, startsIn: 0, poll: 100 });
+    const ended = session.run();
+    for (let i = 0; i < 4; i++) {
+      (await tracker.stream()).fail(status.UNAVAILABLE, waits, { "belay-retry-delay-ms": "3600000" });
+    }
+    const canceled = { "belay-job-state": "CANCELED" };
+    (await tracker.stream()).fail(status.FAILED_PRECONDITION, "It has ended", canceled);
+    expect(await ended).toMatchObject({ kind: "refused", jobState: JobState.CANCELED });
+  });
+
+  test("and that knows so dials no earlier, nor gives up meanwhile", async () => {
+    const { tracker, session } = await setUp({ connectTimeout: 200, startsIn: 300 });
+    const begin = performance.now();
+    void session.run();
+    expect(session.state.kind).toBe("waiting");
+    (await tracker.stream()).welcome({ attempt: 2 });
+    expect(performance.now() - begin).toBeGreaterThanOrEqual(299);
+    await session.admitted;
+  });
+
+  test("dials at once when it has something new to say", async () => {
+    const { tracker, session } = await setUp({ startsIn: 3_600_000, poll: 3_600_000 });
+    void session.run();
+    session.hurry();
+    const early = await tracker.stream();
+    session.hurry();
+    early.fail(status.UNAVAILABLE, waits, { "belay-retry-delay-ms": "3600000" });
+    (await tracker.stream()).welcome({ attempt: 2 });
+    await session.admitted;
+  });
+});
+
+test("an agent says what it can do on each stream, and that it takes over until it is admitted", async () => {
+  const { tracker, session } = await setUp({ takeOver: true });
+  void session.run();
+  const first = await tracker.stream();
+  const hello = await first.next("hello");
+  expect(hello).toMatchObject({ takeOver: true, features: FEATURES });
+  first.welcome({ attempt: 2 });
+  await session.admitted;
+  first.end();
+  expect(await (await tracker.stream()).next("hello")).toMatchObject({ takeOver: false, features: FEATURES });
+});
 
 describe("an agent joins", () => {
   test("with Hello, is welcomed, and heartbeats at once and at the tracker's interval", async () => {

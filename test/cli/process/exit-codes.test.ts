@@ -16,6 +16,7 @@ describe("a job's result becomes an exit code", () => {
     ["out of memory in a child, handled", 1, { outcome: failed, reason: EndReason.OOM_KILLED, exitCode: 1 }],
     ["out of memory in a child, ignored", 137, { outcome: failed, reason: EndReason.OOM_KILLED, exitCode: 0 }],
     ["a time limit", 124, { outcome: failed, reason: EndReason.TIMED_OUT, signal: "SIGTERM" }],
+    ["a job that stalled", 124, { outcome: failed, reason: EndReason.STALLED, signal: "SIGTERM" }],
     ["no such command", 127, spawnFailed(SpawnFailureKind.NOT_FOUND)],
     ["not executable", 126, spawnFailed(SpawnFailureKind.NOT_EXECUTABLE)],
     ["no such directory", 126, spawnFailed(SpawnFailureKind.BAD_WORKING_DIRECTORY)],
@@ -27,6 +28,7 @@ describe("a job's result becomes an exit code", () => {
     ["a cancel before it ran", 143, { outcome: canceled, reason: EndReason.CANCELED }],
     ["a stopped agent", 143, { outcome: canceled, reason: EndReason.AGENT_STOPPED, signal: "SIGTERM" }],
     ["a lost agent", 125, { outcome: failed, reason: EndReason.AGENT_LOST }],
+    ["a job that no agent took", 125, { outcome: failed, reason: EndReason.NO_AGENT }],
     ["a taken over job", 125, { outcome: failed, reason: EndReason.SUPERSEDED, signal: "SIGKILL" }],
     ["a tracker that stayed away", 125, { outcome: failed, reason: EndReason.DISCONNECTED, signal: "SIGTERM" }],
     ["a failed agent", 125, { outcome: failed, reason: EndReason.AGENT_FAILED }],
@@ -45,6 +47,10 @@ describe("an error becomes an exit code", () => {
     expect(exitCodeOfError(new BelayError("TRACKER_UNREACHABLE", ""))).toBe(125);
     expect(exitCodeOfError(new BelayError("NOT_FOUND", ""))).toBe(125);
     expect(exitCodeOfError(new Error("bug"))).toBe(125);
+  });
+
+  it("75 for an attempt that may not start yet", () => {
+    expect(exitCodeOfError(new BelayError("JOB_WAITS", ""))).toBe(75);
   });
 
   it("143 for an agent that was stopped before it had the job", () => {

@@ -1,0 +1,6 @@
+// Trailers of gRPC with which a tracker refuses an agent's stream. A tracker that is older than one does not send it.
+
+/** With UNAVAILABLE: milliseconds until the job's next attempt may start, a whole number. */
+export const RETRY_DELAY_TRAILER = "belay-retry-delay-ms";
+/** With FAILED_PRECONDITION, when the job has ended: its state, as `stateName` writes it. */
+export const JOB_STATE_TRAILER = "belay-job-state";
