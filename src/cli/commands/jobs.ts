@@ -8,6 +8,7 @@ import { command } from "../flags/command.ts";
 import { EXIT_OK } from "../process/exit-codes.ts";
 import { count, grouped, toggle } from "../flags/flags.ts";
 import { jobFilterFlags, jobFilterOf } from "../flags/job-filter.ts";
+import { betweenText, healthText } from "../render/attempts.ts";
 import { jobTable } from "../render/job-table.ts";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { JobFilterSchema } from "../../gen/belay/v1/job_service_pb.ts";
@@ -82,9 +83,11 @@ async function watch(
   return EXIT_OK;
 }
 
-function changeLine({ jobId, state, spec }: Job, style: Style): string {
-  const name = spec?.name ?? "";
-  return `${clockTime()}  ${jobId}  ${style.state(state)}${name === "" ? "" : `  ${clean(name)}`}\n`;
+function changeLine(job: Job, style: Style): string {
+  const { jobId, state, spec, attempts } = job;
+  const remark = betweenText(job) || healthText(attempts.at(-1), style, Date.now());
+  const parts = [clockTime(), jobId, style.state(state), clean(spec?.name ?? ""), remark];
+  return `${parts.filter((part) => part !== "").join("  ")}\n`;
 }
 
 function clockTime(): string {

@@ -13,6 +13,7 @@ import { duration, grouped } from "../flags/flags.ts";
 import type { Io } from "../process/io.ts";
 import { jobArgument, onlyJob } from "../flags/job-argument.ts";
 import { jsonLine } from "../render/json.ts";
+import { betweenText } from "../render/attempts.ts";
 import { resultDetail } from "../render/result.ts";
 import { styleOf } from "../render/style.ts";
 import { stateName } from "../../contract/names.ts";
@@ -62,6 +63,7 @@ export const wait: Command = command({
 
 async function watch(client: JobClient, jobId: string, io: Io, see: (job: Job) => void): Promise<Job> {
   let lost = false;
+  let waits = "";
   for await (const job of watchJob(client, jobId)) {
     see(job);
     if (isEnded(job.state)) return job;
@@ -69,6 +71,9 @@ async function watch(client: JobClient, jobId: string, io: Io, see: (job: Job) =
       await io.stderr.write(`belay: The agent of "${jobId}" is lost; waiting for it to return or for another one\n`);
     }
     lost = job.state === JobState.LOST;
+    const between = betweenText(job);
+    if (between !== "" && between !== waits) await io.stderr.write(`belay: ${between}\n`);
+    waits = between;
   }
   throw new BelayError("INTERNAL", `The tracker's stream of job "${jobId}" ended before the job`);
 }

@@ -6,7 +6,7 @@ import { commandText } from "./show.ts";
 import { styleOf } from "./style.ts";
 import { table } from "./table.ts";
 import { ago, isoTime, timeBetween } from "./time.ts";
-import { isEnded } from "../../contract/states.ts";
+import { attemptCount, isOver } from "./attempts.ts";
 
 /** Longest name shown on a terminal. */
 const NAME_WIDTH = 48;
@@ -14,7 +14,7 @@ const NAME_WIDTH = 48;
 /** Jobs as a table. In a pipe, times are ISO 8601 and names are not cut. */
 export function jobTable(jobs: readonly Job[], output: Pick<Output, "isTerminal" | "color">, now: number): string {
   const style = styleOf(output);
-  const header = ["JOB", "STATE", "CREATED", "TOOK", "CODE", "AGENT", "NAME"];
+  const header = ["JOB", "STATE", "CREATED", "TOOK", "CODE", "AGENT", "ATTEMPT", "NAME"];
   const rows = jobs.map((job) => {
     const attempt = job.attempts.at(-1);
     const name = nameOf(job);
@@ -31,7 +31,8 @@ export function jobTable(jobs: readonly Job[], output: Pick<Output, "isTerminal"
           : clean(job.result.signal),
       attempt === undefined
         ? ""
-        : agentText(clean(attempt.agent?.hostname ?? ""), attempt.connected, isEnded(job.state)),
+        : agentText(clean(attempt.agent?.hostname ?? ""), attempt.connected, isOver(attempt, job)),
+      attemptCount(job),
       output.isTerminal && name.length > NAME_WIDTH ? `${name.slice(0, NAME_WIDTH - 1)}…` : name,
     ];
   });
@@ -51,6 +52,6 @@ function nameOf(job: Job): string {
   return name === "" ? commandText(job.spec?.command ?? []) : clean(name);
 }
 
-function agentText(host: string, connected: boolean, ended: boolean): string {
-  return connected || ended ? host : `${host}(away)`;
+function agentText(host: string, connected: boolean, over: boolean): string {
+  return connected || over ? host : `${host}(away)`;
 }

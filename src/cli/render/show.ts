@@ -6,13 +6,22 @@ import type { Attempt, CommandRecord, Job, JobSpec, Progress } from "../../gen/b
 import type { Containment } from "../../gen/belay/v1/job_pb.ts";
 import { CommandKind, CommandState, LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
 import { clean } from "./clean.ts";
+import {
+  attemptTitle,
+  classText,
+  healthText,
+  isOver,
+  retryText,
+  stallText,
+  waitText,
+  warningText,
+} from "./attempts.ts";
 import { evidenceLines, resultDetail, resultText, totalsText } from "./result.ts";
 import type { Style } from "./style.ts";
 import { facts } from "./table.ts";
 import { ago, isoTime, msOf, timeBetween } from "./time.ts";
 import { gpuFacts, metricsText, usageText } from "./usage.ts";
 import { containmentName } from "../../contract/names.ts";
-import { isEnded } from "../../contract/states.ts";
 
 /** Everything known about a job, for a user. */
 export function showText(job: Job, style: Style, now: number): string {
@@ -21,11 +30,18 @@ export function showText(job: Job, style: Style, now: number): string {
     ["Job", style.bold(job.jobId)],
     ["Name", clean(spec?.name ?? "")],
     ["State", `${style.state(job.state)}${stateDetail(job)}`],
+    ["Why", clean(job.pendingReason)],
+    ["Waits", waitText(job, now)],
+    ["Health", healthText(job.attempts.at(-1), style, now)],
     ["Command", spec === undefined ? "" : commandText(spec.command)],
     ["Setup", spec?.setup.map((step) => clean(step.name === "" ? step.run : step.name)).join("; ") ?? ""],
+    ["After", spec?.after.map((step) => clean(step.name === "" ? step.run : step.name)).join("; ") ?? ""],
     ["Directory", clean(spec?.workingDirectory ?? "")],
     ["Labels", pairsText(spec?.labels ?? {})],
     ["Limits", spec === undefined ? "" : limitsText(spec)],
+    ["Retries", spec === undefined ? "" : retryText(spec)],
+    ["Warning", spec === undefined ? "" : warningText(spec)],
+    ["Stalled", spec === undefined ? "" : stallText(spec)],
     ["Trace", parseTraceParent(job.traceParent)?.traceId ?? ""],
     ["Created", timeText(job.createTime, now)],
     ["Started", timeText(job.startTime, now)],
@@ -59,12 +75,12 @@ function stateDetail(job: Job): string {
 
 function attemptText(attempt: Attempt, job: Job, style: Style, now: number): string {
   const { agent, result, heartbeat } = attempt;
-  const over = attempt.superseded || (isEnded(job.state) && result !== undefined);
+  const over = isOver(attempt, job);
   const heard = ago(attempt.lastHeardTime, now);
   const line = attempt.connected ? style.green("connected") : over ? "gone" : style.yellow("not connected");
   const streams = result?.streams.length ? result.streams : attempt.stored;
   const usage = result?.usage;
-  return `\nAttempt ${attempt.attempt}${attempt.superseded ? style.yellow(" (superseded)") : ""}\n${facts(
+  return `\n${attemptTitle(attempt.attempt, job)}${attempt.superseded ? style.yellow(" (superseded)") : ""}\n${facts(
     [
       [
         "Agent",
@@ -75,6 +91,7 @@ function attemptText(attempt: Attempt, job: Job, style: Style, now: number): str
       ["Connection", heard === "" ? line : `${line}, last heard ${heard}`],
       ["Contained", agent === undefined ? "" : containment(agent.containment, agent.containmentMessage)],
       ["Result", result === undefined ? "" : resultText(result)],
+      ["Class", result === undefined ? "" : classText(result)],
       ["Message", clean(result?.message ?? "")],
       ["Used", usage === undefined ? "" : usageText(usage)],
       ["Progress", attempt.progress === undefined ? "" : progressText(attempt.progress, now)],

@@ -3,6 +3,7 @@ import { formatSize } from "../../contract/sizes.ts";
 import { EndReason } from "../../gen/belay/v1/job_pb.ts";
 import type { GetJobStatusResponse } from "../../gen/belay/v1/job_service_pb.ts";
 import { clean } from "./clean.ts";
+import { healthText, waitText } from "./attempts.ts";
 import { resultDetail, totalsText } from "./result.ts";
 import { gpuFacts, metricsText } from "./usage.ts";
 import type { Style } from "./style.ts";
@@ -21,6 +22,8 @@ export function statusText(answer: GetJobStatusResponse, style: Style, now: numb
     return facts([
       ["Job", style.bold(job.jobId)],
       ["State", `${style.state(job.state)}${ended ? resultDetail(job.result) : ""}`],
+      ["Why", clean(job.pendingReason)],
+      ["Waits", waitText(job, now)],
       ["Agent", ended ? "" : style.yellow(`no answer: ${clean(answer.message)}`)],
       ["Heard", ago(attempt?.lastHeardTime, now)],
       ["Last known", ended || attempt?.metrics === undefined ? "" : metricsText(attempt.metrics)],
@@ -31,6 +34,7 @@ export function statusText(answer: GetJobStatusResponse, style: Style, now: numb
   const head = facts([
     ["Job", style.bold(job.jobId)],
     ["State", style.state(report.state)],
+    ["Health", healthText(attempt, style, now)],
     ["Ending", report.endReason === EndReason.UNSPECIFIED ? "" : reasonName(report.endReason)],
     ["Step", report.step === 0 ? "" : stepText(report.step, report.pid, report.stepDuration)],
     ["Uses", report.metrics === undefined ? "" : metricsText(report.metrics)],

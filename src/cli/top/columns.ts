@@ -188,7 +188,7 @@ function heardColumn(roomy: boolean): Column {
     side: "right",
     sort: "heard",
     cell: ({ state, attempt, connected, heardMs }, { nowMs }) => {
-      if (attempt === 0 || isEnded(state)) return span("");
+      if (attempt === 0 || isEnded(state) || state === JobState.PENDING) return span("");
       const age = heardMs === undefined ? "" : compactAge(nowMs - heardMs);
       if (connected) return span(age);
       return span(roomy ? `away ${age}`.trim() : "away", "yellow");
@@ -207,10 +207,15 @@ function logColumn(width: number): Column {
     side: "left",
     cell: (row, context) => {
       if (row.state === JobState.FAILED) return span(row.remark, "red");
-      if (row.remark !== "") return span(row.remark, row.state === JobState.LOST ? "red" : "dim");
+      if (row.remark !== "") return span(row.remark, remarkInk(row));
       return span(cutText(context.lastLine(row), width));
     },
   };
+}
+
+function remarkInk({ state, unwell }: Row): Ink {
+  if (state === JobState.LOST) return "red";
+  return unwell ? "yellow" : "dim";
 }
 
 function longest(rows: readonly Row[], text: (row: Row) => string, least: number, most: number): number {

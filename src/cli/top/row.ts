@@ -5,6 +5,8 @@ import { clean } from "../render/clean.ts";
 import { resultText } from "../render/result.ts";
 import { commandText } from "../render/show.ts";
 import type { ProgressPoint } from "../render/time-left.ts";
+import { betweenText, isUnwell } from "../render/attempts.ts";
+import { healthName } from "../../contract/names.ts";
 import { isEnded } from "../../contract/states.ts";
 
 /** Most points of progress that are kept to estimate the time left. */
@@ -40,8 +42,10 @@ export interface Row {
   readonly points: readonly ProgressPoint[];
   /** Bytes stored of each stream of the job. */
   readonly output: Output;
-  /** How the job ended, or why it does not run. May be empty. */
+  /** How the job ended, why it does not run, or what is wrong with it. May be empty. */
   readonly remark: string;
+  /** Whether something is wrong with the attempt that runs. */
+  readonly unwell: boolean;
 }
 
 /** Graphics processors of a job's machine. */
@@ -58,11 +62,14 @@ export interface Output {
   readonly stderr: number;
 }
 
+/** States in which no agent is known to run the job. */
+const IDLE: ReadonlySet<JobState> = new Set([JobState.PENDING, JobState.LOST]);
+
 /** Makes the row of a job. @param before its last row: progress is compared over time */
 export function rowOf(job: Job, before: Row | undefined): Row {
   const attempt = job.attempts.at(-1);
-  // The last sample of a lost job does not show what the job uses now.
-  const sample = isEnded(job.state) || job.state === JobState.LOST ? undefined : attempt?.metrics;
+  // The last sample of an attempt that is lost or over does not show what the job uses now.
+  const sample = isEnded(job.state) || IDLE.has(job.state) ? undefined : attempt?.metrics;
   const sameAttempt = before?.attempt === (attempt?.attempt ?? 0);
   return {
     jobId: job.jobId,
@@ -87,6 +94,7 @@ export function rowOf(job: Job, before: Row | undefined): Row {
     points: pointsOf(job, attempt, sameAttempt ? (before?.points ?? []) : []),
     output: { stdout: storedOf(attempt, LogStream.STDOUT), stderr: storedOf(attempt, LogStream.STDERR) },
     remark: short(remarkOf(job)),
+    unwell: isUnwell(attempt) && !isEnded(job.state),
   };
 }
 
@@ -128,9 +136,12 @@ function storedOf(attempt: Attempt | undefined, stream: LogStream): number {
 }
 
 function remarkOf(job: Job): string {
+  const attempt = job.attempts.at(-1);
   if (job.result !== undefined) return resultText(job.result);
-  if (job.state === JobState.PENDING) return "waits for an agent";
+  if (job.state === JobState.PENDING) return betweenText(job) || "waits for an agent";
   if (job.state === JobState.LOST) return "agent not responding";
+  const { status, message } = attempt?.health ?? {};
+  if (isUnwell(attempt) && status !== undefined) return `${healthName(status)}: ${clean(message ?? "")}`;
   const setups = job.spec?.setup ?? [];
   const step = setups[job.step - 1];
   if (step === undefined || job.state !== JobState.SETTING_UP) return "";

@@ -202,12 +202,12 @@ describe("belay jobs", () => {
     const pending = create(JobSchema, { jobId: "p", state: JobState.PENDING, spec: { command: ["true"] } });
     const text = jobTable([canceled, pending], { isTerminal: false, color: false }, START + 69_000);
     expect(text).toMatchInlineSnapshot(`
-      "JOB       STATE     CREATED                   TOOK  CODE     AGENT  NAME
-      train-17  CANCELED  2023-11-14T22:13:20.000Z  8.0s  SIGKILL  w1     train^[[2J
-      p         PENDING   -                         -     -        -      true
+      "JOB       STATE     CREATED                   TOOK  CODE     AGENT  ATTEMPT  NAME
+      train-17  CANCELED  2023-11-14T22:13:20.000Z  8.0s  SIGKILL  w1     1        train^[[2J
+      p         PENDING   -                         -     -        -      0        true
       "
     `);
-    for (const line of text.trim().split("\n")) expect(line.split(/ +/).length).toBe(7);
+    for (const line of text.trim().split("\n")) expect(line.split(/ +/).length).toBe(8);
   });
 
   it("is readable on a terminal", () => {

@@ -28,6 +28,7 @@ export function someRow(fields: Partial<Row> = {}): Row {
     points: [],
     output: { stdout: 0, stderr: 0 },
     remark: "",
+    unwell: false,
     ...fields,
   };
 }
