@@ -11,7 +11,7 @@ import { parseTrackerAddresses } from "../../src/base/network/tracker-address.ts
 import { AgentInfoSchema, JobSpecSchema, JobState } from "../../src/gen/belay/v1/job_pb.ts";
 import { Queue } from "../helpers/queue.ts";
 
-/** A real session without a job, and what it says. */
+/** A real session without a job, and its events. */
 export interface SomeSession {
   readonly session: Session;
   readonly report: Report;

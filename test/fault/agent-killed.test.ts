@@ -7,7 +7,7 @@ import { EndReason, JobState, LogCompleteness } from "../../src/gen/belay/v1/job
 import { readLog } from "../../src/testing/index.ts";
 import { testDirectory, testTracker } from "../helpers/tracker.ts";
 
-test("an agent is killed at full rate, and a later one delivers the rest: the log is complete", async () => {
+test("an agent is killed while its job floods, and a later agent delivers the rest: the log is complete", async () => {
   const { address, jobs } = await testTracker();
   const directory = await testDirectory();
   const options = { tracker: address, jobId: "j1", spoolDirectory: directory, command: ["seq", "1", "100000000"] };

@@ -14,14 +14,14 @@ export interface SomeAgent {
   readonly outcome: Promise<AgentOutcome>;
   /** Its progress lines. */
   readonly said: Queue<string>;
-  /** What its job has written, as the agent read it. */
+  /** Its job's output, as the agent has read it. */
   output(): string;
   /** Resolves when the job's output contains a text. */
   prints(text: string): Promise<void>;
   stop(): void;
 }
 
-/** Starts one. It is stopped, and awaited, when the test is over. */
+/** Starts an agent. It is stopped, and awaited, when the test is over. */
 export function someAgent(
   tracker: string,
   script: string,
@@ -66,7 +66,7 @@ export function someAgent(
   };
 }
 
-/** Waits for a progress line that matches; others before it are passed over. */
+/** Waits for a progress line that matches; earlier ones are skipped. */
 export async function until(said: Queue<string>, pattern: RegExp): Promise<string> {
   for (;;) {
     const line = await said.next();
@@ -74,7 +74,7 @@ export async function until(said: Queue<string>, pattern: RegExp): Promise<strin
   }
 }
 
-/** Bytes of standard output that the tracker does not have as the job wrote them. */
+/** Number of bytes of standard output that the tracker lacks, or has with other values. */
 export async function bytesLost({ jobs }: TestTracker, agent: SomeAgent): Promise<number> {
   const stored = await readLog(jobs, agent.jobId, { follow: false, stream: "stdout" });
   const written = agent.output();
@@ -82,7 +82,7 @@ export async function bytesLost({ jobs }: TestTracker, agent: SomeAgent): Promis
   return Math.max(1, written.length - stored.length);
 }
 
-/** A job that counts aloud until it has been told to stop by a file, then says so. */
+/** Script of a job that prints numbers until a file exists, and then prints "counted". */
 export function counting(until: string): string {
   return `i=0; while [ ! -e ${until} ]; do i=$((i+1)); echo line $i of the job that counts; sleep 0.01; done; echo counted`;
 }

@@ -9,14 +9,14 @@ import { onTestFinished } from "vitest";
 import { OpenSessionResponseSchema, WelcomeSchema } from "../../src/gen/belay/v1/tracker_service_pb.ts";
 import { type CallVice, GRPC_HEADERS, type SocketVice } from "./vices.ts";
 
-/** A port whose first connection meets a vice, and all later ones a good tracker. */
+/** A port on which the first connection meets a fault, and all later ones a good tracker. */
 export interface BadServer {
   readonly url: string;
-  /** When the vice came about, of `performance.now()`. */
+  /** When the fault happened, by `performance.now()`. */
   readonly struck: Promise<number>;
 }
 
-/** A vice of bytes, as soon as there is a connection. */
+/** A fault of the socket, as soon as there is a connection. */
 export async function badConnection(good: string, vice: SocketVice): Promise<BadServer> {
   const struck = Promise.withResolvers<number>();
   return serve(good, struck.promise, (socket) => {
@@ -25,7 +25,7 @@ export async function badConnection(good: string, vice: SocketVice): Promise<Bad
   });
 }
 
-/** A vice of bytes, when something was said. */
+/** A fault of the socket, after the first bytes. */
 export async function badSocket(good: string, vice: SocketVice): Promise<BadServer> {
   const struck = Promise.withResolvers<number>();
   return serve(good, struck.promise, (socket) => {
@@ -36,7 +36,7 @@ export async function badSocket(good: string, vice: SocketVice): Promise<BadServ
   });
 }
 
-/** A vice of HTTP/2: the vice gets the call, its headers not yet answered. */
+/** A fault of HTTP/2. The fault gets the call before its headers are answered. */
 export async function badCall(good: string, vice: CallVice): Promise<BadServer> {
   const struck = Promise.withResolvers<number>();
   let socket: Socket;
@@ -46,7 +46,7 @@ export async function badCall(good: string, vice: CallVice): Promise<BadServer> 
     stream.on("error", () => undefined);
     const session = stream.session;
     if (session === undefined) return;
-    // The call has said Hello.
+    // The call has sent Hello.
     stream.once("data", () => {
       vice(stream, session as ServerHttp2Session, socket);
       struck.resolve(performance.now());
@@ -94,7 +94,7 @@ export function welcomeFrame(heartbeatInterval: number): Buffer {
   return Buffer.concat([head, body]);
 }
 
-/** Welcomes the call; then strikes, once the agent has sent something more. */
+/** Answers the call with Welcome; the fault happens when the agent has sent something more. */
 export function onceWelcomed(vice: CallVice, interval = 10_000): CallVice {
   return (stream, session, socket) => {
     stream.respond(GRPC_HEADERS, { waitForTrailers: true });

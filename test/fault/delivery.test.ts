@@ -11,11 +11,11 @@ import { type Cli, belay, tempDirectory, TrackerProcess } from "../helpers/cli.t
 import { isAlive } from "../helpers/processes.ts";
 
 const MAIN = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
-/** Lines that the job prints: 9 bytes each, about. `BELAY_FAULT_LINES=120000000` makes it a gigabyte. */
+/** Lines that the job prints, of about 9 bytes each. `BELAY_FAULT_LINES=120000000` makes it a gigabyte. */
 const LINES = Number(process.env["BELAY_FAULT_LINES"] ?? 20_000_000);
-/** Time for which a tracker stands still. Milliseconds. */
+/** Time for which a tracker is stopped. Milliseconds. */
 const STALL = Number(process.env["BELAY_FAULT_STALL"] ?? 5000);
-/** The figure to reach is 128 MB, as `npm run bench -- memory` measures it; a loaded machine may take some more. */
+/** Limit of the agent's memory, in bytes. The aim is 128 MB (`npm run bench -- memory`); a loaded one needs more. */
 const MEMORY_BOUND = 145e6;
 
 function sha256Of(command: string): string {
@@ -71,7 +71,7 @@ async function cuttingProxy(port: number): Promise<{ port: number; cuts: () => n
   return { port: typeof address === "object" ? (address?.port ?? 0) : 0, cuts: () => cuts };
 }
 
-test("a tracker that is killed every second, behind a network that cuts, has the log to the byte", {
+test("a tracker that is killed every second, behind a network that cuts connections, has every byte of the log", {
   timeout: 240_000,
 }, async () => {
   let tracker = await TrackerProcess.start();
@@ -80,7 +80,7 @@ test("a tracker that is killed every second, behind a network that cuts, has the
   const through = ["--tracker", `http://127.0.0.1:${proxy.port}`];
   const run = belay(["run", ...through, "--quiet", "--job", "j1", "--", "seq", "1", String(LINES)]);
   let kills = 0;
-  // The schedule of the fault, not a wait for something: for a minute at most, then it may finish in peace.
+  // The schedule of the fault, not a wait: the tracker is killed for at most a minute, and then the job may finish.
   for (const end = Date.now() + 60_000; run.child.exitCode === null && Date.now() < end; kills++) {
     await Promise.race([wait(1000), run.ended]);
     tracker = await tracker.killAndRestart();
@@ -92,7 +92,7 @@ test("a tracker that is killed every second, behind a network that cuts, has the
   expect((await tracker.ends("show", "j1")).stdout).toMatch(/Log .*, complete/);
 });
 
-describe("a tracker that stands still under a flood", () => {
+describe("a tracker that is stopped under a flood", () => {
   async function flood(...flags: string[]): Promise<{ tracker: TrackerProcess; run: Cli; peak: () => number }> {
     const tracker = await TrackerProcess.start();
     const quiet = ["--quiet", "--log-level", "error"];
@@ -100,7 +100,7 @@ describe("a tracker that stands still under a flood", () => {
     return { tracker, run, peak: () => Number(/VmHWM:\s+(\d+)/.exec(statusOf(run.pid))?.[1]) * 1024 };
   }
 
-  test("does not make its agent grow; the job waits; a cancel is obeyed when the tracker is back", {
+  test("does not make its agent use more memory; the job waits; a cancel takes effect when the tracker is back", {
     timeout: 90_000,
   }, async () => {
     const { tracker, run, peak } = await flood();
@@ -116,12 +116,12 @@ describe("a tracker that stands still under a flood", () => {
     const { result } = await showJson(tracker, "j1");
     expect(result?.reason).toBe(EndReason.CANCELED);
     const asked = result?.evidence?.askTime;
-    // 0.2 s; the bound is a fifth of the time for which the tracker stood still.
+    // It takes 0.2 s; the bound is a fifth of the time for which the tracker was stopped.
     expect(asked === undefined ? Number.NaN : timestampMs(asked) - back).toBeLessThan(1000);
     expect((await tracker.ends("show", "j1")).stdout).toMatch(/Log .*, complete/);
   });
 
-  test("nor when the oldest output is dropped; the log names what is missing", { timeout: 90_000 }, async () => {
+  test("does not either when the oldest output is dropped; the log has gaps for it", { timeout: 90_000 }, async () => {
     const { tracker, run, peak } = await flood("--on-spool-full", "drop");
     await stored(tracker, 50_000_000n);
     process.kill(tracker.cli.pid, "SIGSTOP");
@@ -149,7 +149,7 @@ describe("a tracker that stands still under a flood", () => {
     const asked = Date.now();
     run.child.kill("SIGTERM");
     while (isAlive(job)) await wait(5);
-    // 7 ms; a job that waited for room in the spool would not end before the tracker is back.
+    // It takes 7 ms; a job that waited for room in the spool would not end before the tracker is back.
     expect(Date.now() - asked).toBeLessThan(1000);
     process.kill(tracker.cli.pid, "SIGCONT");
     await run.ended;
@@ -180,11 +180,11 @@ function statusOf(pid: number): string {
   return readFileSync(`/proc/${pid}/status`, "utf8");
 }
 
-/** Waits until the tracker has so many bytes of the job's output. */
+/** Waits until the tracker has a number of bytes of the job's output. */
 async function stored(tracker: TrackerProcess, bytes: bigint): Promise<void> {
   for (;;) {
     const shown = await tracker.ends("show", "--json", "j1");
-    // At first there is no such job.
+    // At first the job does not exist.
     const job = shown.code === 0 ? fromJsonString(JobSchema, shown.stdout) : undefined;
     if ((job?.attempts[0]?.stored.find(({ stream }) => stream === LogStream.STDOUT)?.bytes ?? 0n) >= bytes) return;
   }

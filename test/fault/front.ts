@@ -6,7 +6,7 @@ import type { AddressInfo, Server, Socket } from "node:net";
 import { onTestFinished } from "vitest";
 import type { CallVice, SocketVice } from "./vices.ts";
 
-/** What new connections, or the calls on them, are to meet. */
+/** A fault for new connections, or for the calls on them. */
 export type Armed =
   | { readonly meets: "connection" | "first bytes"; readonly does: SocketVice }
   | { readonly meets: "call"; readonly does: CallVice };
@@ -16,13 +16,13 @@ interface LiveCall {
   readonly stream: ServerHttp2Stream;
   readonly session: ServerHttp2Session;
   readonly socket: Socket;
-  /** Has nothing more passed on in either direction; the tracker's side stays as it is. */
+  /** Stops passing data in both directions; the stream to the tracker stays open. */
   readonly letGo: () => void;
 }
 
 /**
- * Stands before a good tracker and passes calls on, message by message, as a proxy of HTTP/2 does; and breaks what it
- * is told to break: calls in the midst of their life, or whatever comes next.
+ * Passes calls on to a good tracker, message by message, as an HTTP/2 proxy does, and causes the faults that a test
+ * asks for: in a call under way, or in the next connection or call.
  */
 export class Front {
   readonly url: string;
@@ -43,7 +43,7 @@ export class Front {
 
   static async open(good: string): Promise<Front> {
     const server = createServer({ noDelay: true });
-    // An address of its own: nobody is given the port while nobody listens.
+    // Its own address: no other program gets the port while this one does not listen.
     server.listen(0, "127.42.0.1");
     await once(server, "listening");
     const front = new Front(server, good);
@@ -54,7 +54,7 @@ export class Front {
     return front;
   }
 
-  /** From now on, every connection or call meets this, until `disarm`. @param met called for each that did */
+  /** Causes a fault in every connection or call from now on, until `disarm`. @param met called for each of them */
   arm(armed: Armed, met: () => void): void {
     this.armed = armed;
     this.met = met;
@@ -69,7 +69,7 @@ export class Front {
     for (const socket of this.sockets) socket.resetAndDestroy();
   }
 
-  /** Does something to the call that is being passed on. */
+  /** Causes a fault in the call under way. */
   strike(does: CallVice): void {
     const { live } = this;
     if (live === undefined) throw new Error("No call is being passed on");
@@ -78,7 +78,7 @@ export class Front {
     does(live.stream, live.session, live.socket);
   }
 
-  /** As when the tracker's process is away: connections are reset, and new ones refused. */
+  /** Behaves as without a tracker's process: connections are reset, and new ones refused. */
   goAway(): void {
     this.server.close();
     this.cut();
@@ -116,7 +116,7 @@ export class Front {
       this.passOn(call, headers);
       return;
     }
-    // The call has said Hello.
+    // The call has sent Hello.
     stream.once("data", () => {
       armed.does(stream, session, socket);
       this.met();

@@ -2,7 +2,7 @@ import type { ChildProcess } from "node:child_process";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { onTestFinished } from "vitest";
 
-/** Why there can be no network of one's own here. Undefined: there can be. */
+/** Why a test cannot have its own network here. Undefined: it can. */
 export function noNamespaces(): string | undefined {
   if (process.getuid?.() !== 0) return "only root may make network namespaces";
   for (const tool of ["ip", "iptables"]) {
@@ -15,12 +15,12 @@ export function noNamespaces(): string | undefined {
   return filters ? undefined : "this machine's kernel drops no packets for iptables";
 }
 
-/** A machine of its own, as far as the network goes, with one cable to this one. It is gone when the test is over. */
+/** A network namespace with one link to this machine's. It is removed when the test is over. */
 export class NetNamespace {
   readonly name: string;
-  /** This end of the cable. */
+  /** Address of this machine's end of the link. */
   readonly here: string;
-  /** The other end. */
+  /** Address of the namespace's end. */
   readonly there: string;
 
   constructor() {
@@ -44,18 +44,18 @@ export class NetNamespace {
     this.exec("ip", "link", "set", "lo", "up");
   }
 
-  /** From now on the machine's packets in these directions are dropped without a word. */
+  /** Drops the namespace's packets in these directions from now on, without an answer. */
   drop(...chains: readonly ("INPUT" | "OUTPUT")[]): void {
     for (const chain of chains)
       this.exec("iptables", "-w", "-A", chain, "!", chain === "INPUT" ? "-i" : "-o", "lo", "-j", "DROP");
   }
 
-  /** From now on they pass again. */
+  /** Lets packets pass again. */
   pass(): void {
     this.exec("iptables", "-w", "-F");
   }
 
-  /** Starts a program on it. Killed when the test is over. */
+  /** Starts a program in the namespace. It is killed when the test is over. */
   spawn(command: string, ...args: readonly string[]): ChildProcess {
     const child = spawn("ip", ["netns", "exec", this.name, command, ...args], { stdio: ["ignore", "pipe", "pipe"] });
     onTestFinished(() => void child.kill("SIGKILL"));

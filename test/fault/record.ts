@@ -1,9 +1,9 @@
 import { appendFileSync } from "node:fs";
 
-/** What a fault did, for the table in docs/faults.md. Times are milliseconds. */
+/** Effects of a fault, for the table in docs/faults.md. Times are milliseconds. */
 export interface FaultRecord {
   readonly fault: string;
-  /** From the fault until the agent knew. */
+  /** From the fault until the agent noticed it. */
   readonly noticed?: number;
   /** From the fault's end (or the fault, if it has none) until a stream was open again. */
   readonly whole?: number;
@@ -14,7 +14,7 @@ export interface FaultRecord {
   readonly remark?: string;
 }
 
-/** Adds a line to the file that BELAY_FAULT_TABLE names, if it does: test/fault/table.ts makes a table of it. */
+/** Adds a line to the file that BELAY_FAULT_TABLE names, if it is set: test/fault/table.ts makes a table of it. */
 export function record(fault: FaultRecord): void {
   const path = process.env["BELAY_FAULT_TABLE"];
   if (path !== undefined && path !== "") appendFileSync(path, `${JSON.stringify(fault)}\n`);

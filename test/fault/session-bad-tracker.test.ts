@@ -34,7 +34,7 @@ describe("A tracker that", () => {
     expect(await said.next()).toBe("connected");
   });
 
-  test("never greets is left after ten seconds", async () => {
+  test("never sends Welcome is given up after ten seconds", async () => {
     const tracker = await badTracker();
     const { session, said } = someSession(tracker.url);
     const begin = performance.now();
@@ -48,7 +48,7 @@ describe("A tracker that", () => {
     expect(noticed).toBeGreaterThanOrEqual(9_900);
   });
 
-  test("never acknowledges costs a bounded memory, and the job waits", async () => {
+  test("never acknowledges does not make the agent use more memory; the job waits", async () => {
     const tracker = await badTracker();
     const agent = someAgent(tracker.url, "head -c 200000000 /dev/zero; echo done", { spoolLimit: 4 << 20 });
     const stream = await welcomed(tracker, 100);
@@ -66,12 +66,12 @@ describe("A tracker that", () => {
     expect(Number(spooled)).toBeLessThan(6 << 20);
     expect(sent).toBeLessThan(5 << 20);
     expect(agent.output().length).toBeLessThan(16 << 20);
-    // Told to stop, it does not wait for ever for room in its spool.
+    // An agent that is asked to stop does not wait for ever for room in its spool.
     agent.stop();
     expect(await agent.outcome).toMatchObject({ delivered: false, result: { reason: EndReason.AGENT_STOPPED } });
   });
 
-  test("takes a job away from an agent whose spool is full still has the job killed", async () => {
+  test("takes a job away from an agent whose spool is full has its job killed anyway", async () => {
     const tracker = await badTracker();
     const agent = someAgent(tracker.url, "echo $$; exec cat /dev/zero", { spoolLimit: 4 << 20 });
     const stream = await welcomed(tracker, 100);
@@ -86,7 +86,7 @@ describe("A tracker that", () => {
     expect(isAlive(Number(agent.output().split("\n", 1)[0]))).toBe(false);
   });
 
-  test("acknowledges more than was ever sent is not believed beyond what there is", async () => {
+  test("acknowledges more records than were sent does not confuse the agent", async () => {
     const tracker = await badTracker();
     const { session, report, said } = someSession(tracker.url);
     void session.run();
@@ -99,7 +99,7 @@ describe("A tracker that", () => {
     expect(session.state.kind).toBe("open");
   });
 
-  test("goes back in what it acknowledges is not followed", async () => {
+  test("acknowledges less than before does not confuse the agent", async () => {
     const tracker = await badTracker();
     const { session, report, said } = someSession(tracker.url);
     void session.run();
@@ -116,14 +116,14 @@ describe("A tracker that", () => {
     expect(report.spool.committed("events")).toBe(3);
   });
 
-  test("sends unknown fields, messages and commands is understood apart from those", async () => {
+  test("sends unknown fields, messages and commands has them ignored", async () => {
     const good = await badTracker();
     void good.serve();
     const beaten = Promise.withResolvers<void>();
     const server = await badCall(
       good.url,
       onceWelcomed((stream) => {
-        // Field 99 of the response, varint 1: a payload of times to come. Then nothing at all.
+        // Field 99 of the response, varint 1: a payload of a later version.
         stream.write(Buffer.from([0, 0, 0, 0, 3, 0x98, 0x06, 0x01]));
         stream.write(Buffer.from([0, 0, 0, 0, 0]));
         // An Ack (field 2) of two bytes with an unknown field 15.
@@ -153,7 +153,7 @@ describe("A tracker that", () => {
     agent.stop();
   });
 
-  test("floods commands has each of them answered once, and the agent stays well", async () => {
+  test("floods the agent with commands gets each of them answered once", async () => {
     const tracker = await badTracker();
     const agent = someAgent(tracker.url, "trap : USR1; echo ready; while :; do sleep 0.1; done");
     const stream = await welcomed(tracker, 2000);
@@ -167,7 +167,7 @@ describe("A tracker that", () => {
     const answers = new Map<string, number>();
     while (answers.size < 1000) {
       const { kind, sequence } = await stream.next("event");
-      // A sign of life: a signal to a tree takes its time, and a silent tracker would rightly be left.
+      // Signals to a process tree take time: without this message, the agent would rightly give up a silent tracker.
       stream.ack(sequence, 0n);
       if (kind.case !== "commandUpdate" || kind.value.state < 3) continue;
       answers.set(kind.value.commandId, (answers.get(kind.value.commandId) ?? 0) + 1);
@@ -178,7 +178,7 @@ describe("A tracker that", () => {
     agent.stop();
   });
 
-  test("closes cleanly again and again is come back to, without a storm, and the job goes on", async () => {
+  test("ends each stream cleanly gets new ones at a bounded rate, and the job goes on", async () => {
     const tracker = await badTracker();
     const agent = someAgent(tracker.url, "echo ready; exec sleep 1000");
     const begin = performance.now();
@@ -191,13 +191,13 @@ describe("A tracker that", () => {
     await stream.next("heartbeat");
     const each = (performance.now() - begin) / 10;
     await until(agent.said, /^connected again/);
-    // A second of back-off at most: a half on average, and never all of them at once.
+    // Back-off adds at most a second, half a second on average.
     expect(each).toBeLessThan(2000);
     expect(each).toBeGreaterThan(20);
     agent.stop();
   });
 
-  test("reads nothing is left when it is silent, with all that was for it", async () => {
+  test("reads nothing is given up when it is silent, and its data are discarded", async () => {
     const tracker = await badTracker();
     const { session, report, said } = someSession(tracker.url);
     void session.run();
@@ -210,7 +210,7 @@ describe("A tracker that", () => {
     expect((await next.next("logBatch")).sequence).toBe(1n);
   });
 
-  test("gives heartbeat intervals out of all reason does not hurt", async () => {
+  test("gives senseless heartbeat intervals does no harm", async () => {
     const tracker = await badTracker();
     const { session, said } = someSession(tracker.url);
     void session.run();

@@ -17,10 +17,10 @@ import { afterWelcome, beforeWelcome, endWith, endWithoutTrailers, onConnect, on
 import type { CallVice } from "./vices.ts";
 
 /**
- * How one fault is brought about.
+ * How a fault is caused.
  *
- * - `live`: something is done to the stream that is open.
- * - `next`: the agent is sent away, to come back at once, and what it does next meets something.
+ * - `live`: it happens to the open stream.
+ * - `next`: the open stream is ended so that the agent comes back at once, and the fault happens to the next one.
  * - `away`: the open stream is cut, and no server listens until the agent has noticed.
  */
 type Fault = { readonly name: string } & (
@@ -35,7 +35,7 @@ const faults: readonly Fault[] = [
   ...onConnect.map(([name, does]) => next(name, { meets: "connection", does })),
   ...onFirstBytes.map(([name, does]) => next(name, { meets: "first bytes", does })),
   ...beforeWelcome.map(([name, does]) => next(name, { meets: "call", does })),
-  next("a tracker that never greets", { meets: "call", does: () => undefined }),
+  next("a tracker that never sends Welcome", { meets: "call", does: () => undefined }),
   { name: "no server listens", how: "away" },
 ];
 
@@ -44,15 +44,15 @@ function next(name: string, armed: Armed): Fault {
 }
 
 /**
- * Short waits; the published table is made with the agent's own. That each of those holds is shown in
- * session-bad-tracker.test and test/agent/session.
+ * Short times; the published table is made with the agent's own ones. session-bad-tracker.test and test/agent/session
+ * test that each of those is kept.
  */
 const timing: Partial<SessionTiming> =
   (process.env["BELAY_FAULT_TABLE"] ?? "") === ""
     ? { connect: 2000, welcome: 2000, backoff: { base: 100, cap: 30_000 } }
     : {};
 
-/** Ends a stream as a tracker that stops does, which costs the agent no time. */
+/** Ends a stream as a stopping tracker does: the agent comes back at once. */
 function sendAway(stream: Parameters<CallVice>[0]): void {
   const value = create(GoodbyeSchema, { reason: GoodbyeReason.DRAINING, retryDelay: durationFromMs(0) });
   const body = toBinary(
@@ -65,22 +65,22 @@ function sendAway(stream: Parameters<CallVice>[0]): void {
   endWith(stream, "0");
 }
 
-/** Two processes that count aloud, each its own lines, until a file is there. */
+/** Script of two processes that print numbers until a file exists, each with its name in every line. */
 function twoCounters(end: string): string {
   const count = `count() { i=0; while [ ! -e ${end} ]; do i=$((i+1)); echo $1 $i; sleep $2; done; echo $1 counted $i; }`;
   return `${count}; count child 0.1 & echo pids $$ $!; count main 0.03; wait`;
 }
 
 /**
- * What agent and tracker know, counted as they say it: the agent runs in this process, so that what is seen of it here
- * is never late, and no fault is taken for another.
+ * Follows the state of agent and tracker. The agent runs in this process, so that its events are seen at once, and none
+ * is attributed to the wrong fault.
  */
 class Witness {
   /** Whether the agent has a stream that was welcomed. */
   open = false;
-  /** Called within each loss of a stream, welcomed or not, before the agent can do anything about it. */
+  /** Called at each loss of a stream, with or without Welcome, before the agent reacts. */
   onLost: () => void = () => undefined;
-  /** What a follower has had from the tracker. */
+  /** Output that a follower has received from the tracker. */
   followed = "";
   private broken: unknown;
   private wake: () => void = () => undefined;
@@ -91,7 +91,7 @@ class Witness {
     this.wake();
   };
 
-  /** Follows the log of a job, at the tracker itself. */
+  /** Follows the log of a job directly at the tracker. */
   follow({ jobs }: TestTracker, jobId: string): void {
     const read = async (): Promise<void> => {
       for await (const { chunks } of jobs.readLogs({ jobId, streams: [LogStream.STDOUT], follow: true })) {
@@ -107,7 +107,7 @@ class Witness {
     });
   }
 
-  /** Waits until something is so; looked at after each thing that happens. */
+  /** Waits until a condition holds, which is checked after each event. */
   async until(holds: () => boolean): Promise<void> {
     while (!holds()) {
       if (this.broken !== undefined) throw this.broken;
@@ -116,7 +116,7 @@ class Witness {
   }
 }
 
-/** Bytes that a follower got otherwise than they were printed, from the first that differs on. */
+/** Number of bytes from the first one on that a follower did not get as it was printed. */
 function wrong(followed: string, printed: string): number {
   let same = 0;
   while (same < followed.length && followed[same] === printed[same]) same++;
@@ -143,13 +143,13 @@ interface Times {
   whole: number;
 }
 
-/** Brings a fault about, and waits until all is whole again. */
+/** Causes a fault, and waits until the agent has recovered from it. */
 async function befall(fault: Fault, front: Front, witness: Witness, agent: SomeAgent): Promise<Times> {
   await witness.until(() => witness.open);
   const now = performance.now();
   const times: Times = { struck: now, noticed: Number.NaN, over: now, whole: Number.NaN };
-  // A stream is open by the agent's own account, so what comes next is the loss of that stream. For faults that the
-  // next stream is to meet, that loss is our doing; the one after it is the fault's.
+  // The agent has an open stream, so the next event is the loss of that stream. For a fault of the next stream, this
+  // first loss is caused by the test, and the second one by the fault.
   let losses = fault.how === "live" ? 1 : 2;
   witness.onLost = () => {
     losses--;
@@ -187,10 +187,10 @@ async function befall(fault: Fault, front: Front, witness: Witness, agent: SomeA
 }
 
 /**
- * What shows that a fault was got over: a stream is open again, and a follower at the tracker has every byte that was
- * printed until then, as it was printed.
+ * The agent has recovered from a fault when a stream is open again, and a follower at the tracker has exactly the bytes
+ * that were printed until then.
  */
-test("One job lives through every way in which a stream can end: not a byte is lost, and no process harmed", {
+test("One job survives every way in which a stream can end: no byte is lost, and no process harmed", {
   timeout: 180_000,
 }, async () => {
   const tracker = await testTracker({ heartbeatInterval: 500 });

@@ -15,7 +15,7 @@ import { TcpProxy } from "./tcp-proxy.ts";
 const quick = { heartbeatInterval: 200, lease: 800 };
 
 describe("Two agents for one job", () => {
-  test("that start at the same instant, a hundred times: one gets the job, the other the name of that session", async () => {
+  test("that start at the same instant, a hundred times: one gets the job, the other the name of its session", async () => {
     const { address, jobs } = await testTracker();
     for (let round = 0; round < 100; round++) {
       const jobId = `race-${round}`;
@@ -48,7 +48,7 @@ describe("Two agents for one job", () => {
 });
 
 describe("A job that is lost and taken over", () => {
-  test("is killed by its first agent when that returns, before the tracker accepts anything more of it", async () => {
+  test("is killed by its first agent when that agent returns, before the tracker accepts anything more from it", async () => {
     const tracker = await testTracker(quick);
     const { jobs, address } = tracker;
     const proxy = await TcpProxy.start(address);
@@ -84,9 +84,9 @@ describe("A job that is lost and taken over", () => {
     expect(job).toMatchObject({ state: JobState.SUCCEEDED });
   });
 
-  test("and its first agent never lost the line: Goodbye reaches it on the stream that it has", async () => {
+  test("while its first agent is silent but connected: Goodbye reaches that agent on its open stream", async () => {
     const { jobs, address } = await testTracker(quick);
-    // An agent that keeps its stream but says nothing.
+    // An agent that keeps its stream but sends nothing.
     const silent = ScriptedAgent.connect({ url: address, jobId: "j1" });
     await silent.hello({ spec: { command: ["true"] } });
     await waitForState(jobs, "j1", "LOST");
@@ -96,7 +96,7 @@ describe("A job that is lost and taken over", () => {
     expect(silent.received.some((answer) => answer.case === "ack")).toBe(false);
   });
 
-  test("accepts nothing of an agent whose session was superseded, whatever attempt it claims", async () => {
+  test("accepts nothing from an agent whose session was superseded, whatever attempt it claims", async () => {
     const { jobs, address } = await testTracker(quick);
     const first = ScriptedAgent.connect({ url: address, jobId: "j1" });
     await first.hello({ spec: { command: ["true"] } });
@@ -113,7 +113,7 @@ describe("A job that is lost and taken over", () => {
 });
 
 describe("A cancel of a job whose agent is away", () => {
-  test("waits for it, and ends the job when it is back", async () => {
+  test("waits for the agent, and ends the job when the agent is back", async () => {
     const { jobs, address } = await testTracker(quick);
     const proxy = await TcpProxy.start(address);
     const agent = someAgent(proxy.url, "echo ready; exec sleep 1000");
@@ -135,7 +135,7 @@ describe("A cancel of a job whose agent is away", () => {
     expect(ended.commands[0]?.kind).toBe(CommandKind.CANCEL);
   });
 
-  test("of several, the shortest grace counts", async () => {
+  test("is given several times: the shortest grace period counts", async () => {
     const { jobs, address } = await testTracker(quick);
     const proxy = await TcpProxy.start(address);
     const agent = someAgent(proxy.url, "trap '' TERM; echo ready; while :; do sleep 0.05; done");
@@ -152,7 +152,7 @@ describe("A cancel of a job whose agent is away", () => {
     await waitForJob(jobs, "j1", ({ commands }) => commands.every(({ state }) => state === CommandState.COMPLETED));
   });
 
-  test("and never comes back: another agent that asks for the job runs nothing", async () => {
+  test("stands if the agent never comes back: another agent that asks for the job runs nothing", async () => {
     const { jobs, address } = await testTracker(quick);
     const first = ScriptedAgent.connect({ url: address, jobId: "j1" });
     await first.hello({ spec: { command: ["true"] } });
@@ -192,7 +192,7 @@ describe("An agent whose tracker stays away", () => {
     expect(delivered).toBe(false);
   });
 
-  test("without it, the job runs to its end and its outcome waits", async () => {
+  test("without cancel-after, lets the job run to its end and keeps its outcome", async () => {
     const { jobs, address } = await testTracker(quick);
     const proxy = await TcpProxy.start(address);
     const directory = await testDirectory();

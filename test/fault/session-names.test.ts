@@ -6,7 +6,7 @@ import { tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 
 const MAIN = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
 
-/** Why a process cannot be given names of its own, or undefined if it can. */
+/** Why a process cannot have its own host names here. Undefined: it can. */
 function whyNot(): string | undefined {
   try {
     execFileSync("unshare", ["-m", "true"], { stdio: "ignore" });
@@ -28,7 +28,7 @@ test.skipIf(skip !== undefined)(
     const go = path.join(directory, "go");
     writeFileSync(hosts, "127.0.0.2 tracker.test\n");
     const script = `echo ready; until [ -e ${go} ]; do sleep 0.05; done; echo moved`;
-    // In a mount namespace of its own, so that only this agent sees these names.
+    // In its own mount namespace, so that only this agent sees these names.
     const run = spawn(
       "unshare",
       // biome-ignore format: a command line

@@ -8,10 +8,10 @@ import { bytesLost, counting, someAgent, until } from "./an-agent.ts";
 import { record } from "./record.ts";
 import { TcpProxy } from "./tcp-proxy.ts";
 
-/** Short, so that a test sees three intervals and a lease. */
+/** Short times, so that a test sees three intervals and a lease. Milliseconds. */
 const quick = { heartbeatInterval: 300, lease: 1500 };
 
-/** One job that counts under a real agent, through a proxy to a real tracker; and what became of it. */
+/** Starts a job that counts under a real agent, through a proxy to a real tracker, and checks what became of it. */
 async function setUp(): Promise<{
   proxy: TcpProxy;
   tracker: Awaited<ReturnType<typeof testTracker>>;
@@ -70,7 +70,7 @@ describe("A job under a real agent keeps every byte, and is not harmed, when the
     expect({ lost, harmed }).toEqual({ lost: 0, harmed: 0 });
   });
 
-  test("cuts it in mid-message, at any byte", async () => {
+  test("cuts the connection within a message, at any byte", async () => {
     const { proxy, agent, finish } = await setUp();
     for (const bytes of [30, 77, 400, 1200, 1999, 5003]) {
       proxy.cutNextAfter(bytes);
@@ -116,13 +116,13 @@ describe("A job under a real agent keeps every byte, and is not harmed, when the
     const remark = `tracker: ${(noticedByTracker / 1000).toFixed(1)} s; heartbeat interval 0.3 s`;
     record({ fault: `network ${name}`, noticed, whole, bytesLost: lost, harmed, remark });
     expect({ lost, harmed }).toEqual({ lost: 0, harmed: 0 });
-    // Three intervals are 900 ms, and it is whole again after 50 ms; the rest is a loaded machine.
+    // Three intervals are 900 ms, and recovery takes 50 ms; the bound allows for a loaded machine.
     expect(noticed).toBeLessThan(2500);
     expect(noticedByTracker).toBeLessThan(2500);
     expect(whole).toBeLessThan(2000);
   });
 
-  test("goes away for so long that back-off has grown, and comes back: RUNNING again within two seconds", async () => {
+  test("is down for so long that back-off has grown, and comes back: RUNNING again within two seconds", async () => {
     const { proxy, agent, tracker, finish } = await setUp();
     proxy.goAway();
     proxy.cut("rst");
@@ -135,7 +135,7 @@ describe("A job under a real agent keeps every byte, and is not harmed, when the
     const { lost, harmed } = await finish();
     record({ fault: "network down for a long time", whole, bytesLost: lost, harmed });
     expect({ lost, harmed }).toEqual({ lost: 0, harmed: 0 });
-    // 0.5 s; the back-off that has grown meanwhile would be more.
+    // It takes 0.5 s; the back-off that has grown meanwhile would take longer.
     expect(whole).toBeLessThan(2000);
   });
 });

@@ -15,7 +15,7 @@ const obstacle = noNamespaces() ?? (existsSync(MAIN) ? undefined : "the command 
 /** A heartbeat every 400 ms: three of them are 1.2 s. */
 const quick = { heartbeatInterval: 400, lease: 2000 };
 
-// Packets that are dropped without a word, by the kernel, between two network namespaces.
+// The kernel drops packets between two network namespaces, without an answer.
 describe.skipIf(obstacle !== undefined)(
   `A real partition${obstacle === undefined ? "" : ` (skipped: ${obstacle})`}`,
   () => {
@@ -23,7 +23,7 @@ describe.skipIf(obstacle !== undefined)(
       ["both ways", ["INPUT", "OUTPUT"], 0],
       ["from tracker to agent", ["INPUT"], 0],
       ["from agent to tracker", ["OUTPUT"], 0],
-      // Long enough that the kernel waits for many seconds between two SYNs, and back-off has grown.
+      // So long that the kernel waits many seconds between two SYNs, and back-off has grown.
       ["both ways, for 12 s", ["INPUT", "OUTPUT"], 12_000],
     ] as const)("%s: both notice, LOST is shown, RUNNING is back within two seconds", async (name, chains, lasting) => {
       const net = new NetNamespace();
@@ -67,7 +67,7 @@ describe.skipIf(obstacle !== undefined)(
       const noticed = (await lost.promise) - struck;
       const noticedByTracker = (await away) - struck;
       await waitForState(jobs, "j1", "LOST");
-      // The length of the fault, not a wait for something.
+      // This is the length of the fault, not a wait for a state.
       if (lasting > 0) await new Promise((resolve) => setTimeout(resolve, lasting));
       const back = performance.now();
       net.pass();
@@ -84,7 +84,7 @@ describe.skipIf(obstacle !== undefined)(
       const remark = `tracker: ${(noticedByTracker / 1000).toFixed(1)} s; heartbeat interval 0.4 s; DROP between two namespaces`;
       record({ fault: `partition ${name}`, noticed, whole, bytesLost, harmed, remark });
       expect({ bytesLost, harmed }).toEqual({ bytesLost: 0, harmed: 0 });
-      // 1.5 s, of which 1.2 are three intervals, and whole again after 0.7 s: SYNs and back-off alone would take more.
+      // It takes 1.5 s, of which 1.2 are three intervals. Recovery takes 0.7 s; SYNs and back-off alone take more.
       expect(noticed).toBeLessThan(3000);
       expect(noticedByTracker).toBeLessThan(3000);
       expect(whole).toBeLessThan(2000);

@@ -7,7 +7,7 @@ import { readLog, waitForJob } from "../../src/testing/index.ts";
 import type { TestTracker } from "../helpers/tracker.ts";
 import { testDirectory, testTracker } from "../helpers/tracker.ts";
 
-// Debian's own Python: its python3-grpcio is not seen by others.
+// Debian's own Python: another one does not find python3-grpcio.
 const PYTHON = "/usr/bin/python3";
 const ROOT = path.resolve(import.meta.dirname, "../..");
 const BUF = path.join(ROOT, "node_modules/.bin/buf");
@@ -25,7 +25,7 @@ describe.skipIf(obstacle !== undefined)(title, () => {
     tracker: TestTracker,
     script: string,
   ): Promise<{ ended: Promise<unknown[]>; output: () => string }> {
-    // Not generated code of ours: what the contract says, as any language may read it.
+    // The compiled contract instead of our generated code, as any language can read it.
     const contract = path.join(await testDirectory(), "contract.binpb");
     execFileSync(BUF, ["build", "-o", contract], { cwd: ROOT });
     await tracker.jobs.createJob({ jobId: "j1", spec: { command: ["sh", "-c", script] } });
@@ -38,7 +38,7 @@ describe.skipIf(obstacle !== undefined)(title, () => {
     return { ended: once(child, "close"), output: () => output };
   }
 
-  test("is admitted, delivers its log over two streams, and has its receipt", async () => {
+  test("is admitted, delivers its log over two streams, and gets its receipt", async () => {
     const tracker = await testTracker();
     const { ended, output } = await start(tracker, "for i in 1 2 3 4 5 6; do echo line $i; sleep 0.1; done");
     expect((await ended)[0], output()).toBe(0);
@@ -53,7 +53,7 @@ describe.skipIf(obstacle !== undefined)(title, () => {
     });
   });
 
-  test("obeys a cancel; what it does not know is rejected on its behalf", async () => {
+  test("obeys a cancel; the tracker rejects orders for it that it does not support", async () => {
     const tracker = await testTracker();
     const { jobs } = tracker;
     const { ended, output } = await start(tracker, "echo ready; exec sleep 1000");

@@ -14,25 +14,25 @@ import { record } from "./record.ts";
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as () => void;
 
-/** Reconnects that fill caches and get code compiled: after them, memory no longer grows. */
+/** First reconnects, which fill caches and compile code: after them, memory no longer grows. */
 const WARM_UP = 750;
-/** Looks at memory, and reconnects before each. */
+/** Number of memory measurements; there are reconnects before each. */
 const LOOKS = 5;
 const BETWEEN_LOOKS = 250;
 /**
- * Bytes of heap for each reconnect that are no leak: what is left behind of a stream is kilobytes, and what V8 does of
- * its own accord came to 300 at most.
+ * Growth of the heap for each reconnect that is not a leak, in bytes: a stream that is not freed has kilobytes, and
+ * V8's own variation was 300 at most.
  */
 const NOISE = 512;
 
-/** What a reconnect leaves behind. */
+/** Resources that reconnects have not freed. */
 interface Leftovers {
-  /** How many more there are after all looks than before them. */
+  /** How many more there are after all measurements than before them. */
   readonly descriptors: number;
   readonly timers: number;
   /**
-   * Bytes for each reconnect: the median of what the looks found. V8 throws compiled code away every now and then, some
-   * megabytes at once; between two points alone, that would hide a leak, or look like one when it is compiled again.
+   * Bytes for each reconnect: the median of the measurements. V8 sometimes discards some megabytes of compiled code at
+   * once. Between only two measurements, that would hide a leak, or look like one when the code is compiled again.
    */
   readonly heap: number;
   readonly remark: string;
@@ -62,7 +62,7 @@ interface Footprint {
   readonly heap: number;
 }
 
-/** What would grow if anything of a stream were left behind. */
+/** Counts that would grow if a part of a stream were not freed. */
 function footprint(): Footprint {
   collect();
   collect();
@@ -85,7 +85,7 @@ test("A thousand reconnects leave no descriptor, no timer, no listener and no me
   const { session, said } = someSession(tracker.url);
   void session.run();
   const begin = performance.now();
-  // "Come back at once": back-off is not what is tested here.
+  // The agent is asked to come back at once: this test is not about back-off.
   const again = create(GoodbyeSchema, { reason: GoodbyeReason.DRAINING, retryDelay: durationFromMs(0) });
   async function reconnect(times: number): Promise<void> {
     for (let i = 0; i < times; i++) {
@@ -106,7 +106,7 @@ test("A thousand reconnects leave no descriptor, no timer, no listener and no me
   expect(warnings.map(({ message }) => message)).toEqual([]);
 });
 
-test("A tracker to which a thousand streams of one session came keeps nothing of them", {
+test("A tracker keeps nothing of a thousand ended streams of one session", {
   timeout: 120_000,
 }, async () => {
   const { address, jobs } = await testTracker();

@@ -9,7 +9,7 @@ import { jobClient } from "../helpers/tracker.ts";
 import { record } from "./record.ts";
 import { waitForJob } from "../../src/testing/index.ts";
 
-/** A port that was free a moment ago. */
+/** A port that is free at the moment of the call. */
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -27,7 +27,7 @@ describe("Two trackers on one data directory, in turn, under load", () => {
     const data = await tempDirectory();
     const listens = [await freePort(), await freePort()].map((port) => `127.0.0.1:${port}`);
     const addresses = listens.map((listen) => `http://${listen}`).join(",");
-    // What holds a tracker up is our own watches, broken off and not read to their end.
+    // Watches of this test that were not read to their end would delay the stop of a tracker for the drain timeout.
     const args = ["--drain-timeout", "500ms"];
     let tracker = await TrackerProcess.start({ data, listen: listens[0] ?? "", args });
     const end = path.join(data, "..", `${path.basename(data)}-end`);
@@ -44,7 +44,7 @@ describe("Two trackers on one data directory, in turn, under load", () => {
       expect(await tracker.cli.kill("SIGTERM")).toBe(0);
       slowest = Math.max(slowest, performance.now() - begin);
       tracker = await TrackerProcess.start({ data, listen: listens[roll % 2] ?? "", args });
-      // Every agent has found it before it goes again.
+      // Every agent has reconnected to this tracker before it is stopped.
       const jobs = jobClient(tracker.url);
       for (let n = 0; n < AGENTS; n++) {
         await waitForJob(jobs, `j${n}`, ({ attempts }) => attempts[0]?.connected === true);

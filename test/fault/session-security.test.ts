@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { belay, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 
-// The whole way through the built command: who the tracker is, who the agent is, and what lies between.
+// Through the built command: the identities of tracker and agent, and the connection between them.
 
 const noOpenssl = spawnSync("openssl", ["version"]).error !== undefined;
 
@@ -16,7 +16,7 @@ function openssl(...args: string[]): void {
   execFileSync("openssl", args, { cwd: pki, stdio: "ignore" });
 }
 
-/** An authority `ca`, and `tracker` and `worker-7` that it vouches for; a second authority that nobody knows. */
+/** Makes an authority `ca`, its certificates `tracker` and `worker-7`, and a second authority that is not trusted. */
 function makeCertificates(): void {
   for (const ca of ["ca", "other-ca"]) {
     const subject = ["-subj", `/CN=${ca}`, "-days", "2", "-keyout", `${ca}.key`, "-out", `${ca}.pem`];
@@ -52,7 +52,7 @@ describe.skipIf(noOpenssl)("With TLS", () => {
   });
   const serving = (): string[] => ["--tls-cert", file("tracker.pem"), "--tls-key", file("tracker.key")];
 
-  it("an agent that knows the authority runs its job; one that does not reports what is wrong", async () => {
+  it("an agent that trusts the authority runs its job; an agent that does not reports what is wrong", async () => {
     const tracker = await TrackerProcess.start({ args: serving() });
     expect(tracker.url).toMatch(/^https:/);
     const ca = ["--ca", file("ca.pem")];
@@ -73,7 +73,7 @@ describe.skipIf(noOpenssl)("With TLS", () => {
     expect(bad.stderr).toMatch(/certificate/i);
   });
 
-  it("a client certificate is asked for, and its name is recorded with the attempt", async () => {
+  it("a client certificate is required, and its name is recorded with the attempt", async () => {
     const tracker = await TrackerProcess.start({ args: [...serving(), "--client-ca", file("ca.pem")] });
     const as = (name: string): string[] => [
       "--ca",
@@ -96,7 +96,7 @@ describe.skipIf(noOpenssl)("With TLS", () => {
 });
 
 describe("A token", () => {
-  it("is read again for each stream, so that it may be exchanged while the job runs", async () => {
+  it("is read again for each stream, so that it can be replaced while the job runs", async () => {
     const operator = await secret("operator-secret-0123456789");
     const data = await tempDirectory();
     const tokens = await secret("old-agent-secret-0123456789");
@@ -111,9 +111,9 @@ describe("A token", () => {
     await tracker.cli.kill("SIGTERM");
     writeFileSync(tokens, "new-agent-secret-0123456789\n");
     tracker = await TrackerProcess.start({ data, args, listen: new URL(tracker.url).host });
-    // It is refused, and goes on trying: a token in rotation is no reason to give up a job.
+    // The agent is rejected and goes on trying: a token that is being replaced must not end a job.
     await run.says(/UNAUTHENTICATED/);
-    // As rotation is done: a new file in the place of the old one.
+    // As tokens are replaced in practice: a new file takes the place of the old one.
     writeFileSync(`${mine}.new`, "new-agent-secret-0123456789\n");
     renameSync(`${mine}.new`, mine);
     writeFileSync(end, "");
@@ -124,7 +124,7 @@ describe("A token", () => {
     expect(readFileSync(mine, "utf8")).toContain("new-agent");
   });
 
-  it("is refused at once before anything has run", async () => {
+  it("that is wrong is rejected at once, before anything has run", async () => {
     const args = ["--agent-tokens", await secret("right-agent-secret-0123456789")];
     const tracker = await TrackerProcess.start({ args });
     const wrong = await tracker.ends(
@@ -141,7 +141,7 @@ describe("A token", () => {
 });
 
 describe("A unix socket", () => {
-  it("carries the whole way: run, logs, cancel", async () => {
+  it("is used for run, logs and cancel", async () => {
     const at = path.join(await tempDirectory(), "belay.sock");
     const tracker = await TrackerProcess.start({ listen: `unix:${at}` });
     expect(tracker.url).toBe(`unix:${at}`);
@@ -158,7 +158,7 @@ describe("A unix socket", () => {
 });
 
 describe("Commands through the built command", () => {
-  it("belay cancel reports that the agent is away; --wait waits until it is back and done", async () => {
+  it("belay cancel reports that the agent is away; --wait waits until the agent is back and the job has ended", async () => {
     const tracker = await TrackerProcess.start({ args: ["--lease", "2s"] });
     const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", "echo ready; exec sleep 1000");
     await run.says(/ready/);
@@ -180,7 +180,7 @@ describe("Commands through the built command", () => {
     await wait.ended;
   });
 
-  it("a fenced agent kills its job, exits 125 and reports it", async () => {
+  it("a superseded agent kills its job, exits with 125 and reports why", async () => {
     const tracker = await TrackerProcess.start({ args: ["--lease", "1s"] });
     const script = "echo pid $$; exec sleep 1000";
     const first = tracker.belay("run", "--job", "j1", "--", "sh", "-c", script);

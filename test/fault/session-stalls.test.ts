@@ -5,20 +5,20 @@ import { waitForJob, waitForState } from "../../src/testing/index.ts";
 import { TrackerProcess } from "../helpers/cli.ts";
 import { jobClient } from "../helpers/tracker.ts";
 
-// The built command: what is stopped is a whole process. Heartbeats every 300 ms, a lease of 3 s.
+// The built command, because a whole process is stopped. Heartbeats every 300 ms, a lease of 3 s.
 
 /** The process that runs under a parent. */
 function childOf(pid: number): number {
   return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ")[0]);
 }
 
-/** Waits until a time has passed that is the fault itself, not a guess at how long something takes. */
+/** Waits for a time that is the duration of the fault, not a guess how long something takes. */
 function passing(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-describe("A process that stands still", () => {
-  it("an agent, for longer than a lease: LOST, and RUNNING again when it goes on; the job never noticed", async () => {
+describe("A process that is stopped (SIGSTOP)", () => {
+  it("an agent, for longer than a lease: LOST, and RUNNING again when it goes on; the job is not affected", async () => {
     const tracker = await TrackerProcess.start();
     const jobs = jobClient(tracker.url);
     const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", "echo ready; exec sleep 1000");
@@ -29,7 +29,7 @@ describe("A process that stands still", () => {
     const back = performance.now();
     process.kill(run.pid, "SIGCONT");
     await waitForState(jobs, "j1", "RUNNING");
-    // A fraction of a second; the bound is a lease.
+    // It takes a fraction of a second; the bound is a lease.
     expect(performance.now() - back).toBeLessThan(3000);
     expect(childOf(run.pid)).toBeGreaterThan(1);
     expect((await tracker.ends("cancel", "--wait", "j1")).code).toBe(0);
@@ -52,7 +52,7 @@ describe("A process that stands still", () => {
     });
   });
 
-  it("the tracker, for longer than a lease: it declares no agent lost that it could not hear", async () => {
+  it("the tracker, for longer than a lease: it does not declare agents lost whose messages it could not read", async () => {
     const tracker = await TrackerProcess.start({ args: ["--log-level", "info", "--heartbeat-interval", "1s"] });
     const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", "echo ready; exec sleep 1000");
     await run.says(/ready/);

@@ -9,9 +9,9 @@ import { someSession } from "./a-session.ts";
 import { badCall, badConnection, badSocket, onceWelcomed, welcomeFrame } from "./bad-server.ts";
 import { afterWelcome, beforeWelcome, type CallVice, endWith, GRPC_HEADERS, onConnect, onFirstBytes } from "./vices.ts";
 
-/** Every way in which a stream can end before Welcome, and after. The next state is always the same: dial again. */
+// Every way in which a stream can end before Welcome, and after. The session must dial again each time.
 
-/** Back-off is not what is tested here, but for the last test. */
+/** Short back-off: only the last test is about it. Milliseconds. */
 const soon = { backoff: { base: 50, cap: 30_000 } };
 
 async function goodTracker(): Promise<ScriptedTracker> {
@@ -36,7 +36,8 @@ describe("Before Welcome, the session dials again after", () => {
     const noticed = performance.now() - struck;
     expect(await said.next()).toBe("connected");
     expect(session.state.kind).toBe("open");
-    // 1 to 40 ms, and 0.6 s for REFUSED_STREAM, which grpc-js tries again; without the event, 10 s until a deadline.
+    // It takes 1 to 40 ms, and 0.6 s for REFUSED_STREAM, which grpc-js retries. Without the event, it would take 10 s,
+    // until a deadline.
     expect(noticed).toBeLessThan(2000);
   });
 });
@@ -61,11 +62,11 @@ describe("After Welcome, the session dials again after", () => {
     expect(lost).toMatch(/^lost: ./);
     expect(lost).toMatch(why);
     expect(await said.next()).toBe("connected again");
-    // 1 to 60 ms; without the event, silence shows it after three heartbeat intervals.
+    // It takes 1 to 60 ms. Without the event, it would take three heartbeat intervals of silence.
     expect(noticed).toBeLessThan(2000);
   });
 
-  test("GOAWAY, graceful, of a live stream: goes on with it, and dials again when it ends", async () => {
+  test("a graceful GOAWAY: the session continues with the stream, and dials again when the stream ends", async () => {
     const good = await goodTracker();
     const beaten = Promise.withResolvers<void>();
     const server = await badCall(
@@ -85,7 +86,7 @@ describe("After Welcome, the session dials again after", () => {
     expect(await said.next()).toBe("connected again");
   });
 
-  // grpc-js tells nobody of it while our own side is open.
+  // grpc-js emits no event for it while our direction is open.
   test("END_STREAM without trailers, which only silence shows", async () => {
     const good = await goodTracker();
     const server = await badCall(good.url, (stream) => {
@@ -155,7 +156,7 @@ describe("Without a connection, the session keeps trying and reports the reason 
 
 describe("When it was away", () => {
   test("and is back, the session is there within two seconds, however long its back-off has become", async () => {
-    // A port that nobody else gets meanwhile: it was bound a moment ago.
+    // The port was bound a moment ago, so that no other program is likely to get it meanwhile.
     const first = await ScriptedTracker.start();
     const { session, said } = someSession(first.url);
     void session.run();
@@ -170,7 +171,7 @@ describe("When it was away", () => {
     const back = performance.now();
     (await again.stream()).welcome();
     while ((await said.next()) !== "connected again");
-    // A scout looks once a second, and agents come back spread over half a second; back-off would take up to 16 s.
+    // The session probes the port once a second, and agents come back within half a second; back-off would take 16 s.
     expect(performance.now() - back).toBeLessThan(2000);
   });
 });

@@ -7,12 +7,12 @@ import { someAgent, until } from "./an-agent.ts";
 import { record } from "./record.ts";
 import { TcpProxy } from "./tcp-proxy.ts";
 
-/** Milliseconds. Heartbeats are due every second; two more are what is under way before them, at most. */
+/** Milliseconds. Heartbeats are due every second, and data under way before them delay them by two seconds at most. */
 const LEASE = 8000;
-/** 1 Mbit/s. */
+/** 1 Mbit/s, in bytes a second. */
 const NARROW = 125_000;
 
-describe("On a way of 1 Mbit/s with 20 MB of output waiting", () => {
+describe("On a link of 1 Mbit/s with 20 MB of output waiting", () => {
   test("heartbeats arrive within the lease, and a cancel takes effect within a second", async () => {
     const { jobs, address } = await testTracker({ heartbeatInterval: 1000, lease: LEASE });
     const proxy = await TcpProxy.start(address);
@@ -28,7 +28,7 @@ describe("On a way of 1 Mbit/s with 20 MB of output waiting", () => {
     let beats = 0n;
     let waiting = 0n;
     let attempt: Attempt | undefined;
-    // Ten heartbeats under full load. Nothing tells of one, so it is looked at often.
+    // Waits for ten heartbeats under full load. There is no event for a heartbeat, so the job is polled.
     while (beats < 10n) {
       await new Promise((resolve) => setTimeout(resolve, 50));
       const { job } = await jobs.getJob({ jobId: "j1" });
@@ -58,7 +58,7 @@ describe("On a way of 1 Mbit/s with 20 MB of output waiting", () => {
       whole: effective,
       remark,
     });
-    // 7 ms, 2.6 s and 1.0 s. 20 MB take 160 s on this link: what waits behind them is beyond every bound.
+    // Measured: 7 ms, 2.6 s and 1.0 s. 20 MB take 160 s on this link: a message behind them would exceed every bound.
     expect(effective).toBeLessThan(1000);
     expect(longest).toBeLessThan(LEASE);
     expect(confirmed).toBeLessThan(5000);

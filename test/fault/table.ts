@@ -2,7 +2,8 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import type { FaultRecord } from "./record.ts";
 
-// Prints what the fault tests recorded as a table: BELAY_FAULT_TABLE=/tmp/f npx vitest run test/fault; then this, with /tmp/f.
+// Prints the records of the fault tests as a table. First run BELAY_FAULT_TABLE=/tmp/f npx vitest run test/fault, then
+// this program with the argument /tmp/f.
 
 const lines = readFileSync(process.argv[2] ?? "", "utf8")
   .trim()

@@ -3,9 +3,9 @@ import { connect, createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 import { onTestFinished } from "vitest";
 
-/** What happens to bytes of one direction. */
+/** How the bytes of one direction are passed on. */
 export interface Weather {
-  /** `hold` is a black hole: nothing is passed on, and nobody is told. */
+  /** `hold` is a black hole: nothing is passed on, and neither end gets an error. */
   readonly flow: "pass" | "hold";
   /** Most bytes a second. 0: no limit. */
   readonly bytesPerSecond: number;
@@ -18,10 +18,10 @@ const FAIR: Weather = { flow: "pass", bytesPerSecond: 0, delay: 0 };
 /** Bytes of a throttled piece: small, so that the rate is even. */
 const SLICE = 1460;
 
-/** Bytes that a direction holds: what it cannot pass on stays in the sender's kernel, as before a slow link. */
+/** Most bytes that a direction buffers. Further bytes stay in the sender's kernel, as before a slow link. */
 const HOLDS = 32 << 10;
 
-/** One direction of one connection: bytes that arrive, and wait for the weather. */
+/** One direction of one connection: buffers bytes, and passes them on as the weather allows. */
 class Pipe {
   bytes = 0;
   private readonly from: Socket;
@@ -49,7 +49,7 @@ class Pipe {
     });
   }
 
-  /** Passes on what the weather lets through. To be called when it has changed. */
+  /** Passes bytes on as the weather allows. Must be called when the weather has changed. */
   async run(): Promise<void> {
     if (this.running) return;
     this.running = true;
@@ -61,7 +61,7 @@ class Pipe {
       const now = performance.now();
       this.freeAt = Math.max(this.freeAt, now) + (bytesPerSecond === 0 ? 0 : (size * 1000) / bytesPerSecond);
       const wait = Math.max(first.at + delay, this.freeAt) - now;
-      // Short waits are made up for by the next ones.
+      // Short waits are skipped: the next ones are longer by as much.
       if (wait > 5) await new Promise((resolve) => setTimeout(resolve, wait));
       if (this.to.destroyed || this.weather().flow === "hold") break;
       const piece = first.data.subarray(0, size);
@@ -86,10 +86,10 @@ interface Connection {
   readonly down: Pipe;
 }
 
-/** A way to a tracker on which a test makes the weather, byte by byte. Upwards is towards the tracker. */
+/** A TCP proxy in front of a tracker. A test sets its weather: rate, delay, loss. "Up" is towards the tracker. */
 export class TcpProxy {
   readonly port: number;
-  /** Connections taken so far. */
+  /** Number of connections accepted so far. */
   taken = 0;
   up: Weather = FAIR;
   down: Weather = FAIR;
@@ -105,7 +105,7 @@ export class TcpProxy {
     server.on("connection", (client) => this.take(client));
   }
 
-  /** Starts one; it goes when the test is over. */
+  /** Starts a proxy; it is closed when the test is over. */
   static async start(target: string, port = 0): Promise<TcpProxy> {
     const server = createServer({ noDelay: true });
     server.listen(port, "127.0.0.1");
@@ -119,30 +119,30 @@ export class TcpProxy {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** Connections there are. */
+  /** Number of open connections. */
   get open(): number {
     return this.connections.size;
   }
 
-  /** Bytes passed on by all connections there are. */
+  /** Bytes passed on by the open connections. */
   get passed(): { up: number; down: number } {
     const all = [...this.connections];
     return { up: sum(all.map(({ up }) => up.bytes)), down: sum(all.map(({ down }) => down.bytes)) };
   }
 
-  /** Changes the weather, for connections there are and those to come. */
+  /** Changes the weather of open and later connections. */
   setWeather(weather: { up?: Partial<Weather>; down?: Partial<Weather> }): void {
     this.up = { ...this.up, ...weather.up };
     this.down = { ...this.down, ...weather.down };
     for (const { up, down } of this.connections) void Promise.all([up.run(), down.run()]);
   }
 
-  /** Bytes go nowhere in either direction, and nobody is told. */
+  /** Passes no bytes on in either direction; neither end gets an error. */
   blackHole(): void {
     this.setWeather({ up: { flow: "hold" }, down: { flow: "hold" } });
   }
 
-  /** All is well again: bytes that waited go on; connections that one end has given up are gone. */
+  /** Ends the fault: buffered bytes are passed on, and connections that one end has closed are closed. */
   clear(): void {
     for (const connection of this.connections) {
       if (connection.client.destroyed || connection.server.destroyed) drop(connection, "fin");
@@ -150,13 +150,13 @@ export class TcpProxy {
     this.setWeather({ up: FAIR, down: FAIR });
   }
 
-  /** As when the machine is away: nothing goes through what is there, and nothing new is taken. */
+  /** Behaves as if the machine were off: nothing is passed on, and no connection is accepted. */
   goAway(): void {
     this.blackHole();
     this.server.close();
   }
 
-  /** It is there again. */
+  /** Accepts connections again. */
   async comeBack(): Promise<void> {
     this.server.listen(this.port, "127.0.0.1");
     await once(this.server, "listening");
@@ -173,7 +173,7 @@ export class TcpProxy {
     for (const connection of this.connections) drop(connection, how);
   }
 
-  /** Cuts the next connection after it has passed on so many bytes upwards. */
+  /** Cuts the next connection after it has passed on a number of bytes upwards. */
   cutNextAfter(bytes: number): void {
     this.limit = bytes;
   }
@@ -197,7 +197,7 @@ export class TcpProxy {
       socket.on("error", () => undefined);
       socket.once("close", () => {
         this.connections.delete(connection);
-        // What happens on the one side is not seen on the other while the way is a black hole.
+        // In a black hole, the end of one side does not reach the other.
         const { flow } = socket === client ? this.up : this.down;
         if (flow === "pass") drop(connection, "fin");
       });

@@ -2,10 +2,10 @@ import { constants } from "node:http2";
 import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 
-/** What is done to a connection by its bytes. */
+/** A fault of a connection's socket. */
 export type SocketVice = (socket: Socket) => void;
 
-/** What is done to a call by HTTP/2, or to the connection that it is on. */
+/** A fault of a call, or of its connection, by means of HTTP/2. */
 export type CallVice = (stream: ServerHttp2Stream, session: ServerHttp2Session, socket: Socket) => void;
 
 /** Headers of a good answer. */
@@ -14,10 +14,10 @@ export const GRPC_HEADERS: Record<string, string | number> = {
   "content-type": "application/grpc+proto",
 };
 
-/** Its name, what does it, and what the agent must say of it. */
+/** A fault: its name, the function that causes it, and what the agent must report. */
 export type Vice<Does> = readonly [name: string, does: Does, why: RegExp];
 
-/** Every way in which a stream can end. The first ones: to a connection as soon as it is there. */
+/** Every way in which a stream can end. First the faults of a connection as soon as it is made. */
 export const onConnect: readonly Vice<SocketVice>[] = [
   ["FIN at once", (socket) => socket.end(), /./],
   ["RST at once", (socket) => socket.resetAndDestroy(), /./],
@@ -25,7 +25,7 @@ export const onConnect: readonly Vice<SocketVice>[] = [
 
 const html = "<html><body>Sign in to the network</body></html>";
 
-/** To a connection on which something was said. */
+/** Faults of a connection after the first bytes. */
 export const onFirstBytes: readonly Vice<SocketVice>[] = [
   ["RST after the first bytes", (socket) => socket.resetAndDestroy(), /./],
   ["FIN after the first bytes", (socket) => socket.end(), /./],
@@ -45,7 +45,7 @@ export const onFirstBytes: readonly Vice<SocketVice>[] = [
   ["random bytes", (socket) => socket.end(Buffer.alloc(4096, 0xa5)), /does not speak HTTP\/2/],
 ];
 
-/** To a call that has said Hello, before any answer. */
+/** Faults of a call that has sent Hello, before any answer. */
 export const beforeWelcome: readonly Vice<CallVice>[] = [
   [
     "END_STREAM without gRPC headers",
@@ -87,7 +87,7 @@ export const beforeWelcome: readonly Vice<CallVice>[] = [
   ],
 ];
 
-/** To a call that was welcomed; its answer was begun with `waitForTrailers`. */
+/** Faults of a call after Welcome; its answer was begun with `waitForTrailers`. */
 export const afterWelcome: readonly Vice<CallVice>[] = [
   ["RST_STREAM NO_ERROR", (stream) => stream.close(constants.NGHTTP2_NO_ERROR), /./],
   ["trailers with OK", (stream) => endWith(stream, "0"), /^lost: The tracker ended the stream$/],
@@ -125,7 +125,7 @@ export const afterWelcome: readonly Vice<CallVice>[] = [
   ["the session's destruction", (_, session) => session.destroy(), /./],
 ];
 
-/** Told by silence alone: grpc-js says nothing of it while our own side is open. */
+/** A fault that only silence shows: grpc-js emits no event for it while our direction is open. */
 export function endWithoutTrailers(stream: ServerHttp2Stream): void {
   // No trailers make an empty DATA frame with END_STREAM.
   stream.once("wantTrailers", () => stream.sendTrailers({}));

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** Whether there is nothing here to make certificates with. */
+/** Whether openssl, which makes the certificates, is missing. */
 export const noOpenssl: boolean = spawnSync("openssl", ["version"]).error !== undefined;
 
 /** A certificate and its private key, as PEM. */
@@ -12,9 +12,9 @@ export interface Certificate {
   readonly key: Buffer;
 }
 
-/** What is not usual about a certificate. */
+/** Options of a certificate. */
 export interface CertificateOptions {
-  /** In openssl's words. @default ["IP:127.0.0.1"] */
+  /** Names as openssl writes them. @default ["IP:127.0.0.1"] */
   readonly names?: readonly string[];
   /** @default now */
   readonly from?: Date;
@@ -42,7 +42,7 @@ basicConstraints = CA:TRUE
 subjectKeyIdentifier = hash
 `;
 
-/** Makes a certificate that vouches for itself, as a server's and as a client's authority. */
+/** Makes a self-signed certificate for servers and clients, which is also its own authority. */
 export function certificate(name: string, options: CertificateOptions = {}): Certificate {
   const {
     names = ["IP:127.0.0.1"],
@@ -52,7 +52,7 @@ export function certificate(name: string, options: CertificateOptions = {}): Cer
   const cwd = mkdtempSync(join(tmpdir(), "belay-cert-"));
   const openssl = (...args: string[]): void => void execFileSync("openssl", args, { cwd, stdio: "ignore" });
   try {
-    // `req -x509` knows no dates of its own choice; `ca` does.
+    // Only `ca` can set both dates; `req -x509` cannot.
     writeFileSync(join(cwd, "ca.cnf"), `${AUTHORITY}subjectAltName = ${names.join(",")}\n`);
     writeFileSync(join(cwd, "database"), "");
     writeFileSync(join(cwd, "serial"), "01\n");

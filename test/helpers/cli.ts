@@ -5,16 +5,16 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach } from "vitest";
 
-/** The built command; with BELAY_TEST_BUNDLE=plain the one whose dependencies are bundled as they come. */
+/** The built command; with BELAY_TEST_BUNDLE=plain the one with unpatched dependencies. */
 export const MAIN: string = path.resolve(
   import.meta.dirname,
   "../../dist",
   process.env["BELAY_TEST_BUNDLE"] === "plain" ? "plain" : "cli",
   "main.js",
 );
-/** `PATH` with this Node first: the command looks for `node` there. */
+/** `PATH` with the directory of this Node first: the command finds `node` there. */
 export const NODE_PATH: string = `${path.dirname(process.execPath)}:${process.env["PATH"] ?? ""}`;
-/** Longest wait for a line or an end. */
+/** Longest wait for a line or an end. Milliseconds. */
 const TIMEOUT_MS = 20_000;
 
 const running = new Set<Cli>();
@@ -30,16 +30,16 @@ afterEach(async () => {
 export interface CliOptions {
   readonly env?: Record<string, string>;
   readonly cwd?: string;
-  /** What its standard input gives. */
+  /** Its standard input. */
   readonly stdin?: string;
-  /** Flags of Node, with which it is started past its own launcher. */
+  /** Flags of Node. With them, the command is started without its own launcher. */
   readonly nodeFlags?: readonly string[];
 }
 
-/** A `belay` process of its own. Killed when the test ends. */
+/** A `belay` process. It is killed when the test ends. */
 export class Cli {
   readonly child: ChildProcess;
-  /** Resolves with its exit code when it has ended and all it wrote was read; 128 + n style is not applied. */
+  /** Resolves when it has ended and its output was read: with its exit code, or with the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals>;
   private readonly out: Buffer[] = [];
   private readonly err: Buffer[] = [];
@@ -117,12 +117,12 @@ export class Cli {
   }
 }
 
-/** Starts a command that goes on. */
+/** Starts a command, without waiting for its end. */
 export function belay(args: readonly string[], options: CliOptions = {}): Cli {
   return new Cli(args, options);
 }
 
-/** What a command that has ended leaves. */
+/** Exit code and output of a command that has ended. */
 export interface Finished {
   readonly code: number | NodeJS.Signals;
   readonly stdout: string;
@@ -144,7 +144,7 @@ export async function tempDirectory(): Promise<string> {
   return directory;
 }
 
-/** A `belay tracker` process, and commands that talk to it. */
+/** A `belay tracker` process, and commands that call it. */
 export class TrackerProcess {
   readonly cli: Cli;
   readonly url: string;
@@ -156,7 +156,7 @@ export class TrackerProcess {
     this.data = data;
   }
 
-  /** Starts one on a free port, or on the one it had. */
+  /** Starts a tracker, by default on a free port. */
   static async start(
     options: { data?: string; listen?: string; args?: readonly string[] } = {},
   ): Promise<TrackerProcess> {
@@ -168,7 +168,7 @@ export class TrackerProcess {
     return new TrackerProcess(cli, url, data);
   }
 
-  /** Kills it as a power cut would, and starts another one in its place. */
+  /** Kills it with SIGKILL, and starts another one with the same data and address. */
   async killAndRestart(): Promise<TrackerProcess> {
     await this.cli.kill("SIGKILL");
     return TrackerProcess.start({ data: this.data, listen: new URL(this.url).host });

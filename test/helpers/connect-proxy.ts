@@ -2,19 +2,19 @@ import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { onTestFinished } from "vitest";
 
-/** What a proxy for a test does. */
+/** Options of a proxy for a test. */
 export interface ConnectProxyOptions {
-  /** Where every tunnel leads, whatever was asked for: names need not exist. */
+  /** Target of every tunnel, whatever address was requested: its name need not exist. */
   readonly to?: string;
   /** Answers with this instead of a tunnel. */
   readonly answer?: string;
 }
 
-/** An HTTP proxy that knows CONNECT alone, until the test is over. */
+/** An HTTP proxy that supports only CONNECT. It is closed when the test is over. */
 export interface ConnectProxy {
   /** `host:port` where it listens. */
   readonly host: string;
-  /** What it was asked for, one by one: `host:port`, and credentials where they came. */
+  /** The requested targets, in order: `host:port`, with the credentials if there were any. */
   readonly asked: string[];
 }
 

@@ -1,4 +1,4 @@
-// The picture in README.md: what `belay demo` prints, from a real run. `npm run picture` records it again.
+// The picture in README.md: the output of a real run of `belay demo`. `npm run picture` records it again.
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
@@ -7,10 +7,10 @@ import { resolve } from "node:path";
 const ROOT = resolve(import.meta.dirname, "../..");
 const README = resolve(ROOT, "README.md");
 const PICTURE = /(<!-- npm run picture -->\n```console\n)([\s\S]*?)(```\n)/;
-/** Kinds of lines of which the picture keeps the first only: they come once a second. */
+/** Kinds of lines that come once a second: the picture keeps only the first of each. */
 const REPEATED = ["heartbeat", "metrics"];
 
-/** The scenes of the demo without what repeats. @param output what `belay demo` printed */
+/** The scenes of the demo without repeated lines. @param output of `belay demo` */
 export function pictureOf(output: string): string[] {
   const lines = output.split("\n");
   const scenes = lines.slice(
@@ -32,7 +32,7 @@ export function recordedPicture(): string[] {
   return PICTURE.exec(readFileSync(README, "utf8"))?.[2]?.trimEnd().split("\n").slice(2) ?? [];
 }
 
-/** A line without what differs from run to run and from machine to machine. */
+/** A line without the parts that differ from run to run and from machine to machine. */
 export function shapeOf(line: string): string {
   return line
     .replaceAll(/ on \S+, pid/g, " on HOST, pid")

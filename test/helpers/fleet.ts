@@ -8,7 +8,7 @@ export interface FleetJob {
   readonly i: number;
 }
 
-/** Jobs that look like a busy tracker's: several names, hosts and states, samples, progress, output. */
+/** Jobs like those of a busy tracker: with several names, hosts and states, samples, progress, output. */
 export class Fleet {
   readonly jobs: readonly FleetJob[];
 
@@ -38,7 +38,7 @@ export class Fleet {
     return new Fleet(jobs);
   }
 
-  /** Every job sends a sample and a line; three in four say how far they are. @param round 0, 1, 2 … */
+  /** Every job sends a sample and a line; three in four also report progress. @param round 0, 1, 2 … */
   tick(round: number): void {
     for (const { agent, i } of this.jobs) {
       const now = BigInt(Date.now()) * 1_000_000n;

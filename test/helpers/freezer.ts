@@ -2,10 +2,10 @@ import fs from "node:fs";
 import { randomBytes } from "node:crypto";
 import { eventually } from "../agent/job/facts.ts";
 
-/** The freezer of cgroup v1: what is frozen in it takes no signal, SIGKILL included, until it is thawed. */
+/** The freezer of cgroup v1: a process frozen in it handles no signal, not even SIGKILL, until it is thawed. */
 const FREEZER = "/sys/fs/cgroup/freezer";
 
-/** Why nothing can be frozen here; undefined: it can. */
+/** Why processes cannot be frozen here. Undefined: they can. */
 export const noFreezer: string | undefined = tryFreezer();
 
 function tryFreezer(): string | undefined {
@@ -20,7 +20,7 @@ function tryFreezer(): string | undefined {
   }
 }
 
-/** A process that nothing ends. Thawed when the test is over. */
+/** A process that no signal can end. It is thawed when the test is over. */
 export class Frozen implements AsyncDisposable {
   private readonly directory = `${FREEZER}/belay-test-${randomBytes(6).toString("hex")}`;
 
@@ -38,7 +38,7 @@ export class Frozen implements AsyncDisposable {
     return frozen;
   }
 
-  /** Lets it take the signals that wait for it. */
+  /** Thaws the process: it handles its pending signals. */
   thaw(): void {
     fs.writeFileSync(`${this.directory}/freezer.state`, "THAWED");
   }

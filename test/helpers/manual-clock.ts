@@ -1,6 +1,6 @@
 import type { Clock, Timer } from "../../src/base/clock.ts";
 
-/** A clock that stands still until it is told to go on. */
+/** A clock that advances only when a test calls `advance` or `stall`. */
 export class ManualClock implements Clock {
   private time = 1_700_000_000_000;
   private timers: { at: number; callback: () => void }[] = [];
@@ -36,7 +36,7 @@ export class ManualClock implements Clock {
     this.time = end;
   }
 
-  /** Lets time pass while this process stands still: what was due by then fires late, all at once. */
+  /** Lets time pass as if this process were stopped meanwhile: timers that were due fire late, all at once. */
   stall(ms: number): void {
     this.time += ms;
     this.advance(0);

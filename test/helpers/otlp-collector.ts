@@ -6,19 +6,19 @@ import { onTestFinished } from "vitest";
 import type { ReceivedPoint, ReceivedSpan } from "./otlp-decode.ts";
 import { decodePoints, decodeSpans } from "./otlp-decode.ts";
 
-/** What a collector does with a request: takes it, answers with a status, or says nothing at all. */
+/** How a collector treats a request: accepts it, never answers, answers slowly, or answers with a status. */
 export type Mood = "take" | "hang" | "trickle" | number;
 
-/** An OTLP endpoint over HTTP that keeps what it is sent. Goes when the test is over. */
+/** An OTLP endpoint over HTTP that keeps the requests. It is closed when the test is over. */
 export class OtlpCollector {
   readonly spans: ReceivedSpan[] = [];
   readonly points: ReceivedPoint[] = [];
-  /** The body of each request, as it came. */
+  /** The body of each request, unchanged. */
   readonly bodies: Buffer[] = [];
   /** Headers of each request. */
   readonly headers: IncomingMessage["headers"][] = [];
   mood: Mood = "take";
-  /** Requests so far. */
+  /** Number of requests so far. */
   requests = 0;
   private server: Server | undefined;
   private port = 0;
@@ -51,7 +51,7 @@ export class OtlpCollector {
     await new Promise<void>((resolve) => (server === undefined ? resolve() : server.close(() => resolve())));
   }
 
-  /** Waits until something is so; asked with each request. */
+  /** Waits until a function, which is called after each request, returns a value. */
   async until<T>(ask: () => T | undefined | false): Promise<T> {
     for (;;) {
       const found = ask();

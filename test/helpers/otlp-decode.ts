@@ -1,11 +1,11 @@
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 
-/** A field of a message of OTLP: its name, and how it is read. `*`: there may be several. */
+/** A field of an OTLP message: its name, and how it is decoded. `*`: it is repeated. */
 type Field = readonly [name: string, type: Scalar | (() => Message), many?: "*"];
 type Scalar = "string" | "hex" | "fixed64" | "fixed32" | "double" | "sfixed64" | "int64" | "uint32" | "bool";
 type Message = Readonly<Record<number, Field>>;
 
-// opentelemetry-proto 1.x, as far as it is looked at here.
+// The fields of opentelemetry-proto 1.x that tests check.
 const Any: Message = {
   1: ["value", "string"],
   2: ["value", "bool"],
@@ -69,11 +69,11 @@ const Metrics: Message = {
   ],
 };
 
-/** A span as it came over the wire. Times are nanoseconds. */
+/** A received span. Times are nanoseconds. */
 export interface ReceivedSpan {
   readonly traceId: string;
   readonly spanId: string;
-  /** Empty: it has none. */
+  /** Empty: the span has no parent. */
   readonly parentSpanId: string;
   readonly traceState: string;
   readonly name: string;
@@ -89,7 +89,7 @@ export interface ReceivedSpan {
   readonly resource: Readonly<Record<string, unknown>>;
 }
 
-/** A point of a metric as it came over the wire. */
+/** A received point of a metric. */
 export interface ReceivedPoint {
   readonly metric: string;
   readonly unit: string;

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 
-/** Whether a process runs. One that only waits to be reaped, as init does late on some machines, does not. */
+/** Whether a process runs. A zombie does not: on some machines, init reaps late. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);

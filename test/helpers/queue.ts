@@ -1,4 +1,4 @@
-/** Values that arrive, to be awaited one by one. */
+/** A queue of arriving values, which a test awaits one by one. */
 export class Queue<T> {
   private readonly values: T[] = [];
   private readonly waiting: ((value: T) => void)[] = [];

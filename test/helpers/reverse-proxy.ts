@@ -7,15 +7,15 @@ import { getuid } from "node:process";
 import { onTestFinished, vi } from "vitest";
 import { tempDirectory } from "./cli.ts";
 
-// Where Debian has them; not in every user's PATH.
+// Debian installs the proxies in /usr/sbin, which is not in every user's PATH.
 const env = { ...process.env, PATH: `${process.env["PATH"] ?? ""}:/usr/sbin` };
 
-/** A proxy as people put in front of a tracker, in Debian's version. */
+/** A reverse proxy that users put in front of a tracker, in Debian's version. */
 export interface ReverseProxy {
   readonly name: "nginx" | "HAProxy";
-  /** Why it cannot be run here. */
+  /** Whether it is not installed here. */
   readonly missing: boolean;
-  /** @param seconds without a byte after which it cuts */
+  /** @param seconds without a byte after which it ends a stream */
   config(directory: string, socket: string, backend: string, seconds: number): string;
   command(directory: string, config: string): string[];
 }
@@ -67,10 +67,10 @@ backend tracker
 ];
 
 /**
- * Starts a proxy in front of a tracker, until the test is over.
+ * Starts a proxy in front of a tracker; it is stopped when the test is over.
  *
- * @param tracker such as `http://127.0.0.1:7070`
- * @returns its address, a socket
+ * @param tracker its address, such as `http://127.0.0.1:7070`
+ * @returns the address of the proxy, a socket
  */
 export async function startReverseProxy(proxy: ReverseProxy, tracker: string, seconds: number): Promise<string> {
   const directory = await tempDirectory();

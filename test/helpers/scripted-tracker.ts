@@ -19,10 +19,10 @@ import { Queue } from "./queue.ts";
 type Payload = OpenSessionRequest["payload"];
 type PayloadOf<C extends Payload["case"]> = Extract<Payload, { case: C }>["value"];
 
-/** One stream, as the tracker's side sees it. The test says what happens on it. */
+/** The tracker's end of a stream, which the test controls. */
 export class ScriptedStream {
   readonly received: Payload[] = [];
-  /** Resolves when the stream is over, for whatever reason. */
+  /** Resolves when the stream has ended, for any reason. */
   readonly over: Promise<void>;
   readonly metadata: Metadata;
   private readonly arrivals = new Queue<Payload>();
@@ -48,10 +48,10 @@ export class ScriptedStream {
     });
   }
 
-  /** What to do when the agent half-closes. */
+  /** Called when the agent half-closes. */
   onEnd: () => void = () => this.call.end();
 
-  /** Waits for the next message of a kind; others before it are passed over. */
+  /** Waits for the next message of a kind; earlier ones of other kinds are skipped. */
   async next<C extends Exclude<Payload["case"], undefined>>(wanted: C): Promise<PayloadOf<C>> {
     for (;;) {
       const payload = await this.arrivals.next();
@@ -83,9 +83,9 @@ export class ScriptedStream {
   }
 
   /**
-   * From here on acknowledges everything at once, and sends the receipt after the result and the whole log.
+   * Acknowledges everything at once from now on, and sends the receipt after the result and the whole log.
    *
-   * @param facts what the receipt says of the job
+   * @param facts state of the job in the receipt
    */
   behave(facts: Partial<Pick<Receipt, "jobState" | "pendingFrom">> = {}): void {
     let events = 0n;
@@ -127,7 +127,7 @@ export class ScriptedStream {
   }
 }
 
-/** A tracker that does what a test says, on real gRPC: grpc-js's server, independent of ours. */
+/** A tracker that a test controls, on real gRPC: it uses grpc-js's server, which Belay's tracker does not. */
 export class ScriptedTracker {
   readonly url: string;
   private readonly server: Server;
@@ -161,7 +161,7 @@ export class ScriptedTracker {
     return this.streams.next();
   }
 
-  /** Takes every stream, welcomes it and behaves, until closed. */
+  /** Accepts every stream until it is closed: sends Welcome and calls `behave`. */
   async serve(): Promise<void> {
     for (;;) {
       const stream = await this.stream();

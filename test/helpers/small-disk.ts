@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 
-/** Why a test with a file system of its own is skipped. */
+/** Why a test that mounts a file system is skipped. */
 export const NO_MOUNT = "a tmpfs can be mounted by root only";
 
-/** A file system of its own for one test. Undefined: this user or machine cannot mount one. */
+/** Mounts a small file system for one test. Undefined: this user or machine cannot mount one. */
 export async function smallDisk(mebibytes: number): Promise<string | undefined> {
   const directory = await mkdtemp(join(tmpdir(), "belay-disk-"));
   onTestFinished(() => rm(directory, { recursive: true, force: true }));
@@ -18,7 +18,7 @@ export async function smallDisk(mebibytes: number): Promise<string | undefined> 
   return directory;
 }
 
-/** Leaves not one block free. @returns frees them again */
+/** Fills a file system until no block is free. @returns a function that frees them again */
 export function fill(directory: string): () => void {
   const path = join(directory, "ballast");
   writeFileSync(path, "");
@@ -26,7 +26,7 @@ export function fill(directory: string): () => void {
     try {
       for (;;) writeFileSync(path, Buffer.alloc(size, 1), { flag: "a" });
     } catch {
-      // No room for so much: try less.
+      // There is not enough room for this size: try a smaller one.
     }
   }
   if (statfsSync(directory).bfree !== 0) throw new Error(`"${directory}" cannot be filled`);

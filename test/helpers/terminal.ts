@@ -3,12 +3,12 @@ import { spawn, spawnSync } from "node:child_process";
 import path from "node:path";
 
 const MAIN = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
-/** Longest wait for words. */
+/** Longest wait for a text. Milliseconds. */
 const TIMEOUT_MS = 20_000;
 
 /**
- * Runs a program as the leader of a terminal's session, and keeps the terminal open beside it as a shell does. Says the
- * program's pid, then what it writes; closes the terminal when its own input ends; last says how the program ended.
+ * Python script. Runs a program as the leader of a terminal's session, and keeps the terminal open as a shell does.
+ * Prints the program's pid, then its output. Closes the terminal when its own input ends; prints how the program ended.
  */
 const PROGRAM = `
 import fcntl, os, select, sys, termios
@@ -31,10 +31,10 @@ _, status = os.waitpid(pid, 0)
 print("ended", os.waitstatus_to_exitcode(status), flush=True)
 `;
 
-/** Whether there is nothing here to make a terminal with. */
+/** Whether Python, which makes the terminal, is missing. */
 export const noTerminal: boolean = spawnSync("python3", ["-c", "import fcntl, termios"]).status !== 0;
 
-/** A `belay` process at a terminal of its own. */
+/** A `belay` process at its own terminal. */
 export class AtTerminal implements AsyncDisposable {
   /** How it ended: its exit code, or minus the signal's number. */
   readonly ended: Promise<number>;
@@ -56,7 +56,7 @@ export class AtTerminal implements AsyncDisposable {
       for (const look of this.waiting) look();
     });
     this.ended = this.says(/^ended (-?\d+)$/m).then(([, code]) => Number(code));
-    // Whoever waits for it is told.
+    // A test that awaits it gets the error; without one, it must not be an unhandled rejection.
     this.ended.catch(() => undefined);
   }
 
@@ -64,7 +64,7 @@ export class AtTerminal implements AsyncDisposable {
     return Number(/^pid (\d+)$/m.exec(this.output)?.[1]);
   }
 
-  /** Waits until it has written this. */
+  /** Waits until its output matches. */
   says(pattern: RegExp): Promise<RegExpExecArray> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -83,7 +83,7 @@ export class AtTerminal implements AsyncDisposable {
     });
   }
 
-  /** As when its window is closed. */
+  /** Closes the terminal, as when its window is closed. */
   closeTerminal(): void {
     this.child.stdin?.end();
   }

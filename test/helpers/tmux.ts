@@ -7,16 +7,16 @@ import { promisify } from "node:util";
 import { onTestFinished } from "vitest";
 
 const MAIN = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
-/** Longest wait for something to be seen. */
+/** Longest wait for a text on the screen. Milliseconds. */
 const TIMEOUT_MS = 20_000;
 
 const run = promisify(execFile);
 
-/** Why tests in a terminal are left out. Undefined: they are not. */
+/** Why tests in a terminal are skipped. Undefined: they are not. */
 export const noTmux: string | undefined =
   spawnSync("tmux", ["-V"]).status === 0 ? undefined : "there is no tmux on this machine";
 
-/** A real terminal, as tmux makes one, with a shell in it. Gone when the test is over. */
+/** A real terminal of tmux, with a shell in it. It is closed when the test is over. */
 export class TmuxTerminal {
   private readonly socket: string;
 
@@ -33,19 +33,19 @@ export class TmuxTerminal {
     const all = { ...Object.fromEntries(inherited), LC_ALL: "C.UTF-8", PS1: "$ ", ENV: "", ...env };
     const size = ["-x", String(columns), "-y", String(rows)];
     await run("tmux", ["-L", terminal.socket, "-f", "/dev/null", "new-session", "-d", ...size, "sh"], { env: all });
-    // The shell is there when its prompt is.
+    // The shell is ready when it has printed its prompt.
     await terminal.until(/\S/);
     return terminal;
   }
 
-  /** Opens one and starts a command of the command line in it. */
+  /** Opens a terminal and starts a command of Belay in it. */
   static async belay(columns: number, rows: number, args: readonly string[]): Promise<TmuxTerminal> {
     const terminal = await TmuxTerminal.open(columns, rows);
     await terminal.type(`${process.execPath} ${MAIN} ${args.join(" ")}`, "Enter");
     return terminal;
   }
 
-  /** What is on the screen, line by line, blanks at the ends left out. */
+  /** The lines of the screen, without blanks at their ends. */
   async lines(): Promise<string[]> {
     const { stdout } = await this.tmux("capture-pane", "-p");
     return stdout.split("\n").slice(0, -1);
@@ -58,12 +58,12 @@ export class TmuxTerminal {
       const lines = await this.lines();
       if (wanted instanceof RegExp ? wanted.test(lines.join("\n")) : wanted(lines)) return lines;
       if (performance.now() > late) throw new Error(`Waited for ${String(wanted)}; the screen is\n${lines.join("\n")}`);
-      // tmux cannot be waited for.
+      // tmux has no event for a change of the screen.
       await sleep(50);
     }
   }
 
-  /** Types keys by tmux's names (`Enter`, `C-c`, `Up`), anything else as it is. */
+  /** Types keys by tmux's names (`Enter`, `C-c`, `Up`), or any other text. */
   async type(...keys: readonly string[]): Promise<void> {
     await this.tmux("send-keys", ...keys);
   }
@@ -79,7 +79,7 @@ export class TmuxTerminal {
     return this.type("-l", `${command}\n`);
   }
 
-  /** The terminal's modes, as stty tells them. */
+  /** The terminal's modes, as stty prints them. */
   async settings(): Promise<string> {
     const { stdout: tty } = await this.tmux("display-message", "-p", "#{pane_tty}");
     return (await run("stty", ["-F", tty.trim(), "-a"])).stdout;

@@ -1,6 +1,6 @@
 import { startTracker } from "../../src/tracker/server.ts";
 
-// A tracker in a process of its own, for tests that kill it. Arguments: data directory, listen address, OTLP endpoint.
+// A tracker in its own process, for tests that kill it. Arguments: data directory, listen address, OTLP endpoint.
 const [, , dataDirectory = "", listen = "127.0.0.1:0", endpoint] = process.argv;
 const tracker = await startTracker({
   dataDirectory,

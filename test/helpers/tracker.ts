@@ -9,7 +9,7 @@ import { JobService } from "../../src/gen/belay/v1/job_service_pb.ts";
 import { startTestTracker, type TestTrackerOptions } from "../../src/testing/index.ts";
 import type { Tracker } from "../../src/tracker/options.ts";
 
-/** A tracker for one test, with a client for its control side. Both go when the test is over. */
+/** A tracker for one test, with a client of its JobService. Both are closed when the test is over. */
 export interface TestTracker {
   readonly tracker: Tracker;
   readonly jobs: Client<typeof JobService>;
@@ -24,7 +24,7 @@ export async function testDirectory(): Promise<string> {
   return directory;
 }
 
-/** One of the kit's, with the tracker's own default heartbeats and leases, which is closed when the test is over. */
+/** Starts a tracker of src/testing with the default heartbeats and leases; it is closed when the test is over. */
 export async function testTracker(
   options: TestTrackerOptions = {},
   protocol: Protocol = "Connect",
@@ -37,7 +37,7 @@ export async function testTracker(
   return { tracker, address: url, dataDirectory, jobs: jobClient(url, undefined, protocol) };
 }
 
-/** How clients and tracker may speak; the tracker serves streams of plain gRPC in a way of its own. */
+/** Protocols of clients. The tracker serves streams of plain gRPC with code of its own, so both are tested. */
 export type Protocol = "gRPC" | "Connect";
 
 /** A client of JobService over HTTP/2. */
@@ -52,5 +52,5 @@ export function jobClient(address: string, token?: string, protocol: Protocol = 
   return createClient(JobService, transport);
 }
 
-/** A job that runs nothing in particular. */
+/** Spec of a job that needs no particular command. */
 export const someSpec: { name: string; command: string[] } = { name: "some", command: ["true"] };
