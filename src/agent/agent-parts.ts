@@ -89,6 +89,7 @@ export function connectParts(
       handlers: {
         jobState,
         command: (command) => desk.accept(command),
+        loopDelay: (ms) => void running()?.watch.loopDelay(ms),
         connected: (address, first) => disconnect.connected(address, first),
         lost: (why, retryIn) => disconnect.lost(why, retryIn),
         fenced: (message) => running()?.job.end({ reason: EndReason.SUPERSEDED, message, grace: 0 }),

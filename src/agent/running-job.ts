@@ -1,7 +1,7 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { systemClock as clock } from "../base/clock.ts";
 import { BelayError } from "../base/errors.ts";
-import type { JobMetrics, JobSpec } from "../gen/belay/v1/job_pb.ts";
+import { Feature, type JobMetrics, type JobSpec } from "../gen/belay/v1/job_pb.ts";
 import type { Welcome } from "../gen/belay/v1/tracker_service_pb.ts";
 import { DEFAULTS } from "./defaults.ts";
 import { DEFAULT_METRICS_INTERVAL_MS } from "./job/compile-spec.ts";
@@ -15,12 +15,14 @@ import { MetricsLoop } from "./report/metrics-loop.ts";
 import { OutputPath } from "./report/output-path.ts";
 import type { Mask } from "./report/redact/mask.ts";
 import type { Report } from "./report/report.ts";
+import { Watch } from "./watch.ts";
 import { secretsFor, type SafeOptions } from "./without-secrets.ts";
 
 /** A job that runs, and all that it prints and uses is reported. */
 export interface RunningJob {
   readonly job: Job;
   readonly gate: OutputGate;
+  readonly watch: Watch;
   /** Resolves after `over`, when no sample is being measured any more. */
   readonly sampled: Promise<void>;
 }
@@ -53,6 +55,8 @@ export function startReportedJob(welcome: Welcome, around: JobSurroundings): Run
   mask.begin(warn, prepared.redactPipe);
   const path = new OutputPath({ ...options, spec, mask, report });
   let job: Job | undefined;
+  const reportsHealth = welcome.features.includes(Feature.STALL);
+  const watch = new Watch({ spec, reportsHealth, report, mask, logger, job: () => job });
   const gate = new OutputGate({
     sink: path.accept,
     spool: report.spool,
@@ -74,16 +78,19 @@ export function startReportedJob(welcome: Welcome, around: JobSurroundings): Run
       logger,
       prepared,
     },
-    handlersOf(around, path, gate),
+    handlersOf(around, path, gate, watch),
   ));
   const interval = spec.metricsInterval === undefined ? DEFAULT_METRICS_INTERVAL_MS : durationMs(spec.metricsInterval);
   const loop = new MetricsLoop({
     interval,
     measure: () => started.sample(),
-    emit: (value) => report.event({ case: "metricSample", value }),
+    emit: (value) => {
+      report.event({ case: "metricSample", value });
+      void watch.sample(value);
+    },
     logger,
   });
-  return { job: started, gate, sampled: loop.run(over) };
+  return { job: started, gate, watch, sampled: loop.run(over) };
 }
 
 function specFor({ spec, jobId }: SafeOptions, welcome: Welcome): JobSpec {
@@ -92,10 +99,11 @@ function specFor({ spec, jobId }: SafeOptions, welcome: Welcome): JobSpec {
   throw new BelayError("TRACKER_REFUSED", `The tracker sent no spec for job "${jobId}"`);
 }
 
-function handlersOf(around: JobSurroundings, path: OutputPath, gate: OutputGate): JobHandlers {
+function handlersOf(around: JobSurroundings, path: OutputPath, gate: OutputGate, watch: Watch): JobHandlers {
   const { options, mask, report, metricsFile } = around;
   const metricsHost = {
     metrics: (value: JobMetrics) => report.event({ case: "jobMetrics", value }),
+    written: () => watch.progressed(),
     notice: (message: string) => report.notice(0, message),
     text: (value: string) => mask.text(value),
     waiting: () => report.eventsWaiting,
@@ -104,17 +112,24 @@ function handlersOf(around: JobSurroundings, path: OutputPath, gate: OutputGate)
   };
   let main = 0;
   return {
-    state: (state, message) => report.state(state, message),
+    state: (state, message) => {
+      report.state(state, message);
+      watch.stateChanged(state);
+    },
     stepStarted: (step) => {
       path.flush();
       mask.stepStarted();
       metricsFile.begin(metricsHost);
       report.event({ case: "stepStarted", value: step });
-      if (step.main) main = step.step;
+      if (!step.main) return;
+      main = step.step;
+      watch.begin();
     },
     stepEnded: (step) => {
       report.event({ case: "stepEnded", value: step });
-      if (step.step === main) gate.endStalemate(options.flushTimeout ?? DEFAULTS.flushTimeout);
+      if (step.step !== main) return;
+      watch.end();
+      gate.endStalemate(options.flushTimeout ?? DEFAULTS.flushTimeout);
     },
     usage: (sample) => report.event({ case: "metricSample", value: sample }),
     notice: (step, message) => report.notice(step, message),
@@ -127,6 +142,7 @@ function handlersOf(around: JobSurroundings, path: OutputPath, gate: OutputGate)
     },
     ending: () => path.passThrough.waitNoLonger(),
     outputEnded: async () => {
+      watch.end();
       await metricsFile.end();
       path.end();
       mask.close();

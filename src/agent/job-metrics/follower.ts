@@ -30,6 +30,8 @@ export const MOST_NOTE_BYTES = 256;
 export interface MetricsFileHost {
   /** @returns false when the event was dropped */
   metrics(metrics: JobMetrics): boolean;
+  /** The job has written a line that is valid, also one that no event results from. */
+  written?(): void;
   /** Adds a message to the job's log. */
   notice(message: string): void;
   /** Returns the text without secrets. */
@@ -129,6 +131,7 @@ export class Follower {
     const parsed = parseLine(text);
     if (parsed.kind === "bad") this.isBad(parsed.why, text);
     if (parsed.kind !== "record") return;
+    this.host.written?.();
     for (const value of parsed.values) this.interval.add(value);
     if (parsed.progress !== undefined || parsed.note !== undefined) this.updateProgress(parsed.progress, parsed.note);
   }

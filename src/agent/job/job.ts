@@ -35,7 +35,7 @@ import { parseSignal } from "./tree/signals.ts";
 import type { ExitStatus } from "./start/spawn.ts";
 import { SpawnProblem } from "./start/spawn-problem.ts";
 import { StepTimeouts } from "./end/step-timeouts.ts";
-import type { EndOrder, Job, JobHandlers, JobOptions, JobStatus, SignalSource } from "./types.ts";
+import type { EndOrder, Job, JobHandlers, JobOptions, JobStatus, SignalSource, Vitals } from "./types.ts";
 import { naturalVerdict, orderedVerdict, spawnVerdict, type Verdict } from "./end/verdict.ts";
 import { stateName } from "../../contract/names.ts";
 import { endState, isEnded } from "../../contract/states.ts";
@@ -177,6 +177,15 @@ class JobRun implements Job {
 
   resumeOutput(): void {
     this.output.resume();
+  }
+
+  vitals(): Vitals {
+    const { tree } = this.prepared;
+    return {
+      outputSilence: this.output.stillFor,
+      cpuSeconds: () => tree.usage().cpuSeconds,
+      members: () => tree.members(),
+    };
   }
 
   private async run(): Promise<JobResult> {

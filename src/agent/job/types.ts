@@ -14,6 +14,7 @@ import type { StepEnded, StepStarted } from "../../gen/belay/v1/tracker_service_
 import type { ContainmentChoice } from "../options.ts";
 import type { OutputSink } from "../output-sink.ts";
 import type { PreparedJob } from "./start/prepare.ts";
+import type { ProcessEntry } from "./tree/proc.ts";
 
 /** What is needed to run a job. */
 export interface JobOptions {
@@ -121,4 +122,15 @@ export interface Job {
   sample(): Promise<MetricSample | undefined>;
   /** Goes on reading after `output` returned false. */
   resumeOutput(): void;
+  vitals(): Vitals;
+}
+
+/** What shows whether a job is alive. */
+export interface Vitals {
+  /** Milliseconds since the job printed something. 0 while its output is not read: then it is not the job that is silent. */
+  readonly outputSilence: number;
+  /** Measures the processor time used so far, in seconds. */
+  cpuSeconds(): number;
+  /** Finds the processes that are alive. */
+  members(): ProcessEntry[];
 }

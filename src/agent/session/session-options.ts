@@ -28,6 +28,8 @@ export interface SessionHandlers {
   /** State of the job, for Hello and heartbeats. */
   jobState(): JobState;
   command(command: Command): void;
+  /** Called with each heartbeat. @param ms longest time for which the event loop was blocked since the one before */
+  loopDelay?(ms: number): void;
   /** A stream is open. */
   connected(address: string, first: boolean): void;
   /** A stream was lost; the next is dialed after some milliseconds. */

@@ -142,7 +142,9 @@ export class Session {
   /** The agent's own state, as heartbeats carry it. */
   heartbeat(nonce: bigint): Heartbeat {
     const { stalls, streams } = this;
-    return heartbeatOf(this.options, { nonce, streams, loopDelay: stalls.take() });
+    const loopDelay = stalls.take();
+    this.options.handlers.loopDelay?.(loopDelay);
+    return heartbeatOf(this.options, { nonce, streams, loopDelay });
   }
 
   private async makeStreams(): Promise<SessionEnd> {

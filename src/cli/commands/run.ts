@@ -88,6 +88,7 @@ const ORDERED_ENDS: ReadonlySet<EndReason> = new Set([
   EndReason.CANCELED,
   EndReason.AGENT_STOPPED,
   EndReason.TIMED_OUT,
+  EndReason.STALLED,
   EndReason.DISCONNECTED,
   EndReason.SUPERSEDED,
 ]);

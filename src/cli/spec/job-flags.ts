@@ -1,10 +1,13 @@
 import type { Flag, Grouped } from "../flags/flags.ts";
 import type { AttemptFlags } from "./attempt-flags.ts";
 import { attemptFlags } from "./attempt-flags.ts";
+import type { StallFlags } from "./stall-flags.ts";
+import { stallFlags } from "./stall-flags.ts";
 import { duration, grouped, isKey, many, pairs, size, text, toggle, wanted } from "../flags/flags.ts";
 
 /** Flags that describe the job: the fields of a JobSpec. */
 export type JobFlags = AttemptFlags &
+  StallFlags &
   Grouped<{
     spec: Flag<string | undefined>;
     name: Flag<string | undefined>;
@@ -81,5 +84,6 @@ export const jobFlags: JobFlags = {
     logLimit: size({ help: "keep at most this much output; discard the rest", defaultText: "no limit" }),
     memoryLimit: size({ help: "memory limit of all processes of the job together, where a cgroup can enforce it" }),
   }),
+  ...stallFlags,
   ...attemptFlags,
 };

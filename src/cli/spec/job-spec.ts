@@ -10,6 +10,7 @@ import { flagName } from "../flags/flags.ts";
 import type { JobFlags } from "./job-flags.ts";
 import { jobFlags } from "./job-flags.ts";
 import { applyAttemptFlags } from "./attempt-flags.ts";
+import { applyStallFlags } from "./stall-flags.ts";
 import { attemptRuleBreak } from "../../contract/attempt-rules.ts";
 import { takeTraceContext } from "./trace-context.ts";
 
@@ -48,6 +49,7 @@ export async function specOf(invocation: Invocation<JobFlags>): Promise<JobSpec 
   if (flags.logLimit !== undefined) spec.logLimitBytes = BigInt(flags.logLimit);
   if (flags.memoryLimit !== undefined) spec.memoryLimitBytes = BigInt(flags.memoryLimit);
   applyAttemptFlags(spec, flags, given);
+  applyStallFlags(spec, flags);
   const broken = attemptRuleBreak(spec);
   if (broken !== undefined) {
     throw new BelayError("BAD_SPEC", `Cannot use the job's spec: "${broken.field}" ${broken.problem}`);

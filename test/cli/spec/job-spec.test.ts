@@ -47,6 +47,40 @@ async function spec(argv: string[], stdin = "", env: Record<string, string> = {}
   return found === undefined ? undefined : toJson(JobSpecSchema, found);
 }
 
+describe("--stall-after and --stall-action", () => {
+  const command = ["--", "python", "train.py"];
+
+  it("set when a job counts as stalled, and what happens then", async () => {
+    expect(await spec(["--stall-after", "5m", "--stall-action", "end", ...command])).toMatchObject({
+      stall: { after: "300s", action: "STALL_ACTION_END" },
+    });
+    expect(await spec(["--stall-after", "90s", ...command])).toMatchObject({ stall: { after: "90s" } });
+  });
+
+  it("win over the spec file, each by itself; the signs stay the file's", async () => {
+    const file = "command: [python]\nstall: { after: 1h, signs: [CPU], action: END }\n";
+    const read = (...flags: string[]) => spec(["--spec", "-", ...flags], file);
+    const signs = ["STALL_SIGN_CPU"];
+    expect(await read("--stall-after", "5m")).toMatchObject({
+      stall: { after: "300s", signs, action: "STALL_ACTION_END" },
+    });
+    expect(await read("--stall-action", "report")).toMatchObject({
+      stall: { after: "3600s", signs, action: "STALL_ACTION_REPORT" },
+    });
+  });
+
+  it.for([
+    [["--stall-after", "0"], 'Cannot use --stall-after "0": expected the time without a sign of life, more than 0'],
+    [
+      ["--stall-action", "end"],
+      "Cannot use --stall-action without --stall-after, the time after which a job counts as stalled",
+    ],
+    [["--stall-after", "5m", "--stall-action", "kill"], 'Cannot use --stall-action "kill"'],
+  ] as const)("refuse %j", async ([flags, message]) => {
+    await expect(spec([...flags, ...command])).rejects.toThrow(message);
+  });
+});
+
 describe("a job on the command line", () => {
   it("has what its flags say", async () => {
     expect(

@@ -67,6 +67,7 @@ export function spawnVerdict(step: Step, problem: SpawnProblem): Verdict {
 export function orderedVerdict(order: EndOrder, step: number, exit: ExitStatus | undefined): Verdict {
   const failed =
     order.reason === EndReason.TIMED_OUT ||
+    order.reason === EndReason.STALLED ||
     order.reason === EndReason.AGENT_FAILED ||
     order.reason === EndReason.UNSPECIFIED;
   const outcome = failed ? Outcome.FAILED : Outcome.CANCELED;

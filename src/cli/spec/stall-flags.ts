@@ -1,0 +1,43 @@
+import { create } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { BelayError } from "../../base/errors.ts";
+import { type JobSpec, StallAction, StallPolicySchema } from "../../gen/belay/v1/job_pb.ts";
+import type { Flag, Grouped, Values } from "../flags/flags.ts";
+import { choice, duration, grouped } from "../flags/flags.ts";
+
+/** Flags that say when a command counts as hanging. */
+export type StallFlags = Grouped<{
+  stallAfter: Flag<number | undefined>;
+  stallAction: Flag<"report" | "end" | undefined>;
+}>;
+
+/** See StallFlags. */
+export const stallFlags: StallFlags = grouped("Job", {
+  stallAfter: duration({
+    help: "report the job as STALLED when the command has neither printed anything nor written to $BELAY_METRICS for this long",
+  }),
+  stallAction: choice(["report", "end"], {
+    help: "what happens to a stalled job: its health says so, or it is ended",
+    defaultText: "report",
+  }),
+});
+
+/**
+ * Puts the flags into a spec. They win over what a spec file says, each for itself.
+ *
+ * @throws BelayError `BAD_USAGE`
+ */
+export function applyStallFlags(spec: JobSpec, { stallAfter, stallAction }: Values<StallFlags>): void {
+  if (stallAfter === undefined && stallAction === undefined) return;
+  if (stallAfter === 0) {
+    const problem = "expected the time without a sign of life, more than 0";
+    throw new BelayError("BAD_USAGE", `Cannot use --stall-after "0": ${problem}`);
+  }
+  if (stallAfter === undefined && spec.stall === undefined) {
+    const problem = "the time after which a job counts as stalled";
+    throw new BelayError("BAD_USAGE", `Cannot use --stall-action without --stall-after, ${problem}`);
+  }
+  const stall = (spec.stall ??= create(StallPolicySchema));
+  if (stallAfter !== undefined) stall.after = durationFromMs(stallAfter);
+  if (stallAction !== undefined) stall.action = stallAction === "end" ? StallAction.END : StallAction.REPORT;
+}
