@@ -43,6 +43,7 @@ export interface TrackerConfig {
   readonly dataDirectory: string;
   readonly heartbeatInterval: number;
   readonly lease: number;
+  readonly lostTimeout: number;
   readonly keepaliveInterval: number;
   readonly tls: TrackerTls | undefined;
   readonly tokens: TrackerTokens | undefined;
@@ -92,6 +93,7 @@ export function compileOptions(given: TrackerOptions): TrackerConfig {
     dataDirectory: options.dataDirectory,
     heartbeatInterval,
     lease,
+    lostTimeout: options.lostTimeout ?? 3_600_000,
     keepaliveInterval: options.keepaliveInterval ?? 15_000,
     tls: options.tls,
     tokens: options.tokens,

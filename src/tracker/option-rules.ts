@@ -54,6 +54,7 @@ export const TRACKER_RULES: Rules<TrackerOptions> = {
   dataDirectory: required(text("the path of a directory")),
   heartbeatInterval: milliseconds(),
   lease: milliseconds(),
+  lostTimeout: milliseconds(),
   keepaliveInterval: milliseconds(),
   tls,
   tokens,

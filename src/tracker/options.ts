@@ -81,6 +81,11 @@ export interface TrackerOptions {
   readonly keepaliveInterval?: number;
   /** Time of silence after which a job is LOST. At least two heartbeat intervals. @default 30_000 */
   readonly lease?: number;
+  /**
+   * Time for which a job may be LOST if its spec does not say; then its attempt has ended, and it is FAILED, or waits
+   * for its next attempt. 0: for ever. @default 3_600_000
+   */
+  readonly lostTimeout?: number;
   readonly tls?: TrackerTls;
   /** Bearer tokens that are accepted. Absent: no token is needed. */
   readonly tokens?: TrackerTokens;

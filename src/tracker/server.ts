@@ -14,6 +14,8 @@ import { checkTokens, compileOptions } from "./config.ts";
 import { jobService } from "./control/job-service.ts";
 import { HealthService } from "./health.ts";
 import type { JobContext } from "./jobs/context.ts";
+import { Deadlines } from "./jobs/deadlines.ts";
+import { expire } from "./jobs/expiry.ts";
 import { JobChanges } from "./jobs/job-changes.ts";
 import { Leases } from "./jobs/leases.ts";
 import type { LiveJob } from "./jobs/live-job.ts";
@@ -45,7 +47,7 @@ const NEVER_COMPRESS = 0xffff_ffff;
 export async function startTracker(options: TrackerOptions): Promise<Tracker> {
   const config = compileOptions(options);
   collectGarbageEarly();
-  const { logger } = config;
+  const { logger, lostTimeout } = config;
   const gate = config.tokens === undefined ? undefined : new TokenGate(config.tokens);
   const anyoneMayCall = config.tokens === undefined && config.tls?.clientCa === undefined;
   const guard = anyoneMayCall ? new PageGuard(config.cors, config.listen) : undefined;
@@ -54,9 +56,17 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
   const loop = new LoopDelay();
   const store = openStore(config.dataDirectory, logger, { ...config.store, observer: metrics });
   const changes = new JobChanges(store.highest.version);
-  const registry = new JobRegistry({ store, clock, changes, logger, observer: metrics });
+  const registry = new JobRegistry({ store, clock, changes, logger, observer: metrics, lostTimeout });
   const inMemory = (): Iterable<LiveJob> => registry.inMemory();
   const jobs: JobContext = { registry, store, clock };
+  const deadlines = new Deadlines({
+    ...jobs,
+    changes,
+    logger,
+    lease: config.lease,
+    lostTimeout,
+    expire: (live) => expire(jobs, live),
+  });
   const leases = new Leases(jobs, config.lease, logger);
   const retention = new Retention(jobs, config.retention, logger);
   const { heartbeatInterval } = config;
@@ -103,6 +113,7 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
 
   async function stop(): Promise<void> {
     leases.close();
+    await deadlines.close();
     loop.close();
     await retention.close();
     for (const live of registry.inMemory()) await live.releaseLog();
@@ -121,6 +132,7 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
     const open = await registry.open(exporting?.record);
     exporting?.adopt(open);
     for (const live of open) if (live.attempt !== undefined) leases.grant(live);
+    await deadlines.restore(open);
     retention.start();
     const listener = await listen(config.listen, handle, {
       tls: config.tls,

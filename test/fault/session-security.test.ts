@@ -192,7 +192,7 @@ describe("Commands through the built command", () => {
     await second.says(/^pid \d+$/m);
     process.kill(first.pid, "SIGCONT");
     expect(await first.ended).toBe(125);
-    expect(first.stderr).toMatch(/belongs to another session: Attempt 1 of job "j1" was superseded by attempt 2/);
+    expect(first.stderr).toMatch(/is no longer this agent's: Attempt 1 of job "j1" was superseded by attempt 2/);
     expect((await tracker.ends("cancel", "--wait", "j1")).code).toBe(0);
     expect(await second.ended).toBe(143);
   });

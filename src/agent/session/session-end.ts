@@ -43,7 +43,7 @@ export function endAfter(
       const why = end.goodbye?.message || end.message;
       return {
         kind: "fenced",
-        error: new BelayError("SUPERSEDED", `Job "${jobId}" belongs to another session: ${why}`),
+        error: new BelayError("SUPERSEDED", `Job "${jobId}" is no longer this agent's: ${why}`),
       };
     }
     case "refused": {

@@ -5,7 +5,7 @@ import { status } from "@grpc/grpc-js";
  *
  * - `retry`: dial again.
  * - `refused`: end the session; a job that runs goes on to its end, and its outcome is not delivered.
- * - `fenced`: end the session and kill the job: it belongs to another session, or must end.
+ * - `fenced`: end the session and kill the job: another session has it, or it has ended.
  */
 export type StatusAction = "retry" | "refused" | "fenced";
 
@@ -51,7 +51,11 @@ export const RULINGS: Readonly<Record<keyof typeof status, Ruling>> = {
     because:
       "a tracker or proxy that is overloaded, whose disk is full, or that has as many agents of this client as it takes (the message names the limit)",
   },
-  FAILED_PRECONDITION: { first: "refused", later: "fenced", because: "the job has ended or was taken over" },
+  FAILED_PRECONDITION: {
+    first: "refused",
+    later: "fenced",
+    because: "the job has ended, was taken over, or was LOST for too long",
+  },
   ABORTED: {
     ...again,
     because: "a conflict of the moment, or a tracker whose disk has room again and wants what it could not store",

@@ -79,6 +79,10 @@ const flagTable = {
   ...grouped("Liveness", {
     heartbeatInterval: duration({ default: "10s", help: "time between two heartbeats of an agent" }),
     lease: duration({ default: "30s", help: "silence after which a job is LOST; at least two heartbeat intervals" }),
+    lostTimeout: duration({
+      default: "1h",
+      help: "time after which a LOST job's attempt ends, unless its spec says otherwise; 0: never",
+    }),
     keepaliveInterval: duration({
       default: "15s",
       help: "silence after which watches and followed logs send a keepalive, so that proxies keep them open; 0: never",
@@ -225,6 +229,7 @@ async function trackerOptions(flags: Values<typeof flagTable>): Promise<TrackerO
     dataDirectory: flags.data,
     heartbeatInterval: flags.heartbeatInterval,
     lease: flags.lease,
+    lostTimeout: flags.lostTimeout,
     keepaliveInterval: flags.keepaliveInterval,
     drainTimeout: flags.drainTimeout,
     durability: flags.durability,

@@ -4,16 +4,11 @@ import { idProblem, shortId } from "../../base/ids.ts";
 import type { Job, JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
 import type { CreateJobRequest } from "../../gen/belay/v1/job_service_pb.ts";
+import type { Specs } from "../jobs/registry.ts";
 import { snapshotOf } from "../jobs/snapshot.ts";
 import { specProblem } from "../jobs/spec.ts";
 import type { ControlContext } from "./context.ts";
 import { check, invalid } from "./context.ts";
-
-/** What a new job runs, and what is shown of it if that differs. */
-interface Specs {
-  readonly spec: JobSpec;
-  readonly shownSpec?: JobSpec;
-}
 
 /** Registers a job with the spec of the request, or with that of another job. */
 export async function createJob(context: ControlContext, request: CreateJobRequest): Promise<Job> {
@@ -21,9 +16,10 @@ export async function createJob(context: ControlContext, request: CreateJobReque
   const { jobId } = request;
   const wrongId = jobId === "" ? undefined : idProblem(jobId);
   check(wrongId === undefined ? undefined : `job_id ${wrongId}`);
-  const { spec, shownSpec } = request.likeJobId === "" ? given(request) : await like(context, request);
+  const specs = request.likeJobId === "" ? given(request) : await like(context, request);
+  const { spec } = specs;
   check(specProblem(spec, specBytes));
-  const [live, isNew] = await registry.create(jobId === "" ? shortId() : jobId, spec, shownSpec);
+  const [live, isNew] = await registry.create(jobId === "" ? shortId() : jobId, specs, "waits");
   if (!isNew && !isSame(live.job.spec, spec)) {
     throw new ConnectError(`Job "${live.id}" exists with another spec`, Code.AlreadyExists);
   }
@@ -43,7 +39,7 @@ async function like({ registry }: ControlContext, { jobId, likeJobId, spec: own 
   if (likeJobId === jobId) throw invalid(`like_job_id "${likeJobId}" is also the job_id: expected another job`);
   const { spec, shownSpec } = (await registry.get(likeJobId)).job;
   if (spec === undefined) throw new ConnectError(`Job "${likeJobId}" has no spec`, Code.Internal);
-  return { spec: withoutTrace(spec), ...(shownSpec === undefined ? {} : { shownSpec: withoutTrace(shownSpec) }) };
+  return { spec: withoutTrace(spec), shownSpec: shownSpec && withoutTrace(shownSpec) };
 }
 
 function withoutTrace(spec: JobSpec): JobSpec {

@@ -2,7 +2,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { formatDuration } from "../../contract/durations.ts";
-import type { Attempt } from "../../gen/belay/v1/job_pb.ts";
+import type { Attempt, Job } from "../../gen/belay/v1/job_pb.ts";
 import { AttemptSchema, JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { Hello } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { GoodbyeReason } from "../../gen/belay/v1/tracker_service_pb.ts";
@@ -36,6 +36,7 @@ export interface Caller {
  * | lost by another one                   | the next attempt goes to this session, the other one is fenced    |
  * | ended under this session              | Welcome, so that the log can finish                               |
  * | ended otherwise, or now another's     | FAILED_PRECONDITION                                               |
+ * | lost by this session for too long     | FAILED_PRECONDITION                                               |
  *
  * @returns the changes, which must be stored; undefined: nothing has changed
  * @throws ConnectError with the code that the contract names
@@ -45,13 +46,13 @@ export function admit(live: LiveJob, caller: Caller): ChangedParts | undefined {
   const { hello } = caller;
   const fenced = job.attempts.find((candidate) => candidate.sessionId === hello.sessionId && candidate.superseded);
   if (fenced !== undefined && attempt !== undefined) {
-    throw refuse(`Attempt ${fenced.attempt} of job "${live.id}" was superseded by attempt ${attempt.attempt}`);
+    throw refuse(`Attempt ${fenced.attempt} of job "${live.id}" was ${whyFenced(job, fenced, attempt)}`);
   }
   const own = attempt?.sessionId === hello.sessionId;
   if (isEnded(job.state)) {
     if (own) return undefined;
     throw refuse(
-      attempt === undefined
+      attempt === undefined && job.state === JobState.CANCELED
         ? `Job "${live.id}" was canceled before an agent had it`
         : `Job "${live.id}" has ended: it is ${stateName(job.state)}`,
     );
@@ -107,6 +108,11 @@ function resume(live: LiveJob, attempt: Attempt, { hello, principal }: Caller): 
     job.state = isRunning(hello.state) ? hello.state : live.resumeState;
   }
   return { attempt, urgent: true };
+}
+
+function whyFenced(job: Job, fenced: Attempt, latest: Attempt): string {
+  if (fenced !== latest) return `superseded by attempt ${latest.attempt}`;
+  return `LOST for too long: the job ${isEnded(job.state) ? `has ended, it is ${stateName(job.state)}` : "waits for another agent"}`;
 }
 
 function refuse(message: string): ConnectError {

@@ -100,7 +100,7 @@ export async function noteDamage(registry: JobRegistry, live: LiveJob, number: n
 }
 
 /** Closes the commands of an ended job that no agent will carry out any more: a cancel is COMPLETED, others REJECTED. */
-function closeCommands(live: LiveJob, now: number): StoredCommand[] {
+export function closeCommands(live: LiveJob, now: number): StoredCommand[] {
   const left = live.pendingCommands;
   for (const { record } of left) {
     const done = record.kind === CommandKind.CANCEL;

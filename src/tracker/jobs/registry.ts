@@ -1,6 +1,6 @@
 import { ConnectError, Code } from "@connectrpc/connect";
 import { create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Clock } from "../../base/clock.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
@@ -10,6 +10,7 @@ import type { TraceChange } from "../store/trace-change.ts";
 import { isNoSpace } from "../store/condition.ts";
 import type { Store, StoredJob } from "../store/types.ts";
 import type { ChangedParts } from "./changed-parts.ts";
+import { keepDeadlines, putPendingUntil } from "./deadline-fields.ts";
 import type { JobChanges } from "./job-changes.ts";
 import { LiveJob } from "./live-job.ts";
 import { isOpen } from "./states.ts";
@@ -20,6 +21,13 @@ const KEPT_ENDED = 500;
 
 /** Called with each change, after it was made in memory and before it is stored. Returns spans to store with it. */
 export type Recorder = (live: LiveJob, parts: ChangedParts) => TraceChange | undefined;
+
+/** What a job runs. */
+export interface Specs {
+  readonly spec: JobSpec;
+  /** As `Hello.shown_spec`. */
+  readonly shownSpec?: JobSpec | undefined;
+}
 
 /** What the registry reports of its jobs. */
 export interface JobObserver {
@@ -34,6 +42,8 @@ export interface RegistryContext {
   readonly changes: JobChanges;
   readonly logger: Logger;
   readonly observer?: JobObserver;
+  /** Milliseconds for which a job may be LOST if its spec does not say. 0: for ever. */
+  readonly lostTimeout: number;
 }
 
 /** All jobs: the one place that loads, makes, stores and removes them. */
@@ -77,6 +87,11 @@ export class JobRegistry {
     return this.jobs.values();
   }
 
+  /** The job if it is in memory, without a sign that it was used. */
+  peek(jobId: string): LiveJob | undefined {
+    return this.jobs.get(jobId);
+  }
+
   async find(jobId: string): Promise<LiveJob | undefined> {
     const live = this.jobs.get(jobId);
     if (live !== undefined) {
@@ -103,18 +118,21 @@ export class JobRegistry {
   /**
    * Creates a job unless one with this id exists.
    *
-   * @param shownSpec as `Hello.shown_spec`
+   * @param by waits: a caller, whose job waits for an agent, as long as its spec allows; takes: an agent
    * @returns the job, and whether this call created it
    */
-  async create(jobId: string, spec: JobSpec, shownSpec?: JobSpec): Promise<[LiveJob, boolean]> {
+  async create(jobId: string, { spec, shownSpec }: Specs, by: "waits" | "takes"): Promise<[LiveJob, boolean]> {
     const there = await this.find(jobId);
     // From here to `this.jobs.set` nothing is awaited, so no other call creates the same job.
     const other = there ?? this.jobs.get(jobId);
     if (other !== undefined) return [other, false];
-    const createTime = timestampFromMs(this.context.clock.now());
+    const now = this.context.clock.now();
+    const createTime = timestampFromMs(now);
     const traceParent = beginTrace(spec);
     const job = create(JobSchema, { jobId, spec, state: JobState.PENDING, createTime, traceParent });
     if (shownSpec !== undefined) job.shownSpec = shownSpec;
+    if (by === "waits")
+      putPendingUntil(job, now, spec.pendingTimeout === undefined ? 0 : durationMs(spec.pendingTimeout));
     const resumeState = JobState.SETTING_UP;
     const live = new LiveJob({
       key: this.nextKey++,
@@ -132,10 +150,13 @@ export class JobRegistry {
   /** Stores a change that has been made to a job in memory, then notifies watchers. */
   async commit(live: LiveJob, parts: ChangedParts): Promise<void> {
     if (live.abandoned) throw cannotStore("an earlier change of the job was lost");
-    const { store, changes } = this.context;
+    const { store, changes, clock, lostTimeout } = this.context;
     const { job, key } = live;
     const keepsVersion = parts.keepsVersion === true;
-    if (!keepsVersion) job.version = BigInt(changes.nextVersion());
+    if (!keepsVersion) {
+      job.version = BigInt(changes.nextVersion());
+      keepDeadlines(job, clock.now(), lostTimeout);
+    }
     const version = Number(job.version);
     const stored = (attempt: Attempt | undefined) =>
       attempt === undefined ? undefined : { attempt, events: live.lane(attempt.attempt).accepted };

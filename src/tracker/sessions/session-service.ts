@@ -137,7 +137,8 @@ export class SessionService {
   private async findJob(hello: Hello): Promise<LiveJob> {
     const { registry } = this.context;
     if (hello.spec === undefined) return registry.get(hello.jobId);
-    const [live] = await registry.create(hello.jobId, hello.spec, hello.shownSpec);
+    const { spec, shownSpec } = hello;
+    const [live] = await registry.create(hello.jobId, { spec, shownSpec }, "takes");
     return live;
   }
 

@@ -37,7 +37,7 @@ describe("A stream's end", () => {
     const goodbye = create(GoodbyeSchema, { reason: GoodbyeReason.SUPERSEDED, message: "attempt 2 runs" });
     expect(endAfter(ended(status.OK, { goodbye }), address, "j1", true)).toMatchObject({
       kind: "fenced",
-      error: { code: "SUPERSEDED", message: 'Job "j1" belongs to another session: attempt 2 runs' },
+      error: { code: "SUPERSEDED", message: `Job "j1" is no longer this agent's: attempt 2 runs` },
     });
   });
 });

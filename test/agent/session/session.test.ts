@@ -404,7 +404,7 @@ describe("a fenced agent", () => {
     expect((await ended).kind).toBe("fenced");
     expect([await said.next(), await said.next()]).toEqual([
       "connected",
-      'fenced: Job "j1" belongs to another session: attempt 2 runs',
+      `fenced: Job "j1" is no longer this agent's: attempt 2 runs`,
     ]);
   });
 

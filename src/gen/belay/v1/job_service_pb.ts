@@ -1087,9 +1087,9 @@ export const JobService: GenService<{
   };
   /**
    * Orders a job to end and returns at once; watch the job to see when it has ended. A job that no agent has, PENDING
-   * before its first attempt or between two, becomes CANCELED at once. An ended job is returned unchanged, without a command. For a LOST job the command waits
-   * for the next session that has the job; until then the job stays LOST, since it is not known whether its processes
-   * have ended. ALREADY_EXISTS: the job has a different command with this command id; this applies to SignalJob,
+   * before its first attempt or between two, becomes CANCELED at once. An ended job is returned unchanged, without a
+   * command. For a LOST job the command waits for the next session that has the job; until then, or until
+   * `Job.lost_until`, the job stays LOST, since it is not known whether its processes have ended. ALREADY_EXISTS: the job has a different command with this command id; this applies to SignalJob,
    * PauseJob and ResumeJob, too.
    *
    * @generated from rpc belay.v1.JobService.CancelJob
@@ -1187,7 +1187,7 @@ export const JobService: GenService<{
   /**
    * Deletes a job and everything that is stored about it. FAILED_PRECONDITION: the job has not ended, and the message
    * says how to end it: by a cancel; for a LOST job by a cancel and an agent that takes the job, since the job's own
-   * agent may return at any time.
+   * agent may return until `Job.lost_until`.
    *
    * @generated from rpc belay.v1.JobService.DeleteJob
    */

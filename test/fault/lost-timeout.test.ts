@@ -1,0 +1,50 @@
+import { describe, expect, it } from "vitest";
+import { TrackerProcess } from "../helpers/cli.ts";
+import { isAlive } from "../helpers/processes.ts";
+
+const args = ["--lease", "1s", "--lost-timeout", "1s"];
+const script = "echo pid $$; exec sleep 1000";
+
+describe("A job whose agent is silent for longer than --lost-timeout has FAILED with AGENT_LOST", () => {
+  it("and the agent, when it goes on, kills the job, exits with 125 and says why", async () => {
+    const tracker = await TrackerProcess.start({ args });
+    const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", script);
+    const [, pid = ""] = await run.says(/^pid (\d+)$/m);
+    process.kill(run.pid, "SIGSTOP");
+    const waited = await tracker.ends("wait", "j1");
+    expect(waited.code).toBe(125);
+    const before = await tracker.ends("show", "--json", "j1");
+    expect(JSON.parse(before.stdout)).toMatchObject({
+      state: "JOB_STATE_FAILED",
+      result: {
+        reason: "END_REASON_AGENT_LOST",
+        failureClass: "FAILURE_CLASS_INFRASTRUCTURE",
+        message: expect.stringMatching(/^No message from the agent on \S+ for \d\.\ds$/) as unknown,
+      },
+      attempts: [{ superseded: true, logCompleteness: "LOG_COMPLETENESS_INCOMPLETE" }],
+    });
+    expect(isAlive(Number(pid))).toBe(true);
+    process.kill(run.pid, "SIGCONT");
+    expect(await run.ended).toBe(125);
+    expect(run.stderr).toMatch(
+      /Job "j1" is no longer this agent's: Attempt 1 of job "j1" was LOST for too long: the job has ended, it is FAILED/,
+    );
+    await expect.poll(() => isAlive(Number(pid))).toBe(false);
+    // An ended job never changes again.
+    expect((await tracker.ends("show", "--json", "j1")).stdout).toBe(before.stdout);
+  });
+
+  it("also across a tracker that is killed meanwhile, which first gives the agent a lease", async () => {
+    const before = await TrackerProcess.start({ args });
+    const run = before.belay("run", "--job", "j1", "--", "sh", "-c", script);
+    await run.says(/^pid (\d+)$/m);
+    await run.kill("SIGKILL");
+    let state = "";
+    while (!/LOST/.test(state)) state = (await before.ends("jobs")).stdout;
+    await before.cli.kill("SIGKILL");
+    const tracker = await TrackerProcess.start({ data: before.data, listen: new URL(before.url).host, args });
+    expect((await tracker.ends("jobs")).stdout).toMatch(/LOST/);
+    expect((await tracker.ends("wait", "j1")).code).toBe(125);
+    expect((await tracker.ends("show", "j1")).stdout).toMatch(/AGENT_LOST/);
+  });
+});
