@@ -24,7 +24,7 @@ export interface Ended {
 export async function main(argv: readonly string[], io: Io): Promise<Ended> {
   const ended = await attempt(argv, io);
   await io.stdout.flush();
-  // A reader of messages that stands still holds up nothing.
+  // A reader of messages that stops reading delays nothing.
   await whenRead(io.stderr, () => STILL_MS);
   return { ...ended, code: await afterOutput(io, ended.code) };
 }

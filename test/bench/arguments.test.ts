@@ -2,11 +2,11 @@ import { describe, expect, test } from "vitest";
 import { choose, readArguments } from "./arguments.ts";
 
 describe("the command line", () => {
-  test("without anything asks for a table of all", () => {
+  test("without arguments means a table of all benchmarks", () => {
     expect(readArguments([])).toEqual({ action: "table", names: [], runs: undefined });
   });
 
-  test("takes names, a number of rounds and one thing to do", () => {
+  test("accepts names, a number of rounds and one action", () => {
     expect(readArguments(["start", "--runs", "7", "--json", "cancel"])).toEqual({
       action: "json",
       names: ["start", "cancel"],
@@ -17,18 +17,18 @@ describe("the command line", () => {
     }
   });
 
-  test.each(["0", "-1", "1.5", "many", "10000"])("refuses %s rounds", (runs) => {
+  test.each(["0", "-1", "1.5", "many", "10000"])("rejects %s rounds", (runs) => {
     expect(() => readArguments([`--runs=${runs}`])).toThrow(
       `Cannot parse --runs "${runs}": expected a number from 1 to 9999`,
     );
   });
 
-  test("refuses two things to do at once, but always helps", () => {
+  test("rejects two actions at once, but always shows help", () => {
     expect(() => readArguments(["--json", "--guard"])).toThrow("Cannot do both --json and --guard");
     expect(readArguments(["--json", "--help"]).action).toBe("help");
   });
 
-  test("refuses a flag that it does not know", () => {
+  test("rejects an unknown flag", () => {
     expect(() => readArguments(["--fast"])).toThrow("--fast");
   });
 });
@@ -41,12 +41,12 @@ describe("names", () => {
     expect(names(["start", "throughput-job"])).toEqual(["throughput-job", "start"]);
   });
 
-  test("stand for all that begin with them, if a dash follows", () => {
+  test("stand for all benchmarks that begin with the name and a dash", () => {
     expect(names(["throughput"])).toEqual(["throughput-lines", "throughput-job"]);
     expect(() => names(["through"])).toThrow('No benchmark "through": expected one of throughput-lines');
   });
 
-  test("are all, if there are none", () => {
+  test("may be missing: all benchmarks are chosen", () => {
     expect(names([])).toEqual(all.map(({ name }) => name));
   });
 });

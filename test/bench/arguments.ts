@@ -1,12 +1,12 @@
 import { parseArgs } from "node:util";
 
-/** What a call of the benchmark asks for. */
+/** The parsed command line. */
 export interface Request {
-  /** What to do: measure and print a table, objects or Markdown; list; help; hold against what is recorded; record. */
+  /** The action: measure and print a table, objects or Markdown; list; help; compare with recorded ratios; record. */
   readonly action: "table" | "json" | "markdown" | "list" | "help" | "guard" | "record";
-  /** Names of benchmarks, or of a group of them ("capacity" is "capacity-idle" and "capacity-logging"). Empty: all. */
+  /** Names of benchmarks, or of groups ("capacity" is "capacity-idle" and "capacity-logging"). Empty: all. */
   readonly names: readonly string[];
-  /** Rounds of each; undefined: its own number. */
+  /** Rounds of each benchmark. Undefined: its usual number. */
   readonly runs: number | undefined;
 }
 
@@ -40,7 +40,7 @@ export function readArguments(args: readonly string[]): Request {
   return { action, names: positionals, runs: Number(values.runs) };
 }
 
-/** The benchmarks that names stand for, in their own order. @throws Error for a name that stands for none */
+/** The benchmarks with these names, in the benchmarks' own order. @throws Error for an unknown name */
 export function choose<T extends { readonly name: string }>(all: readonly T[], names: readonly string[]): T[] {
   const fits = (bench: T, name: string): boolean => bench.name === name || bench.name.startsWith(`${name}-`);
   for (const name of names) {

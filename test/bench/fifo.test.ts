@@ -5,10 +5,10 @@ import { expect, test } from "vitest";
 import { Fifo } from "./fifo.ts";
 import { Stage } from "./stage.ts";
 
-test("a named pipe that a tree holds is closed when the last of its processes is gone, and not before", async () => {
+test("a named pipe that a process tree holds is closed when its last process has ended, and not before", async () => {
   await using stage = await Stage.open();
   const fifo = new Fifo(stage, "held");
-  // The shell starts a process that outlives it, tells its id, and ends.
+  // The shell starts a process that outlives it, prints its id, and ends.
   const shell = spawn("sh", ["-c", `${fifo.hold}; sleep 1000 > /dev/null & echo $!`], {
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -18,7 +18,7 @@ test("a named pipe that a tree holds is closed when the last of its processes is
   await once(shell, "close");
   let closed = false;
   void fifo.closed.then(() => (closed = true));
-  // A turn of the loop in which an end of the pipe would have been seen.
+  // A turn of the event loop, in which a closed pipe would have been noticed.
   await new Promise(setImmediate);
   await new Promise(setImmediate);
   expect(closed).toBe(false);

@@ -5,13 +5,13 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import type { Stage } from "./stage.ts";
 
-/** Tells of the first byte, and when the pipe is closed. The shell reads the clock itself: no process is started for it. */
+/** Reports the first byte and the time of the pipe's end. The shell reads the clock itself, without another process. */
 const WATCH = 'exec 3< "$0"; read -r _ <&3; echo opened; read -r _ <&3; echo "$EPOCHREALTIME"';
 
 /**
- * A named pipe that tells when the last process that has it open for writing is gone: the kernel closes what a process
- * holds when it dies, so this needs no look at /proc again and again. A shell of its own waits for it, which is not busy
- * with anything else when that happens.
+ * A named pipe that reports when the last process that has it open for writing has ended: the kernel closes the files
+ * of a process when it dies, so that /proc need not be polled. A separate shell waits for it, because this process may
+ * be busy at that moment.
  */
 export class Fifo {
   /** Resolves when a byte has been written into it. */
@@ -34,7 +34,7 @@ export class Fifo {
     });
   }
 
-  /** A shell command that holds the pipe open, as descriptor 9, for the shell and all that it starts from then on. */
+  /** A shell command that opens the pipe as descriptor 9 in the shell and in all processes that it starts later. */
   get hold(): string {
     return `exec 9> ${this.file}; echo >&9`;
   }

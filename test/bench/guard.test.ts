@@ -10,7 +10,7 @@ const recorded: Recorded = {
 
 const PATIENCE = 60_000;
 
-/** A probe whose tries give these ratios. */
+/** A probe that gives these ratios in its tries. */
 function probeOf(...tries: readonly (readonly number[])[]): Probe & { measured: number } {
   return {
     measured: 0,
@@ -22,7 +22,7 @@ function probeOf(...tries: readonly (readonly number[])[]): Probe & { measured: 
 }
 
 describe("the limit", () => {
-  test("is a third from what is recorded, on the worse side", () => {
+  test("is worse than the recorded ratio by a third", () => {
     expect(limitOf(0.3, "more")).toBeCloseTo(0.2);
     expect(limitOf(3, "less")).toBeCloseTo(4);
   });
@@ -34,24 +34,24 @@ describe("the limit", () => {
     ["less", 0.39, true],
     ["less", 0.41, false],
     ["less", 0.01, true],
-  ] as const)("where %s is better and 0.3 is recorded, lets %d pass: %s", (better, found, passed) => {
+  ] as const)("where %s is better and 0.3 is recorded: %d passes: %s", (better, found, passed) => {
     expect(judge({ name: "speed", what: "", better }, 0.3, [found]).passed).toBe(passed);
   });
 
-  test("lets nothing pass that could not be measured or was never recorded", () => {
+  test("fails a ratio that could not be measured or was not recorded", () => {
     expect(judge({ name: "speed", what: "", better: "less" }, 0.3, [Number.NaN]).passed).toBe(false);
     expect(judge({ name: "speed", what: "", better: "more" }, undefined, [1]).passed).toBe(false);
   });
 });
 
 describe("the guard", () => {
-  test("holds the median of the pairs against the limit", async () => {
+  test("compares the median of the pairs with the limit", async () => {
     const probe = probeOf([0.01, 0.29, 0.28]);
     const [verdict] = await guard([probe], recorded, PATIENCE);
     expect(verdict).toMatchObject({ found: 0.28, recorded: 0.3, tries: 1, passed: true });
   });
 
-  test("measures what fails again, and takes the best", async () => {
+  test("measures a failing ratio again, and the best try counts", async () => {
     const probe = probeOf([0.1], [0.12], [0.25]);
     expect(await guard([probe], recorded, PATIENCE)).toMatchObject([{ found: 0.25, tries: 3, passed: true }]);
   });
@@ -62,17 +62,17 @@ describe("the guard", () => {
     expect(probe.measured).toBe(3);
   });
 
-  test("measures nothing again when its time is over", async () => {
+  test("does not measure again when its time is over", async () => {
     const probe = probeOf([0.1], [0.3]);
     expect(await guard([probe], recorded, -1)).toMatchObject([{ found: 0.1, tries: 1, passed: false }]);
   });
 
-  test("fails a ratio that nobody recorded at once", async () => {
+  test("fails a ratio that was not recorded at once", async () => {
     const probe = probeOf([0.5], [0.5]);
     expect(await guard([probe], { ...recorded, ratios: {} }, PATIENCE)).toMatchObject([{ tries: 1, passed: false }]);
   });
 
-  test("names the ratio, what was recorded, what was found and the limit", async () => {
+  test("reports the ratio's name, its recorded and found value and the limit", async () => {
     const [worse] = await guard([probeOf([0.1], [0.1], [0.1])], recorded, PATIENCE);
     expect(worse && describeVerdict(worse)).toBe(
       "WORSE  speed (ours to theirs): recorded 0.300, found 0.100, limit ≥ 0.200, best of 3 tries",
@@ -84,7 +84,7 @@ describe("the guard", () => {
   });
 });
 
-test("what is recorded is the median of all pairs, beside that of each round", async () => {
+test("the median of all pairs is recorded, and the median of each round", async () => {
   const found = await record([probeOf([0.1, 0.2, 0.3], [0.4, 0.5, 0.6], [0.2, 0.2, 0.2])], 3, about);
   expect(found).toEqual({
     ...about,

@@ -1,25 +1,25 @@
 import type { Machine } from "./machine.ts";
 import { median } from "./stats.ts";
 
-/** Share of the recorded ratio by which the found one may be worse. */
+/** Share of the recorded ratio by which the measured one may be worse. */
 const TOLERANCE = 1 / 3;
-/** How often a ratio may be measured until it is good enough: other work on a machine makes figures worse, never better. */
+/** Most measurements of a ratio until it is good enough: other work on a machine makes figures worse, never better. */
 export const TRIES = 3;
 
-/** What test/bench/recorded.json holds. */
+/** Contents of test/bench/recorded.json. */
 export interface Recorded {
-  /** How the file came about, for people. */
+  /** How the file was made, for its readers. */
   readonly how: string;
-  /** When, as an ISO date. */
+  /** When the file was made, as an ISO date. */
   readonly date: string;
   readonly machine: Machine;
-  /** By the ratio's name. */
+  /** The ratios, by name. */
   readonly ratios: Readonly<Record<string, RecordedRatio>>;
 }
 
 /** One ratio of the file. */
 export interface RecordedRatio {
-  /** Of what to what. */
+  /** The two measured values, as "X to Y". */
   readonly what: string;
   readonly better: "more" | "less";
   /** Median of all pairs. */
@@ -35,30 +35,30 @@ export interface Probe {
   measure(): Promise<Readonly<Record<string, readonly number[]>>>;
 }
 
-/** What came of one guarded ratio. */
+/** Result for one guarded ratio. */
 export interface Verdict {
   readonly name: string;
   readonly what: string;
   readonly better: "more" | "less";
-  /** Undefined: the file does not have it. */
+  /** Undefined: the file does not have this ratio. */
   readonly recorded: number | undefined;
   /** The best of the tries' medians. */
   readonly found: number;
-  /** The worst that passes. */
+  /** The worst value that passes. */
   readonly limit: number;
   readonly tries: number;
   readonly passed: boolean;
 }
 
-/** The worst ratio that passes where another was recorded. */
+/** The worst ratio that passes, for a recorded one. */
 export function limitOf(recorded: number, better: "more" | "less"): number {
   return better === "more" ? recorded * (1 - TOLERANCE) : recorded * (1 + TOLERANCE);
 }
 
 /**
- * Measures probes, those that fail again, and holds them against what is recorded.
+ * Measures probes, and those that fail again, and compares them with the recorded ratios.
  *
- * @param patience milliseconds after which nothing is measured again
+ * @param patience time after which nothing is measured again, in milliseconds
  */
 export async function guard(probes: readonly Probe[], recorded: Recorded, patience: number): Promise<Verdict[]> {
   const until = performance.now() + patience;
@@ -91,12 +91,12 @@ export function judge(
 ): Verdict {
   const found = better === "more" ? Math.max(...tries) : Math.min(...tries);
   const limit = recorded === undefined ? Number.NaN : limitOf(recorded, better);
-  // What could not be measured, or is recorded nowhere, has not passed.
+  // A ratio that could not be measured, or was not recorded, does not pass.
   const passed = better === "more" ? found >= limit : found <= limit;
   return { name, what, better, recorded, found, limit, tries: tries.length, passed };
 }
 
-/** One line about a verdict: which ratio, what was recorded, what was found, what would pass. */
+/** One line about a verdict: the ratio, its recorded and measured value, and the limit. */
 export function describeVerdict({ name, what, better, recorded, found, limit, tries, passed }: Verdict): string {
   const facts =
     recorded === undefined
@@ -105,7 +105,7 @@ export function describeVerdict({ name, what, better, recorded, found, limit, tr
   return `${passed ? "ok    " : "WORSE "} ${name} (${what}): ${facts}${tries > 1 ? `, best of ${tries} tries` : ""}`;
 }
 
-/** Measures probes several times. @returns what the file is to hold */
+/** Measures probes several times. @returns the contents of the file */
 export async function record(
   probes: readonly Probe[],
   times: number,

@@ -1,6 +1,6 @@
 import { cpus, loadavg, release, totalmem } from "node:os";
 
-/** What the figures were measured on. */
+/** The machine on which figures were measured. */
 export interface Machine {
   /** The processor's model. */
   readonly processor: string;
@@ -8,14 +8,14 @@ export interface Machine {
   readonly memoryBytes: number;
   readonly node: string;
   readonly kernel: string;
-  /** Processes that wanted a core, on average over the last minute, when the benchmark began. */
+  /** Average number of processes that could run, over the last minute before the benchmark. */
   readonly load: number;
 }
 
-/** Share of the cores that may be busy before figures are called doubtful. */
+/** Share of the cores that may be busy before figures count as doubtful. */
 const BUSY = 0.25;
 
-/** Looks at the machine as it is now. */
+/** This machine, with its present load. */
 export function thisMachine(): Machine {
   return {
     processor: cpus()[0]?.model ?? "unknown",

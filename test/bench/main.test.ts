@@ -18,7 +18,7 @@ function bench(...args: readonly string[]): Promise<Ended> {
   });
 }
 
-test("--help and --list say what there is", async () => {
+test("--help and --list show flags and benchmarks", async () => {
   expect(await bench("--help")).toMatchObject({ code: 0, stdout: expect.stringContaining("Usage: npm run bench") });
   const { stdout } = await bench("--list", "throughput");
   expect(stdout.split("\n").map((line) => line.split(":")[0])).toEqual([
@@ -30,7 +30,7 @@ test("--help and --list say what there is", async () => {
   ]);
 });
 
-test("a wrong call is refused with 64 and a word about it", async () => {
+test("a wrong call is rejected with 64 and the wrong argument", async () => {
   expect(await bench("strat")).toMatchObject({ code: 64, stdout: "", stderr: expect.stringContaining('"strat"') });
 });
 

@@ -11,7 +11,7 @@ import { type Summary, summarize } from "./row.ts";
 import { Stage } from "./stage.ts";
 import { markdownTable, plainTable } from "./table.ts";
 
-/** What the guard holds against. */
+/** File with the ratios that the guard compares with. */
 const RECORDED = path.join(import.meta.dirname, "recorded.json");
 /** Time after which the guard measures nothing again, so that it takes a minute at most. Milliseconds. */
 const PATIENCE_MS = 35_000;
@@ -20,8 +20,9 @@ const RECORD_ROUNDS = 3;
 
 const HELP = `Usage: npm run bench [-- [options] [NAME…]]
 
-Measures Belay as built, each row beside a reference that runs in turn with it, and prints a table. Without NAME all of
-it, within 10 minutes; each NAME takes at most one. A part of a name before a "-" stands for all that begin with it.
+Measures the built command and prints a table. Each row has a reference, which is measured in turn with Belay. Without
+NAME, all benchmarks are run, within 10 minutes; each takes at most one minute. The part of a name before a "-" stands
+for all benchmarks that begin with it.
 
 Options:
   --runs N    rounds of each benchmark; default: its own number
@@ -32,14 +33,14 @@ Options:
   --record    measure the same ratios several times and write them to test/bench/recorded.json
   --help      show this help`;
 
-// A stage leaves nothing behind when this process exits, which a signal alone would not let it do.
+// Stages are removed in the event "exit", which a signal's default action would not emit.
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
 const code = await main(process.argv.slice(2));
-// What a slow reader of a pipe has not taken yet would be lost.
+// Waits for a slow reader of a pipe: an exit would discard output that it has not read yet.
 await new Promise((resolve) => process.stdout.write("", resolve));
 process.exit(code);
 
-/** @returns exit code: 0, 1 if something could not be measured or is worse than it may be, 64 for a wrong call */
+/** @returns exit code: 0; 1 if something could not be measured or is worse than its limit; 64 for a wrong call */
 async function main(args: readonly string[]): Promise<number> {
   let request: Request;
   let chosen: Bench[];
@@ -68,7 +69,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-/** Measures the guarded ratios shortly, and says which are worse than they may be. */
+/** Measures the guarded ratios shortly, and reports those that are worse than their limits. */
 async function compare(): Promise<number> {
   const recorded = JSON.parse(readFileSync(RECORDED, "utf8")) as Recorded;
   console.log(describeMachine(thisMachine()));
@@ -78,7 +79,7 @@ async function compare(): Promise<number> {
   return verdicts.every(({ passed }) => passed) ? 0 : 1;
 }
 
-/** Measures the guarded ratios, and writes the file that later measurements are held against. */
+/** Measures the guarded ratios, and writes the file with which later measurements are compared. */
 async function remember(times: number): Promise<number> {
   const machine = thisMachine();
   console.log(describeMachine(machine));
@@ -121,7 +122,7 @@ async function measure({ action, runs }: Request, chosen: readonly Bench[]): Pro
   return failed > 0 ? 1 : 0;
 }
 
-/** Six digits are more than was measured. */
+/** Rounds to six digits, which is more than the measurements' accuracy. */
 function shown(_: string, value: unknown): unknown {
   return typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value;
 }

@@ -1,5 +1,5 @@
-// What the metrics of a long job cost: to store, on disk, to read. One attempt with a sample each 5 s and, each second, a
-// record with ten of the job's own metrics.
+// The cost of a long job's metrics: storing them, their size on disk, reading them. One attempt with a sample each 5 s
+// and, each second, a record with ten of the job's own metrics.
 //
 //   npx node test/bench/metrics.ts [days]
 import { create, toBinary } from "@bufbuild/protobuf";
@@ -19,7 +19,7 @@ import { openStore } from "../../src/tracker/store/open-store.ts";
 const DAYS = Number(process.argv[2] ?? 7);
 const SECONDS = DAYS * 86_400;
 const START = 1_700_000_000n * 1_000_000_000n;
-/** Events of one transaction: what a turn of a busy tracker's event loop brings. */
+/** Events of one transaction: as many as arrive in one turn of a busy tracker's event loop. */
 const TURN = 50;
 const NAMES = ["loss", "accuracy", "lr", "grad_norm", "tokens/s", "val/loss", "val/acc", "epoch", "mem", "queue"];
 
@@ -71,7 +71,7 @@ async function read(): Promise<void> {
   const tracker = await startTracker({ listen: "127.0.0.1:0", dataDirectory: directory });
   const jobs = createClient(JobService, createGrpcTransport({ baseUrl: tracker.address }));
   for (const maxSamples of [0, 500]) {
-    // Twice: the first time warms up.
+    // The first of two reads warms up.
     for (const shown of [false, true]) {
       const start = performance.now();
       let samples = 0;

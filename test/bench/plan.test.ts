@@ -7,14 +7,14 @@ function planOf(limit: number, runs?: number): Plan & { notes: string[] } {
   return { runs, deadline: performance.now() + limit, notes, note: (message) => notes.push(message) };
 }
 
-test("as many rounds are done as were asked for, else the usual number", async () => {
+test("the requested number of rounds is done, or else the usual one", async () => {
   const done: number[] = [];
   await rounds(planOf(60_000), 3, async (index) => void done.push(index));
   await rounds(planOf(60_000, 2), 3, async (index) => void done.push(index));
   expect(done).toEqual([0, 1, 2, 0, 1]);
 });
 
-test("no round is begun that would pass the deadline, and that is said", async () => {
+test("no round is begun that would exceed the deadline, and a note reports it", async () => {
   const plan = planOf(2_000);
   let done = 0;
   await rounds(plan, 5, async () => {
@@ -39,7 +39,7 @@ test("a round that fails ends the benchmark", async () => {
   await expect(rounds(planOf(60_000), 5, failing)).rejects.toThrow("no more");
 });
 
-test("the first round is done, however late it is", async () => {
+test("the first round is always done, however late it is", async () => {
   let done = 0;
   await rounds(planOf(-1), 5, async () => void done++);
   expect(done).toBe(1);

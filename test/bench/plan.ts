@@ -1,20 +1,20 @@
 import { setTimeout as wait } from "node:timers/promises";
 
-/** How much of a benchmark is to be done. */
+/** How long and how often a benchmark may measure. */
 export interface Plan {
-  /** Rounds that were asked for; undefined: the benchmark's own number. */
+  /** Requested rounds. Undefined: the benchmark's usual number. */
   readonly runs: number | undefined;
-  /** Time by `performance.now()` at which it has to be over. */
+  /** Time by `performance.now()` at which it must be over. */
   readonly deadline: number;
-  /** Says something to whoever watches. */
+  /** Shows a note to the user. */
   note(message: string): void;
 }
 
 /**
- * Does rounds one after the other: as many as were asked for, but none that would pass the deadline if it took as long
- * as the longest so far. One that is under way at the deadline is given up. The first is always done.
+ * Does rounds one after the other: the requested number, but none that would exceed the deadline if it took as long as
+ * the longest so far. A round that is under way at the deadline is given up. The first is always done.
  *
- * @param usual number of rounds if none was asked for
+ * @param usual number of rounds if none was requested
  */
 export async function rounds(plan: Plan, usual: number, round: (index: number) => Promise<void>): Promise<void> {
   const wanted = plan.runs ?? usual;
@@ -32,7 +32,7 @@ export async function rounds(plan: Plan, usual: number, round: (index: number) =
 
 async function isDoneBy(deadline: number, doing: Promise<void>): Promise<boolean> {
   const done = new AbortController();
-  // What is given up ends with the benchmark's processes, and nobody hears how.
+  // A round that is given up ends with the benchmark's processes, and its failure is ignored.
   doing.catch(() => undefined);
   const late = wait(deadline - performance.now(), false, { signal: done.signal }).catch(() => false);
   try {

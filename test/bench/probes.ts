@@ -3,12 +3,12 @@ import { bareNode, launch } from "./rows/start.ts";
 import { Course, type Load } from "./rows/throughput.ts";
 import type { Stage } from "./stage.ts";
 
-/** Output of one run: enough that its start and end do not count, little enough for a few pairs in some seconds. */
+/** Output of one run: so much that start and end do not count, so little that a few pairs take only some seconds. */
 const LOAD: Load = { name: "guard", what: "100-byte lines", lineBytes: 100, bytes: 150_000_000, generates: false };
 const THROUGHPUT_PAIRS = 5;
 const START_PAIRS = 9;
 
-/** The ratios that are guarded: those that hold still on a machine where other work goes on. Each takes seconds. */
+/** The guarded ratios: those that are stable on a machine with other work. Each takes some seconds. */
 export async function openProbes(stage: Stage): Promise<Probe[]> {
   const course = await Course.prepare(stage, LOAD);
   let run = 0;

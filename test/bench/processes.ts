@@ -9,7 +9,7 @@ export function memoryOf(pid: number, field: "VmHWM" | "VmRSS"): number {
   return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? Number.NaN) * 1024;
 }
 
-/** Resident memory that no other process shares, in bytes: what one more such process costs. */
+/** Resident memory that no other process shares, in bytes: the cost of one more such process. */
 export function privateMemoryOf(pid: number): number {
   const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
   const kilobytes = [...rollup.matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB/gm)].map(([, value]) => Number(value));
@@ -33,12 +33,12 @@ export function wallClock(): number {
   return performance.timeOrigin + performance.now();
 }
 
-/** Milliseconds since the Unix epoch, from what `date +%s%N` prints. */
+/** Milliseconds since the Unix epoch, from the output of `date +%s%N`. */
 export function stampOf(nanoseconds: string): number {
   return Number(BigInt(nanoseconds.trim()) / 1000n) / 1000;
 }
 
-/** Processor seconds of its children, from what bash's `times` prints: a line of its own, a line of theirs. */
+/** Processor seconds of a bash's children, from the output of `times`: a line for bash, and one for its children. */
 export function childrenCpu(times: string): number {
   const line = times.trim().split("\n").at(-1) ?? "";
   return [...line.matchAll(/(\d+)m([\d.]+)s/g)].reduce((sum, [, m, s]) => sum + Number(m) * 60 + Number(s), 0);

@@ -1,4 +1,5 @@
-// Measures how fast output passes the redaction: `node test/bench/redact.ts`. MB a second of processor time, 64 KiB chunks.
+// Measures the speed of the redaction, in MB a second of processor time, with 64 KiB chunks:
+// `node test/bench/redact.ts`.
 import { randomBytes } from "node:crypto";
 import { Redactor } from "../../src/agent/report/redact/redactor.ts";
 import { Secrets } from "../../src/agent/report/redact/secrets.ts";
@@ -53,7 +54,7 @@ for (const [name, secrets, text, size] of cases) {
 }
 
 function report(name: string, chunk: Buffer, pass: (chunk: Buffer) => unknown): void {
-  // Time of the processor, which other work on the machine hardly changes; its clock ticks slowly.
+  // Processor time, which other work on the machine hardly affects. Its clock is coarse, so the loop is long.
   let bytes = 0;
   const start = process.cpuUsage().user;
   for (const end = performance.now() + BUDGET_MS; performance.now() < end; ) {

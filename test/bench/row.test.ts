@@ -4,7 +4,7 @@ import { type Row, summarize } from "./row.ts";
 const row: Row = { key: "a.b", what: "a", unit: "MB/s", better: "more", ours: [1, 2, 3] };
 
 describe("a row as an object", () => {
-  test("has the same keys whatever is known about it", () => {
+  test("always has the same keys", () => {
     const keys = ["key", "what", "unit", "better", "share", "ours", "reference", "ratio", "reach", "reached"];
     const full: Row = { ...row, share: 0.9, reference: { what: "r", values: [2, 4, 6] }, reach: { ratio: 0.4 } };
     expect(Object.keys(JSON.parse(JSON.stringify(summarize(row))))).toEqual(keys);
@@ -20,7 +20,7 @@ describe("a row as an object", () => {
     });
   });
 
-  test("says why a reference is missing", () => {
+  test("reports why a reference is missing", () => {
     const summary = summarize({ ...row, reference: { what: "r", missing: "no python" }, reach: { ratio: 1 } });
     expect(summary.reference).toEqual({ what: "r", missing: "no python", figure: null });
     expect(summary.reached).toBeNull();

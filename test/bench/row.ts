@@ -2,20 +2,20 @@ import { type Figure, figure, ratio } from "./stats.ts";
 
 /** One measured line of the table. */
 export interface Row {
-  /** Its name for programs, such as "throughput-lines.rate". Stable. */
+  /** Name for programs, such as "throughput-lines.rate". It never changes. */
   readonly key: string;
-  /** What was measured, for people. */
+  /** The measured quantity, for readers. */
   readonly what: string;
   readonly unit: string;
   /** Which way is better. */
   readonly better: "more" | "less";
-  /** Measurements of ours. */
+  /** Measurements of Belay. */
   readonly ours: readonly number[];
   /** The percentile that counts, between 0 and 1. @default 0.5 */
   readonly share?: number;
-  /** What a user would have instead, measured in the same run and in turn with ours. */
+  /** What a user would use instead, measured in the same run, in turn with Belay. */
   readonly reference?: Reference;
-  /** What DESIGN.md asks for: of ours, in its unit; or of the ratio. */
+  /** The goal: a value in the row's unit, or a ratio to the reference. */
   readonly reach?: { readonly value: number } | { readonly ratio: number };
 }
 
@@ -35,7 +35,7 @@ export interface Summary {
   readonly reference: { readonly what: string; readonly missing: string | null; readonly figure: Figure | null } | null;
   readonly ratio: number | null;
   readonly reach: { readonly value: number } | { readonly ratio: number } | null;
-  /** Whether what is asked for was reached; null if nothing is, or it could not be measured. */
+  /** Whether the goal was reached; null if there is none, or it could not be measured. */
   readonly reached: boolean | null;
 }
 

@@ -1,5 +1,6 @@
-// `node test/bench/sampling.ts [processes]`: what it costs an agent to measure a job of so many processes, default 200,
-// in both containments. Each runs in a process of its own that does nothing else, and whose processor time it reads.
+// `node test/bench/sampling.ts [processes]`: the agent's cost of measuring a job with this number of processes (default
+// 200), in both containments. Each measurement runs in its own process, which does nothing else, and reads that
+// process's processor time.
 import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -11,9 +12,9 @@ import { silentLogger } from "../../src/base/logger.ts";
 import { EndReason, JobSpecSchema } from "../../src/gen/belay/v1/job_pb.ts";
 import { sleep } from "../../src/base/clock.ts";
 
-/** Looks have become as rare as they get by then, in milliseconds. */
+/** Time after which the agent looks for processes at its lowest rate. Milliseconds. */
 const SETTLE_MS = 5000;
-/** Of the default interval. */
+/** Measured time, as a number of default intervals. */
 const INTERVALS = 4;
 const INTERVAL_MS = 5000;
 

@@ -1,4 +1,4 @@
-// Throughput of a spool: what an append of job output costs in memory and on disk.
+// Throughput of a spool: the cost of appending job output in memory and on disk.
 //
 //   npx node test/bench/spool.ts [directory on the disk to be measured]
 import { mkdtempSync, rmSync } from "node:fs";
@@ -12,15 +12,15 @@ import { MemorySpool } from "../../src/agent/report/memory-spool.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { AgentInfoSchema, LogStream } from "../../src/gen/belay/v1/job_pb.ts";
 
-/** Records that the tracker is behind. */
+/** Number of records that the tracker has not confirmed yet. */
 const LAG = 64;
 
 interface Load {
   readonly what: string;
-  /** Bytes of an append. */
+  /** Size of an append, in bytes. */
   readonly size: number;
   readonly total: number;
-  /** Every append is a batch of its own. */
+  /** Whether every append is its own batch. */
   readonly single: boolean;
 }
 

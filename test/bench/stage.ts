@@ -12,24 +12,24 @@ import { childrenCpu } from "./processes.ts";
 
 /** The built command. */
 const MAIN = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
-/** `PATH` with this Node first: the command looks for `node` there. */
+/** `PATH` with the directory of this Node first: the command finds `node` there. */
 const NODE_PATH = `${path.dirname(process.execPath)}:${process.env["PATH"] ?? ""}`;
-/** Time between two looks at what the tracker has stored. Milliseconds. */
+/** Time between two checks of the tracker's files. Milliseconds. */
 const LOOK_MS = 5;
-/** Time that a process gets to end when it is asked to. Milliseconds. */
+/** Time that a process has to end after SIGTERM. Milliseconds. */
 const GRACE_MS = 3_000;
 
 /** A process that a benchmark started. */
 export interface Started {
   readonly child: ChildProcess;
   readonly pid: number;
-  /** Exit code, when it has ended. */
+  /** Resolves with the exit code when the process has ended. */
   readonly ended: Promise<number | null>;
 }
 
-/** What benchmarks stand on: a tracker process of their own and a directory; all gone when it is closed. */
+/** A tracker process and a directory for one benchmark. Both are removed when it is closed. */
 export class Stage {
-  /** For the benchmark's own files; on the file system that the tracker writes to. */
+  /** Directory for the benchmark's own files, on the same file system as the tracker's data. */
   readonly directory: string;
   private readonly data: string;
   private readonly children = new Set<ChildProcess>();
@@ -49,7 +49,7 @@ export class Stage {
     return stage;
   }
 
-  /** Where the tracker is. */
+  /** Address of the tracker. */
   get address(): string {
     return this.url;
   }
@@ -63,7 +63,7 @@ export class Stage {
     return this.jobs;
   }
 
-  /** Starts the tracker; after `killTracker` again, with its data and at its address. */
+  /** Starts the tracker; after `killTracker`, with the same data and address. */
   async startTracker(): Promise<void> {
     const listen = this.url === "" ? "127.0.0.1:0" : new URL(this.url).host;
     this.tracker = this.belay(["tracker", "--listen", listen, "--data", this.data], "stderr");
@@ -85,7 +85,7 @@ export class Stage {
     await this.tracker?.ended;
   }
 
-  /** Starts an agent. @param flags more flags of `belay run`; a `--tracker` among them counts */
+  /** Starts an agent. @param flags more flags of `belay run`, which may include another `--tracker` */
   agent(jobId: string, command: readonly string[], flags: readonly string[] = []): Started {
     return this.belay(["run", "--tracker", this.url, "--quiet", "--job", jobId, ...flags, "--", ...command]);
   }
@@ -95,7 +95,7 @@ export class Stage {
     return this.start(MAIN, args, pipe);
   }
 
-  /** Runs the built command with its output into a file. @returns processor seconds that it took */
+  /** Runs the built command and writes its output into a file. @returns processor seconds that it took */
   async into(file: string, args: readonly string[]): Promise<number> {
     const shell = this.start("bash", ["-c", '"$@" > "$0" && times', file, MAIN, ...args], "stdout");
     let said = "";
@@ -141,10 +141,10 @@ export class Stage {
     }
   }
 
-  /** Waits until the tracker has so many bytes of a job's standard output. @returns what it has */
+  /** Waits until the tracker has a number of bytes of a job's standard output. @returns the totals that it has */
   async committed(jobId: string, bytes: bigint): Promise<StreamTotals> {
-    // To ask the tracker all the time would take a quarter of a core from what is measured; and what is not on its disk
-    // is not committed.
+    // Looks at the tracker's files: calls would take a quarter of a core from the measured processes, and output that
+    // is not in a file is not committed.
     while (this.logBytes() < bytes) await wait(LOOK_MS);
     for (;;) {
       const { job } = await this.client.getJob({ jobId });
@@ -165,7 +165,7 @@ export class Stage {
     }, 0);
   }
 
-  /** Ends a job at once, waits for its agent, and removes what the tracker has of it. */
+  /** Ends a job at once, waits for its agent, and deletes the job. */
   async clear(jobId: string, agent: Started): Promise<void> {
     await this.client.cancelJob({ jobId, gracePeriod: { seconds: 0n, nanos: 0 } });
     await agent.ended;
@@ -175,7 +175,7 @@ export class Stage {
   async [Symbol.asyncDispose](): Promise<void> {
     const children = [...this.children];
     const gone = Promise.all(children.map((child) => once(child, "exit")));
-    // One that stands still cannot end.
+    // A stopped process handles SIGTERM only after SIGCONT.
     for (const signal of ["SIGTERM", "SIGCONT"] as const) for (const child of children) child.kill(signal);
     const late = new AbortController();
     await Promise.race([gone, wait(GRACE_MS, undefined, { signal: late.signal }).catch(() => undefined)]);
@@ -186,7 +186,7 @@ export class Stage {
     this.drop();
   }
 
-  /** Leaves nothing behind, also where this process ends early. */
+  /** Removes everything, also when this process ends early. */
   private readonly drop = (): void => {
     for (const child of this.children) child.kill("SIGKILL");
     rmSync(this.directory, { recursive: true, force: true });

@@ -19,14 +19,14 @@ describe("a percentile", () => {
   });
 });
 
-test("a figure has the value that counts, and how far the others are from it", () => {
+test("a figure has the value that counts, and the spread of the others", () => {
   const values = [9, 1, 5, 3, 7];
   expect(figure(values)).toEqual({ value: 5, min: 1, max: 9, q1: 3, q3: 7, values });
   expect(figure(values, 0.99).value).toBe(9);
 });
 
 describe("a ratio", () => {
-  test("of pairs is the median of their quotients: a slow minute that hits both of a pair does not count", () => {
+  test("of pairs is the median of their quotients: a slow minute that affects both of a pair does not count", () => {
     const ours = [10, 100, 10];
     const reference = [20, 200, 10];
     expect(quotients(ours, reference)).toEqual([0.5, 0.5, 1]);
@@ -35,7 +35,7 @@ describe("a ratio", () => {
     expect(ratio([1, 30, 20], [10, 60, 40])).toBe(0.5);
   });
 
-  test("of what was not measured in pairs, and of a percentile, is that of the figures", () => {
+  test("of values that were not measured in pairs, and of a percentile, is the ratio of the figures", () => {
     expect(ratio([1, 2, 3], [4])).toBe(0.5);
     expect(ratio([1, 2, 8], [1, 1, 2], 0.99)).toBe(4);
   });

@@ -9,9 +9,9 @@ export function median(values: readonly number[]): number {
   return percentile(values, 0.5);
 }
 
-/** What several measurements of one thing gave. */
+/** Several measurements of one quantity. */
 export interface Figure {
-  /** The one that counts: the median, or the percentile that the row is about. */
+  /** The value that counts: the median, or the row's percentile. */
   readonly value: number;
   readonly min: number;
   readonly max: number;
@@ -35,8 +35,8 @@ export function figure(values: readonly number[], share = 0.5): Figure {
 }
 
 /**
- * How many times the reference ours is. If both were measured in turn (A B A B …), each is compared with its neighbour,
- * which had the same machine, and the median of the quotients counts; otherwise the two figures are compared.
+ * Ratio of Belay to the reference. If both were measured in turn (A B A B …), each is compared with its neighbour,
+ * which ran under the same load, and the median of the quotients counts; otherwise the two figures are compared.
  */
 export function ratio(ours: readonly number[], reference: readonly number[], share = 0.5): number {
   return ours.length === reference.length && share === 0.5
@@ -44,7 +44,7 @@ export function ratio(ours: readonly number[], reference: readonly number[], sha
     : percentile(ours, share) / percentile(reference, share);
 }
 
-/** Each measurement of ours as a multiple of the reference beside it. */
+/** Each measurement of Belay as a multiple of the reference beside it. */
 export function quotients(ours: readonly number[], reference: readonly number[]): number[] {
   return ours.map((value, index) => value / (reference[index] ?? Number.NaN));
 }

@@ -23,7 +23,7 @@ const rows: readonly Row[] = [
   },
 ];
 
-test("the table has a line for each row, with its figure, reference, ratio and whether it is reached", () => {
+test("the table has a line for each row, with figure, reference, ratio and whether the goal is reached", () => {
   expect(plainTable(rows.map(summarize)).split("\n")).toEqual([
     "what        ours      spread   reference              spread     ratio   to reach  reached",
     "throughput  250 MB/s  240–260  1200 MB/s (job | cat)  1000–1300  0.200×  ≥ 0.8×    no",
@@ -41,6 +41,6 @@ test("in Markdown, no cell breaks the table", () => {
   );
 });
 
-test("a number has three digits that count", () => {
+test("a number has three significant digits", () => {
   expect([1234.5, 99.94, 5.012, 0.0421].map(number)).toEqual(["1235", "99.9", "5.01", "0.042"]);
 });

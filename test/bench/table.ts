@@ -47,7 +47,7 @@ function spread({ min, max, values }: Pick<NonNullable<Summary["ours"]>, "min" |
   return values.length > 1 ? `${number(min)}–${number(max)}` : "";
 }
 
-/** Three digits that count, as far as they are after the point. */
+/** Formats a number with three significant digits; digits before the point are all kept. */
 export function number(value: number): string {
   const size = Math.abs(value);
   return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3);

@@ -133,7 +133,7 @@ export class StreamOutput implements Output {
 
   giveUp(): void {
     this.abandoned = true;
-    this.left.abort(new Error("The reader stands still"));
+    this.left.abort(new Error("The reader does not read"));
   }
 
   async write(data: string | Uint8Array): Promise<void> {

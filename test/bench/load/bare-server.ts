@@ -1,5 +1,5 @@
-// What holding connections costs at least: a server of node:http2 alone that welcomes agents and then does nothing.
-// Prints its address.
+// The least cost of open connections: a bare server of node:http2 that sends Welcome to agents and then does nothing.
+// It prints its address.
 import { createServer } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { create, toBinary } from "@bufbuild/protobuf";

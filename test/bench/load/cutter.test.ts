@@ -3,7 +3,7 @@ import { type AddressInfo, connect, createServer } from "node:net";
 import { expect, test } from "vitest";
 import { Cutter } from "./cutter.ts";
 
-test("what goes through a cutter arrives, breaks off with a reset at both ends, and may come again", async () => {
+test("a cutter passes bytes on, resets both ends of its connections, and accepts new ones", async () => {
   const server = createServer((socket) => socket.on("error", () => undefined).pipe(socket));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

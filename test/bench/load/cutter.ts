@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 
-/** A way to the tracker that can be cut: what goes through it breaks off with a reset, and a new connection may follow. */
+/** A proxy in front of the tracker that can reset its connections. New connections may follow. */
 export class Cutter {
   private readonly server: Server;
   private readonly sockets = new Set<Socket>();
@@ -16,7 +16,7 @@ export class Cutter {
         this.sockets.add(socket);
         socket.setNoDelay(true);
         socket.pipe(other);
-        // A reset of one end is one of the other.
+        // A reset of one end is passed on to the other.
         socket.on("error", () => other.resetAndDestroy());
         socket.once("close", () => this.sockets.delete(socket));
       }

@@ -4,18 +4,18 @@ import { setPriority } from "node:os";
 import path from "node:path";
 import { type Measured, type Order, type Report, sharedClock } from "./protocol.ts";
 
-/** Many agents, played by a few processes that give way to the tracker where both want a core. */
+/** Many simulated agents in a few processes, which run with a lower priority than the tracker. */
 export class Fleet {
   private readonly generators: readonly ChildProcess[];
   private readonly commands = new Map<string, (at: number) => void>();
 
-  /** @param nice how much the processes give way, 0 to 19 */
+  /** @param nice niceness of the processes, 0 to 19 */
   constructor(address: string, processes: number, nice: number) {
     const file = path.join(import.meta.dirname, "generator.ts");
     this.generators = Array.from({ length: processes }, (_, index) => {
       const child = fork(file, [address, `load-${index}`], { serialization: "advanced" });
       setPriority(child.pid ?? 0, nice);
-      // Each cancel that is under way at a generator has an order that waits for it.
+      // Each cancel under way has a listener on its generator.
       child.setMaxListeners(0);
       child.on("message", (report: Report) => {
         if (report.order === "command") this.commands.get(report.jobId)?.(report.at);
@@ -24,12 +24,12 @@ export class Fleet {
     });
   }
 
-  /** Opens agents until there are so many, the same number in each process. */
+  /** Opens agents until there are `count`, the same number in each process. */
   async connect(count: number): Promise<void> {
     await this.order({ order: "connect", count: Math.ceil(count / this.generators.length) });
   }
 
-  /** Lets some agents log, each at a rate; 0: none does any more. */
+  /** Makes some agents log, each at a rate. 0: none logs any more. */
   async log(agents: number, bytesPerSecond: number): Promise<void> {
     await this.order({ order: "log", agents: Math.ceil(agents / this.generators.length), bytesPerSecond });
   }

@@ -1,9 +1,9 @@
-// A process that plays many agents: `generator.ts ADDRESS PREFIX`, driven over its IPC channel. See protocol.ts.
+// A process that simulates many agents: `generator.ts ADDRESS PREFIX`. Its IPC channel controls it: see protocol.ts.
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { LoadAgent } from "./load-agent.ts";
 import { type Order, type Report, sharedClock } from "./protocol.ts";
 
-/** Connections that are opened at one time. */
+/** Most connections that are opened at the same time. */
 const OPENING = 25;
 
 const [address = "", prefix = ""] = process.argv.slice(2);
@@ -25,7 +25,7 @@ async function obey(order: Order): Promise<void> {
       logging.abort();
       logging = new AbortController();
       for (const agent of order.bytesPerSecond > 0 ? agents.slice(0, order.agents) : []) {
-        // It ends with the signal, or with this process.
+        // It logs until the signal aborts, or this process ends.
         void agent.log(order.bytesPerSecond, logging.signal);
       }
       return report({ order: "log" });
@@ -53,7 +53,7 @@ async function open(count: number): Promise<void> {
       address,
       jobId,
       () => report({ order: "command", jobId, at: sharedClock() }),
-      // What is measured without it would be of fewer agents than it says.
+      // Without this agent, the measurement would be of fewer agents than reported.
       (why) => process.exit(say(`The stream of "${jobId}" broke: ${why}`)),
     );
     agents.push(agent);

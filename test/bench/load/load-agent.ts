@@ -19,7 +19,7 @@ const MOST_BATCH_BYTES = 65_536;
 const WINDOW_BYTES = 4 << 20;
 const COMMANDS = [CommandKind.CANCEL, CommandKind.STATUS];
 
-/** One agent as a tracker sees it, on a connection of its own; as light as can be, since thousands share a process. */
+/** A simulated agent with its own connection. It costs as little as possible, because thousands share a process. */
 export class LoadAgent {
   readonly jobId: string;
   readonly welcomed: Promise<void>;
@@ -39,8 +39,8 @@ export class LoadAgent {
   private ending = "it ended";
 
   /**
-   * @param command is called when a command comes
-   * @param lost is called when the stream has ended without having been closed, with the reason
+   * @param command called when a command arrives
+   * @param lost called with the reason when the stream ends and `close` was not called
    */
   constructor(address: string, jobId: string, command: () => void, lost: (why: string) => void) {
     this.jobId = jobId;
@@ -80,17 +80,17 @@ export class LoadAgent {
     });
   }
 
-  /** Sends output at a rate, in batches as an agent makes them, at most 4 MiB ahead of the acks. */
+  /** Sends output at a rate, in batches like those of an agent, at most 4 MiB ahead of the acks. */
   async log(bytesPerSecond: number, signal: AbortSignal): Promise<void> {
     const size = Math.min(MOST_BATCH_BYTES, Math.ceil((bytesPerSecond * BATCH_MS) / 1000));
     const window = Math.ceil(WINDOW_BYTES / size);
     const period = (size / bytesPerSecond) * 1000;
     const data = Buffer.alloc(size, "0123456789abcdef 0123456789abcdef 0123456789\n");
-    // Agents do not print in step: each begins somewhere in the first period.
+    // Agents must not print at the same time: each begins at a random moment of the first period.
     let due = performance.now() + Math.random() * period;
     while (!signal.aborted) {
       await sleep(Math.max(1, due - performance.now()));
-      // A job that was made to wait does not print the faster afterwards.
+      // A job that had to wait does not print faster afterwards.
       due = Math.max(due + period, performance.now() - period);
       if (this.sequence - this.acked > window) continue;
       this.sequence++;
@@ -127,7 +127,7 @@ export class LoadAgent {
       this.unread = this.unread.subarray(end);
       if (payload.case === "welcome") {
         this.welcome();
-        // Spread over the interval, as agents that were started one after the other are.
+        // Spread over the interval, like agents that were started one after the other.
         this.timer = setTimeout(() => this.beat(), Math.random() * HEARTBEAT_MS);
       } else if (payload.case === "command") this.command();
       else if (payload.case === "ack") this.confirm(Number(payload.value.logs));

@@ -1,26 +1,26 @@
-/** What the benchmark tells a process that plays agents. Each order is answered by a `Report` of the same `order`. */
+/** Orders to a process that simulates agents. Each is answered by a `Report` of the same `order`. */
 export type Order =
-  /** Open agents until there are so many. */
+  /** Open agents until there are `count`. */
   | { readonly order: "connect"; readonly count: number }
-  /** The first so many agents log at this rate, each, until the next order to log; 0 bytes a second: they stop. */
+  /** Each of the first agents logs at this rate until the next order to log. 0 bytes a second: they stop. */
   | { readonly order: "log"; readonly agents: number; readonly bytesPerSecond: number }
-  /** Forget what was measured so far. */
+  /** Discard the measurements so far. */
   | { readonly order: "reset" }
-  /** Say what was measured. */
+  /** Report the measurements. */
   | { readonly order: "measure" };
 
-/** What a process that plays agents says. */
+/** Messages of a process that simulates agents. */
 export type Report =
   | { readonly order: "connect" | "log" | "reset" }
   | ({ readonly order: "measure" } & Measured)
-  /** A command has come. */
+  /** A command has arrived. */
   | { readonly order: "command"; readonly jobId: string; readonly at: number };
 
-/** What a process that plays agents has measured since the last reset. */
+/** Measurements of a process that simulates agents, since the last reset. */
 export interface Measured {
   /** Milliseconds from the write of each batch to its ack. */
   readonly lags: readonly number[];
-  /** How late timers of this process were, milliseconds: of a measurement here, so much may be its own fault. */
+  /** How late timers of this process were, in milliseconds: its measurements may be too long by as much. */
   readonly loop: { readonly p50: number; readonly p99: number; readonly max: number };
   /** Processor seconds. */
   readonly cpu: number;

@@ -17,7 +17,7 @@ test("a value is summed over its labels", () => {
   expect(new Scrape(text(1, 1)).value("cats")).toBeNaN();
 });
 
-test("a percentile is the bound of its bucket, of what came since the look before", () => {
+test("a percentile is the upper bound of its bucket, over the values since an earlier scrape", () => {
   const before = new Scrape(text(90, 10));
   const after = new Scrape(text(100, 100));
   expect(after.percentile("lag", 0.1, before)).toBe(0.01);

@@ -1,4 +1,4 @@
-/** What a tracker's /metrics says, summed over labels other than a histogram's `le`. */
+/** The values of a tracker's /metrics, summed over labels other than a histogram's `le`. */
 export class Scrape {
   private readonly values = new Map<string, number>();
   private readonly buckets = new Map<string, Map<number, number>>();
@@ -26,7 +26,7 @@ export class Scrape {
     return this.values.get(name) ?? Number.NaN;
   }
 
-  /** The upper bound of the bucket in which a share of what was observed since an earlier look lies. */
+  /** The upper bound of the bucket below which a share of the values since an earlier scrape lies. */
   percentile(name: string, share: number, since: Scrape): number {
     const before = since.buckets.get(name);
     const counts = [...(this.buckets.get(name) ?? [])]

@@ -9,12 +9,12 @@ import type { Row } from "../row.ts";
 import type { Stage } from "../stage.ts";
 
 const RUNS = 60;
-/** Time for an agent to come to rest after its job's start. Milliseconds. */
+/** Time until an agent is idle after its job's start. Milliseconds. */
 const SETTLE_MS = 200;
-/** Output after which a log runs at full rate. */
+/** Bytes of output after which a job counts as logging at full rate. */
 const RUNNING_BYTES = 20_000_000n;
 
-/** How soon a cancel has emptied the job's process tree: of an idle job, and of one that prints as fast as it can. */
+/** Time until a cancel has emptied the process tree of an idle job, and of one that prints as fast as possible. */
 export const cancels: readonly Bench[] = [
   {
     name: "cancel-idle",
@@ -42,15 +42,15 @@ export const cancels: readonly Bench[] = [
   },
 ];
 
-/** Milliseconds from the call to the empty tree. */
+/** Time from the call to the empty tree, measured in two ways. Milliseconds. */
 export interface Cancel {
-  /** By the agent's evidence, to the millisecond. */
+  /** According to the agent's evidence, in whole milliseconds. */
   readonly stated: number;
-  /** By the kernel: what the tree had open was closed. */
+  /** According to the kernel, which has closed the tree's files. */
   readonly seen: number;
 }
 
-/** Runs a job, cancels it when it has printed so many bytes, and waits for its end. */
+/** Runs a job, cancels it when it has printed a number of bytes, and waits for its end. */
 export async function cancel(stage: Stage, jobId: string, command: string, bytes: bigint): Promise<Cancel> {
   const held = new Fifo(stage, jobId);
   const agent = stage.agent(jobId, ["sh", "-c", `${held.hold}; exec ${command}`]);
@@ -71,7 +71,7 @@ export async function cancel(stage: Stage, jobId: string, command: string, bytes
   return { stated: timestampMs(empty) - asked, seen };
 }
 
-/** Milliseconds from a kill of a process to its end: what a cancel costs at least. */
+/** Milliseconds from a kill of a process to its end: the least that a cancel can take. */
 export async function bareKill(stage: Stage, name: string): Promise<number> {
   const held = new Fifo(stage, name);
   const { child } = stage.start("sh", ["-c", `${held.hold}; exec sleep 1000`]);

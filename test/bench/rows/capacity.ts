@@ -11,24 +11,24 @@ import { cpuOf, memoryOf, waitedForCoreOf } from "../processes.ts";
 import type { Row } from "../row.ts";
 import type { Stage } from "../stage.ts";
 
-/** A number that an experiment may set. */
+/** A number that an environment variable may replace for an experiment. */
 const setting = (name: string, usual: number): number => Number(process.env[`BELAY_BENCH_${name}`] ?? usual);
 
 /** Agents that only send heartbeats. */
 const IDLE = setting("IDLE", 10_000);
-/** Agents that are connected while some of them log, how many those are, and what each of them prints a second. */
+/** Connected agents while some of them log, how many of them log, and how many bytes each of these prints a second. */
 const CONNECTED = setting("CONNECTED", 2_000);
 const LOGGING = setting("LOGGING", 200);
 const BYTES_PER_SECOND = setting("RATE", 250_000);
-/** Processes that play the agents, and how much they give way to the tracker. */
+/** Processes that simulate the agents, and their niceness. */
 const GENERATORS = setting("GENERATORS", 2);
 const NICE = setting("NICE", 10);
 const CANCELS = 200;
-/** Longer than a heartbeat's interval, so that every agent has its turn. */
+/** Longer than a heartbeat interval, so that every agent sends a heartbeat. */
 const MEASURE_MS = 15_000;
 const SETTLE_MS = 3_000;
 
-/** How much one tracker bears; those who play the agents share its cores. */
+/** Capacity of one tracker; the processes that simulate the agents share its cores. */
 export const capacities: readonly Bench[] = [
   {
     name: "capacity-idle",
@@ -49,7 +49,7 @@ interface Load {
 }
 
 async function under(stage: Stage, plan: Plan, load: Load): Promise<Row[]> {
-  // First, while nothing else is there; it takes a few seconds.
+  // Before any agent is there; it takes a few seconds.
   const bare = load.logging > 0 ? undefined : await bareServer(stage, load.agents);
   await using fleet = new Fleet(stage.address, GENERATORS, NICE);
   await fleet.connect(load.agents);
@@ -64,7 +64,7 @@ async function under(stage: Stage, plan: Plan, load: Load): Promise<Row[]> {
   const waited = waitedForCoreOf(stage.trackerPid);
   const start = performance.now();
   const cancels: number[] = [];
-  // One after the other, spread over the time and over agents that log and that do not.
+  // Cancels one after the other, spread over the time, and over agents that log and agents that do not.
   for (let i = 0; i < CANCELS && performance.now() < plan.deadline; i++) {
     const jobId = fleet.jobId(Math.floor((i / CANCELS) * load.agents));
     const seen = fleet.commanded(jobId);
@@ -81,7 +81,7 @@ async function under(stage: Stage, plan: Plan, load: Load): Promise<Row[]> {
   return rowsOf(load, { bare, cancels, seconds, cores, waiting, rss, before, after, measured });
 }
 
-/** Resident MB of a server of node:http2 that only holds the connections of so many agents. */
+/** Resident memory of a bare server of node:http2 with the connections of a number of agents, in MB. */
 async function bareServer(stage: Stage, agents: number): Promise<number> {
   const server = stage.start(process.execPath, [path.join(import.meta.dirname, "../load/bare-server.ts")], "stdout");
   const [address] = (await once(server.child.stdout as Readable, "data")) as [Buffer];
@@ -97,12 +97,12 @@ async function bareServer(stage: Stage, agents: number): Promise<number> {
 }
 
 interface Found {
-  /** Resident MB of a bare server with the same connections; undefined: not measured. */
+  /** Resident memory of a bare server with the same connections, in MB. Undefined: not measured. */
   readonly bare: number | undefined;
   readonly cancels: readonly number[];
   readonly seconds: number;
   readonly cores: number;
-  /** Share of the time for which the tracker's main thread waited for a core. */
+  /** Share of the time in which the tracker's main thread waited for a core. */
   readonly waiting: number;
   readonly rss: number;
   readonly before: Scrape;
@@ -123,7 +123,7 @@ function rowsOf(load: Load, { bare, cancels, seconds, cores, waiting, rss, befor
   const idle = load.logging === 0;
   const lags = measured.flatMap(({ lags }) => lags);
   const bytes = after.value("belay_log_bytes_total") - before.value("belay_log_bytes_total");
-  // A bucket's upper bound, so that it is true even where it is coarse.
+  // The upper bound of a bucket: the true value is at most this.
   const inside = (name: string): number[] => [after.percentile(name, 0.99, before) * 1000];
   const logs: Row[] = idle
     ? []

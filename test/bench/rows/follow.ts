@@ -7,15 +7,15 @@ import { wallClock } from "../processes.ts";
 import type { Row } from "../row.ts";
 import type { Stage, Started } from "../stage.ts";
 
-/** Rounds of lines; in each, the reference, ours, and ours under load. */
+/** Rounds. In each: the reference, Belay, and Belay under load. */
 const RUNS = 3;
-/** Lines of a round, and the time between two: longer than a batch stays open, as a person or a progress report prints. */
+/** Lines of a round, and the time between two: longer than a batch stays open, as between reports of progress. */
 const LINES = 80;
 const PAUSE_S = 0.06;
-/** What the other job has printed when it counts as running at full rate. */
+/** Bytes of output after which the other job counts as logging at full rate. */
 const RUNNING_BYTES = 20_000_000n;
 
-/** How soon a printed line comes out of `belay logs -f`. */
+/** Time from the print of a line to its output by `belay logs -f`. */
 export const follow: Bench = {
   name: "follow",
   about: "line printed to line out of `belay logs -f`, with and without another job that logs at full rate",
@@ -37,7 +37,7 @@ export const follow: Bench = {
   },
 };
 
-/** A job that prints the time again and again. The shell reads the clock itself: no process is started for it. */
+/** A job that prints the time repeatedly. The shell reads the clock itself, without another process. */
 function printer(): string[] {
   return ["-c", `for ((i = 0; i < ${LINES}; i++)); do echo "$EPOCHREALTIME"; sleep ${PAUSE_S}; done`];
 }
@@ -58,7 +58,7 @@ async function arrivals(from: Started): Promise<number[]> {
   for await (const line of createInterface({ input: from.child.stdout as Readable })) {
     const now = wallClock();
     const printed = Number(line) * 1000;
-    // What was printed before the follower had started is not late.
+    // Lines that were printed before the follower had started do not count as late.
     since ??= now;
     if (printed > since) taken.push(now - printed);
   }

@@ -10,20 +10,20 @@ import type { Row } from "../row.ts";
 import type { Stage, Started } from "../stage.ts";
 
 const RUNS = 3;
-/** Output of a burst. */
+/** Bytes of output of a burst. */
 const BYTES = 1_000_000_000;
-/** Prints them as fast as can be. */
+/** Script of a job that prints them as fast as possible. */
 const FLOOD = `yes ${"x".repeat(99)} | head -c ${BYTES}`;
-/** Time after the start until a process counts as idle, and time for which it is watched then. Milliseconds. */
+/** Time after the start until a process counts as idle, and time for which it is then measured. Milliseconds. */
 const SETTLE_MS = 1_500;
-/** Longest wait for a job that floods a tracker that stands still; one that is made to wait never ends. Milliseconds. */
+/** Longest wait for a job that floods a stopped tracker; a job that has to wait never ends. Milliseconds. */
 const STALL_MS = 4_000;
-/** Time between two looks at private memory, of which the kernel keeps no peak. Milliseconds. */
+/** Time between two measurements of private memory, of which the kernel keeps no peak. Milliseconds. */
 const LOOK_MS = 50;
 
 const NODE = "node, doing nothing";
 
-/** What an agent costs: at rest, in a burst of output, and in one while the tracker stands still. */
+/** Cost of an agent: idle, in a burst of output, and in a burst while the tracker is stopped. */
 export const memories: readonly Bench[] = [
   {
     name: "memory-idle",
@@ -58,7 +58,7 @@ export const memories: readonly Bench[] = [
   ...(["block", "drop"] as const).map(
     (policy): Bench => ({
       name: `memory-${policy}`,
-      about: `memory and CPU of an agent whose job prints 1 GB while the tracker stands still, --on-spool-full ${policy}`,
+      about: `memory and CPU of an agent whose job prints 1 GB while the tracker is stopped, --on-spool-full ${policy}`,
       async run(stage, plan): Promise<Row[]> {
         const stalled: Cost[] = [];
         await rounds(
@@ -66,25 +66,25 @@ export const memories: readonly Bench[] = [
           RUNS,
           async (run) => void stalled.push(await stalledAgent(stage, `${policy}-${run}`, policy)),
         );
-        const when = `1 GB flood and the tracker stands still, ${policy}`;
+        const when = `1 GB flood while the tracker is stopped, ${policy}`;
         const rows = [
           resident(policy, `agent peak RSS, ${when}`, stalled, 128),
           own(policy, "of it private", stalled, undefined),
         ];
-        // Where the job has to wait, only a part of its output was read.
+        // If the job had to wait, only a part of its output was read.
         return policy === "block" ? rows : [...rows, cpu(policy, `agent CPU, ${when}`, "s/GB", stalled, 3)];
       },
     }),
   ),
 ];
 
-/** What one process cost. */
+/** Cost of a process. */
 interface Cost {
-  /** Most resident memory, in MB. */
+  /** Peak of resident memory, in MB. */
   readonly rss: number;
-  /** Most memory that is only its own, as sampled, in MB. */
+  /** Greatest sample of private memory, in MB. */
   readonly own: number;
-  /** Processor time: milliseconds a second at rest, seconds a GB in a flood. */
+  /** Processor time: milliseconds a second if idle, seconds a GB in a flood. */
   readonly cpu: number;
 }
 
@@ -124,7 +124,7 @@ async function burstAgent(stage: Stage, jobId: string): Promise<Cost> {
 
 async function stalledAgent(stage: Stage, jobId: string, policy: "block" | "drop"): Promise<Cost> {
   const printing = new Fifo(stage, jobId);
-  // Nothing is printed before the tracker stands still.
+  // Nothing is printed before the tracker is stopped.
   const still = path.join(stage.directory, `${jobId}.still`);
   const script = `${printing.hold}; until [ -e ${still} ]; do sleep 0.05; done; ${FLOOD}; exec 9>&-; exec sleep 1000`;
   const agent = stage.agent(jobId, ["sh", "-c", script], ["--on-spool-full", policy]);
@@ -139,7 +139,7 @@ async function stalledAgent(stage: Stage, jobId: string, policy: "block" | "drop
   return cost;
 }
 
-/** Looks at an agent while something goes on. Its CPU is counted for a whole burst. */
+/** Measures an agent while a function runs. Its CPU is counted for a whole burst. */
 async function watched(agent: Started, during: () => Promise<void>): Promise<Cost> {
   const over = new AbortController();
   let own = 0;

@@ -7,11 +7,11 @@ import { cpuOf } from "../processes.ts";
 import type { Row } from "../row.ts";
 import type { Stage } from "../stage.ts";
 
-/** Length of the log. */
+/** Bytes of the log. */
 const BYTES = 400_000_000;
 const RUNS = 5;
 
-/** How fast a log comes back: `belay logs` into a file, checked byte for byte, against a copy of the same bytes. */
+/** Speed of reading a log: `belay logs` into a file, checked byte for byte, against a copy of the same bytes. */
 export const read: Bench = {
   name: "read",
   about: "a log of 100-byte lines read back by `belay logs > file`, against `cat log > file`; tracker's CPU meanwhile",
@@ -27,7 +27,7 @@ interface Pair {
   /** MB a second. */
   readonly reference: number;
   readonly rate: number;
-  /** Processor seconds a GB, of the tracker and of the reader. */
+  /** Processor seconds a GB: of the tracker, and of the reader. */
   readonly tracker: number;
   readonly reader: number;
 }
@@ -44,7 +44,7 @@ class Course {
     this.out = path.join(stage.directory, "out.txt");
   }
 
-  /** Has a job print what will be read. */
+  /** Runs a job that prints the log. */
   static async prepare(stage: Stage): Promise<Course> {
     const course = new Course(stage);
     const job = `yes ${"x".repeat(99)} | head -c ${BYTES} | tee ${course.plain}`;

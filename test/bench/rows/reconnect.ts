@@ -11,12 +11,12 @@ import type { Row } from "../row.ts";
 import type { Stage } from "../stage.ts";
 
 const RUNS = 20;
-/** Time for which a stream is left alone before it is cut: a stream that has just been opened is no better known. */
+/** Age of a stream before it is cut. Milliseconds. */
 const SETTLE_MS = 300;
 /** Prints the time every few milliseconds. */
 const PRINTER = 'while :; do echo "$EPOCHREALTIME"; sleep 0.005; done';
 
-/** How soon new output is committed again after a connection was reset, and after the tracker was killed. */
+/** Time until new output is committed again after a connection was reset, and after the tracker was killed. */
 export const reconnects: readonly Bench[] = [
   {
     name: "reconnect-cut",
@@ -67,7 +67,7 @@ export const reconnects: readonly Bench[] = [
   },
 ];
 
-/** Waits for a line that was printed after a time. @returns when it came, which is when it was committed */
+/** Waits for a line that was printed after a given time. @returns when it arrived, which is when it was committed */
 async function committedAfter(stage: Stage, jobId: string, time: number): Promise<number> {
   const over = new AbortController();
   const tail = { case: "tailLines", value: 0n } as const;
@@ -93,7 +93,7 @@ async function committedAfter(stage: Stage, jobId: string, time: number): Promis
   throw new Error(`The log of "${jobId}" ended`);
 }
 
-/** Milliseconds that a connection takes. */
+/** Time that a TCP connect takes, in milliseconds. */
 async function bareConnect(address: string): Promise<number> {
   const { hostname, port } = new URL(address);
   const start = performance.now();

@@ -8,11 +8,11 @@ import type { Reference, Row } from "../row.ts";
 import type { Stage } from "../stage.ts";
 
 const RUNS = 25;
-/** Debian's, which has its python3-aiohttp. */
+/** Debian's own Python, which finds its python3-aiohttp. */
 const PYTHON = "/usr/bin/python3";
 const IMPORT = ["-c", "import aiohttp"];
 
-/** From the start of `belay run` to the job's first instruction, and from its last to the agent's exit. */
+/** Time from the start of `belay run` to the job's first instruction, and from its last one to the agent's exit. */
 export const start: Bench = {
   name: "start",
   about:
@@ -22,7 +22,7 @@ export const start: Bench = {
     const python: number[] = [];
     const ours: Launch[] = [];
     const missing = pythonMissing();
-    // What comes first pays for cold caches.
+    // The first run fills caches, and does not count.
     await launch(stage, "start-warm");
     await rounds(plan, RUNS, async (run) => {
       node.push(await bareNode(stage));
@@ -55,11 +55,11 @@ export const start: Bench = {
   },
 };
 
-/** One run of an agent whose job does one thing: it notes the time. Milliseconds. */
+/** One run of an agent whose job only writes the time. Milliseconds. */
 export interface Launch {
-  /** Start of the agent to the job's note. */
+  /** From the start of the agent to the job's time. */
   readonly first: number;
-  /** The note to the agent's exit. */
+  /** From the job's time to the agent's exit. */
   readonly after: number;
 }
 
@@ -67,7 +67,7 @@ export interface Launch {
 export async function launch(stage: Stage, jobId: string): Promise<Launch> {
   const stamp = path.join(stage.directory, "stamp");
   const begin = wallClock();
-  // `date` reads the clock a millisecond after its exec; the shell that gives it a file takes another one.
+  // `date` reads the clock a millisecond after its exec; the shell that opens its file takes another millisecond.
   const code = await stage.agent(jobId, ["sh", "-c", `exec date +%s%N > ${stamp}`]).ended;
   const end = wallClock();
   if (code !== 0) throw new Error(`The agent of "${jobId}" ended with ${code}: expected 0`);
@@ -75,12 +75,12 @@ export async function launch(stage: Stage, jobId: string): Promise<Launch> {
   return { first: stamped - begin, after: end - stamped };
 }
 
-/** Milliseconds of a Node that does nothing. */
+/** Milliseconds from start to exit of a Node that does nothing. */
 export function bareNode(stage: Stage): Promise<number> {
   return stage.time(process.execPath, ["-e", "0"]);
 }
 
-/** Why Python with aiohttp cannot be measured here; undefined: it can. */
+/** Why Python with aiohttp cannot be measured here. Undefined: it can. */
 function pythonMissing(): string | undefined {
   const { status } = spawnSync(PYTHON, IMPORT, { stdio: "ignore" });
   return status === 0 ? undefined : "Debian's python3-aiohttp is not installed";

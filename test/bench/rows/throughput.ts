@@ -12,19 +12,19 @@ import { rounds } from "../plan.ts";
 import type { Row } from "../row.ts";
 import type { Stage } from "../stage.ts";
 
-/** Output of one run. */
+/** Bytes of output of one run. */
 const BYTES = 400_000_000;
 const RUNS = 5;
-/** Time for an agent to come to rest after its start. Milliseconds. */
+/** Time until an agent is idle after its start. Milliseconds. */
 const SETTLE_MS = 200;
 
-/** A job that prints: what it is called, and what its output is. */
+/** A job that prints: its name, and its output. */
 export interface Load {
   readonly name: string;
   readonly what: string;
   readonly lineBytes: number;
   readonly bytes: number;
-  /** True: the job makes each line as it goes. False: it copies them from the page cache, the fastest job there is. */
+  /** Whether the job makes each line. If not, it copies lines from the page cache, which is the fastest job. */
   readonly generates: boolean;
 }
 
@@ -47,7 +47,7 @@ export const throughputs: readonly Bench[] = LOADS.map((load) => ({
   },
 }));
 
-/** One run of the reference and one of ours. */
+/** One run of the reference and one of Belay. */
 export interface Pair {
   readonly reference: Pace;
   readonly ours: Pace & { readonly peak: number };
@@ -56,11 +56,11 @@ export interface Pair {
 interface Pace {
   /** MB a second. */
   readonly rate: number;
-  /** Processor seconds a GB, of the agent or of the reference's `cat`; not of the job. */
+  /** Processor seconds a GB, of the agent or of the reference's `cat`, without the job's. */
   readonly cpu: number;
 }
 
-/** One load, run as often as needed. */
+/** Runs one load repeatedly. */
 export class Course {
   private readonly stage: Stage;
   private readonly load: Load;
@@ -76,7 +76,7 @@ export class Course {
     this.job = load.generates ? generator(load.bytes / load.lineBytes) : `cat ${lines}`;
   }
 
-  /** Writes what the job will copy. */
+  /** Writes the lines that the job will copy. */
   static async prepare(stage: Stage, load: Load): Promise<Course> {
     const course = new Course(stage, load);
     if (load.generates) return course;
@@ -90,7 +90,7 @@ export class Course {
     return course;
   }
 
-  /** Runs the reference, then ours. */
+  /** Runs the reference, then Belay. */
   async pair(index: number): Promise<Pair> {
     const reference = await this.reference();
     return { reference, ours: await this.ours(`throughput-${index}`, index === 0) };
@@ -113,8 +113,8 @@ export class Course {
     const { bytes } = this.load;
     const go = path.join(stage.directory, `${jobId}.go`);
     execFileSync("mkfifo", [go]);
-    // The job waits for a word, so that the agent's start does not count, and stays when it has printed all, so that
-    // the agent can still be looked at.
+    // The job waits for a line, so that the agent's start does not count, and does not end after its last line, so that
+    // the agent can still be measured.
     const agent = stage.agent(jobId, ["sh", "-c", `read _ < ${go}; ${this.job}; exec sleep 1000`]);
     await stage.until(jobId, JobState.RUNNING);
     await wait(SETTLE_MS);
@@ -125,7 +125,8 @@ export class Course {
     const seconds = (performance.now() - start) / 1000;
     const used = cpuOf(agent.pid) - cpu;
     const peak = memoryOf(agent.pid, "VmHWM") / 1e6;
-    // What the tracker says that it has is what it sends to a reader; to look once is enough, and takes as long as a run.
+    // The first run checks the bytes that a reader gets, which takes as long as a run. Later runs compare the tracker's
+    // checksum.
     const read = isFirst ? await checksumOf(this.log(jobId)) : stored.crc32;
     if (stored.crc32 !== this.checksum || read !== this.checksum || Number(stored.bytes) !== bytes) {
       throw new Error(`The log of "${jobId}" is not what the job printed`);
@@ -141,7 +142,7 @@ export class Course {
   }
 }
 
-/** A shell command that makes lines of 100 bytes, each with numbers of its own, as a training job's are. */
+/** A shell command that makes lines of 100 bytes with different numbers, like those of a training job. */
 function generator(lines: number): string {
   const text = "%010d INFO step loss=%.6f lr=0.000300 tokens/s=%06d grad=%.5f";
   const values = "$n, 1 / $n, $n % 999983, 0.5";

@@ -30,7 +30,7 @@ describe("a job's output on its way through", () => {
     expect(await through.end(() => 1000)).toEqual({ stdout: 0, stderr: 0 });
   });
 
-  it("is counted when its reader stands still, and let go", async () => {
+  it("is counted and dropped when its reader stops reading", async () => {
     const still = new PassThrough({ highWaterMark: 1 });
     const through = passThrough(ioOf(new StreamOutput(() => still, false, {})));
     void through.take("stdout", Buffer.alloc(3000));
