@@ -5,7 +5,7 @@ import { durationMs } from "@bufbuild/protobuf/wkt";
 import { elide } from "../../base/text/elide.ts";
 import { BelayError } from "../../base/errors.ts";
 import type { Signal } from "../../base/process/signals.ts";
-import { attemptRuleBreak } from "../../contract/attempt-rules.ts";
+import { attemptRuleBreak, DEFAULT_WARN_PERIOD_MS } from "../../contract/attempt-rules.ts";
 import { MOST_STEP_NAME, scriptStepName } from "../../contract/script-steps.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { parseSignal } from "./tree/signals.ts";
@@ -39,6 +39,8 @@ export interface CompiledSpec {
   readonly setupTimeout: number;
   readonly grace: number;
   readonly stopSignal: Signal;
+  /** What announces an end: the signal, and the time from it to the stop signal. Undefined: nothing does. */
+  readonly warning: { readonly signal: Signal; readonly period: number } | undefined;
   readonly keepDescendants: boolean;
   /** 0: no limit. */
   readonly memoryLimitBytes: number;
@@ -88,10 +90,17 @@ export function compileSpec(spec: JobSpec): CompiledSpec {
     setupTimeout: milliseconds("setupTimeout", spec.setupTimeout, 0),
     grace: milliseconds("gracePeriod", spec.gracePeriod, DEFAULT_GRACE_MS),
     stopSignal: spec.stopSignal === "" ? "SIGTERM" : parseSignal(spec.stopSignal, "stopSignal", "BAD_SPEC"),
+    warning: warningOf(spec),
     keepDescendants: spec.keepDescendants,
     memoryLimitBytes: Number(spec.memoryLimitBytes),
     metricsInterval: milliseconds("metricsInterval", spec.metricsInterval, DEFAULT_METRICS_INTERVAL_MS),
   });
+}
+
+function warningOf({ warnSignal, warnPeriod }: JobSpec): CompiledSpec["warning"] {
+  const period = milliseconds("warnPeriod", warnPeriod, DEFAULT_WARN_PERIOD_MS);
+  if (warnSignal === "" || period === 0) return undefined;
+  return { signal: parseSignal(warnSignal, "warnSignal", "BAD_SPEC"), period };
 }
 
 function milliseconds(field: string, value: Duration | undefined, absent: number): number {

@@ -6,6 +6,7 @@ import type { Closing } from "./end/closing.ts";
 import type { TreeEnd } from "./end/ladder.ts";
 import { makeEvidence, makeResult } from "./end/result.ts";
 import { describeStep, type Verdict } from "./end/verdict.ts";
+import type { Warning } from "./end/warning.ts";
 import type { Output } from "./output/output.ts";
 import type { PauseClock } from "./pause-clock.ts";
 import type { Launched } from "./start/launch.ts";
@@ -24,6 +25,7 @@ export interface FinishParts {
   readonly closing: Closing;
   readonly sampler: Sampler;
   readonly pauses: PauseClock;
+  readonly warning: Warning;
 }
 
 /** What is known when the last step has ended. */
@@ -44,11 +46,12 @@ interface Closed {
 
 /** Ends the processes that are left, reads the output to its end and makes the result. */
 export async function finishJob(parts: FinishParts, last: LastStep): Promise<JobResult> {
-  const { prepared, cause, pauses } = parts;
+  const { prepared, cause, pauses, warning } = parts;
   const { ordered } = cause;
   const askTime = ordered?.askTime ?? systemClock.unixMs();
   const { end, usage, outputCut } = keepsProcesses(parts, last) ? await letGo(parts) : await endAll(parts, last);
   pauses.end();
+  const rounds = [...warning.rounds, ...end.rounds];
   const forced = ordered !== undefined || end.rounds.length > 0 || outputCut;
   return makeResult({
     verdict: last.verdict,
@@ -58,7 +61,7 @@ export async function finishJob(parts: FinishParts, last: LastStep): Promise<Job
     usage,
     pausedMs: pauses.pausedMs,
     evidence: forced
-      ? makeEvidence(askTime, ordered?.order.commandId, end, outputCut, prepared.containment)
+      ? makeEvidence(askTime, ordered?.order.commandId, { ...end, rounds }, outputCut, prepared.containment)
       : undefined,
   });
 }

@@ -31,12 +31,14 @@ import { prepareJob, type PreparedJob } from "./start/prepare.ts";
 import { describeProcesses } from "./tree/process-info.ts";
 import { finishJob } from "./finish.ts";
 import { Sampler } from "./usage/sampler.ts";
+import { planRungs, type Rungs } from "./end/rungs.ts";
 import { parseSignal } from "./tree/signals.ts";
 import type { ExitStatus } from "./start/spawn.ts";
 import { SpawnProblem } from "./start/spawn-problem.ts";
 import { StepTimeouts } from "./end/step-timeouts.ts";
 import type { EndOrder, Job, JobHandlers, JobOptions, JobStatus, SignalSource, Vitals } from "./types.ts";
 import { naturalVerdict, orderedVerdict, spawnVerdict, type Verdict } from "./end/verdict.ts";
+import { Warning } from "./end/warning.ts";
 import { stateName } from "../../contract/names.ts";
 import { endState, isEnded } from "../../contract/states.ts";
 
@@ -68,6 +70,7 @@ class JobRun implements Job {
   private readonly closing: Closing;
   private readonly sampler: Sampler;
   private readonly timeouts: StepTimeouts;
+  private readonly warning: Warning;
   private readonly groups = new Set<number>();
   private readonly signalsSent = new Map<string, SignalSource>();
   private readonly oomKillsAround = countOomKillsAround();
@@ -95,7 +98,14 @@ class JobRun implements Job {
     this.output = new Output(handlers);
     const { tree, pipes } = prepared;
     this.closing = new Closing({ tree, output: this.output, pipes: pipes.directory, grace: spec.grace, timing });
-    this.timeouts = new StepTimeouts(spec, (message) => this.end({ reason: EndReason.TIMED_OUT, message }));
+    this.timeouts = new StepTimeouts(spec, {
+      warn: () => {
+        if (this.cause.first === undefined && this.mainRuns()) this.warning.beforeTimeout();
+      },
+      expired: (message) => this.end({ reason: EndReason.TIMED_OUT, message }),
+    });
+    const sent = (sentence: string): void => this.warned(sentence);
+    this.warning = new Warning({ spec, tree, pauses: this.pauses, sent });
     this.sampler = makeSampler(options, spec, prepared);
     prepared.pipes.provide(spec.steps.length * 2);
     this.done = this.run();
@@ -109,7 +119,7 @@ class JobRun implements Job {
     const grace = order.grace ?? this.spec.grace;
     if (this.cause.first !== undefined) {
       // Too late to be the cause, but what has not ended yet may end sooner.
-      this.ladder?.shorten(grace);
+      this.ladder?.shorten(this.rungsOf(order));
       this.closing.shorten(grace);
       return;
     }
@@ -125,9 +135,10 @@ class JobRun implements Job {
         return;
       }
     }
-    const ladder = (this.ladder = new Ladder(this.prepared.tree, grace, this.timing));
     this.pauses.end();
-    this.cause.order(order, () => ladder.climb(this.spec.stopSignal));
+    const rungs = this.rungsOf(order);
+    const ladder = (this.ladder = new Ladder(this.prepared.tree, rungs, this.timing));
+    this.cause.order(order, () => ladder.climb(this.spec.stopSignal, () => this.warning.beforeStop(rungs.stop)));
     this.handlers.ending?.();
     this.setState(JobState.CANCELING, order.message);
   }
@@ -198,9 +209,9 @@ class JobRun implements Job {
     this.endsNaturally(verdict);
     this.timeouts.cancel();
     try {
-      const { spec, prepared, handlers, cause, output, closing, sampler, pauses, running, startTime } = this;
+      const { spec, prepared, handlers, cause, output, closing, sampler, pauses, warning, running, startTime } = this;
       return await finishJob(
-        { spec, prepared, handlers, cause, output, closing, sampler, pauses },
+        { spec, prepared, handlers, cause, output, closing, sampler, pauses, warning },
         { verdict, running, startTime },
       );
     } finally {
@@ -288,7 +299,7 @@ class JobRun implements Job {
         });
     });
     const exit = await Promise.race([process.exited, outlived]);
-    this.ladder?.checkNow();
+    this.ladder?.stepEnded();
     return exit;
   }
 
@@ -316,6 +327,21 @@ class JobRun implements Job {
     if (memoryLimitBytes === 0) return;
     const problem = this.prepared.tree.limitMemory(memoryLimitBytes);
     if (problem !== undefined) this.handlers.notice(step.number, `The memory limit is not enforced: ${problem}`);
+  }
+
+  private mainRuns(): boolean {
+    return this.running?.step.main === true && this.running.process.exit === undefined;
+  }
+
+  /** When each signal of an end is sent. Only the main command is warned, and before its timeout it has been. */
+  private rungsOf({ reason, grace: bound }: EndOrder): Rungs {
+    const warning = this.mainRuns() && reason !== EndReason.TIMED_OUT ? this.warning.left : 0;
+    return planRungs({ bound, grace: this.spec.grace, warning });
+  }
+
+  private warned(sentence: string): void {
+    this.signalsSent.set(this.spec.warning?.signal ?? "", "warning");
+    this.handlers.notice(this.running?.step.number ?? 0, sentence);
   }
 
   private naturalVerdict(step: Step, exit: ExitStatus): Verdict {

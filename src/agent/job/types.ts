@@ -67,14 +67,17 @@ export interface EndOrder {
   readonly message: string;
   /** The cancel command, if it was one. */
   readonly commandId?: string;
-  /** Milliseconds between stop signal and SIGKILL. @default the spec's */
+  /** Bounds the whole end, from now to SIGKILL, in milliseconds. 0: SIGKILL at once. @default as the spec says */
   readonly grace?: number;
   /** What a stop of the agent means. @default PREEMPTED */
   readonly failureClass?: FailureClass;
 }
 
-/** Who asked for a signal: a command from the tracker, or the agent, which received that signal itself. */
-export type SignalSource = "command" | "agent";
+/**
+ * Where a signal that does not end the job comes from: a command from the tracker, the agent, which received that signal
+ * itself, or the agent's warning of an end that comes.
+ */
+export type SignalSource = "command" | "agent" | "warning";
 
 /** What a job is doing now. */
 export interface JobStatus {

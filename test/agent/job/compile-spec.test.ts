@@ -20,6 +20,7 @@ describe("A job's spec", () => {
       setupTimeout: 0,
       grace: 10_000,
       stopSignal: "SIGTERM",
+      warning: undefined,
       keepDescendants: false,
       memoryLimitBytes: 0,
       metricsInterval: 5000,
@@ -29,6 +30,13 @@ describe("A job's spec", () => {
   it("may have a grace period of 0", () => {
     const spec = create(JobSpecSchema, { command: ["a"], gracePeriod: durationFromMs(0), stopSignal: "quit" });
     expect(compileSpec(spec)).toMatchObject({ grace: 0, stopSignal: "SIGQUIT" });
+  });
+
+  it("may ask for a warning, 30 s before the stop signal unless it says otherwise", () => {
+    const spec = create(JobSpecSchema, { command: ["a"], warnSignal: "SIGUSR1" });
+    expect(compileSpec(spec).warning).toEqual({ signal: "SIGUSR1", period: 30_000 });
+    expect(compileSpec({ ...spec, warnPeriod: durationFromMs(1500) }).warning?.period).toBe(1500);
+    expect(compileSpec({ ...spec, warnPeriod: durationFromMs(0) }).warning).toBeUndefined();
   });
 
   const rows: [string, Spec, string][] = [

@@ -39,7 +39,7 @@ export class Closing {
 
   /** Sends SIGKILL to processes that are left earlier than planned. */
   shorten(grace: number): void {
-    this.ladder?.shorten(grace);
+    this.ladder?.shorten({ stop: 0, kill: grace });
   }
 
   /**
@@ -100,7 +100,7 @@ export class Closing {
 
   private climb(): Promise<TreeEnd> {
     const { tree, grace, timing } = this.options;
-    this.ladder = new Ladder(tree, Math.min(grace, LEFTOVER_GRACE_MS), timing);
+    this.ladder = new Ladder(tree, { stop: 0, kill: Math.min(grace, LEFTOVER_GRACE_MS) }, timing);
     return this.ladder.climb("SIGTERM");
   }
 

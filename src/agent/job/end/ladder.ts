@@ -7,6 +7,7 @@ import { identity } from "../tree/deliver.ts";
 import type { ProcessEntry } from "../tree/proc.ts";
 import type { ProcessTree } from "../tree/tree.ts";
 import { END_TIMING, type EndTiming } from "./end-timing.ts";
+import type { Rungs } from "./rungs.ts";
 
 /** A process without clean-up ends within this time of its signal: until then the tree is checked without a pause. */
 const AT_ONCE_MS = 1;
@@ -14,6 +15,11 @@ const AT_ONCE_MS = 1;
 const SOON_MS = 3;
 /** Longest pause between two checks of the tree during the grace period. */
 const LONGEST_CHECK_MS = 50;
+/**
+ * What the command leaves behind when it ends after the warning, such as the reader of a pipeline, may end by itself for
+ * this long before it is sent the stop signal.
+ */
+const LEFT_BEHIND_MS = 100;
 /** Rounds kept in the evidence; a fork loop can make many. */
 const MOST_ROUNDS = 50;
 
@@ -27,39 +33,52 @@ export interface TreeEnd {
 }
 
 /**
- * Ends every process of a tree: stop signal → grace → SIGKILL, repeated until none is left. The grace period may be
- * shortened while it runs.
+ * Ends every process of a tree: warning → its period → stop signal → grace → SIGKILL, repeated until none is left. Both
+ * times may be shortened while they run.
  */
 export class Ladder {
   private readonly tree: ProcessTree;
   private readonly timing: EndTiming;
+  private stop: number;
   private deadline: number;
   private wake = new AbortController();
 
-  /** @param grace milliseconds from now to SIGKILL; 0: at once */
-  constructor(tree: ProcessTree, grace: number, timing: EndTiming = END_TIMING) {
+  /** @param rungs when each signal is sent, from now */
+  constructor(tree: ProcessTree, { stop, kill }: Rungs, timing: EndTiming = END_TIMING) {
+    const now = performance.now();
     this.tree = tree;
     this.timing = timing;
-    this.deadline = performance.now() + grace;
+    this.stop = now + stop;
+    this.deadline = now + kill;
   }
 
-  /** Sends SIGKILL earlier than planned, never later. */
-  shorten(grace: number): void {
-    this.deadline = Math.min(this.deadline, performance.now() + grace);
-    this.checkNow();
-  }
-
-  /** Checks the tree now, because a process has ended. */
-  checkNow(): void {
+  /** Sends the stop signal and SIGKILL earlier than planned, never later. */
+  shorten({ stop, kill }: Rungs): void {
+    const now = performance.now();
+    this.stop = Math.min(this.stop, now + stop);
+    this.deadline = Math.min(this.deadline, now + kill);
     this.wake.abort();
   }
 
-  async climb(stopSignal: Signal): Promise<TreeEnd> {
+  /** Checks the tree now, because a step has ended. What it left behind does not wait for the end of the warning. */
+  stepEnded(): void {
+    const early = Math.max(0, this.stop - performance.now() - LEFT_BEHIND_MS);
+    this.stop -= early;
+    this.deadline -= early;
+    this.wake.abort();
+  }
+
+  /** @param warn sends the warning, if there is time for one */
+  async climb(stopSignal: Signal, warn?: () => void): Promise<TreeEnd> {
     const rounds: SignalRound[] = [];
     const note = (signal: string, time: number, processes: number): void => {
       if (processes === 0 || rounds.length >= MOST_ROUNDS) return;
       rounds.push(create(SignalRoundSchema, { signal, sendTime: timestampFromMs(time), processes }));
     };
+    if (performance.now() < this.stop) {
+      warn?.();
+      if (await this.emptyBefore(() => this.stop)) return { rounds, emptyTime: systemClock.unixMs(), survivors: [] };
+    }
     if (performance.now() < this.deadline) {
       const time = systemClock.unixMs();
       note(stopSignal, time, this.tree.signal(stopSignal, "wake"));

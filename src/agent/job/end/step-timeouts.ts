@@ -2,43 +2,55 @@ import { formatDuration } from "../../../contract/durations.ts";
 import type { CompiledSpec, Step } from "../compile-spec.ts";
 import { Countdown } from "./countdown.ts";
 
-/** The timeouts of the setup, all steps together, and of the main command. They do not count while the job is paused. */
+/** What is done when a time has passed. */
+export interface StepTimeoutHandlers {
+  /** The timeout of the main command comes, after the warning's period. */
+  readonly warn: () => void;
+  readonly expired: (message: string) => void;
+}
+
+/**
+ * The timeouts of the setup, all steps together, and of the main command, which is warned before. They do not count
+ * while the job is paused.
+ */
 export class StepTimeouts {
   private readonly spec: CompiledSpec;
-  private readonly expired: (message: string) => void;
-  private running: Countdown | undefined;
+  private readonly handlers: StepTimeoutHandlers;
+  private running: Countdown[] = [];
 
-  constructor(spec: CompiledSpec, expired: (message: string) => void) {
+  constructor(spec: CompiledSpec, handlers: StepTimeoutHandlers) {
     this.spec = spec;
-    this.expired = expired;
+    this.handlers = handlers;
   }
 
   /** A step has started. */
   started(step: Step): void {
+    const { timeout, setupTimeout, warning } = this.spec;
     if (step.main) {
       this.cancel();
-      this.count(this.spec.timeout, "Main command");
-    } else if (this.running === undefined) {
-      this.count(this.spec.setupTimeout, "Setup");
+      this.count(timeout, "Main command");
+      if (timeout > 0 && warning !== undefined) {
+        this.running.push(new Countdown(timeout - warning.period, this.handlers.warn));
+      }
+    } else if (this.running.length === 0) {
+      this.count(setupTimeout, "Setup");
     }
   }
 
   pause(): void {
-    this.running?.pause();
+    for (const countdown of this.running) countdown.pause();
   }
 
   resume(): void {
-    this.running?.resume();
+    for (const countdown of this.running) countdown.resume();
   }
 
   cancel(): void {
-    this.running?.cancel();
-    this.running = undefined;
+    for (const countdown of this.running.splice(0)) countdown.cancel();
   }
 
   private count(ms: number, what: string): void {
-    this.running = new Countdown(ms, () =>
-      this.expired(`${what} ran longer than its timeout of ${formatDuration(ms)}`),
-    );
+    const message = `${what} ran longer than its timeout of ${formatDuration(ms)}`;
+    this.running.push(new Countdown(ms, () => this.handlers.expired(message)));
   }
 }

@@ -24,7 +24,7 @@ export interface Circumstances {
   readonly oomKills: number | undefined;
   /** The same in the cgroup that the job shares with the agent. Undefined: not known, either. */
   readonly oomKillsAround: number | undefined;
-  /** Signals that were sent to the job without an order to end it, and who asked for each. */
+  /** Signals that were sent to the job other than to end it, and where each comes from. */
   readonly signalsSent: ReadonlyMap<string, SignalSource>;
 }
 
@@ -83,6 +83,7 @@ function sender(signal: string, { oomKills, oomKillsAround, signalsSent }: Circu
   const source = signalsSent.get(signal);
   if (source === "command") return ", which a signal command had sent";
   if (source === "agent") return ", which the agent had received and passed on";
+  if (source === "warning") return ", which the agent had sent as the warning, and which it does not handle";
   if (signal !== "SIGKILL") return "";
   const cause =
     oomKills === undefined && oomKillsAround === undefined

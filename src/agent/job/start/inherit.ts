@@ -25,18 +25,18 @@ interface InheritStart {
  * from 8.31), which leave the environment as it is; without them a shell, which would drop variables with odd names.
  *
  * @param environment of the step
- * @param stopSignal number of the signal by which the step is asked to end: never ignored or blocked
+ * @param ends numbers of the signals that warn of the end and ask for it: never ignored or blocked
  */
 export function inheritStart(
   inherited: Inherited | undefined,
   environment: Readonly<Record<string, string>>,
-  stopSignal: number | undefined,
+  ends: readonly (number | undefined)[],
 ): InheritStart {
   if (inherited === undefined) return { prefix: [], lost: "" };
   const prefix: string[] = [];
   const script: string[] = [];
-  const ignored = numbers(inherited.ignoredSignals, stopSignal);
-  const blocked = numbers(inherited.blockedSignals, stopSignal);
+  const ignored = numbers(inherited.ignoredSignals, ends);
+  const blocked = numbers(inherited.blockedSignals, ends);
   let lost = "";
   if (ignored.length + blocked.length > 0) {
     const env = signalEnv();
@@ -65,9 +65,9 @@ export function inheritStart(
   return { prefix: ["/bin/sh", "-c", `${script.join("; ")}; exec "$@"`, "sh", ...prefix], lost };
 }
 
-function numbers(bits: number, stopSignal: number | undefined): number[] {
+function numbers(bits: number, except: readonly (number | undefined)[]): number[] {
   const all = Array.from({ length: MOST_SIGNALS }, (_, index) => index + 1);
-  return all.filter((signal) => (bits & (1 << (signal - 1))) !== 0 && !NEVER.has(signal) && signal !== stopSignal);
+  return all.filter((signal) => (bits & (1 << (signal - 1))) !== 0 && !NEVER.has(signal) && !except.includes(signal));
 }
 
 /** The soft limit of this process now; undefined: not known, or unlimited. */

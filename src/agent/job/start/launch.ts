@@ -52,7 +52,10 @@ export async function launchStep(
     step: step.number,
     cookie,
   });
-  const { prefix, lost } = inheritStart(options.inherited, environment, signalNumber(spec.stopSignal));
+  const { prefix, lost } = inheritStart(options.inherited, environment, [
+    signalNumber(spec.stopSignal),
+    signalNumber(spec.warning?.signal ?? ""),
+  ]);
   if (lost !== "") options.logger.warn(`The job is started without what the agent was started with: ${lost}`);
   const start = performance.now();
   const spawned = await spawnStep({

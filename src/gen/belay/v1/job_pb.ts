@@ -195,14 +195,17 @@ export type JobSpec = Message<"belay.v1.JobSpec"> & {
 
   /**
    * The signal that warns the job of an end that comes, such as "SIGUSR1": sent `warn_period` before `timeout` has
-   * passed, and before the stop signal when the job is ended in any other way. Empty: none.
+   * passed, and before the stop signal when the job is ended in any other way. It is sent once, to every process of the
+   * job, and ends a process that has no handler for it. Only the command is warned, setup steps are not. Empty: none.
    *
    * @generated from field: string warn_signal = 26;
    */
   warnSignal: string;
 
   /**
-   * The time between `warn_signal` and the stop signal. Less than `timeout`. Absent: 30 s. Set only with `warn_signal`.
+   * The time between `warn_signal` and the stop signal. Less than `timeout`. Absent: 30 s. 0: no warning is sent. Set
+   * only with `warn_signal`. An order with a grace period of its own, which bounds the whole end, takes its time from
+   * here first.
    *
    * @generated from field: google.protobuf.Duration warn_period = 27;
    */
@@ -1189,7 +1192,7 @@ export const StreamTotalsSchema: GenMessage<StreamTotals> = /*@__PURE__*/ messag
  */
 export type EndEvidence = Message<"belay.v1.EndEvidence"> & {
   /**
-   * When the end was requested, by the agent's clock.
+   * When the end was requested, by the agent's clock. A warning before a time-out was sent earlier.
    *
    * @generated from field: google.protobuf.Timestamp ask_time = 1;
    */

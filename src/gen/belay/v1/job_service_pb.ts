@@ -268,7 +268,8 @@ export type CancelJobRequest = Message<"belay.v1.CancelJobRequest"> & {
   reason: string;
 
   /**
-   * The time between the stop signal and SIGKILL. Absent: as in the spec. 0: SIGKILL at once.
+   * The longest time from now to SIGKILL: what exceeds the spec's grace period is for the warning, if the spec has one.
+   * Absent: as in the spec. 0: SIGKILL at once.
    *
    * @generated from field: google.protobuf.Duration grace_period = 3;
    */

@@ -661,9 +661,9 @@ export type Command = Message<"belay.v1.Command"> & {
 export const CommandSchema: GenMessage<Command> = /*@__PURE__*/ messageDesc(file_belay_v1_tracker_service, 9);
 
 /**
- * Ends the job: the agent sends the stop signal to all its processes, waits for the grace period, and sends SIGKILL
- * until none is left. COMPLETED when the job has ended. A second Cancel may shorten the grace period but never
- * lengthens it.
+ * Ends the job: the agent sends the warning, if the spec has one, and after its period the stop signal to all processes
+ * of the job, waits for the grace period, and sends SIGKILL until none is left. COMPLETED when the job has ended. A
+ * second Cancel may shorten these times but never lengthens them.
  *
  * @generated from message belay.v1.Cancel
  */
@@ -676,7 +676,8 @@ export type Cancel = Message<"belay.v1.Cancel"> & {
   reason: string;
 
   /**
-   * The time between the stop signal and SIGKILL. Absent: as in the spec. 0: SIGKILL at once.
+   * The longest time from now to SIGKILL: what exceeds the spec's grace period is for the warning, if the spec has one.
+   * Absent: as in the spec. 0: SIGKILL at once.
    *
    * @generated from field: google.protobuf.Duration grace_period = 2;
    */

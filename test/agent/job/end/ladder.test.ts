@@ -37,9 +37,13 @@ class Reborn extends Immortal {
 
 /** @param sweep for how long SIGKILL is repeated, in milliseconds */
 async function climb(tree: Immortal, sweep: number = END_TIMING.sweep): Promise<TreeEnd> {
-  const ladder = new Ladder(tree as Partial<ProcessTree> as ProcessTree, 3_600_000, { ...END_TIMING, sweep });
+  const ladder = new Ladder(
+    tree as Partial<ProcessTree> as ProcessTree,
+    { stop: 0, kill: 3_600_000 },
+    { ...END_TIMING, sweep },
+  );
   const climbed = ladder.climb("SIGUSR1");
-  ladder.shorten(0);
+  ladder.shorten({ stop: 0, kill: 0 });
   return await climbed;
 }
 
