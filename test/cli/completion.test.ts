@@ -23,6 +23,7 @@ describe("A word is completed", () => {
     ["a state", ["jobs", "--state", "ru"], ["running"]],
     ["what one of two forms begins with", ["run", "--on-disconnect", "c"], ["continue", "cancel-after="]],
     ["a signal", ["run", "--stop-signal", "TE"], ["TERM"]],
+    ["a signal that warns", ["run", "--warn-signal", "USR"], ["USR1", "USR2"]],
     ["a signal by its whole name", ["signal", "train-1", "SIGUS"], ["SIGUSR1", "SIGUSR2"]],
     ["a signal by its short name", ["signal", "--json", "train-1", "US"], ["USR1", "USR2"]],
     ["an action", ["config", "u"], ["unset"]],

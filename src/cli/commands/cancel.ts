@@ -21,7 +21,7 @@ const flags = {
   ...grouped("Order", {
     grace: duration({
       variable: false,
-      help: "time between stop signal and SIGKILL; 0: SIGKILL at once",
+      help: "longest time until SIGKILL, for the job's warning and its grace period; 0: SIGKILL at once",
       defaultText: "as the job's spec says",
     }),
     reason: text({ variable: false, help: "reason, for users; becomes part of the result" }),
@@ -36,7 +36,8 @@ export const cancel: Command = command({
   name: "cancel",
   args: [jobArgument],
   about:
-    "Ends a job: sends the stop signal to all its processes and, after the grace period, SIGKILL until none is left. " +
+    "Ends a job: sends the warning, if the job asked for one, then the stop signal to all its processes and, after the " +
+    "grace period, SIGKILL until none is left. " +
     "Canceling a job that has ended changes nothing and is not an error.",
   flags,
   examples: [

@@ -50,7 +50,7 @@ function flagBefore(command: Command, before: string): (Flag<unknown> & { readon
 function valueOf(command: Command, before: string, current: string): readonly string[] | undefined {
   const flag = flagBefore(command, before);
   if (flag?.value === undefined) return undefined;
-  return flag.key === "stopSignal" ? signalWords(current) : (flag.words ?? []);
+  return flag.key === "stopSignal" || flag.key === "warnSignal" ? signalWords(current) : (flag.words ?? []);
 }
 
 function flagsOf(command: Command): string[] {

@@ -36,17 +36,22 @@ export function deservesMessage(result: JobResult): boolean {
 /** How a job was ended by force, as lines with the time since the request. */
 export function evidenceLines(evidence: EndEvidence): string[] {
   const start = evidence.askTime ?? evidence.signals[0]?.sendTime;
+  const since = (time: EndEvidence["askTime"]): number =>
+    time === undefined || start === undefined ? Number.NaN : timestampMs(time) - timestampMs(start);
   const at = (time: EndEvidence["askTime"]): string => {
-    if (time === undefined || start === undefined) return "".padStart(8);
-    return `+${formatDuration(Math.max(0, timestampMs(time) - timestampMs(start)))}`.padStart(8);
+    const ms = since(time);
+    return (Number.isNaN(ms) ? "" : `${ms < 0 ? "" : "+"}${formatDuration(ms)}`).padStart(8);
   };
-  const by = evidence.commandId === "" ? "" : ` by command ${clean(evidence.commandId)}`;
-  const lines = [`${at(evidence.askTime)}  end requested${by}`];
-  for (const { first, last, count } of alike(evidence.signals)) {
+  const rounds = alike(evidence.signals);
+  const lines = rounds.map(({ first, last, count }) => {
     const processes = counted(first.processes, "process", "processes");
     const times = count === 1 ? "" : `, ${count} times until ${at(last.sendTime).trim()}`;
-    lines.push(`${at(first.sendTime)}  ${clean(first.signal)} sent to ${processes}${times}`);
-  }
+    return `${at(first.sendTime)}  ${clean(first.signal)} sent to ${processes}${times}`;
+  });
+  const by = evidence.commandId === "" ? "" : ` by command ${clean(evidence.commandId)}`;
+  // The warning of a time-out comes before the end was requested.
+  const early = rounds.filter(({ first }) => since(first.sendTime) < 0).length;
+  lines.splice(early, 0, `${at(evidence.askTime)}  end requested${by}`);
   if (evidence.treeEmptyTime !== undefined) {
     lines.push(`${at(evidence.treeEmptyTime)}  no process left (${containmentName(evidence.containment)})`);
   }

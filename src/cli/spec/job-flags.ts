@@ -20,6 +20,8 @@ export type JobFlags = AttemptFlags &
     setupTimeout: Flag<number | undefined>;
     grace: Flag<number | undefined>;
     stopSignal: Flag<string | undefined>;
+    warnSignal: Flag<string | undefined>;
+    warnPeriod: Flag<number | undefined>;
     metricsInterval: Flag<number | undefined>;
     keepDescendants: Flag<boolean>;
     redactEnv: Flag<readonly string[]>;
@@ -67,6 +69,11 @@ export const jobFlags: JobFlags = {
     setupTimeout: duration({ help: "time limit of all setup steps together" }),
     grace: duration({ help: "time between stop signal and SIGKILL", defaultText: "10s" }),
     stopSignal: text({ value: "NAME", help: "signal that asks the job to end", defaultText: "SIGTERM" }),
+    warnSignal: text({
+      value: "NAME",
+      help: "signal that announces an end, such as USR1: sent before the time limit is reached, and before the stop signal",
+    }),
+    warnPeriod: duration({ help: "time between that and the stop signal", defaultText: "30s" }),
     metricsInterval: duration({ help: "time between two metric samples", defaultText: "5s" }),
     keepDescendants: toggle({ help: "do not end processes that are still running when the command has ended" }),
     redactEnv: many(

@@ -44,6 +44,8 @@ export async function specOf(invocation: Invocation<JobFlags>): Promise<JobSpec 
   if (flags.setupTimeout !== undefined) spec.setupTimeout = durationFromMs(flags.setupTimeout);
   if (flags.grace !== undefined) spec.gracePeriod = durationFromMs(flags.grace);
   if (flags.stopSignal !== undefined) spec.stopSignal = signalName(flags.stopSignal, "--stop-signal");
+  if (flags.warnSignal !== undefined) spec.warnSignal = signalName(flags.warnSignal, "--warn-signal");
+  if (flags.warnPeriod !== undefined) spec.warnPeriod = durationFromMs(flags.warnPeriod);
   if (flags.metricsInterval !== undefined) spec.metricsInterval = durationFromMs(flags.metricsInterval);
   if (given.has("keepDescendants")) spec.keepDescendants = flags.keepDescendants;
   if (flags.logLimit !== undefined) spec.logLimitBytes = BigInt(flags.logLimit);

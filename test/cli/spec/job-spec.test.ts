@@ -88,6 +88,7 @@ describe("a job on the command line", () => {
         [
           ["--name", "n", "--label", "a=1", "--setup", "npm ci", "--setup", "make", "--cwd", "/srv", "--env", "A=1"],
           ["--timeout", "1m", "--setup-timeout", "2m", "--grace", "0", "--stop-signal", "int"],
+          ["--warn-signal", "usr2", "--warn-period", "20s"],
           ["--metrics-interval", "1s", "--keep-descendants", "--redact-env", "TOKEN", "--", "npm", "test"],
         ].flat(),
       ),
@@ -101,6 +102,8 @@ describe("a job on the command line", () => {
       setupTimeout: "120s",
       gracePeriod: "0s",
       stopSignal: "SIGINT",
+      warnSignal: "SIGUSR2",
+      warnPeriod: "20s",
       metricsInterval: "1s",
       keepDescendants: true,
       redactEnvironment: ["TOKEN"],
@@ -211,6 +214,8 @@ describe("a mistake is named", () => {
   it.each([
     [["--timeout", "5s"], "Cannot use --timeout without a job: give a command after --, or --spec"],
     [["--env", "NOT_SET", "--", "x"], "Cannot pass on --env NOT_SET: it is not set here"],
+    [["--warn-signal", "BAR", "--", "x"], `Cannot use --warn-signal "BAR": expected the name of a signal`],
+    [["--warn-period", "5s", "--", "x"], '"warn_period" is set without warn_signal'],
     [["--stop-signal", "SIGFOO", "--", "x"], `Cannot use --stop-signal "SIGFOO": expected the name of a signal`],
     [["--spec", "-"], "The spec - has no command"],
     [["--", ""], "The command's first word is empty"],
