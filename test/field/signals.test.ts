@@ -8,7 +8,7 @@ import { describe, expect, it } from "vitest";
 import { realTimeSignal } from "../../src/base/process/signals.ts";
 import { EndReason, Outcome } from "../../src/gen/belay/v1/job_pb.ts";
 import { start } from "../agent/job/local.ts";
-import { belay, type Cli, MAIN, NODE_PATH, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
+import { belay, belayEnds, type Cli, MAIN, NODE_PATH, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 import { isAlive } from "../helpers/processes.ts";
 
 const noLinux = process.platform === "linux" ? undefined : "only Linux has 64 signals";
@@ -133,6 +133,34 @@ describe("A signal that an agent receives", () => {
     for (const signal of NAMES_OF_WARNINGS) run.child.kill(signal);
     expect(await run.ended).toBe(125);
     expect(run.stderr).toContain("Cannot reach the tracker");
+  });
+
+  it.each([
+    ["its own flag", (directory: string) => ({ nodeFlags: ["--cpu-prof", `--cpu-prof-dir=${directory}`] })],
+    [
+      "NODE_OPTIONS",
+      (directory: string) => ({
+        nodeFlags: ["--no-warnings"],
+        env: { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${directory}` },
+      }),
+    ],
+  ] as const)("is Node's own when it is SIGPROF and Node profiles the agent by %s", async (_, options) => {
+    const tracker = await TrackerProcess.start();
+    const directory = await tempDirectory();
+    const args = ["run", "--tracker", tracker.url, "--", "sh", "-c", "echo profiled"];
+    const run = await belayEnds(args, options(directory));
+    expect(run).toMatchObject({ code: 0, stdout: "profiled\n" });
+    expect(await readdir(directory)).toEqual([expect.stringMatching(/\.cpuprofile$/)]);
+  });
+
+  it.skipIf(noLinux !== undefined)("goes on to the job when it is SIGPROF and only the job is profiled", async () => {
+    const tracker = await TrackerProcess.start();
+    const args = ["run", "--tracker", tracker.url, "--", "sh", "-c", ECHOES];
+    const run = belay(args, { env: { NODE_OPTIONS: "--cpu-prof" } });
+    await run.says(/ready/);
+    run.child.kill("SIGPROF");
+    await run.says(/^got PROF$/m);
+    await run.kill("SIGTERM");
   });
 
   it("makes the agent leave at once when it is the third stop signal, and the spool is kept", async () => {

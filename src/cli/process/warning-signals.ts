@@ -15,8 +15,12 @@ const WARNING_SIGNALS: readonly NodeJS.Signals[] = [
   "SIGSTKFLT",
 ];
 
+/** Flags of Node that start a profiler of V8, which samples by SIGPROF. */
+const PROFILERS = /(^|[\s"])--(cpu[-_])?prof($|[\s"=])/;
+
 /**
- * Listens for the warnings, which keeps them from ending this program.
+ * Listens for the warnings, which keeps them from ending this program. SIGPROF is left to V8's profiler where one runs:
+ * once a listener is removed, its next sample would end this program.
  *
  * @param isIgnored whether this program inherited a signal as ignored: it stays ignored then
  * @returns stops listening
@@ -28,8 +32,14 @@ export function takeWarningSignals(
   const listener = (signal: NodeJS.Signals): void => {
     if (isIgnored?.(signal) !== true) take(signal);
   };
-  for (const signal of WARNING_SIGNALS) process.on(signal, listener);
+  const signals = isProfiled() ? WARNING_SIGNALS.filter((signal) => signal !== "SIGPROF") : WARNING_SIGNALS;
+  for (const signal of signals) process.on(signal, listener);
   return () => {
-    for (const signal of WARNING_SIGNALS) process.off(signal, listener);
+    for (const signal of signals) process.off(signal, listener);
   };
+}
+
+/** What `launch.sh` keeps from Node is not in this process's own environment: the variable is one that Node has obeyed. */
+function isProfiled(): boolean {
+  return PROFILERS.test([...process.execArgv, process.env["NODE_OPTIONS"] ?? ""].join(" "));
 }
