@@ -52,6 +52,8 @@ export class JobRegistry {
   private recorder: Recorder | undefined;
   private readonly jobs = new Map<string, LiveJob>();
   private readonly loading = new Map<string, Promise<LiveJob | undefined>>();
+  /** Removals under way, by the job's id: until then the store still has the job. */
+  private readonly removing = new Map<string, Promise<void>>();
   private nextKey: number;
   private sinceSweep = 0;
 
@@ -186,8 +188,22 @@ export class JobRegistry {
     changes.announce({ jobId: job.jobId, version, keepsVersion, deleted: false });
   }
 
+  /** Whether this object is still the job: not when it was removed or forgotten after a caller had found it. */
+  has(live: LiveJob): boolean {
+    return this.jobs.get(live.id) === live;
+  }
+
   /** Removes a job that has ended. */
   async remove(live: LiveJob): Promise<void> {
+    let removal = this.removing.get(live.id);
+    if (removal === undefined) {
+      removal = this.takeOut(live).finally(() => this.removing.delete(live.id));
+      this.removing.set(live.id, removal);
+    }
+    await removal;
+  }
+
+  private async takeOut(live: LiveJob): Promise<void> {
     const { store, changes } = this.context;
     const version = changes.nextVersion();
     this.jobs.delete(live.id);
@@ -208,6 +224,8 @@ export class JobRegistry {
   }
 
   private async load(jobId: string): Promise<LiveJob | undefined> {
+    // Its failure is reported to those who removed the job.
+    await this.removing.get(jobId)?.catch(() => undefined);
     const stored = await this.context.store.load(jobId);
     if (stored === undefined) return undefined;
     const live = this.loaded(stored);

@@ -146,15 +146,16 @@ export class SessionService {
    * Makes a stream the job's current one, and waits until what was accepted before is stored. Whatever is awaited lets
    * other streams and calls run in between:
    *
-   * 1. Before anything is awaited, the lease begins and the older stream ends. So while the change is stored, the job
+   * 1. Before anything is awaited, the older stream ends and the lease begins. So while the change is stored, the job
    *    cannot be lost for want of messages, and no older stream changes it.
    * 2. The change is stored, the log opened, and what was accepted of it written, so that Welcome confirms all of it.
-   *    Meanwhile another stream of this session may have become current, or another session may have the job.
-   * 3. If another session has it, this stream is refused. If another stream of this session is current, that one ends:
-   *    the agent has given it up, or it would not have called again.
+   *    Meanwhile another stream of this session may have become current, another session may have the job, or the job
+   *    may have been deleted.
+   * 3. If it was deleted, or another session has it, this stream is refused. If another stream of this session is
+   *    current, that one ends: the agent has given it up, or it would not have called again.
    * 4. What the agent no longer has is skipped and that is written, so that Welcome confirms it too. Nothing was
-   *    awaited since 3, so no other stream writes to the log. Another one of this session may again come to be current
-   *    while this is written; it ends as in 3.
+   *    awaited since 3, so no other stream writes to the log. All that may happen in 2 may again happen while this is
+   *    written, and ends as in 3.
    * 5. This stream is current. A newer one may end it while the lease is renewed; then Goodbye follows its Welcome.
    */
   private async attach(live: LiveJob, hello: Hello, parts: ChangedParts | undefined): Promise<SessionStream> {
@@ -163,20 +164,21 @@ export class SessionService {
     if (gone !== undefined) {
       throw new ConnectError(`The tracker cannot store what it receives: ${gone}`, Code.ResourceExhausted);
     }
+    this.replace(live);
     leases.grant(live);
-    replace(live);
     const attempt = live.attempt?.attempt ?? 0;
     if (parts !== undefined) await registry.commit(live, parts);
+    this.checkHas(live);
     const log = await live.openLog((number) => store.log(live.key, number));
     await log.flush();
     if (live.attempt?.attempt !== attempt || live.attempt.sessionId !== hello.sessionId) {
       throw new ConnectError(`Job "${live.id}" was taken over`, Code.FailedPrecondition);
     }
-    replace(live);
+    this.replace(live);
     const stream = new SessionStream(this.context, live, hello, attempt, log);
     stream.skipLost();
     await log.flush();
-    replace(live);
+    this.replace(live);
     live.stream = stream;
     const isBack = hello.attempt > 0 || live.disconnectedAt !== undefined;
     live.disconnectedAt = undefined;
@@ -185,6 +187,19 @@ export class SessionService {
     // Watchers were notified of a return above, while there was no stream. The registry reports and handles a failure.
     if (isBack) registry.commit(live, SAME).catch(() => undefined);
     return stream;
+  }
+
+  /** Makes room for a stream: the older one of the session ends. @throws ConnectError as `checkHas` */
+  private replace(live: LiveJob): void {
+    this.checkHas(live);
+    live.stream?.goodbye(GoodbyeReason.REPLACED, "A newer stream of the session has taken over");
+    live.stream = undefined;
+  }
+
+  /** @throws ConnectError ABORTED if the job is no longer this object. The agent's next stream finds what there is now */
+  private checkHas(live: LiveJob): void {
+    if (this.context.registry.has(live)) return;
+    throw new ConnectError(`Job "${live.id}" was deleted or loaded again while the stream was opened`, Code.Aborted);
   }
 
   private welcome(stream: SessionStream, live: LiveJob, hello: Hello): OpenSessionResponse {
@@ -243,11 +258,6 @@ export class SessionService {
       caller.cut();
     }
   }
-}
-
-function replace(live: LiveJob): void {
-  live.stream?.goodbye(GoodbyeReason.REPLACED, "A newer stream of the session has taken over");
-  live.stream = undefined;
 }
 
 /** A signed token is valid for one job only. */
