@@ -74,8 +74,10 @@ async function watchUntil(
 ): Promise<Job> {
   let last: Job | undefined;
   const waited = `job "${jobId}" ${what}`;
+  const over = new AbortController();
+  const signal = AbortSignal.any([AbortSignal.timeout(timeout), over.signal]);
   try {
-    for await (const { job } of client.watchJob({ jobId }, { signal: AbortSignal.timeout(timeout) })) {
+    for await (const { job } of client.watchJob({ jobId }, { signal })) {
       // Only a keepalive.
       if (job === undefined) continue;
       last = job;
@@ -83,8 +85,11 @@ async function watchUntil(
     }
   } catch (error) {
     const why = ConnectError.from(error).rawMessage;
-    const found = last === undefined ? why : `it is ${stateName(last.state)} after ${timeout} ms`;
-    throw new Error(`Waited for ${waited}: ${found}`, { cause: error });
+    const state = last === undefined ? why : `it is ${stateName(last.state)} after ${timeout} ms`;
+    throw new Error(`Waited for ${waited}: ${state}`, { cause: error });
+  } finally {
+    // Leaving the loop does not end the call: connect's client would keep it open, and the tracker its watcher.
+    over.abort();
   }
   throw new Error(`Waited for ${waited}: it has ended ${last === undefined ? "" : stateName(last.state)}`);
 }

@@ -1,5 +1,5 @@
 import { access } from "node:fs/promises";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { JobState, LogCompleteness, LogStream } from "../../src/gen/belay/v1/job_pb.ts";
 import { runAgent } from "../../src/agent/run.ts";
 import {
@@ -51,6 +51,19 @@ describe("waiting for a state", () => {
     await expect(waitForJob(tracker.client, "j1", () => false, { timeout: 100 })).rejects.toThrow(
       `Waited for job "j1" to be as wanted: it is SETTING_UP after 100 ms`,
     );
+  });
+});
+
+describe("a wait that is over", () => {
+  it("has ended its watch at the tracker", async () => {
+    await using tracker = await startTestTracker();
+    await tracker.client.createJob({ jobId: "j1", spec });
+    await waitForState(tracker.client, "j1", "PENDING");
+    await waitForJob(tracker.client, "j1", () => true);
+    await vi.waitFor(async () => {
+      const metrics = await (await fetch(`${tracker.url}/metrics`)).text();
+      expect(metrics).toMatch(/^belay_calls_total\{.*WatchJob.*\} 2$/m);
+    });
   });
 });
 
