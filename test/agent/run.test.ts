@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { status } from "@grpc/grpc-js";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { Client, status } from "@grpc/grpc-js";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import type { AgentOptions, AgentOutcome, StopReason } from "../../src/agent/options.ts";
 import { runAgent } from "../../src/agent/run.ts";
 import {
@@ -41,6 +41,18 @@ async function welcomed(): Promise<ScriptedStream> {
   stream.behave();
   return stream;
 }
+
+test("A transport has ten seconds to come up", async () => {
+  const waits = vi.spyOn(Client.prototype, "waitForReady");
+  onTestFinished(() => waits.mockRestore());
+  const begin = Date.now();
+  const outcome = agent(["true"]);
+  await welcomed();
+  await outcome;
+  const [[deadline] = []] = waits.mock.calls;
+  expect(deadline).toBeGreaterThanOrEqual(begin + 10_000);
+  expect(deadline).toBeLessThanOrEqual(Date.now() + 10_000);
+});
 
 function outputOf(streams: ScriptedStream[], wanted: LogStream): string {
   const pieces = new Map<bigint, Uint8Array>();

@@ -29,12 +29,12 @@ export interface LocalJob {
   readonly result: Promise<JobResult>;
 }
 
-/** Starts a job. */
+/** Starts a job. @param timing bounds of its end that differ from the real ones, where a test would wait for those */
 export function start(
   spec: MessageInitShape<typeof JobSpecSchema>,
   options: Partial<Omit<JobOptions, "spec">> = {},
   handlers: Partial<JobHandlers> = {},
-  timing: Partial<EndTiming> = {},
+  timing?: Partial<EndTiming>,
 ): LocalJob {
   const events: string[] = [];
   const notices: string[] = [];
@@ -61,7 +61,7 @@ export function start(
       },
       ...handlers,
     },
-    { ...END_TIMING, ...timing },
+    timing === undefined ? undefined : { ...END_TIMING, ...timing },
   );
   return {
     job,
