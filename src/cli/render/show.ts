@@ -1,10 +1,11 @@
+import { equals } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { formatDuration } from "../../contract/durations.ts";
 import { formatSize } from "../../contract/sizes.ts";
 import { parseTraceParent } from "../../base/trace-context.ts";
 import type { Attempt, CommandRecord, Job, JobSpec, Progress } from "../../gen/belay/v1/job_pb.ts";
 import type { Containment } from "../../gen/belay/v1/job_pb.ts";
-import { CommandKind, CommandState, LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
+import { CommandKind, CommandState, JobResultSchema, LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
 import { clean } from "./clean.ts";
 import {
   attemptTitle,
@@ -30,7 +31,7 @@ export function showText(job: Job, style: Style, now: number): string {
     ["Job", style.bold(job.jobId)],
     ["Name", clean(spec?.name ?? "")],
     ["State", `${style.state(job.state)}${stateDetail(job)}`],
-    ["Why", clean(job.pendingReason)],
+    ["Why", clean(job.pendingReason === "" ? ownMessage(job) : job.pendingReason)],
     ["Waits", waitText(job, now)],
     ["Health", healthText(job.attempts.at(-1), style, now)],
     ["Command", spec === undefined ? "" : commandText(spec.command)],
@@ -66,11 +67,23 @@ function progressText({ fraction, note, readUnixNano }: Progress, now: number): 
   return `${percent} %${note === "" ? "" : `, ${clean(note)}`} (${said})`;
 }
 
+/** Why the job ended, where that is not how its latest attempt ended: it was canceled, or given up, while it waited. */
+function ownMessage({ result, attempts }: Job): string {
+  const last = attempts.at(-1)?.result;
+  if (result === undefined || (last !== undefined && equals(JobResultSchema, result, last))) return "";
+  return result.message;
+}
+
 function stateDetail(job: Job): string {
   if (job.result !== undefined) return resultDetail(job.result);
   if (job.step === 0) return "";
   const setups = job.spec?.setup.length ?? 0;
   return job.step <= setups ? ` (setup step ${job.step} of ${setups})` : "";
+}
+
+/** A LOST job's attempt may be over without another one. */
+function isSuperseded(attempt: Attempt, { attempts }: Job): boolean {
+  return attempt.superseded && attempt !== attempts.at(-1);
 }
 
 function attemptText(attempt: Attempt, job: Job, style: Style, now: number): string {
@@ -80,7 +93,7 @@ function attemptText(attempt: Attempt, job: Job, style: Style, now: number): str
   const line = attempt.connected ? style.green("connected") : over ? "gone" : style.yellow("not connected");
   const streams = result?.streams.length ? result.streams : attempt.stored;
   const usage = result?.usage;
-  return `\n${attemptTitle(attempt.attempt, job)}${attempt.superseded ? style.yellow(" (superseded)") : ""}\n${facts(
+  return `\n${attemptTitle(attempt.attempt, job)}${isSuperseded(attempt, job) ? style.yellow(" (superseded)") : ""}\n${facts(
     [
       [
         "Agent",

@@ -216,3 +216,18 @@ describe("belay jobs", () => {
     );
   });
 });
+
+describe("A job that ended while no agent had it", () => {
+  const result = { outcome: Outcome.FAILED, reason: EndReason.NO_AGENT, message: "No agent took the job within 5.0s" };
+
+  it("says why, which no attempt says", () => {
+    const never = create(JobSchema, { jobId: "j", state: JobState.FAILED, result });
+    expect(showText(never, plain, START)).toMatch(/^Why +No agent took the job within 5\.0s$/m);
+    const lost = { outcome: Outcome.FAILED, reason: EndReason.AGENT_LOST, message: "No message" };
+    const attempts = [{ attempt: 1, superseded: true, result: lost }];
+    const between = create(JobSchema, { jobId: "j", state: JobState.FAILED, result, attempts });
+    expect(showText(between, plain, START)).toMatch(/^Why +No agent took the job[^]+^ +Message +No message$/m);
+    const once = create(JobSchema, { jobId: "j", state: JobState.FAILED, result: lost, attempts });
+    expect(showText(once, plain, START)).not.toMatch(/^Why|superseded/m);
+  });
+});
