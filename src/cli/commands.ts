@@ -4,7 +4,7 @@ import { DEMO_TIME } from "./demo/demo-time.ts";
 /** Headings of the overview, in order. */
 export const COMMAND_GROUPS = ["Run", "Watch", "Control", "Set up"] as const;
 
-/** Where a command stands in the overview, and how to load it. Loading one must not load the others. */
+/** A command's place in the overview, and a function that loads it. Loading one must not load the others. */
 export interface CommandEntry {
   readonly group: (typeof COMMAND_GROUPS)[number];
   readonly summary: string;

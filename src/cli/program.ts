@@ -11,15 +11,15 @@ import { STILL_MS, whenRead } from "./process/when-read.ts";
 /** How the program ended. */
 export interface Ended {
   readonly code: number;
-  /** The command did its work, whatever its result; false: an error kept it from that. */
+  /** Whether the command did its work, with any result. False: it ended with an error. */
   readonly worked: boolean;
 }
 
 /**
- * The whole program: finds the command, runs it, reports what went wrong.
+ * The whole program: finds the command, runs it, and reports errors.
  *
  * @param argv arguments, without node and script
- * @returns when everything written has arrived
+ * @returns when all output has been read
  */
 export async function main(argv: readonly string[], io: Io): Promise<Ended> {
   const ended = await attempt(argv, io);
@@ -38,13 +38,13 @@ async function attempt(argv: readonly string[], io: Io): Promise<Ended> {
     if (system === undefined && !(error instanceof BelayError) && error instanceof Error) {
       await io.stderr.write(`belay: This is a bug in Belay; please report it with these lines\n${error.stack}\n`);
     }
-    // Loaded late: it knows the contract, which `belay --version` need not.
+    // Loaded late: it imports the contract, which `belay --version` does not need.
     const { exitCodeOfError } = await import("./process/exit-codes.ts");
     return { code: exitCodeOfError(error), worked: false };
   }
 }
 
-/** The exit code, which is not that of success if some of our own output is lost. */
+/** The exit code. If some of this program's own output was lost, it is not 0. */
 async function afterOutput(io: Io, code: number): Promise<number> {
   const problem = io.stdout.problem ?? io.stderr.problem;
   if (problem === undefined) return code;
@@ -79,7 +79,7 @@ async function dispatch(argv: readonly string[], io: Io): Promise<number> {
     throw new BelayError("BAD_USAGE", `Unknown ${what} "${name}"${near === "" ? ": see belay --help" : near}`);
   }
   const [command, { parseCommand }] = await Promise.all([entry.load(), import("./flags/parse.ts")]);
-  // Only commands that talk to a tracker have flags that are kept.
+  // Only commands that call a tracker have flags that can be saved.
   const kept = Object.hasOwn(command.flags, "tracker") ? readContext(io.env) : {};
   const parsed = parseCommand(command, rest, io.env, () => io.stdout.columns, kept);
   if ("help" in parsed) {
@@ -93,10 +93,10 @@ async function dispatch(argv: readonly string[], io: Io): Promise<number> {
   }
 }
 
-/** Errors that depend on which tracker was asked. */
+/** Errors that depend on the called tracker. */
 const OF_A_TRACKER: ReadonlySet<string> = new Set(["TRACKER_UNREACHABLE", "TRACKER_REFUSED", "NOT_FOUND"]);
 
-/** Adds which tracker was asked, and where its address comes from, if not from the command line. */
+/** Adds the tracker to an error, and where its address comes from, if that is not the command line. */
 function withOrigin(error: unknown, from: string | undefined, tracker: unknown): unknown {
   if (from === undefined || !(error instanceof BelayError) || !OF_A_TRACKER.has(error.code)) return error;
   return new BelayError(error.code, `${error.message} (tracker ${String(tracker)}, ${from})`, { cause: error });

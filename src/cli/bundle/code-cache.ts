@@ -2,53 +2,53 @@ import type { Stats } from "node:fs";
 import type { Script } from "node:vm";
 import { crc32 } from "../../base/crc32.ts";
 
-/** Caches that were not written for so long belong to a version that is gone. Milliseconds. */
+/** A cache that was not written for this time belongs to a version that is no longer used. Milliseconds. */
 const STALE_AFTER_MS = 30 * 24 * 3600 * 1000;
-/** What V8 wants its code to begin at a multiple of; the checksum before it is as long. Bytes. */
+/** V8 requires that code begins at a multiple of this; the checksum before it has the same length. Bytes. */
 const ALIGNMENT = 8;
 const CHECKSUM_LENGTH = 8;
 
-/** What decides whether code that was compiled then can be used now, and where it is kept. */
+/** Facts that decide which compiled code can be used, and where it is stored. */
 export interface CodeCacheOptions {
   /** Changes with every byte of the program. */
   readonly program: string;
-  /** What the user asked for: each command uses other functions. */
+  /** Name of the command: each command uses other functions. */
   readonly command: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
-/** What is in a file. It stands in a line after the checksum of all that follows, and before the code. */
+/** Head of a cache file: one line, after the checksum of the rest of the file and before the code. */
 interface Head {
-  /** How the runs ended whose code is in it. */
+  /** Kinds of ends of the runs whose code the file has. */
   readonly ends: readonly string[];
-  /** Where the code of each file is, from the end of the head, and its length. */
+  /** Offset of each source file's code, from the end of the head, and its length. */
   readonly files: Readonly<Record<string, readonly [number, number]>>;
 }
 
 /**
  * Code that earlier runs of the same command have compiled, kept on disk: 12 of the 100 ms in which an agent starts.
  *
- * Node's own (`module.enableCompileCache`) keeps a file as it was compiled when it was loaded, which is without the
- * functions in it: V8 compiles those when they are called. This one keeps what had been compiled when the run ended.
+ * Node's own cache (`module.enableCompileCache`) stores the code of a file at the time when it is loaded, without its
+ * functions: V8 compiles those when they are called. This cache stores all code that is compiled when the run ends.
  *
- * It is in a directory that only the user can write, since its content decides which code runs. Without such a directory,
- * or if the cache cannot be read or does not fit, code is compiled as if there were no cache. Node's variables apply:
- * NODE_COMPILE_CACHE names another place, NODE_DISABLE_COMPILE_CACHE turns it off.
+ * It is in a directory that only the user can write, because its content decides which code runs. Without such a
+ * directory, or if the cache cannot be read or does not fit, code is compiled as if there were no cache. Node's
+ * variables apply: NODE_COMPILE_CACHE names another directory, NODE_DISABLE_COMPILE_CACHE turns the cache off.
  */
 export class CodeCache {
   private readonly fs = process.getBuiltinModule("node:fs");
   private readonly vm = process.getBuiltinModule("node:vm");
   private readonly directory: string | undefined;
   private readonly name: string;
-  /** What was read and not asked for yet. */
+  /** Code that was read and that `compile` has not used yet. */
   private readonly kept: Map<string, Buffer>;
   private readonly ends: ReadonlySet<string>;
   private readonly scripts = new Map<string, Script>();
-  /** Something was compiled that is not in the cache. */
+  /** Whether code was compiled that is not in the cache. */
   private isMissing = false;
-  /** What was kept does not fit this V8. */
+  /** Whether the stored code does not fit this V8. */
   private isRejected = false;
-  /** Nothing was kept: V8 must keep what it compiles. */
+  /** Whether nothing was stored: V8 must then keep all code that it compiles. */
   private isFirst: boolean;
 
   constructor({ program, command, environment }: CodeCacheOptions) {
@@ -58,7 +58,7 @@ export class CodeCache {
     this.ends = ends;
     this.kept = kept;
     this.isFirst = kept.size === 0 && this.directory !== undefined;
-    // Else it throws away functions that were not called for some collections of memory.
+    // By default, V8 discards functions that were not called for some garbage collections.
     if (this.isFirst) setFlag("--no-flush-bytecode");
   }
 
@@ -66,7 +66,7 @@ export class CodeCache {
    * Compiles a function body, or loads it from the cache.
    *
    * @param key changes with every byte of the source
-   * @param file where the source is, for stack traces
+   * @param file path of the source, for stack traces
    */
   compile(key: string, source: string, file: string, parameters: readonly string[]): unknown {
     const head = `(function (${parameters.join(", ")}) { `;
@@ -84,30 +84,30 @@ export class CodeCache {
     return script.runInThisContext();
   }
 
-  /** Keeps what is compiled now, if nothing is kept yet: for runs whose end cannot be foreseen. */
+  /** Stores the code compiled so far, if code is missing in the cache: for runs that may go on for weeks. */
   saveSoFar(): void {
     if (this.isMissing) this.write([...this.ends]);
   }
 
   /**
-   * Keeps what the run has compiled, if that is more than was kept.
+   * Stores the code that the run has compiled, if the cache has less.
    *
-   * @param end how it has ended: runs that end in another way call other functions
+   * @param end kind of the run's end: runs that end in another way call other functions
    */
   saveWhole(end: string): void {
     if (this.isMissing || !this.ends.has(end)) this.write([...new Set([...this.ends, end])]);
   }
 
-  /** A failure to write does not fail the program. */
+  /** Writes the file. A failure is ignored. */
   private write(ends: readonly string[]): void {
     const { fs, directory } = this;
     if (directory === undefined || this.scripts.size === 0) return;
-    // Code fits only the flags under which it is kept.
+    // V8 accepts code only under the flags with which it was stored.
     if (this.isFirst) setFlag("--flush-bytecode");
     this.isFirst = false;
     const temporary = `${directory}/${this.name}.${process.pid}`;
     try {
-      // Not with parents: Node makes those of NODE_COMPILE_CACHE, and others are there.
+      // Without parents: Node makes those of NODE_COMPILE_CACHE, and other directories exist.
       if (!fs.existsSync(directory)) fs.mkdirSync(directory, { mode: 0o700 });
       if (!this.isPrivate(directory)) return;
       const fd = fs.openSync(temporary, "w", 0o600);
@@ -123,7 +123,7 @@ export class CodeCache {
       try {
         fs.rmSync(temporary, { force: true });
       } catch {
-        // The next run of this pid writes over it.
+        // A later process with this id overwrites it.
       }
     }
   }
@@ -132,7 +132,7 @@ export class CodeCache {
     const files: Record<string, [number, number]> = {};
     const parts: Buffer[] = [];
     let at = 0;
-    // V8 may have thrown away by now what was read in the beginning; then what was kept has more.
+    // V8 may have discarded functions that were read at the start: the larger code is stored.
     const all = this.isRejected ? new Map<string, Buffer>() : this.read().kept;
     for (const [key, script] of this.scripts) {
       const code = script.createCachedData();
@@ -176,7 +176,7 @@ export class CodeCache {
     return this.isPrivate(directory) ? directory : undefined;
   }
 
-  /** Whether no other user can write there; a directory that does not exist can be created so. */
+  /** Whether no other user can write there. A directory that does not exist yet can be made private. */
   private isPrivate(directory: string): boolean {
     let stats: Stats | undefined;
     try {
@@ -205,12 +205,12 @@ function aligned(length: number): number {
   return Math.ceil(length / ALIGNMENT) * ALIGNMENT;
 }
 
-/** V8 itself runs what it finds, damaged or not. */
+/** Checksum of the file: V8 itself would run damaged code. */
 function checksum(bytes: Uint8Array): string {
   return crc32(bytes).toString(16).padStart(CHECKSUM_LENGTH, "0");
 }
 
-/** Different for different flags of V8, whose code does not fit each other. */
+/** A text that differs between flags of V8: code compiled with one set of flags does not fit another. */
 function flagsKey(environment: CodeCacheOptions["environment"]): string {
   const flags = [...process.execArgv, environment["NODE_OPTIONS"] ?? ""].join(" ").trim();
   let hash = 0;

@@ -2,9 +2,9 @@ import { createFileRegistry } from "@bufbuild/protobuf";
 import type { GenFile } from "@bufbuild/protobuf/codegenv2";
 import type { FileDescriptorProto } from "@bufbuild/protobuf/wkt";
 
-/** What an empty message of descriptor.proto looks like, and which of its fields hold messages. */
+/** The form of an empty message of descriptor.proto, and its fields that hold messages. */
 export interface Shape {
-  /** Defaults of fields: on the prototype, where "is it set" does not look. */
+  /** Defaults of fields. They are on the prototype, so that the fields do not count as set. */
   readonly inherited: Readonly<Record<string, unknown>>;
   readonly lists: readonly string[];
   /** Names of the types of messages, by field. */
@@ -14,7 +14,7 @@ export interface Shape {
 /** A descriptor with only the fields that are set. */
 export type Dry = Readonly<Record<string, unknown>>;
 
-/** What `fileDesc` of Protobuf-ES does, with a descriptor that was decoded when the command line was bundled. */
+/** Replaces `fileDesc` of Protobuf-ES, for a descriptor that was decoded when the command line was bundled. */
 export function readyFileDesc(
   dry: Dry,
   shapes: Readonly<Record<string, Shape>>,
@@ -26,7 +26,7 @@ export function readyFileDesc(
   return registry.getFile(proto.name) as GenFile;
 }
 
-/** Makes the message again. */
+/** Makes the complete message from its set fields. */
 export function hydrate(dry: Dry, type: string, shapes: Readonly<Record<string, Shape>>): Record<string, unknown> {
   const shape = shapes[type];
   if (shape === undefined) throw new Error(`No shape of "${type}"`);

@@ -1,9 +1,10 @@
 #!/bin/sh
 ":" /*
-# What the kernel runs for `belay`. It starts Node on this same file, to which all this is a comment. Without it, Node
-# would act on what is meant for the job, before the first line of the program: it takes "--env-file" out of any command
-# line without an earlier "--", obeys NODE_OPTIONS, raises the limit of open files, and forgets which signals were ignored.
-# What it would change is noted in BELAY_LAUNCH_..., and launch.ts gives it back to the job. POSIX sh: dash, busybox, bash.
+# The kernel runs this script for `belay`. It starts Node on the same file, for which the script is a comment. Without
+# it, Node would obey settings that are meant for the job, before the first line of the program: it reads "--env-file"
+# in any command line without an earlier "--", obeys NODE_OPTIONS, raises the limit of open files, and resets ignored
+# signals.
+# The settings are noted in BELAY_LAUNCH_..., and launch.ts restores them for the job. POSIX sh: dash, busybox, bash.
 
 refuse() {
   printf 'belay: Cannot start: %s\n' "$1" >&2
@@ -13,7 +14,7 @@ refuse() {
 hash node 2>&- || refuse "there is no \"node\" on PATH \"${PATH-}\"; install Node 22.18 or later"
 [ -c /dev/null ] || refuse 'there is no /dev/null'
 
-# Below these, Node ends in a native crash. It raises its soft limit of open files to the hard one.
+# Below these limits, Node crashes. Of open files, the hard limit counts, to which Node raises the soft one.
 limits=$(ulimit -Sn; ulimit -Hn; ulimit -v) newline='
 '
 BELAY_LAUNCH_OPEN_FILES=${limits%%"$newline"*} limits=${limits#*"$newline"}
@@ -28,7 +29,7 @@ esac
 export BELAY_LAUNCH_OPEN_FILES BELAY_LAUNCH_STAT= BELAY_LAUNCH_ODD=
 [ -r /proc/$$/stat ] && read -r BELAY_LAUNCH_STAT < /proc/$$/stat
 
-# This shell drops variables whose names it could not set, such as "my.key" or the functions that bash exports.
+# Some shells drop variables whose names a shell cannot set, such as "my.key" or the functions that bash exports.
 odd='^[A-Za-z_][A-Za-z0-9_]*='
 if [ -z "${BASH_VERSION-}" ] && [ -r /proc/$$/environ ] && grep -qazv "$odd" /proc/$$/environ 2>&-; then
   BELAY_LAUNCH_ODD=$(grep -azv "$odd" /proc/$$/environ | base64)
@@ -45,7 +46,7 @@ do
   eval "[ -n \"\${$name+set}\" ] && export BELAY_LAUNCH_FOR_JOB_$name=\"\$$name\" && unset $name"
 done
 
-# SIGUSR1 opens Node's debugger, through which other users of the machine could run code as this one, until the program's
-# first line takes the signal. No machine has an address of 192.0.2.0/24 (RFC 5737), so there it cannot be opened.
+# Until the program's first line handles it, SIGUSR1 opens Node's debugger, through which other users of the machine
+# could run code as this user. On an address of 192.0.2.0/24 (RFC 5737), which no machine has, it cannot be opened.
 exec node --inspect-port=192.0.2.1:1024 -- "$0" "$@"
 */

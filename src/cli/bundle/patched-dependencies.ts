@@ -9,13 +9,13 @@ interface Plugin {
   transform?(code: string, id?: string): string | undefined;
 }
 
-/** The versions whose files the patches below were written for. */
+/** The versions for whose files the patches below were written. */
 const PATCHED: Readonly<Record<string, string>> = {
   "@bufbuild/protobuf": "2.17.0",
   "@grpc/grpc-js": "1.14.7",
 };
 
-/** Servers, and a way to spread calls by the load that servers report: a quarter of grpc-js. */
+/** Servers, and load balancing by the load that servers report: a quarter of grpc-js. */
 const GRPC_LEFT_OUT: readonly string[] = [
   "./server",
   "./server-credentials",
@@ -35,8 +35,8 @@ module.exports = Object.create(net, { isIPv6: { value: (text) => String(text).in
 `;
 
 /**
- * What the bundle changes in the packages that it contains: together 18 ms of an agent's start. Each patch names files
- * or texts of one version of a package, so that version is pinned in package.json and asserted here.
+ * The patches that the bundle applies to its packages: together they save 18 ms of an agent's start. Each patch names
+ * files or texts of one version of a package, so that version is pinned in package.json and asserted here.
  *
  * @throws Error if another version is installed
  */
@@ -46,15 +46,15 @@ export function patchedDependencies(): Plugin[] {
     readyDescriptors(),
     {
       name: "no-proto-loader",
-      // grpc-js loads it for channelz and ORCA services, which need a server; a third of what an agent reads.
+      // grpc-js loads it for channelz and ORCA services, which need a server: a third of the code that an agent loads.
       resolveId: (id) => (id === "@grpc/proto-loader" ? `\0${id}` : undefined),
       load: (id) =>
         id === "\0@grpc/proto-loader" ? `throw new Error("Not part of the command line: ${id}");` : undefined,
     },
     {
       name: "quick-ip",
-      // grpc-js asks of each address whether it is IPv6, and Node compiles a large regular expression to answer: 4 ms of
-      // an agent's start, where a colon answers as well.
+      // grpc-js calls isIPv6 for each address, for which Node compiles a large regular expression: 4 ms of an agent's
+      // start. Here, a colon in the address decides.
       resolveId: (id, importer) => (id === "net" && /@grpc\/grpc-js/.test(importer ?? "") ? QUICK_IP : undefined),
       load: (id) => (id === QUICK_IP ? QUICK_IP_CODE : undefined),
     },
@@ -66,7 +66,7 @@ export function patchedDependencies(): Plugin[] {
     },
     {
       name: "lazy-zlib",
-      // grpc-js loads it for compressed messages, which are the exception.
+      // grpc-js loads it for compressed messages, which are rare.
       resolveId: (id, importer) => (id === "zlib" && /@grpc\/grpc-js/.test(importer ?? "") ? LAZY_ZLIB : undefined),
       load: (id) => (id === LAZY_ZLIB ? LAZY_ZLIB_CODE : undefined),
     },
@@ -74,7 +74,7 @@ export function patchedDependencies(): Plugin[] {
 }
 
 /**
- * Fails for a version that the patches were not written for.
+ * Fails for a version for which the patches were not written.
  *
  * @param versionOf the installed version of a package
  * @throws Error that names the package and both versions

@@ -21,21 +21,21 @@ const SHAPES_ID = "\0src/cli/bundle/shapes";
 const HYDRATE = fileURLToPath(new URL("hydrate.ts", import.meta.url));
 const WHEN_ASKED = fileURLToPath(new URL("when-asked.ts", import.meta.url));
 
-/** A call of `fileDesc` as protoc-gen-es writes it: base64 of the descriptor, then what the file imports. */
+/** A call of `fileDesc` as protoc-gen-es writes it: base64 of the descriptor, then the imported files. */
 const CALL = /\bfileDesc\(\s*"([\w+/=]+)"\s*(?:,\s*(\[[^\]]*\]))?\s*,?\s*\)/g;
 
-/** Where Protobuf-ES makes descriptors, and how it has the fields of messages described. */
+/** The file in which Protobuf-ES makes descriptors, and its calls that describe the fields of messages. */
 const REGISTRY = /[\\/]@bufbuild[\\/]protobuf[\\/].*[\\/]registry\.js$/;
 const DESCRIBE = /\baddFields\((message|child), reg, mapEntries\);/g;
 
 /**
  * Decodes the descriptors of generated code when the command line is bundled, not each time it starts.
  *
- * Protobuf-ES embeds each descriptor as base64 of a FileDescriptorProto, and to decode it, it first builds the descriptors
- * of descriptor.proto itself, which nothing else needs: together two thirds of the time that loading the contract takes,
- * 10 ms of an agent's start. Each descriptor made here is compared with what Protobuf-ES decodes; a difference fails the
- * build. Of the rest, most is describing the fields of messages, of which an agent meets a third: that waits until it is
- * asked for.
+ * Protobuf-ES embeds each descriptor as base64 of a FileDescriptorProto. To decode it, Protobuf-ES first builds the
+ * descriptors of descriptor.proto itself, which nothing else needs. Both together take two thirds of the time for
+ * loading the contract, 10 ms of an agent's start. Each descriptor made here is compared with the one that Protobuf-ES
+ * decodes; a difference fails the build. Most of the remaining time is describing the fields of messages, of which an
+ * agent uses a third: they are described when they are first read.
  */
 export function readyDescriptors(): Plugin {
   return {
@@ -58,7 +58,7 @@ export function readyDescriptors(): Plugin {
   };
 }
 
-/** @throws when Protobuf-ES does it in another way */
+/** Describes fields when they are first read. @throws Error if the code of Protobuf-ES has another form */
 function lazyRegistry(code: string): string {
   let found = 0;
   const transformed = code.replace(DESCRIBE, (call, message: string) => {
@@ -73,10 +73,10 @@ function lazyRegistry(code: string): string {
   return `import { describeWhenAsked } from ${JSON.stringify(WHEN_ASKED)};\n${transformed}`;
 }
 
-/** All types of message of which a descriptor is made. */
+/** All types of messages in a descriptor. */
 export const SHAPES: Readonly<Record<string, Shape>> = Object.fromEntries(
   [...nestedTypes(file_google_protobuf_descriptor)].flatMap((type) =>
-    // What no compiler leaves in a descriptor.
+    // Compilers replace uninterpreted options.
     type.kind === "message" && type.name !== "UninterpretedOption" ? [[type.typeName, shapeOf(type)] as const] : [],
   ),
 );
@@ -93,9 +93,9 @@ function shapeOf(type: DescMessage): Shape {
 }
 
 /**
- * Decodes a descriptor, JSON names restored as `fileDesc` does it, dependencies left to it.
+ * Decodes a descriptor and restores JSON names, as `fileDesc` does. Dependencies are added by `readyFileDesc`.
  *
- * @throws when hydrating would not make the same message again
+ * @throws Error if hydrating would not make the same message again
  */
 export function dryFile(base64: string): Dry {
   const proto = fromBinary(FileDescriptorProtoSchema, base64Decode(base64));

@@ -1,5 +1,5 @@
-// What `belay` begins with: an old Node must print one clear line instead of a syntax error, and everything else is loaded
-// through the code cache. Requires nothing but what Node has loaded already.
+// The first file of `belay`: on an old Node it prints one clear line instead of a syntax error. It loads everything
+// else through the code cache. It requires only modules that Node has loaded already.
 import type { CodeCache as Cache } from "./code-cache.ts";
 import { CodeCache } from "./code-cache.ts";
 import { nodeTookEnvFile, takeLaunch } from "../process/launch.ts";
@@ -7,14 +7,14 @@ import { keepHeapSmall } from "./heap.ts";
 import { keepDebuggerShut } from "./no-debugger.ts";
 import type * as Program from "../main.ts";
 
-/** Put in by the bundler: the name of the program's first file, and a text that changes with every byte of it. */
+/** Set by the bundler: the name of the program's first file, and a text that changes with every byte of it. */
 declare const BELAY_ENTRY: string;
 declare const BELAY_PROGRAM: string;
 
-/** Commands that run for long and make little that lasts. */
+/** Commands that run for long, and whose garbage is mostly short-lived. */
 const SMALL: ReadonlySet<string> = new Set(["run", "top"]);
 
-/** A process that runs so long may run for weeks: what it has compiled by then is kept. Milliseconds. */
+/** A process that runs for this time may run for weeks: code that it has compiled by then is stored. Milliseconds. */
 const KEEP_CODE_AFTER_MS = 10_000;
 
 const OLDEST = [22, 18] as const;
@@ -37,7 +37,7 @@ if (nodeTookEnvFile(launch, process.argv.slice(2))) {
   process.exit(64);
 }
 
-/** Loads files of the program, which stand side by side and require each other by names that change with their contents. */
+/** Loads files of the program. They are in one directory, and their names change with their contents. */
 class Loader {
   private readonly directory: string;
   private readonly cache: Cache;
@@ -64,14 +64,14 @@ class Loader {
     return module.exports;
   };
 
-  /** As Node would say it: packages try for others that may not be there. */
+  /** Fails like Node's own loader: some packages try to load others that may be missing. */
   private missing(id: string): never {
     throw Object.assign(new Error(`Cannot find module '${id}'`), { code: "MODULE_NOT_FOUND" });
   }
 }
 
 const command = /^[a-z]+$/.exec(process.argv[2] ?? "")?.[0] ?? "none";
-// The cache fits only the flags of V8 that it was made under: these are the same for all runs of a command.
+// V8 accepts the cache only with the flags with which it was made: they are the same for all runs of a command.
 if (SMALL.has(command)) keepHeapSmall();
 const cache = new CodeCache({ program: BELAY_PROGRAM, command, environment: process.env });
 const { run } = new Loader(import.meta.dirname, cache).require(BELAY_ENTRY) as typeof Program;
@@ -81,7 +81,7 @@ void run(launch).then(({ code, worked }) => {
   process.exit(code);
 });
 
-/** Roughly how a run has gone, by its exit code. */
+/** Kind of a run's end, by its exit code. */
 function kindOf(code: number): string {
   if (code === 0) return "success";
   return code < 128 ? "failure" : "signal";

@@ -1,9 +1,9 @@
 import type { DescMessage } from "@bufbuild/protobuf";
 
-/** What Protobuf-ES fills when it describes a message's fields. */
+/** Properties that Protobuf-ES sets when it describes a message's fields. */
 const PARTS = ["fields", "field", "oneofs", "members"] as const;
 
-/** Has the fields of a message described when they are first read. */
+/** Describes the fields of a message when they are first read. */
 export function describeWhenAsked(message: DescMessage, describe: () => void): void {
   const { fields, field, oneofs, members } = message;
   const parts = { fields, field, oneofs, members };
