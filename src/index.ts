@@ -20,13 +20,17 @@ export { flushSpool } from "./agent/flush.ts";
 export type {
   AgentOptions,
   AgentOutcome,
+  AttemptsOptions,
+  AttemptsOutcome,
   ContainmentChoice,
+  NextAttempt,
   OnDisconnect,
   StopKind,
   StopReason,
   TransportSecurity,
 } from "./agent/options.ts";
 export { runAgent } from "./agent/run.ts";
+export { runAttempts } from "./agent/run-attempts.ts";
 export type { BelayErrorCode } from "./base/errors.ts";
 export { BelayError } from "./base/errors.ts";
 export type { LogFields, LogFormat, Logger, LoggerOptions, LogLevel } from "./base/logger.ts";

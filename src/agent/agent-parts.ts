@@ -3,7 +3,7 @@ import { uuidv7 } from "../base/ids.ts";
 import { parseTrackerAddresses } from "../base/network/tracker-address.ts";
 import { EndReason, JobSpecSchema, JobState } from "../gen/belay/v1/job_pb.ts";
 import type { AgentFacts } from "./admin/facts.ts";
-import { CallbackFailures, guardCallbacks } from "./callback-error.ts";
+import type { CallbackFailures } from "./callback-error.ts";
 import type { CompiledOptions } from "./compile-options.ts";
 import { DEFAULTS } from "./defaults.ts";
 import { Disconnect } from "./disconnect.ts";
@@ -12,6 +12,7 @@ import { prepareJob } from "./job/start/prepare.ts";
 import { MetricsFile } from "./job-metrics/metrics-file.ts";
 import { LeftBehind } from "./left-behind.ts";
 import { makeSpool } from "./report/make-spool.ts";
+import type { OwnPages } from "./own-pages.ts";
 import type { Mask } from "./report/redact/mask.ts";
 import { Report } from "./report/report.ts";
 import type { JobSurroundings, RunningJob } from "./running-job.ts";
@@ -22,9 +23,22 @@ import { statusReport } from "./status-report.ts";
 import { Stop } from "./stop.ts";
 import { withoutSecrets } from "./without-secrets.ts";
 
+/** What an agent runs one attempt with. */
+export interface AttemptSetting {
+  /** With functions that never fail; `failures` keeps the first that would have. */
+  readonly options: CompiledOptions;
+  readonly failures: CallbackFailures;
+  readonly timing: SessionTiming;
+  readonly pages: OwnPages;
+  /**
+   * Milliseconds after which the attempt may start, if it follows one that this program ran: the job waits for it. Absent:
+   * it is the first one here.
+   */
+  readonly startsIn?: number;
+}
+
 /** What an agent consists of. */
 export interface AgentParts extends JobSurroundings {
-  readonly failures: CallbackFailures;
   readonly leftBehind: LeftBehind;
   readonly session: Session;
   readonly desk: CommandDesk;
@@ -47,12 +61,10 @@ export interface AgentLife {
  */
 export function connectParts(
   mask: Mask,
-  given: CompiledOptions,
-  timing: SessionTiming,
+  { options: given, failures, timing, startsIn }: AttemptSetting,
   { over, running }: AgentLife,
 ): AgentParts {
-  const failures = new CallbackFailures();
-  const options = withoutSecrets(guardCallbacks(given, failures.callbacks), mask);
+  const options = withoutSecrets(given, mask);
   const { jobId, spec, logger, environment, containment = "auto", security = {} } = options;
   const addresses = parseTrackerAddresses(options.tracker);
   const prepared = prepareJob({ containment, environment, logger });
@@ -72,17 +84,26 @@ export function connectParts(
     if (!over.aborted) report.notice(0, `${sentence}. The job goes on`);
     logger.error(sentence);
   };
-  const jobState = (): JobState => running()?.job.state ?? JobState.PENDING;
+  const jobState = (): JobState =>
+    running()?.job.state ?? (stop.endsAwaitedJob ? JobState.CANCELING : JobState.PENDING);
   const desk = new CommandDesk(report.command, () =>
     statusReport(running()?.job, () => ({ heartbeat: session.heartbeat(0n), streams: report.totals() })),
   );
   const disconnect = new Disconnect({ options, spool, running, whyAbsent: (ms) => session.whyAbsent(ms) });
   const session = new Session(
     {
-      identity: { sessionId, jobId, agent, spec, shownSpec: spec && mask.message(JobSpecSchema, spec) },
+      identity: {
+        sessionId,
+        jobId,
+        agent,
+        spec,
+        shownSpec: spec && mask.message(JobSpecSchema, spec),
+        takeOver: options.takeOver === true && startsIn === undefined,
+      },
       addresses,
       security,
       connectTimeout: options.connectTimeout ?? DEFAULTS.connectTimeout,
+      startsIn,
       spool,
       clock,
       logger,
@@ -92,11 +113,20 @@ export function connectParts(
         loopDelay: (ms) => void running()?.watch.loopDelay(ms),
         connected: (address, first) => disconnect.connected(address, first),
         lost: (why, retryIn) => disconnect.lost(why, retryIn),
+        postponed: (why) => {
+          // The loop over the attempts has said so already.
+          if (startsIn === undefined) options.onProgress?.(`waiting: ${why}`);
+        },
         fenced: (message) => running()?.job.end({ reason: EndReason.SUPERSEDED, message, grace: 0 }),
       },
     },
     timing,
   );
+  const stop = new Stop(options, {
+    closeSession: (why) => session.close(why),
+    hurry: () => session.hurry(),
+    isAwaited: startsIn !== undefined,
+  });
   return {
     options,
     mask,
@@ -104,11 +134,10 @@ export function connectParts(
     prepared,
     metricsFile,
     over,
-    failures,
     leftBehind: new LeftBehind(options, sessionId),
     session,
     desk,
-    stop: new Stop(options, (why) => session.close(why)),
+    stop,
     disconnect,
     facts: { jobId, spool, jobState, session: () => session.health, streams: () => report.totals() },
   };

@@ -1,7 +1,7 @@
 import { Callbacks } from "../base/callbacks.ts";
 import { BelayError, messageOf } from "../base/errors.ts";
 import { guardLogger, silentLogger } from "../base/logger.ts";
-import type { AgentOptions } from "./options.ts";
+import type { AgentOptions, AgentOutcome } from "./options.ts";
 
 /**
  * A function that the program gave us failed. It was not called again, and that changed nothing else: the job went on,
@@ -34,6 +34,12 @@ export class CallbackFailures {
   first: CallbackFailure | undefined;
   /** Called with a sentence about each function that fails, and never within the call of that function. */
   onFailure: (sentence: string) => void = () => undefined;
+
+  /** Once all is over. @throws CallbackError if a function has failed */
+  throwFirst(outcome: AgentOutcome): void {
+    if (this.first !== undefined) throw new CallbackError(this.first, outcome);
+  }
+
   readonly callbacks: Callbacks = new Callbacks((name, error) => {
     const failure = { name, error };
     this.first ??= failure;

@@ -23,7 +23,8 @@ import {
   whole,
   yesOrNo,
 } from "../base/options.ts";
-import { type JobSpec, JobSpecSchema } from "../gen/belay/v1/job_pb.ts";
+import { isRetried } from "../contract/retry.ts";
+import { FailureClass, type JobSpec, JobSpecSchema } from "../gen/belay/v1/job_pb.ts";
 import type { AgentOptions, TransportSecurity } from "./options.ts";
 
 /** An option with a tracker's address. */
@@ -79,6 +80,8 @@ export const AGENT_RULES: Rules<AgentOptions> = {
     ignoredSignals: required(whole("signals as bits, 0 or more")),
     blockedSignals: required(whole("signals as bits, 0 or more")),
   }),
+  onStop: oneOf("end", "requeue"),
+  takeOver: yesOrNo,
   stop: abortSignal,
   stopNow: abortSignal,
   signals: callback,
@@ -94,10 +97,11 @@ export interface CompiledOptions extends AgentOptions {
 /**
  * Checks the options of an agent.
  *
+ * @param of the function that has them, for errors
  * @throws BelayError `BAD_USAGE` that names the option, `BAD_SPEC` that names the field
  */
-export function compileOptions(given: AgentOptions): CompiledOptions {
-  const options = checkOptions("runAgent", given, AGENT_RULES);
+export function compileOptions(given: AgentOptions, of = "runAgent"): CompiledOptions {
+  const options = checkOptions(of, given, AGENT_RULES);
   const { spec, ...rest } = options;
   const problem = idProblem(options.jobId);
   if (problem !== undefined) throw new BelayError("BAD_USAGE", `Cannot use job id ${problem}`);
@@ -105,5 +109,12 @@ export function compileOptions(given: AgentOptions): CompiledOptions {
   if (spec === undefined) return { ...rest, environment };
   const wrong = messageProblem(JobSpecSchema, spec);
   if (wrong !== undefined) throw new BelayError("BAD_SPEC", `Cannot use the job's spec: ${wrong}`);
-  return { ...rest, environment, spec: create(JobSpecSchema, spec) };
+  const compiled = { ...rest, environment, spec: create(JobSpecSchema, spec) };
+  if (rest.onStop === "requeue" && !isRetried(compiled.spec.retry, 1, FailureClass.PREEMPTED)) {
+    throw new BelayError(
+      "BAD_USAGE",
+      `Cannot use option "onStop" of ${of}: "requeue" needs a retry policy in the spec, of 2 attempts or more, on PREEMPTED`,
+    );
+  }
+  return compiled;
 }

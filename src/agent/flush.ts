@@ -19,7 +19,7 @@ import {
 } from "../base/options.ts";
 import { failureClass } from "../contract/failure-class.ts";
 import { formatSize } from "../contract/sizes.ts";
-import { EndReason, JobResultSchema, JobState, Outcome } from "../gen/belay/v1/job_pb.ts";
+import { EndReason, type JobResult, JobResultSchema, JobState, Outcome } from "../gen/belay/v1/job_pb.ts";
 import { EventSchema, OpenSessionRequestSchema } from "../gen/belay/v1/tracker_service_pb.ts";
 import { CallbackError, type CallbackFailure, guardCallbacks } from "./callback-error.ts";
 import { securityRule, trackerRule } from "./compile-options.ts";
@@ -82,6 +82,18 @@ export interface FlushedSession {
   readonly inUse: boolean;
   /** Whether the agent died without a result, and AGENT_LOST was reported. */
   readonly agentLost: boolean;
+  /**
+   * How the attempt ended, as its agent reported it or as AGENT_LOST. Absent: the spool could not be opened, or the
+   * tracker had confirmed that report before the agent died.
+   */
+  readonly result?: JobResult;
+  /**
+   * The state of the job once everything was delivered: PENDING if it waits for its next attempt. Absent: not everything
+   * was delivered, or the tracker does not say it.
+   */
+  readonly jobState?: JobState;
+  /** Whether the tracker accepts nothing more of the attempt: the job has another one, or does not exist. @default false */
+  readonly refused?: boolean;
   /** What is missing and why, for people. Empty if nothing is. */
   readonly message: string;
 }
@@ -152,17 +164,26 @@ async function flushOne(path: string, options: FlushOptions): Promise<FlushedSes
   if (torn > 0) options.logger?.warn("The end of a spool was torn and is cut off", { path, bytes: torn });
   options.onProgress?.(`delivering what an agent left of job ${jobId}: ${formatSize(spool.diskBytes)} in "${path}"`);
   const agentLost = !left.hasResult;
-  if (agentLost) reportLost(left);
+  const result = agentLost ? reportLost(left) : left.result;
   const end = await deliver(left, options, agentLost && options.nextAttemptOf !== undefined);
   await spool.close();
   const { delivered, undelivered: message } = deliveryOf(end);
   const outcome = delivered ? "delivered" : `not delivered: ${message}`;
   options.onProgress?.(`what an agent left of job ${jobId} is ${outcome}`);
-  return { ...who, delivered, agentLost, message };
+  const state = end.kind === "delivered" ? end.receipt?.jobState : undefined;
+  return {
+    ...who,
+    delivered,
+    agentLost,
+    ...(result !== undefined && { result }),
+    ...(state !== undefined && state !== JobState.UNSPECIFIED && { jobState: state }),
+    ...((end.kind === "refused" || end.kind === "fenced") && { refused: true }),
+    message,
+  };
 }
 
 /** Adds the result that the agent could not report. */
-function reportLost({ spool, identity, streams }: RecoveredSpool): void {
+function reportLost({ spool, identity, streams }: RecoveredSpool): JobResult {
   const now = timestampFromMs(clock.now());
   const result = create(JobResultSchema, {
     outcome: Outcome.FAILED,
@@ -176,6 +197,7 @@ function reportLost({ spool, identity, streams }: RecoveredSpool): void {
   const event = create(EventSchema, { sequence, eventTime: now, kind: { case: "result", value: result } });
   const request = create(OpenSessionRequestSchema, { payload: { case: "event", value: event } });
   spool.push("events", Buffer.from(toBinary(OpenSessionRequestSchema, request)), { result: true });
+  return result;
 }
 
 async function deliver(
@@ -221,15 +243,20 @@ async function deliver(
  *
  * @param options `except` is the session of the new job
  */
-export async function deliverLeftBehind(options: FlushOptions & { readonly except: string }): Promise<void> {
+export async function deliverLeftBehind(
+  options: FlushOptions & { readonly except: string },
+): Promise<readonly FlushedSession[]> {
   // No agent has been here before.
-  if (!existsSync(options.directory)) return;
+  if (!existsSync(options.directory)) return [];
   try {
-    for (const { delivered, inUse, path, message } of (await flushSpool(options)).sessions) {
+    const { sessions } = await flushSpool(options);
+    for (const { delivered, inUse, path, message } of sessions) {
       if (!delivered && !inUse)
         options.logger?.warn("What an agent left behind is still not delivered", { path, why: message });
     }
+    return sessions;
   } catch (error) {
     options.logger?.warn("Cannot deliver what an agent left behind", { why: messageOf(error) });
+    return [];
   }
 }

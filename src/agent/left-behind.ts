@@ -1,6 +1,9 @@
+import { BelayError } from "../base/errors.ts";
 import { silentLogger } from "../base/logger.ts";
+import { isEnded } from "../contract/states.ts";
 import { DEFAULTS } from "./defaults.ts";
-import type { AgentOptions } from "./options.ts";
+import type { FlushedSession } from "./flush.ts";
+import type { AgentOptions, AgentOutcome } from "./options.ts";
 
 /** Delivers what dead agents left in our spool directory. */
 export class LeftBehind {
@@ -16,34 +19,57 @@ export class LeftBehind {
 
   /**
    * Delivers what a dead agent of the same job left, before anything else: its attempt is over then, and ours is the
-   * next.
+   * next, unless the job has ended with that one.
+   *
+   * @returns how the job had ended. Undefined: it has not, as far as is known
+   * @throws BelayError `TRACKER_UNREACHABLE` when the result of a job that ended cannot be delivered: it must not run again
    */
-  deliverOwnPast(): Promise<void> {
+  async deliverOwnPast(): Promise<AgentOutcome | undefined> {
     const { jobId, connectTimeout = DEFAULTS.connectTimeout, flushTimeout = DEFAULTS.flushTimeout } = this.options;
-    return this.deliver({ nextAttemptOf: jobId, timeout: connectTimeout === 0 ? flushTimeout : connectTimeout });
+    const timeout = connectTimeout === 0 ? flushTimeout : connectTimeout;
+    const own = await this.deliver({ nextAttemptOf: jobId, timeout });
+    const last = own.filter(({ inUse, refused }) => !inUse && refused !== true).at(-1);
+    if (last === undefined || last.agentLost) return undefined;
+    const { attempt, path, result, delivered, message, jobState } = last;
+    if (!delivered) {
+      // A spool that cannot be read has no attempt.
+      if (attempt === 0 || this.options.stop?.aborted === true) return undefined;
+      const what = `how attempt ${attempt} of job "${jobId}" ended, which "${path}" holds`;
+      throw new BelayError("TRACKER_UNREACHABLE", `Cannot deliver ${what}: ${message}`);
+    }
+    const ended = jobState === undefined ? result !== undefined : isEnded(jobState);
+    if (!ended || result === undefined) return undefined;
+    return { attempt, result, delivered, undelivered: message, lostBytes: 0, endedBefore: true };
   }
 
   /** Delivers what agents of other jobs left, until `stop`. */
-  deliverOthers(): Promise<void> {
-    return this.deliver({ timeout: this.options.flushTimeout ?? DEFAULTS.flushTimeout });
+  async deliverOthers(): Promise<void> {
+    await this.deliver({ timeout: this.options.flushTimeout ?? DEFAULTS.flushTimeout });
   }
 
   stop(): void {
     this.leaving.abort();
   }
 
-  private async deliver(how: { nextAttemptOf?: string; timeout: number }): Promise<void> {
+  private async deliver(how: { nextAttemptOf?: string; timeout: number }): Promise<readonly FlushedSession[]> {
     const { options, leaving } = this;
-    if (options.spoolDirectory === undefined) return;
+    if (options.spoolDirectory === undefined) return [];
     const { deliverLeftBehind } = await import("./flush.ts");
-    await deliverLeftBehind({
-      ...how,
-      directory: options.spoolDirectory,
-      except: this.sessionId,
-      tracker: options.tracker,
-      ...(options.security !== undefined && { security: options.security }),
-      logger: options.logger ?? silentLogger,
-      signal: options.stop === undefined ? leaving.signal : AbortSignal.any([leaving.signal, options.stop]),
-    });
+    const leave = (): void => leaving.abort();
+    options.stop?.addEventListener("abort", leave, { once: true });
+    if (options.stop?.aborted === true) leave();
+    try {
+      return await deliverLeftBehind({
+        ...how,
+        directory: options.spoolDirectory,
+        except: this.sessionId,
+        tracker: options.tracker,
+        ...(options.security !== undefined && { security: options.security }),
+        logger: options.logger ?? silentLogger,
+        signal: leaving.signal,
+      });
+    } finally {
+      options.stop?.removeEventListener("abort", leave);
+    }
   }
 }

@@ -109,6 +109,17 @@ export interface AgentOptions {
    * `StopReason` that says so, and PREEMPTED with any other reason.
    */
   readonly stop?: AbortSignal;
+  /**
+   * What a stop does to the job: `end` makes each stop an order, which ends the job; `requeue` insists on another attempt,
+   * and needs a retry policy that has one left. Absent: the job goes on with its next attempt if `stop` was not ordered and
+   * the policy has one left, else it ends.
+   */
+  readonly onStop?: "end" | "requeue";
+  /**
+   * Whether the caller knows that the job's agent is dead: its attempt is then superseded at once, not only when its
+   * lease has run out. @default false
+   */
+  readonly takeOver?: boolean;
   /** Aborting it, after `stop`, skips the grace period. */
   readonly stopNow?: AbortSignal;
   /**
@@ -118,7 +129,18 @@ export interface AgentOptions {
   readonly signals?: (pass: (signal: NodeJS.Signals) => void) => () => void;
 }
 
-/** How a job under an agent ended. */
+/** The attempt that follows, by the job's retry policy, one that did not succeed. */
+export interface NextAttempt {
+  readonly attempt: number;
+  /** How many attempts the policy allows. */
+  readonly of: number;
+  /** Milliseconds from the end of the attempt before it to its earliest start. */
+  readonly delay: number;
+  /** When it may start, by the tracker's clock. Absent: at once, or the tracker has not confirmed it. */
+  readonly from?: Date;
+}
+
+/** How an attempt of a job under an agent ended. */
 export interface AgentOutcome {
   readonly attempt: number;
   readonly result: JobResult;
@@ -131,4 +153,26 @@ export interface AgentOutcome {
    * failed. 0 if everything was delivered.
    */
   readonly lostBytes: number;
+  /** The attempt that follows: the job has not ended, but waits for it. Absent: the job has ended. */
+  readonly next?: NextAttempt;
+  /**
+   * Whether nothing was run: an agent before this one died when the job had ended, and what it left in the spool
+   * directory is delivered now. `attempt` and `result` are that agent's. @default false
+   */
+  readonly endedBefore?: boolean;
+}
+
+/** Options of an agent that runs one attempt of its job after the other. */
+export interface AttemptsOptions extends AgentOptions {
+  /** Called with the outcome of each attempt that is followed by another one here, before that one is waited for. */
+  readonly onAttempt?: (outcome: AgentOutcome) => void;
+}
+
+/** How the last attempt that was run here ended. */
+export interface AttemptsOutcome extends AgentOutcome {
+  /**
+   * Why `next` was not run here although the agent was not asked to stop, for people. Absent: it was not tried, since the
+   * agent had to stop or could not deliver the attempt before.
+   */
+  readonly notContinued?: string;
 }

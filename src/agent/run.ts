@@ -1,21 +1,23 @@
 import type { JobResult } from "../gen/belay/v1/job_pb.ts";
 import type { Welcome } from "../gen/belay/v1/tracker_service_pb.ts";
-import type { Admin } from "./admin/admin.ts";
-import { type AgentParts, connectParts } from "./agent-parts.ts";
-import { CallbackError } from "./callback-error.ts";
-import { type CompiledOptions, compileOptions } from "./compile-options.ts";
+import { type AgentParts, type AttemptSetting, connectParts } from "./agent-parts.ts";
+import { CallbackFailures, guardCallbacks } from "./callback-error.ts";
+import { compileOptions } from "./compile-options.ts";
 import { awaitDelivery, deliveryOf } from "./delivery.ts";
 import { nothingReapsWarning } from "./job/start/pid-one.ts";
+import { nextAttempt } from "./next-attempt.ts";
 import type { AgentOptions, AgentOutcome } from "./options.ts";
-import { serveOwnPages } from "./own-pages.ts";
+import { OwnPages } from "./own-pages.ts";
 import { passSignal } from "./pass-signal.ts";
 import { Mask } from "./report/redact/mask.ts";
 import { type RunningJob, startReportedJob } from "./running-job.ts";
+import type { SessionEnd } from "./session/session-end.ts";
 import { SESSION_TIMING, type SessionTiming } from "./session/session-timing.ts";
+import { welcomeNotices } from "./welcome-notices.ts";
 import { errorWithoutSecrets, secretsFor } from "./without-secrets.ts";
 
 /**
- * Runs one job under an agent: joins the tracker, runs the job, delivers everything the job prints and uses, and returns
+ * Runs one attempt of a job under an agent: joins the tracker, runs the job, delivers everything the job prints and uses, and returns
  * how the job ended.
  *
  * A function of the options that throws, or whose promise is rejected, is not called again. The job goes on, and so does
@@ -30,47 +32,67 @@ export function runAgent(options: AgentOptions): Promise<AgentOutcome> {
 }
 
 /** The same for tests that would otherwise wait for a session's constants; not part of the package's interface. */
-export async function runAgentTimed(options: AgentOptions, timing: SessionTiming): Promise<AgentOutcome> {
-  const compiled = compileOptions(options);
-  const mask = new Mask();
-  mask.know(...secretsFor(compiled.environment, compiled.spec));
+export async function runAgentTimed(given: AgentOptions, timing: SessionTiming): Promise<AgentOutcome> {
+  const failures = new CallbackFailures();
+  const options = guardCallbacks(compileOptions(given), failures.callbacks);
+  const pages = new OwnPages();
   try {
-    return await Agent.begin(mask, compiled, timing).run();
+    const outcome = await runAttempt({ options, failures, timing, pages });
+    failures.throwFirst(outcome);
+    return outcome;
+  } finally {
+    await pages.close();
+  }
+}
+
+/** Runs one attempt. @throws BelayError as `runAgent` does */
+export async function runAttempt(setting: AttemptSetting): Promise<AgentOutcome> {
+  const { environment, spec } = setting.options;
+  const mask = new Mask();
+  mask.know(...secretsFor(environment, spec));
+  try {
+    return await Agent.begin(mask, setting).run();
   } catch (error) {
     throw errorWithoutSecrets(error, mask);
   }
 }
 
-/** The life of one agent. `agent-parts.ts` says what it consists of. */
+/** The life of one agent: one attempt. `agent-parts.ts` says what it consists of. */
 class Agent {
   private readonly parts: AgentParts;
+  private readonly setting: AttemptSetting;
   /** Aborted when the job is over, or the agent without one. */
   private readonly over = new AbortController();
   private running: RunningJob | undefined;
 
   /** Prepares the machine for the job, which starts a process. */
-  static begin(mask: Mask, options: CompiledOptions, timing: SessionTiming): Agent {
-    return new Agent((over, running) => connectParts(mask, options, timing, { over, running }));
+  static begin(mask: Mask, setting: AttemptSetting): Agent {
+    return new Agent(mask, setting);
   }
 
-  private constructor(connect: (over: AbortSignal, running: () => RunningJob | undefined) => AgentParts) {
-    this.parts = connect(this.over.signal, () => this.running);
+  private constructor(mask: Mask, setting: AttemptSetting) {
+    this.setting = setting;
+    this.parts = connectParts(mask, setting, { over: this.over.signal, running: () => this.running });
   }
 
   async run(): Promise<AgentOutcome> {
     const { options, session, report, leftBehind, stop, desk } = this.parts;
-    const warning = nothingReapsWarning();
+    const warning = this.setting.startsIn === undefined ? nothingReapsWarning() : undefined;
     if (warning !== undefined) options.logger.warn(warning);
-    const pages = await this.servePages();
+    await this.showPages();
     stop.listen();
     const endSignals = options.signals?.((signal) => void this.passOn(signal));
-    const ended = leftBehind.deliverOwnPast().then(() => session.run());
-    // Nothing is committed any more: a full spool would block the job, and then the agent, for ever.
-    void ended.then(() => this.running?.gate.discard());
+    let ended: Promise<SessionEnd> | undefined;
     let others: Promise<void> | undefined;
     try {
+      const before = await leftBehind.deliverOwnPast();
+      if (before !== undefined) return before;
+      ended = session.run();
+      // Nothing is committed any more: a full spool would block the job, and then the agent, for ever.
+      void ended.then(() => this.running?.gate.discard());
       const welcome = await session.admitted;
       report.spool.admitted(welcome.attempt);
+      this.note(welcome);
       others = leftBehind.deliverOthers();
       const result = report.result(await this.runJob(welcome));
       desk.finish(result);
@@ -78,7 +100,7 @@ class Agent {
       const end = await awaitDelivery(session, ended, options);
       if (end.kind === "delivered") await others;
       if (end.kind === "fenced") throw end.error;
-      return this.outcome({ attempt: welcome.attempt, result, ...deliveryOf(end) });
+      return this.outcome(welcome, result, end);
     } finally {
       stop.close();
       endSignals?.();
@@ -88,7 +110,6 @@ class Agent {
       await ended;
       leftBehind.stop();
       await others;
-      await pages?.close();
       await this.release();
     }
   }
@@ -107,17 +128,33 @@ class Agent {
     return result;
   }
 
-  private outcome(ended: Omit<AgentOutcome, "lostBytes">): AgentOutcome {
-    const { mask, report, failures } = this.parts;
-    const undelivered = mask.text(ended.undelivered);
-    const outcome = { ...ended, undelivered, lostBytes: report.spool.unkeptBytes };
-    if (failures.first !== undefined) throw new CallbackError(failures.first, outcome);
-    return outcome;
+  /** Notes in the job's log what the tracker cannot do of what was asked for. */
+  private note(welcome: Welcome): void {
+    const { options, report } = this.parts;
+    for (const sentence of welcomeNotices(welcome, options)) {
+      report.notice(0, sentence);
+      options.logger.warn(sentence);
+      options.onProgress?.(sentence);
+    }
   }
 
-  private async servePages(): Promise<Admin | undefined> {
+  private outcome(welcome: Welcome, result: JobResult, end: SessionEnd): AgentOutcome {
+    const { mask, report } = this.parts;
+    const { delivered, undelivered } = deliveryOf(end);
+    const next = nextAttempt(welcome, result, end);
+    return {
+      attempt: welcome.attempt,
+      result,
+      delivered,
+      undelivered: mask.text(undelivered),
+      lostBytes: report.spool.unkeptBytes,
+      ...(next !== undefined && { next }),
+    };
+  }
+
+  private async showPages(): Promise<void> {
     try {
-      return await serveOwnPages(this.parts.options, this.parts.facts);
+      await this.setting.pages.show(this.parts.options, this.parts.facts);
     } catch (error) {
       await this.release();
       throw error;

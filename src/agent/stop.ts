@@ -1,3 +1,4 @@
+import { systemClock, type Timer } from "../base/clock.ts";
 import { EndReason, FailureClass } from "../gen/belay/v1/job_pb.ts";
 import { DEFAULTS } from "./defaults.ts";
 import type { EndOrder } from "./job/types.ts";
@@ -6,18 +7,37 @@ import type { RunningJob } from "./running-job.ts";
 
 const MESSAGE = "The agent was asked to stop";
 
-/** Ends the job when the agent must stop; before there is a job, closes the session. */
-export class Stop {
-  private readonly options: Pick<AgentOptions, "stop" | "stopNow" | "stopFlushTimeout">;
-  private readonly closeSession: (why: string) => void;
-  private running: RunningJob | undefined;
+type StopOptions = Pick<AgentOptions, "stop" | "stopNow" | "stopFlushTimeout" | "onStop">;
 
-  constructor(
-    options: Pick<AgentOptions, "stop" | "stopNow" | "stopFlushTimeout">,
-    closeSession: (why: string) => void,
-  ) {
+/** What a stop does before there is a job. */
+export interface StopHost {
+  /** Ends the session: nothing is run. */
+  closeSession(why: string): void;
+  /** Has the tracker admit the session as soon as it can. */
+  hurry(): void;
+  /** Whether the job waits for this agent, which ran the attempt before: an ordered stop must end it. */
+  readonly isAwaited: boolean;
+}
+
+/**
+ * Ends the job when the agent must stop. Before there is a job, it closes the session; but a job that waits for this
+ * agent's next attempt is ended by an ordered stop: the agent takes that attempt, and starts nothing.
+ */
+export class Stop {
+  private readonly options: StopOptions;
+  private readonly host: StopHost;
+  private running: RunningJob | undefined;
+  private giveUp: Timer | undefined;
+
+  constructor(options: StopOptions, host: StopHost) {
     this.options = options;
-    this.closeSession = closeSession;
+    this.host = host;
+  }
+
+  /** Whether the session is there only to end the job. */
+  get endsAwaitedJob(): boolean {
+    const { stop } = this.options;
+    return this.host.isAwaited && stop?.aborted === true && this.stopClass === FailureClass.ORDERED;
   }
 
   listen(): void {
@@ -37,27 +57,36 @@ export class Stop {
     const { stop, stopNow } = this.options;
     stop?.removeEventListener("abort", this.onStop);
     stopNow?.removeEventListener("abort", this.onStopNow);
+    this.giveUp?.cancel();
   }
 
   private readonly onStop = (): void => {
-    const { running, options } = this;
+    const { running, options, host } = this;
+    const patience = options.stopFlushTimeout ?? DEFAULTS.stopFlushTimeout;
     if (running === undefined) {
-      this.closeSession(MESSAGE);
+      if (!this.endsAwaitedJob) return host.closeSession(MESSAGE);
+      this.giveUp = systemClock.after(patience, () => host.closeSession(MESSAGE));
+      host.hurry();
       return;
     }
-    running.gate.endStalemate(options.stopFlushTimeout ?? DEFAULTS.stopFlushTimeout);
+    this.giveUp?.cancel();
+    running.gate.endStalemate(patience);
     running.job.end({ ...this.order(), ...(options.stopNow?.aborted === true && { grace: 0 }) });
   };
 
-  private readonly onStopNow = (): void => this.running?.job.end({ ...this.order(), grace: 0 });
+  private readonly onStopNow = (): void => {
+    if (this.running === undefined) this.host.closeSession(MESSAGE);
+    else this.running.job.end({ ...this.order(), grace: 0 });
+  };
 
   private order(): EndOrder {
-    return { reason: EndReason.AGENT_STOPPED, failureClass: stopClass(this.options.stop?.reason), message: MESSAGE };
+    return { reason: EndReason.AGENT_STOPPED, failureClass: this.stopClass, message: MESSAGE };
   }
-}
 
-/** The class of an end by a stop whose signal was aborted with this reason. */
-function stopClass(reason: unknown): FailureClass {
-  const { stopKind } = Object(reason) as Partial<StopReason>;
-  return stopKind === "ordered" ? FailureClass.ORDERED : FailureClass.PREEMPTED;
+  /** The class of an end by this stop. */
+  private get stopClass(): FailureClass {
+    const { stop, onStop } = this.options;
+    const { stopKind } = Object(stop?.reason) as Partial<StopReason>;
+    return stopKind === "ordered" || onStop === "end" ? FailureClass.ORDERED : FailureClass.PREEMPTED;
+  }
 }

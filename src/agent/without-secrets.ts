@@ -4,6 +4,7 @@ import { type Logger, silentLogger } from "../base/logger.ts";
 import type { JobSpec } from "../gen/belay/v1/job_pb.ts";
 import { CallbackError } from "./callback-error.ts";
 import type { CompiledOptions } from "./compile-options.ts";
+import { JobEndedError } from "./session/job-ended-error.ts";
 import type { Mask } from "./report/redact/mask.ts";
 
 /** The environment in which a job's secrets are, and which variables the spec names as secret or not secret. */
@@ -30,5 +31,8 @@ export function withoutSecrets(options: CompiledOptions, mask: Mask): SafeOption
 export function errorWithoutSecrets(error: unknown, mask: Mask): unknown {
   if (!(error instanceof BelayError) || error instanceof CallbackError) return error;
   const message = mask.text(error.message);
-  return message === error.message ? error : new BelayError(error.code, message);
+  if (message === error.message) return error;
+  return error instanceof JobEndedError
+    ? new JobEndedError(message, error.jobState)
+    : new BelayError(error.code, message);
 }

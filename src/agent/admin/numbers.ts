@@ -8,7 +8,6 @@ import { stateName, streamName } from "../../contract/names.ts";
 
 /** Adds all metrics of an agent. Their names are part of the contract: they do not change. */
 export function addNumbers(metrics: MetricsRegistry, facts: AgentFacts): void {
-  const { spool } = facts;
   metrics.gauge("belay_agent_info", "The agent's version, its job and attempt.", () => [
     [{ version: VERSION, job: facts.jobId, attempt: String(facts.session().attempt) }, 1],
   ]);
@@ -21,20 +20,20 @@ export function addNumbers(metrics: MetricsRegistry, facts: AgentFacts): void {
   metrics.gauge(
     "belay_agent_records_produced_total",
     "Records made, by lane.",
-    lanes((lane) => spool.nextSequence(lane) - 1),
+    lanes((lane) => facts.spool.nextSequence(lane) - 1),
     "counter",
   );
   metrics.gauge(
     "belay_agent_records_committed_total",
     "Records that the tracker has confirmed, by lane.",
-    lanes((lane) => spool.committed(lane)),
+    lanes((lane) => facts.spool.committed(lane)),
     "counter",
   );
   metrics.gauge("belay_agent_spool_bytes", "Bytes that wait for the tracker.", () => [
-    [{ place: "memory" }, spool.memoryBytes],
-    [{ place: "disk" }, spool.diskBytes],
+    [{ place: "memory" }, facts.spool.memoryBytes],
+    [{ place: "disk" }, facts.spool.diskBytes],
   ]);
-  metrics.gauge("belay_agent_spool_full", "1 while the spool is full.", () => (spool.full ? 1 : 0));
+  metrics.gauge("belay_agent_spool_full", "1 while the spool is full.", () => (facts.spool.full ? 1 : 0));
   const streams = (read: (totals: StreamTotals) => bigint) => () =>
     facts.streams().map((totals) => [{ stream: streamName(totals.stream) }, Number(read(totals))] as const);
   const counters: [string, string, (totals: StreamTotals) => bigint][] = [

@@ -2,7 +2,7 @@ import { status } from "@grpc/grpc-js";
 import { formatDuration } from "../../contract/durations.ts";
 import { BelayError } from "../../base/errors.ts";
 import type { TrackerAddress } from "../../base/network/tracker-address.ts";
-import type { JobState } from "../../gen/belay/v1/job_pb.ts";
+import { JobEndedError } from "./job-ended-error.ts";
 import { GoodbyeReason, type Receipt } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { StreamEnd } from "./stream.ts";
 import { actionOn } from "./status-rulings.ts";
@@ -12,9 +12,7 @@ export type SessionEnd =
   /** Everything is committed. Without a Receipt if the tracker never sent one. */
   | { readonly kind: "delivered"; readonly receipt: Receipt | undefined }
   /** The tracker does not accept the session. */
-  | { readonly kind: "fenced"; readonly error: BelayError }
-  /** `jobState`: that in which the job has ended, if it was refused for that and the tracker says which. */
-  | { readonly kind: "refused"; readonly error: BelayError; readonly jobState?: JobState | undefined }
+  | { readonly kind: "refused" | "fenced"; readonly error: BelayError }
   /** No tracker admitted the session in time. */
   | { readonly kind: "unreachable"; readonly error: BelayError }
   /** `close` was called. */
@@ -47,8 +45,10 @@ export function endAfter(
       };
     }
     case "refused": {
+      const message = refusal(end, address, jobId);
+      if (end.jobState !== undefined) return { kind: "refused", error: new JobEndedError(message, end.jobState) };
       const code = end.code === status.NOT_FOUND ? "NOT_FOUND" : "TRACKER_REFUSED";
-      return { kind: "refused", error: new BelayError(code, refusal(end, address, jobId)), jobState: end.jobState };
+      return { kind: "refused", error: new BelayError(code, message) };
     }
   }
 }

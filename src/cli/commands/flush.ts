@@ -1,3 +1,4 @@
+import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import { type FlushedSession, flushSpool } from "../../agent/flush.ts";
 import { BelayError } from "../../base/errors.ts";
 import type { Command } from "../flags/command.ts";
@@ -50,10 +51,11 @@ export const flush: Command = command({
   },
 });
 
-function describe({ jobId, attempt, path, delivered, inUse, agentLost, message }: FlushedSession): string {
+function describe({ jobId, attempt, path, delivered, inUse, agentLost, jobState, message }: FlushedSession): string {
   const which = jobId === "" ? path : `job ${jobId}, attempt ${attempt}`;
   const why = message === "" ? "" : `: ${clean(message)}`;
   if (inUse) return `In use     ${which}${why}`;
   if (!delivered) return `Not yet    ${which}${why}; it stays in ${path}`;
-  return `Delivered  ${which}${agentLost ? ", AGENT_LOST" : ""}${why}`;
+  const pending = jobState === JobState.PENDING ? "; the job is PENDING again, for its next attempt" : "";
+  return `Delivered  ${which}${agentLost ? ", AGENT_LOST" : ""}${pending}${why}`;
 }

@@ -1,32 +1,28 @@
 import { BelayError } from "../../base/errors.ts";
 import { shortId } from "../../base/ids.ts";
-import { formatSize } from "../../contract/sizes.ts";
-import type { AgentOptions, AgentOutcome, OnDisconnect } from "../../agent/options.ts";
-import { runAgent } from "../../agent/run.ts";
-import { counted } from "../../base/text/count.ts";
-import { EndReason } from "../../gen/belay/v1/job_pb.ts";
+import type { AgentOptions, OnDisconnect } from "../../agent/options.ts";
+import { runAttempts } from "../../agent/run-attempts.ts";
+import { isRetried, maxAttempts } from "../../contract/retry.ts";
+import { EndReason, FailureClass, type JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { aborted } from "../process/aborted.ts";
 import { boundedLines } from "../process/bounded-lines.ts";
 import type { Command } from "../flags/command.ts";
 import { command } from "../flags/command.ts";
 import { connectionFlags, flushTimeout, securityOf } from "../flags/connection-flags.ts";
-import { EXIT_BELAY, EXIT_CODES_HELP, exitCodeOfResult } from "../process/exit-codes.ts";
+import { EXIT_CODES_HELP } from "../process/exit-codes.ts";
 import type { Flag, Values } from "../flags/flags.ts";
 import { choice, duration, grouped, pairs, size, text, toggle, wanted } from "../flags/flags.ts";
 import { parseDuration } from "../../contract/durations.ts";
 import { ignoredSignals } from "../process/ignored-signals.ts";
-import type { Io } from "../process/io.ts";
 import { checkJobId } from "../flags/job-argument.ts";
 import { logFlags, loggerOf } from "../flags/log-flags.ts";
-import { passThrough, type StreamBytes } from "../process/pass-through.ts";
-import { deservesMessage, resultDetail } from "../render/result.ts";
-import { clean } from "../render/clean.ts";
+import { passThrough } from "../process/pass-through.ts";
 import { jobFlags } from "../spec/job-flags.ts";
 import { specOf } from "../spec/job-spec.ts";
 import { takeStopSignals } from "../process/stop-signals.ts";
 import { takeWarningSignals } from "../process/warning-signals.ts";
 import { STILL_MS } from "../process/when-read.ts";
-import { outcomeName } from "../../contract/names.ts";
+import { attemptLine, reportLeft, reportMissing, reportOutcome } from "./run-report.ts";
 
 const onDisconnect: Flag<OnDisconnect> = {
   value: "WHAT",
@@ -46,6 +42,18 @@ const onDisconnect: Flag<OnDisconnect> = {
 const flagTable = {
   ...grouped("Job", { job: text({ value: "ID", namesJob: true, help: "id of the job", defaultText: "a new one" }) }),
   ...jobFlags,
+  ...grouped("Attempts", {
+    takeover: toggle({
+      variable: false,
+      help: "the agent that has the job is known to be dead: take the job now, not only when its lease has run out",
+    }),
+    onStop: choice(["end", "requeue"], {
+      help:
+        "what SIGTERM, SIGHUP and SIGQUIT do to the job: end it, or leave it to its next attempt, with exit code 75; " +
+        "SIGINT (Ctrl-C) always ends it",
+      defaultText: "requeue while attempts are left, then end",
+    }),
+  }),
   ...connectionFlags,
   ...grouped("Tracker", {
     connectTimeout: duration({
@@ -111,13 +119,15 @@ export const run: Command = command({
   ],
   about:
     "Runs one job under an agent: setup steps, then the command. Everything it prints and uses goes to the tracker; " +
-    "its output is also printed here. SIGTERM, SIGINT, SIGHUP and SIGQUIT end the job; a second one " +
-    "skips the grace period, a third leaves at once. Warnings of batch systems, such as SIGUSR1 and SIGXCPU, go to the job.",
+    "its output is also printed here. With --max-attempts, an attempt that fails is followed by the next one. SIGTERM, " +
+    "SIGINT, SIGHUP and SIGQUIT end what runs (see --on-stop); a second one skips the grace period, a third leaves at " +
+    "once. Warnings of batch systems, such as SIGUSR1 and SIGXCPU, go to the job.",
   flags: flagTable,
   takesCommandLine: true,
   examples: [
     ["belay run -- python train.py --epochs 3", "a new job"],
     ["belay run --job train-17 --setup 'npm ci' -- npm test", "with an id and a setup step"],
+    ["belay run --max-attempts 3 --retry-on job -- ./flaky", "again when it fails, twice at most"],
     ["belay run --spec job.yaml", "a spec file (the JobSpec of the contract)"],
     ["belay run --job train-18", "a job that was registered with belay submit"],
   ],
@@ -139,6 +149,7 @@ ${EXIT_CODES_HELP}`,
         "Nothing to run: give a command after --, --spec FILE, or --job ID of a job that was submitted",
       );
     }
+    checkAttempts(flags, spec);
     const jobId = flags.job === undefined ? shortId() : checkJobId(flags.job, "--job");
     const say = boundedLines(io.stderr);
     const remark = (line: string): void => {
@@ -153,9 +164,10 @@ ${EXIT_CODES_HELP}`,
     if (flags.job === undefined) remark(`Job ${jobId}`);
     const begin = performance.now();
     try {
-      const running = runAgent({
+      const running = runAttempts({
         ...agentOptions(flags),
         jobId,
+        onAttempt: (outcome) => say(attemptLine(outcome)),
         environment: io.env,
         ...(io.inherited === undefined ? {} : { inherited: io.inherited }),
         ...(spec === undefined ? {} : { spec }),
@@ -177,8 +189,8 @@ ${EXIT_CODES_HELP}`,
         return hurry || signals.stop.aborted ? STILL_MS : Math.max(STILL_MS, flags.flushTimeout);
       });
       await reportMissing(missing, jobId, io);
-      if (outcome === undefined) return await left(flags.spoolDir, io);
-      return await report(jobId, outcome, flags.spoolDir, io);
+      if (outcome === undefined) return await reportLeft(flags.spoolDir, io);
+      return await reportOutcome(jobId, outcome, flags.spoolDir, io);
     } catch (error) {
       await output.end(() => STILL_MS);
       if (!(error instanceof BelayError) || error.code !== "TRACKER_UNREACHABLE") throw error;
@@ -192,6 +204,16 @@ ${EXIT_CODES_HELP}`,
   },
 });
 
+/** Checks what the flags of attempts expect of the job. @throws BelayError `BAD_USAGE` */
+function checkAttempts({ takeover, job, onStop }: Values<typeof flagTable>, spec: JobSpec | undefined): void {
+  if (takeover && job === undefined) {
+    throw new BelayError("BAD_USAGE", "Cannot use --takeover without --job: a new job has no agent yet");
+  }
+  if (onStop !== "requeue" || spec === undefined || isRetried(spec.retry, 1, FailureClass.PREEMPTED)) return;
+  const needed = maxAttempts(spec.retry) < 2 ? "--max-attempts of 2 or more" : '"preempted" among --retry-on';
+  throw new BelayError("BAD_USAGE", `Cannot use --on-stop requeue: it needs ${needed}`);
+}
+
 function agentOptions(flags: Values<typeof flagTable>): Omit<AgentOptions, "jobId"> {
   return {
     tracker: flags.tracker,
@@ -203,47 +225,8 @@ function agentOptions(flags: Values<typeof flagTable>): Omit<AgentOptions, "jobI
     onSpoolFull: flags.onSpoolFull,
     labels: Object.fromEntries(flags.agentLabel),
     containment: flags.containment,
+    takeOver: flags.takeover,
+    ...(flags.onStop === undefined ? {} : { onStop: flags.onStop }),
     ...(flags.admin === undefined ? {} : { admin: flags.admin }),
   };
-}
-
-/** Reports what happens to undelivered data when the agent leaves at once. The job's watcher ends its processes. */
-async function left(spoolDir: string | undefined, io: Io): Promise<number> {
-  await io.stderr.write(`belay: Left at once; output that had not reached the tracker ${keptOrLost(spoolDir)}\n`);
-  return EXIT_BELAY;
-}
-
-/** Reports how much of the job's output its readers did not read. */
-async function reportMissing(missing: StreamBytes, jobId: string, io: Io): Promise<void> {
-  for (const [bytes, name] of [
-    [missing.stdout, "output"],
-    [missing.stderr, "error"],
-  ] as const) {
-    if (bytes === 0) continue;
-    const text = `${counted(bytes, "byte")} of standard ${name} were not passed through: its reader does not read`;
-    await io.stderr.write(`belay: ${text}. The log at the tracker has them: belay logs ${jobId}\n`);
-  }
-}
-
-function keptOrLost(spoolDir: string | undefined, lostBytes = 0): string {
-  if (spoolDir === undefined) return "is lost; --spool-dir would have kept it";
-  if (lostBytes === 0) return `is kept; deliver it later with: belay flush ${spoolDir}`;
-  const size = formatSize(lostBytes);
-  return `is kept, but ${size} could not be spooled and are lost; deliver it later with: belay flush ${spoolDir}`;
-}
-
-/** Reports how the job ended, where the exit code does not show it. */
-async function report(jobId: string, outcome: AgentOutcome, spoolDir: string | undefined, io: Io): Promise<number> {
-  const { result, delivered, undelivered } = outcome;
-  if (io.stderr.isTerminal || deservesMessage(result)) {
-    const message = deservesMessage(result) ? `: ${clean(result.message)}` : "";
-    await io.stderr.write(`belay: Job ${jobId} ${outcomeName(result.outcome)}${resultDetail(result)}${message}\n`);
-  }
-  if (delivered) {
-    if (undelivered !== "") await io.stderr.write(`belay: The log is not complete: ${undelivered}\n`);
-    return exitCodeOfResult(result);
-  }
-  const next = keptOrLost(spoolDir, outcome.lostBytes);
-  await io.stderr.write(`belay: Not everything reached the tracker (${clean(undelivered)}); the rest ${next}\n`);
-  return EXIT_BELAY;
 }

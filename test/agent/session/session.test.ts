@@ -133,7 +133,7 @@ describe("an agent whose attempt may not start yet", () => {
     }
     const canceled = { "belay-job-state": "CANCELED" };
     (await tracker.stream()).fail(status.FAILED_PRECONDITION, "It has ended", canceled);
-    expect(await ended).toMatchObject({ kind: "refused", jobState: JobState.CANCELED });
+    expect(await ended).toMatchObject({ kind: "refused", error: { jobState: JobState.CANCELED } });
   });
 
   test("and that knows so dials no earlier, nor gives up meanwhile", async () => {

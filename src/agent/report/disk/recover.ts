@@ -2,7 +2,7 @@ import { closeSync, ftruncateSync, openSync, readdirSync, rmSync, writeSync } fr
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BelayError, messageOf } from "../../../base/errors.ts";
-import type { StreamTotals } from "../../../gen/belay/v1/job_pb.ts";
+import type { JobResult, StreamTotals } from "../../../gen/belay/v1/job_pb.ts";
 import { SlabPool } from "../frame.ts";
 import { LaneSpool } from "../lane-spool.ts";
 import { noSums, streamTotals } from "../log-sums.ts";
@@ -23,6 +23,8 @@ export interface RecoveredSpool {
   readonly spool: LaneSpool;
   /** Whether the agent reported how the job ended. */
   readonly hasResult: boolean;
+  /** That report, unless the tracker has confirmed it already: then it is no longer here. */
+  readonly result: JobResult | undefined;
   /** What each stream carried over the whole run. */
   readonly streams: StreamTotals[];
   /** Bytes that were cut off because they were not a whole record. */
@@ -46,12 +48,12 @@ export async function recoverSpool(
     const directory = new SpoolDirectory({ path, unlock, identity, onTrouble, monotonic: () => performance.now() });
     const spool = new LaneSpool({ pool: new SlabPool(), directory });
     const gone = directory.loadPosition() ?? { events: 0, logs: 0, result: false, sums: noSums() };
-    let torn = 0;
+    const found: Found = { torn: 0, result: undefined };
     for (const lane of LANES) {
       spool.lane(lane).startAfter(gone[lane], lane === "logs" ? gone.sums : noSums(), gone.result);
-      torn += await adoptAll(directory, spool, lane);
+      await adoptAll(directory, spool, lane, found);
     }
-    return { identity, spool, hasResult: spool.hasResult, streams: streamTotals(spool.kept(noSums())), torn };
+    return { identity, spool, hasResult: spool.hasResult, streams: streamTotals(spool.kept(noSums())), ...found };
   } catch (error) {
     unlock();
     if (error instanceof BelayError) throw error;
@@ -59,15 +61,19 @@ export async function recoverSpool(
   }
 }
 
-/** @returns bytes that were cut off */
-async function adoptAll(directory: SpoolDirectory, spool: LaneSpool, name: LaneName): Promise<number> {
+interface Found {
+  /** Bytes that were cut off. */
+  torn: number;
+  result: JobResult | undefined;
+}
+
+async function adoptAll(directory: SpoolDirectory, spool: LaneSpool, name: LaneName, all: Found): Promise<void> {
   const lane = spool.lane(name);
   const files = readdirSync(directory.path)
     .map((file) => ({ path: join(directory.path, file), segment: parseSegmentName(file) }))
     .filter(({ segment }) => segment?.lane === name)
     .toSorted((a, b) => (a.path < b.path ? -1 : 1));
   const rebuilt = new Reconstruction(name, lane.next, lane.folded);
-  let torn = 0;
   for (const [index, { path, segment }] of files.entries()) {
     const first = segment?.first ?? 0;
     const data = await readFile(path);
@@ -79,17 +85,17 @@ async function adoptAll(directory: SpoolDirectory, spool: LaneSpool, name: LaneN
     }
     if (scan.tail === "open" && index === files.length - 1) sealInPlace(path, data, scan);
     if (scan.end < data.length) {
-      torn += data.length - scan.end;
+      all.torn += data.length - scan.end;
       truncate(path, scan.end);
     }
+    all.result ??= scan.result;
     if (scan.count === 0) rmSync(path, { force: true });
-    else rebuilt.add(found(path, directory, scan), scan.starts);
+    else rebuilt.add(segmentOf(path, directory, scan), scan.starts);
   }
   for (const segment of rebuilt.finish()) lane.adopt(segment);
-  return torn;
 }
 
-function found(path: string, directory: SpoolDirectory, scan: SegmentScan): Segment {
+function segmentOf(path: string, directory: SpoolDirectory, scan: SegmentScan): Segment {
   const { lane, first } = scan.header;
   const segment = new Segment(first, SegmentFile.found(path, lane, first, scan.end, directory));
   segment.count = scan.count;
@@ -97,7 +103,7 @@ function found(path: string, directory: SpoolDirectory, scan: SegmentScan): Segm
   segment.closed = true;
   segment.sums = scan.sums;
   segment.standIn = scan.standIn;
-  segment.hasResult = scan.hasResult;
+  segment.hasResult = scan.result !== undefined;
   return segment;
 }
 

@@ -1,4 +1,4 @@
-import type { LogStream } from "../../../gen/belay/v1/job_pb.ts";
+import type { JobResult, LogStream } from "../../../gen/belay/v1/job_pb.ts";
 import { OpenSessionRequestSchema } from "../../../gen/belay/v1/tracker_service_pb.ts";
 import { fromBinary } from "@bufbuild/protobuf";
 import { chunkAt, chunksOf, frameBody } from "../chunks.ts";
@@ -28,7 +28,8 @@ export interface SegmentScan {
   readonly starts: Map<LogStream, number>;
   /** The record that stands for all, if it is a stand-in. */
   standIn: Buffer | undefined;
-  hasResult: boolean;
+  /** The job's result, if it is among the records. */
+  result: JobResult | undefined;
 }
 
 /**
@@ -53,7 +54,7 @@ export function scanSegment(
     sums: noSums(),
     starts: new Map(),
     standIn: undefined,
-    hasResult: false,
+    result: undefined,
   };
   while (scan.end < file.length && header.first + scan.count <= upTo) {
     const record = recordAt(file, scan.end);
@@ -62,7 +63,7 @@ export function scanSegment(
       break;
     }
     if (header.lane === "logs") addBody(scan, frameBody(record.frame, header.first + scan.count));
-    else scan.hasResult ||= isResult(record.frame);
+    else scan.result ??= resultIn(record.frame);
     scan.end = record.end;
     scan.count++;
     if (header.standsFor > 0) {
@@ -108,7 +109,7 @@ function addBody({ sums, starts }: SegmentScan, body: Buffer): void {
   }
 }
 
-function isResult(frame: Buffer): boolean {
+function resultIn(frame: Buffer): JobResult | undefined {
   const { payload } = fromBinary(OpenSessionRequestSchema, frame);
-  return payload.case === "event" && payload.value.kind.case === "result";
+  return payload.case === "event" && payload.value.kind.case === "result" ? payload.value.kind.value : undefined;
 }
