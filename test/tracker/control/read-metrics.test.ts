@@ -1,5 +1,8 @@
+import { toBinary } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
-import type { MetricSample } from "../../../src/gen/belay/v1/job_pb.ts";
+import { MiB } from "../../../src/base/text/sizes.ts";
+import type { JobMetrics, MetricSample } from "../../../src/gen/belay/v1/job_pb.ts";
+import { ReadMetricsResponseSchema } from "../../../src/gen/belay/v1/job_service_pb.ts";
 import { ScriptedAgent } from "../../../src/testing/index.ts";
 import { someSpec, testTracker } from "../../helpers/tracker.ts";
 
@@ -74,5 +77,38 @@ describe("A reader of metrics", () => {
     const told: bigint[] = [];
     for await (const { unkeptValues } of jobs.readMetrics({ jobId: "j" })) told.push(unkeptValues);
     expect(told).toEqual([88n]);
+  });
+
+  test("gets the points of a long record in several answers of at most 3 MiB, in order and whole", async () => {
+    const { address, jobs } = await testTracker();
+    const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
+    await agent.hello({ spec: someSpec });
+    const points = 40;
+    for (let i = 1; i <= points; i++) {
+      const metrics = Array.from({ length: 1024 }, (_, k) => ({
+        name: `${k % 256}`.padStart(128, "n"),
+        value: k,
+        step: k,
+      }));
+      agent.event({ case: "jobMetrics", value: { readUnixNano: BigInt(i), metrics } });
+    }
+    agent.event(sample(1));
+    await agent.acked(BigInt(points) + 1n, 0n);
+    const sizes: number[] = [];
+    const own: JobMetrics[] = [];
+    let samples = 0;
+    for await (const answer of jobs.readMetrics({ jobId: "j" })) {
+      sizes.push(toBinary(ReadMetricsResponseSchema, answer).byteLength);
+      own.push(...answer.jobMetrics);
+      samples += answer.samples.length;
+    }
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(3 * MiB);
+    // They would all be in one, as they are fewer than 64.
+    expect(sizes.reduce((sum, bytes) => sum + bytes)).toBeGreaterThan(4 * MiB);
+    expect(own.map(({ readUnixNano }) => readUnixNano)).toEqual(
+      Array.from({ length: points }, (_, i) => BigInt(i + 1)),
+    );
+    expect(own.every(({ metrics }) => metrics.length === 1024)).toBe(true);
+    expect(samples).toBe(1);
   });
 });

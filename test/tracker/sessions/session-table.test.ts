@@ -1,6 +1,9 @@
+import { create, toBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
-import { JobState, LogCompleteness } from "../../../src/gen/belay/v1/job_pb.ts";
+import { KiB } from "../../../src/base/text/sizes.ts";
+import type { AgentInfo } from "../../../src/gen/belay/v1/job_pb.ts";
+import { AgentInfoSchema, JobState, LogCompleteness } from "../../../src/gen/belay/v1/job_pb.ts";
 import { GoodbyeReason } from "../../../src/gen/belay/v1/tracker_service_pb.ts";
 import { ScriptedAgent, waitForJob, waitForState } from "../../../src/testing/index.ts";
 import { someSpec, testTracker } from "../../helpers/tracker.ts";
@@ -174,6 +177,13 @@ describe("A job that is lost", () => {
   });
 });
 
+/** A description of an agent that takes this many bytes. */
+function agentOf(bytes: number): AgentInfo {
+  const info = create(AgentInfoSchema, { hostname: "h".repeat(bytes - 10) });
+  info.hostname += "h".repeat(bytes - toBinary(AgentInfoSchema, info).byteLength);
+  return info;
+}
+
 describe("A first message", () => {
   const cases: [string, (agent: ScriptedAgent) => void, RegExp][] = [
     ["that is no Hello", (agent) => agent.beat(1n), /^Expected Hello as the first message, found heartbeat$/],
@@ -186,6 +196,11 @@ describe("A first message", () => {
     ["with a job id that breaks the rule", (agent) => agent.sayHello({ jobId: "a/b" }), /^Bad job_id "a\/b": expected/],
     ["with a job id of 300 characters", (agent) => agent.sayHello({ jobId: "a".repeat(300) }), /has 300 characters/],
     ["without a session id", (agent) => agent.sayHello({ sessionId: "" }), /^Bad session_id: it has 0 bytes/],
+    [
+      "with more than 64 KiB about its agent",
+      (agent) => agent.sayHello({ spec: someSpec, agent: agentOf(64 * KiB + 1) }),
+      /^Bad agent: it has 65537 bytes, expected at most 65536$/,
+    ],
     ["with a spec without a command", (agent) => agent.sayHello({ spec: {} }), /^Bad spec: spec.command is empty/],
   ];
   test.each(cases)("%s ends the stream with INVALID_ARGUMENT", async (_, say, details) => {
@@ -195,6 +210,13 @@ describe("A first message", () => {
     const end = await agent.ended;
     expect(end.code).toBe(Code.InvalidArgument);
     expect(end.details).toMatch(details);
+  });
+
+  test("may have 64 KiB about its agent, all of which is shown", async () => {
+    const { address, jobs } = await testTracker();
+    const agent = agentOf(64 * KiB);
+    await ScriptedAgent.connect({ url: address, jobId: "j" }).hello({ spec: someSpec, agent });
+    expect((await jobs.getJob({ jobId: "j" })).job?.attempts[0]?.agent).toEqual(agent);
   });
 
   test("that comes twice ends the stream with INVALID_ARGUMENT", async () => {

@@ -414,7 +414,10 @@ export type Job = Message<"belay.v1.Job"> & {
   state: JobState;
 
   /**
-   * The attempts so far, in order. Empty while no agent has had the job.
+   * The attempts so far, in order. Empty while no agent has had the job. Where they would make the job larger than
+   * 2.75 MiB, the oldest have only `attempt`, `session_id`, `create_time`, `stored`, `log_completeness`, `principal`,
+   * `superseded` and, of `result`, how and when it ended, with at most 256 characters of its message. If that is not enough,
+   * the oldest are left out. The latest is always whole.
    *
    * @generated from field: repeated belay.v1.Attempt attempts = 4;
    */
