@@ -131,7 +131,7 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
     });
     const open = await registry.open(exporting?.record);
     exporting?.adopt(open);
-    for (const live of open) if (live.attempt !== undefined) leases.grant(live);
+    for (const live of open) if (live.usesLog) leases.grant(live);
     await deadlines.restore(open);
     retention.start();
     const listener = await listen(config.listen, handle, {

@@ -45,7 +45,11 @@ export async function getJobStatus(
 /** Why the agent will not answer. Undefined: it may. */
 function noAnswerFrom(live: LiveJob): string | undefined {
   const { state } = live.job;
-  if (state === JobState.PENDING) return "No agent has the job yet";
+  if (state === JobState.PENDING) {
+    return live.attempt === undefined
+      ? "No agent has the job yet"
+      : `No agent has the job: it waits for attempt ${live.attempt.attempt + 1}`;
+  }
   if (isEnded(state)) return `The job has ended: it is ${stateName(state)}`;
   if (live.stream === undefined) return "The agent is not connected";
   if (!live.stream.supports(CommandKind.STATUS)) return "The agent does not know status commands";

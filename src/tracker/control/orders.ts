@@ -20,7 +20,7 @@ import {
 } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { Order } from "../../contract/commands.ts";
 import { addCommand, sendToAgent } from "../jobs/commands.ts";
-import { cancelPending } from "../jobs/ending.ts";
+import { endWaiting } from "../jobs/ending.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
 import type { StoredCommand } from "../store/types.ts";
 import { snapshotOf } from "../jobs/snapshot.ts";
@@ -56,7 +56,7 @@ export async function cancelJob(
   const value = create(CancelSchema, { reason, ...(gracePeriod === undefined ? {} : { gracePeriod }) });
   const wanted: Order = { case: "cancel", value };
   if (live.job.state === JobState.PENDING) {
-    cancelPending(live, reason, clock.now());
+    endWaiting(live, reason, clock.now());
     await registry.commit(live, { urgent: true });
     return { job: snapshotOf(live), agentConnected: false };
   }

@@ -4,13 +4,13 @@ import { BelayError, messageOf } from "../../base/errors.ts";
 import { Keepalive } from "../../base/network/keepalive.ts";
 import { KiB } from "../../base/text/sizes.ts";
 import type { Attempt } from "../../gen/belay/v1/job_pb.ts";
-import { LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
 import type { ReadLogsRequest, ReadLogsResponse } from "../../gen/belay/v1/job_service_pb.ts";
 import { noteDamage } from "../jobs/ending.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
 import { AnswerSink } from "../net/answer-sink.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
 import type { PlacedChunk } from "../store/log/format.ts";
+import { isLogClosed } from "../store/rows.ts";
 import type { LogHandle } from "../store/types.ts";
 import type { ControlContext } from "./context.ts";
 import { noSuchAttempt } from "./context.ts";
@@ -101,7 +101,7 @@ function pickAttempt({ live }: FollowedJob, request: ReadLogsRequest): number | 
 /** Whether an attempt's log will not grow any more. */
 function isOver(live: LiveJob, number: number): boolean {
   const attempt: Attempt | undefined = live.job.attempts.find((candidate) => candidate.attempt === number);
-  return attempt === undefined || attempt.superseded || attempt.logCompleteness !== LogCompleteness.UNSPECIFIED;
+  return attempt === undefined || isLogClosed(attempt);
 }
 
 /** A position in a log that advances as the log is read. */

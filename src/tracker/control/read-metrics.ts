@@ -7,11 +7,13 @@ import type { JobMetrics } from "../../gen/belay/v1/job_pb.ts";
 import type { ReadMetricsRequest, ReadMetricsResponse } from "../../gen/belay/v1/job_service_pb.ts";
 import { ReadMetricsResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
 import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
+import type { LiveJob } from "../jobs/live-job.ts";
 import { shownOf } from "../jobs/shown.ts";
 import { isOpen } from "../jobs/states.ts";
 import { unpackEvent } from "../store/points/body.ts";
 import type { Points } from "../store/points/sql-points.ts";
 import { Thinner } from "../store/points/thinner.ts";
+import { isLogClosed } from "../store/rows.ts";
 import type { ControlContext } from "./context.ts";
 import { noSuchAttempt } from "./context.ts";
 import { FollowedJob } from "./followed-job.ts";
@@ -53,8 +55,8 @@ export async function* readMetrics(
   let wanted = request.maxSamples;
   const keepalive = new Keepalive(clock, context.keepaliveInterval);
   for (;;) {
-    const last =
-      !request.follow || (attempt > 0 && (attempt < (job.live.attempt?.attempt ?? 0) || !isOpen(job.live.job)));
+    // Asked before reading: what is stored when the attempt is over is all of it.
+    const last = !request.follow || isOver(job.live, attempt);
     if (attempt === 0) attempt = attemptOf();
     const first = query.afterSequence === 0;
     const points = await store.metrics({ ...query, attempt });
@@ -75,6 +77,12 @@ export async function* readMetrics(
     yield create(ReadMetricsResponseSchema);
     keepalive.sent();
   }
+}
+
+/** Whether no more metrics come from an attempt. It may not have begun: then they do. */
+function isOver(live: LiveJob, number: number): boolean {
+  const attempt = live.job.attempts.find((candidate) => candidate.attempt === number);
+  return attempt !== undefined && isLogClosed(attempt);
 }
 
 /** At least one answer for each page; it may be empty. @param wanted most points of each kind. 0: all */

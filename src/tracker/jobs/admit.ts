@@ -1,17 +1,20 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { formatDuration } from "../../contract/durations.ts";
-import type { Attempt, Job } from "../../gen/belay/v1/job_pb.ts";
+import type { Attempt, Job, JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { AttemptSchema, JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { Hello } from "../../gen/belay/v1/tracker_service_pb.ts";
-import { GoodbyeReason } from "../../gen/belay/v1/tracker_service_pb.ts";
-import type { LiveJob } from "./live-job.ts";
-import type { ChangedParts } from "./changed-parts.ts";
-import { beginTrace } from "./trace.ts";
+import { neededFeatures } from "../../contract/features.ts";
 import { stateName } from "../../contract/names.ts";
-import { isEnded } from "../../contract/states.ts";
-import { isRunning } from "../../contract/states.ts";
+import { isEnded, isRunning } from "../../contract/states.ts";
+import { JOB_STATE_TRAILER, RETRY_DELAY_TRAILER } from "../../contract/trailers.ts";
+import { fence, lostResult, silenceText } from "./attempt-end.ts";
+import type { ChangedParts } from "./changed-parts.ts";
+import { isLogUndecided } from "./ending.ts";
+import type { LiveJob } from "./live-job.ts";
+import { policyDifference } from "./retry-policy.ts";
+import { beginTrace } from "./trace.ts";
 
 /** The session that sent a Hello, and when. */
 export interface Caller {
@@ -26,17 +29,23 @@ export interface Caller {
 /**
  * Decides whether a session may have a job, and if so assigns the job to it. This is the table in docs/architecture.md:
  *
- * | the job is                            | then                                                              |
- * |---------------------------------------|-------------------------------------------------------------------|
- * | pending                               | attempt 1 goes to the session                                     |
- * | canceled before an agent had it       | FAILED_PRECONDITION                                               |
- * | under this session                    | its new stream replaces the old one                               |
- * | under another one, lease alive        | ALREADY_EXISTS                                                    |
- * | lost by this session                  | the session goes on with it                                       |
- * | lost by another one                   | the next attempt goes to this session, the other one is fenced    |
- * | ended under this session              | Welcome, so that the log can finish                               |
- * | ended otherwise, or now another's     | FAILED_PRECONDITION                                               |
- * | lost by this session for too long     | FAILED_PRECONDITION                                               |
+ * | the job is                                      | then                                                     |
+ * |-------------------------------------------------|----------------------------------------------------------|
+ * | pending, and had no attempt                     | attempt 1 goes to the session                            |
+ * | pending after an attempt of this session        | Welcome, so that the log can finish                      |
+ * | pending, and may not start yet                  | UNAVAILABLE, with the time until then as a trailer       |
+ * | pending, and the log before still arrives       | ALREADY_EXISTS; with take_over as in the next row        |
+ * | pending after an attempt                        | the next attempt goes to the session                     |
+ * | under this session                              | its new stream replaces the old one                      |
+ * | under another one, lease alive                  | ALREADY_EXISTS; with take_over as in the next row        |
+ * | lost by another one                             | the next attempt goes to this session, the other one is fenced |
+ * | lost by this session                            | the session goes on with it                              |
+ * | lost by this session for too long               | FAILED_PRECONDITION                                      |
+ * | ended under this session                        | Welcome, so that the log can finish                      |
+ * | ended otherwise, or now another's               | FAILED_PRECONDITION                                      |
+ *
+ * A session that the job would go to is refused with INVALID_ARGUMENT if its spec has another retry policy than the job,
+ * and with FAILED_PRECONDITION if its agent cannot run the job's spec.
  *
  * @returns the changes, which must be stored; undefined: nothing has changed
  * @throws ConnectError with the code that the contract names
@@ -46,7 +55,7 @@ export function admit(live: LiveJob, caller: Caller): ChangedParts | undefined {
   const { hello } = caller;
   const fenced = job.attempts.find((candidate) => candidate.sessionId === hello.sessionId && candidate.superseded);
   if (fenced !== undefined && attempt !== undefined) {
-    throw refuse(`Attempt ${fenced.attempt} of job "${live.id}" was ${whyFenced(job, fenced, attempt)}`);
+    throw refuse(`Attempt ${fenced.attempt} of job "${live.id}" was ${whyFenced(job, fenced, attempt)}`, job.state);
   }
   const own = attempt?.sessionId === hello.sessionId;
   if (isEnded(job.state)) {
@@ -55,23 +64,51 @@ export function admit(live: LiveJob, caller: Caller): ChangedParts | undefined {
       attempt === undefined && job.state === JobState.CANCELED
         ? `Job "${live.id}" was canceled before an agent had it`
         : `Job "${live.id}" has ended: it is ${stateName(job.state)}`,
+      job.state,
     );
   }
-  if (attempt === undefined) return assign(live, caller);
   if (own) return resume(live, attempt, caller);
-  if (job.state !== JobState.LOST) {
-    throw new ConnectError(
-      `Job "${live.id}" runs under session ${attempt.sessionId}, attempt ${attempt.attempt}; ` +
-        `its lease runs for another ${formatDuration(caller.leaseLeft)} unless it is heard of`,
-      Code.AlreadyExists,
-    );
+  checkPolicy(live, hello);
+  checkFeatures(live, hello);
+  if (attempt === undefined) return assign(live, caller);
+  checkIsFree(live, attempt, caller);
+  return { ...succeed(live, attempt, caller), otherAttempt: attempt };
+}
+
+/** @throws ConnectError if the next attempt must not begin now */
+function checkIsFree(live: LiveJob, { attempt, sessionId }: Attempt, { hello, now, leaseLeft }: Caller): void {
+  const { state, pendingFrom } = live.job;
+  const next = `Attempt ${attempt + 1} of job "${live.id}"`;
+  const lease = formatDuration(leaseLeft);
+  if (state === JobState.LOST) return;
+  if (state === JobState.PENDING) {
+    const early = pendingFrom === undefined ? 0 : Math.ceil(timestampMs(pendingFrom) - now);
+    if (early > 0) {
+      const trailers = { [RETRY_DELAY_TRAILER]: String(early) };
+      throw new ConnectError(`${next} may start in ${formatDuration(early)}`, Code.Unavailable, trailers);
+    }
+    if (!isLogUndecided(live) || hello.takeOver) return;
+    const text = `${next} has to wait: the log of attempt ${attempt} still arrives, for another ${lease} at most`;
+    throw new ConnectError(`${text} unless more of it is received`, Code.AlreadyExists);
   }
-  attempt.superseded = true;
-  delete attempt.health;
-  live.stream?.goodbye(GoodbyeReason.SUPERSEDED, `Attempt ${attempt.attempt + 1} has the job`);
-  live.stream = undefined;
-  live.keepTotals();
-  return { ...assign(live, caller), otherAttempt: attempt };
+  if (hello.takeOver) return;
+  throw new ConnectError(
+    `Job "${live.id}" runs under session ${sessionId}, attempt ${attempt}; ` +
+      `its lease runs for another ${lease} unless it is heard of`,
+    Code.AlreadyExists,
+  );
+}
+
+/** Gives the job to a session that is not the one of its latest attempt. */
+function succeed(live: LiveJob, before: Attempt, caller: Caller): ChangedParts {
+  const next = before.attempt + 1;
+  const silence = silenceText(live, caller.now);
+  const isTaken = live.job.state !== JobState.LOST;
+  fence(live, before, `Attempt ${next} has the job`);
+  // A takeover cuts a lease short: the agent before may have been well, and the silence says nothing.
+  const message = isTaken ? `Attempt ${next} has taken over. ${silence}` : `${silence}; attempt ${next} has the job`;
+  before.result ??= lostResult(live, message, caller.now);
+  return assign(live, caller);
 }
 
 function assign(live: LiveJob, { hello, principal, now }: Caller): ChangedParts {
@@ -84,20 +121,26 @@ function assign(live: LiveJob, { hello, principal, now }: Caller): ChangedParts 
     ...(hello.agent === undefined ? {} : { agent: hello.agent }),
   });
   job.attempts.push(attempt);
-  // An agent that brings a spec runs that spec only, so it replaces the stored one.
-  const spec = hello.spec !== undefined;
-  if (hello.spec !== undefined) {
-    job.spec = hello.spec;
-    delete job.shownSpec;
-    if (hello.shownSpec !== undefined) job.shownSpec = hello.shownSpec;
-  }
+  if (hello.spec !== undefined) replaceSpec(job, hello.spec, hello.shownSpec);
   // The job was stored by a tracker of a version without traces.
   if (job.traceParent === "") job.traceParent = beginTrace(job.spec);
   job.state = isRunning(hello.state) ? hello.state : JobState.SETTING_UP;
   delete job.startTime;
   job.step = 0;
+  live.idleHeartbeats = 0;
   live.disconnectedAt = undefined;
-  return { spec, attempt };
+  return { spec: hello.spec !== undefined, attempt };
+}
+
+/** An agent that brings a spec runs that spec only, so it replaces the stored one. The retry policy stays. */
+function replaceSpec(job: Job, spec: JobSpec, shownSpec: JobSpec | undefined): void {
+  const policy = job.spec?.retry;
+  job.spec = spec;
+  delete job.shownSpec;
+  if (shownSpec !== undefined) job.shownSpec = shownSpec;
+  if (policy === undefined) return;
+  spec.retry = policy;
+  if (shownSpec !== undefined) shownSpec.retry = policy;
 }
 
 function resume(live: LiveJob, attempt: Attempt, { hello, principal }: Caller): ChangedParts {
@@ -110,11 +153,36 @@ function resume(live: LiveJob, attempt: Attempt, { hello, principal }: Caller): 
   return { attempt, urgent: true };
 }
 
+/** The policy with which the job was created counts: between two attempts nobody may give it more of them, or fewer. */
+function checkPolicy({ id, job }: LiveJob, { spec }: Hello): void {
+  const policy = job.spec?.retry;
+  if (policy === undefined || spec?.retry === undefined) return;
+  const difference = policyDifference(policy, spec.retry);
+  if (difference === undefined) return;
+  throw new ConnectError(
+    `Bad spec: spec.retry differs from the policy with which job "${id}" was created (${difference})`,
+    Code.InvalidArgument,
+  );
+}
+
+/** An agent that is too old for the job's spec would run half of it. What it brings itself, it knows. */
+function checkFeatures({ id, job }: LiveJob, hello: Hello): void {
+  if (hello.spec !== undefined || job.spec === undefined) return;
+  for (const [feature, field] of neededFeatures(job.spec)) {
+    if (hello.features.includes(feature)) continue;
+    const version = hello.agent?.version ?? "";
+    const which = version === "" ? "the agent does not" : `the agent is belay ${version}`;
+    throw refuse(`Job "${id}" needs an agent that knows "${field}" (${which}): update it`, job.state);
+  }
+}
+
 function whyFenced(job: Job, fenced: Attempt, latest: Attempt): string {
   if (fenced !== latest) return `superseded by attempt ${latest.attempt}`;
   return `LOST for too long: the job ${isEnded(job.state) ? `has ended, it is ${stateName(job.state)}` : "waits for another agent"}`;
 }
 
-function refuse(message: string): ConnectError {
-  return new ConnectError(message, Code.FailedPrecondition);
+/** @param state the job's; if it has ended, a trailer has it */
+function refuse(message: string, state: JobState): ConnectError {
+  const trailers = isEnded(state) ? { [JOB_STATE_TRAILER]: stateName(state) } : undefined;
+  return new ConnectError(message, Code.FailedPrecondition, trailers);
 }

@@ -2,7 +2,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { CommandState } from "../../gen/belay/v1/job_pb.ts";
 import type { CommandUpdate, Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { StoredCommand } from "../store/types.ts";
-import { putAttemptResult, putResult } from "./ending.ts";
+import { endAttempt } from "./attempt-end.ts";
 import { putHealth } from "./health.ts";
 import type { LiveJob } from "./live-job.ts";
 import type { ChangedParts } from "./changed-parts.ts";
@@ -15,7 +15,7 @@ const MOST_MESSAGE = 4096;
 /**
  * Changes a job by an event of its latest attempt. Unknown events and states change nothing.
  *
- * @param nextAttemptFollows as in Hello: a result ends the attempt, but not the job
+ * @param nextAttemptFollows as in Hello
  * @returns the changes, which must be stored. They are urgent, except for the start of a step, whose arguments may be
  * long
  */
@@ -27,15 +27,16 @@ function apply(live: LiveJob, event: Event, now: number, nextAttemptFollows: boo
   const { job, attempt } = live;
   if (attempt === undefined) return { keepsVersion: true };
   const parts = { attempt, event: { attempt: attempt.attempt, event } };
-  const ended = isEnded(job.state);
+  // After its result, an attempt changes no more, whatever has become of the job.
+  const over = attempt.result !== undefined || isEnded(job.state);
   const { kind } = event;
   switch (kind.case) {
     case "stateChange":
-      if (ended || !isRunning(kind.value.state)) return { ...parts, keepsVersion: true };
+      if (over || !isRunning(kind.value.state)) return { ...parts, keepsVersion: true };
       job.state = kind.value.state;
       return parts;
     case "stepStarted":
-      if (ended) return { ...parts, keepsVersion: true };
+      if (over) return { ...parts, keepsVersion: true };
       job.step = kind.value.step;
       job.startTime ??= event.eventTime ?? timestampFromMs(now);
       return parts;
@@ -54,11 +55,9 @@ function apply(live: LiveJob, event: Event, now: number, nextAttemptFollows: boo
       return command === undefined ? { ...parts, keepsVersion: true } : { ...parts, commands: [command] };
     }
     case "result":
-      // The first result counts: an ended job never changes again.
-      if (ended) return { ...parts, keepsVersion: true };
-      if (nextAttemptFollows) putAttemptResult(live, kind.value);
-      else putResult(live, kind.value, now);
-      return parts;
+      // The first result counts.
+      if (over) return { ...parts, keepsVersion: true };
+      return { ...parts, commands: endAttempt(live, kind.value, now, nextAttemptFollows) };
     case "health":
       return putHealth(attempt, kind.value) ? parts : { ...parts, keepsVersion: true };
     case undefined:

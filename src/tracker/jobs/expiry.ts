@@ -1,20 +1,12 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
 import { durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { formatDuration } from "../../contract/durations.ts";
-import type { JobResult } from "../../gen/belay/v1/job_pb.ts";
-import {
-  EndReason,
-  FailureClass,
-  JobResultSchema,
-  JobState,
-  LogCompleteness,
-  Outcome,
-} from "../../gen/belay/v1/job_pb.ts";
-import { GoodbyeReason } from "../../gen/belay/v1/tracker_service_pb.ts";
+import { retryWait } from "../../contract/retry.ts";
+import { EndReason, FailureClass, JobResultSchema, JobState, Outcome } from "../../gen/belay/v1/job_pb.ts";
+import { endAttempt, fence, lostResult, silenceText } from "./attempt-end.ts";
 import type { ChangedParts } from "./changed-parts.ts";
 import type { JobContext } from "./context.ts";
-import { closeCommands, putResult } from "./ending.ts";
+import { closeCommands, endJob } from "./ending.ts";
 import type { LiveJob } from "./live-job.ts";
 
 /** Does what the deadline of a job demands: no agent took it in time, or its agent was LOST for too long. */
@@ -27,10 +19,18 @@ export async function expire({ registry, clock }: JobContext, live: LiveJob): Pr
 }
 
 function endUntaken(live: LiveJob, now: number): ChangedParts {
-  const wait = live.job.spec?.pendingTimeout;
-  const within = formatDuration(wait === undefined ? 0 : durationMs(wait));
-  const endTime = timestampFromMs(now);
-  putResult(live, failure(EndReason.NO_AGENT, { message: `No agent took the job within ${within}`, endTime }), now);
+  const { attempt } = live;
+  const { retry, pendingTimeout } = live.job.spec ?? {};
+  const what = attempt === undefined ? "the job" : `attempt ${attempt.attempt + 1} of the job`;
+  const wait = attempt === undefined ? pendingTimeout && durationMs(pendingTimeout) : retry && retryWait(retry);
+  const result = create(JobResultSchema, {
+    outcome: Outcome.FAILED,
+    reason: EndReason.NO_AGENT,
+    failureClass: FailureClass.INFRASTRUCTURE,
+    message: `No agent took ${what} within ${formatDuration(wait ?? 0)}`,
+    endTime: timestampFromMs(now),
+  });
+  endJob(live, result, now);
   return { urgent: true };
 }
 
@@ -38,28 +38,9 @@ function endUntaken(live: LiveJob, now: number): ChangedParts {
 function endLost(live: LiveJob, now: number): ChangedParts {
   const { attempt } = live;
   if (attempt === undefined) return { urgent: true };
-  live.keepTotals();
-  attempt.superseded = true;
-  live.stream?.goodbye(GoodbyeReason.SUPERSEDED, `Attempt ${attempt.attempt} was LOST for too long`);
-  live.stream = undefined;
+  fence(live, attempt, `Attempt ${attempt.attempt} was LOST for too long`);
   // An agent that died may have delivered its result.
-  const result = attempt.result ?? failure(EndReason.AGENT_LOST, { message: silenceText(live, now) });
-  putResult(live, result, now);
-  if (attempt.logCompleteness === LogCompleteness.UNSPECIFIED) {
-    attempt.logCompleteness = LogCompleteness.INCOMPLETE;
-    attempt.logMessage = "the agent was lost: it is not known how much the job printed";
-  }
-  return { attempt, commands: closeCommands(live, now), urgent: true };
-}
-
-function silenceText({ attempt, heardAt, disconnectedAt }: LiveJob, now: number): string {
-  const host = attempt?.agent?.hostname ?? "";
-  // A tracker that has started since then does not know more than that.
-  const since = heardAt === 0 ? (disconnectedAt ?? now) : heardAt;
-  return `No message from the agent${host === "" ? "" : ` on ${host}`} for ${formatDuration(now - since)}`;
-}
-
-function failure(reason: EndReason, fields: MessageInitShape<typeof JobResultSchema>): JobResult {
-  const failureClass = FailureClass.INFRASTRUCTURE;
-  return create(JobResultSchema, { outcome: Outcome.FAILED, reason, failureClass, ...fields });
+  const result = attempt.result ?? lostResult(live, silenceText(live, now), now);
+  const closed = endAttempt(live, result, now);
+  return { attempt, commands: [...closed, ...closeCommands(live, now, "The job has ended")], urgent: true };
 }

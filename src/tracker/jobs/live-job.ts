@@ -2,6 +2,7 @@ import type { Attempt, Job, JobResult, JobState } from "../../gen/belay/v1/job_p
 import { CommandState } from "../../gen/belay/v1/job_pb.ts";
 import type { AttemptLog } from "../store/log/attempt-log.ts";
 import { streamTotals } from "../store/log/totals.ts";
+import { isLogClosed } from "../store/rows.ts";
 import type { LogHandle, StoredCommand, StoredJob } from "../store/types.ts";
 import type { AgentConnection, Probe } from "./agent-connection.ts";
 import { isOpen } from "./states.ts";
@@ -126,6 +127,12 @@ export class LiveJob {
   /** Commands that the agent has not finished, oldest first. */
   get pendingCommands(): StoredCommand[] {
     return [...this.commands.values()].filter(({ record }) => record.state < CommandState.COMPLETED);
+  }
+
+  /** Whether the log of the latest attempt may still grow. A job may wait for its next attempt for days. */
+  get usesLog(): boolean {
+    const { attempt } = this;
+    return this.stream !== undefined || (attempt !== undefined && !isLogClosed(attempt));
   }
 
   /** Whether the job must stay in memory. */

@@ -73,7 +73,7 @@ export class JobRegistry {
     const open = (await store.openJobs()).map((stored) => this.loaded(stored));
     for (const live of open) {
       this.jobs.set(live.id, live);
-      if (live.attempt === undefined) continue;
+      if (!live.usesLog) continue;
       try {
         await live.openLog((attempt) => store.log(live.key, attempt));
       } catch (error) {
@@ -219,7 +219,7 @@ export class JobRegistry {
 
   /** Releases what a job needed while it was busy. Must be called when the job may no longer be busy. */
   async settle(live: LiveJob): Promise<void> {
-    if (!live.isBusy) await live.releaseLog();
+    if (!live.usesLog) await live.releaseLog();
     this.forgetSome();
   }
 

@@ -28,6 +28,7 @@ import { asRefusal } from "./refusal.ts";
 import { type SessionPort, sessionPort } from "./session-port.ts";
 import type { StreamContext } from "./session-stream.ts";
 import { SessionStream } from "./session-stream.ts";
+import { FEATURES } from "../../contract/features.ts";
 import { stateName } from "../../contract/names.ts";
 
 /** Largest message that is accepted from an agent. */
@@ -217,6 +218,8 @@ export class SessionService {
       trackerVersion,
       sendTime: timestampFromMs(clock.now()),
       ...(spec === undefined ? {} : { spec }),
+      ...(live.job.spec?.retry === undefined ? {} : { retry: live.job.spec.retry }),
+      features: [...FEATURES],
       traceParent: traceParentForJob(live.job, live.attempt?.attempt ?? 0, this.context.exportsSpans),
     });
     return create(OpenSessionResponseSchema, { payload: { case: "welcome", value } });

@@ -83,7 +83,10 @@ describe("A job whose agent is lost", () => {
     expect(new Set(collector.spans.map(({ traceId }) => traceId)).size).toBe(1);
     expect([one.parentSpanId, two.parentSpanId]).toEqual([job.spanId, job.spanId]);
     expect(two.links).toMatchObject([{ traceId: one.traceId, spanId: one.spanId }]);
-    expect(one).toMatchObject({ code: 2, message: "Another attempt has taken over" });
+    expect(one).toMatchObject({
+      code: 2,
+      message: expect.stringMatching(/^AGENT_LOST: No message from the agent .*attempt 2 has the job$/) as unknown,
+    });
     expect(one.events.map(({ name }) => name)).toEqual(["belay.lost", "belay.superseded"]);
     expect(job.events.map(({ attributes }) => attributes["belay.attempt"])).toEqual([1, 2]);
     const steps = collector.spans.filter(({ name }) => name === "step work");
