@@ -49,7 +49,7 @@ export interface FlushOptions {
    * AGENT_LOST, but not the job. @default all jobs, which are ended
    */
   readonly nextAttemptOf?: string;
-  /** Called with a sentence for people when something has happened. */
+  /** Called with a sentence for users when something has happened. */
   readonly onProgress?: (message: string) => void;
   /** Aborting it ends the delivery. What was not delivered stays. */
   readonly signal?: AbortSignal;
@@ -94,7 +94,7 @@ export interface FlushedSession {
   readonly jobState?: JobState;
   /** Whether the tracker accepts nothing more of the attempt: the job has another one, or does not exist. @default false */
   readonly refused?: boolean;
-  /** What is missing and why, for people. Empty if nothing is. */
+  /** What is missing and why, for users. Empty if nothing is. */
   readonly message: string;
 }
 

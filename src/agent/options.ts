@@ -58,7 +58,7 @@ export interface AgentOptions {
    * it. Given: it never runs anything else.
    */
   readonly spec?: MessageInitShape<typeof JobSpecSchema>;
-  /** Facts about this agent for people and filters. @default none */
+  /** Facts about this agent for users and filters. @default none */
   readonly labels?: Record<string, string>;
   readonly security?: TransportSecurity;
   /** Bounds the time to the first Welcome, refusals that may be retried included. 0: no bound. @default 60_000 */
@@ -93,7 +93,7 @@ export interface AgentOptions {
    * Called when the output is complete; the numbers are noted in the job's log. @default 0 of each
    */
   readonly outputBehind?: () => { readonly stdout: number; readonly stderr: number };
-  /** Called with a sentence for people when something has happened: connected, lost the tracker, job started. */
+  /** Called with a sentence for users when something has happened: connected, lost the tracker, job started. */
   readonly onProgress?: (message: string) => void;
   /** @default silent */
   readonly logger?: Logger;
@@ -146,7 +146,7 @@ export interface AgentOutcome {
   readonly result: JobResult;
   /** Whether the tracker has confirmed the result and the whole log. */
   readonly delivered: boolean;
-  /** What was not delivered and why, for people. Empty if everything was. */
+  /** What was not delivered and why, for users. Empty if everything was. */
   readonly undelivered: string;
   /**
    * Undelivered bytes that are lost because no spool directory keeps them: the agent has no directory, or its disk
@@ -171,7 +171,7 @@ export interface AttemptsOptions extends AgentOptions {
 /** How the last attempt that was run here ended. */
 export interface AttemptsOutcome extends AgentOutcome {
   /**
-   * Why `next` was not run here although the agent was not asked to stop, for people. Absent: it was not tried, since the
+   * Why `next` was not run here although the agent was not asked to stop, for users. Absent: it was not tried, since the
    * agent had to stop or could not deliver the attempt before.
    */
   readonly notContinued?: string;

@@ -3,8 +3,8 @@ import type { Clock, Timer } from "./clock.ts";
 /**
  * Measures how long the other end of a stream has been silent.
  *
- * Law: silence counts only while this process could listen. If the process itself stood still (it was stopped, or the
- * machine slept), messages may wait unread, so the silence begins again.
+ * Law: silence counts only while this process could listen. If the process itself was stopped, or the machine slept,
+ * messages may wait unread, so the silence begins again.
  */
 export class SilenceClock {
   private readonly clock: Clock;
@@ -28,7 +28,7 @@ export class SilenceClock {
   /**
    * Calls back once after `ms` milliseconds, to look at `duration`.
    *
-   * @param tolerance milliseconds; a call that comes later than that shows that the process stood still
+   * @param tolerance milliseconds; a call that comes later than that shows that the process was stopped
    */
   after(ms: number, tolerance: number, callback: () => void): Timer {
     const due = this.clock.monotonic() + ms;

@@ -33,7 +33,7 @@ export class Readiness {
   async why(): Promise<string | undefined> {
     if (this.stopping) return "stopping";
     const { worst } = this.loop;
-    if (worst > STALL_MS) return `the event loop stood still for ${Math.round(worst)} ms`;
+    if (worst > STALL_MS) return `the event loop was blocked for ${Math.round(worst)} ms`;
     const probed = this.store.probe().then(
       () => undefined,
       (error: unknown) => `the store cannot be written: ${messageOf(error)}`,

@@ -23,6 +23,8 @@ describe("What users and readers of the code meet", () => {
     "It is no directory.",
     "The job came to its end.",
     "The agent is told.",
+    "The reader stands still and holds up the job.",
+    "It tells the caller for good.",
   ])("would be found to have one in %j", (sentence) => {
     expect(idiomsIn("a.ts", `// ${sentence}`)).not.toEqual([]);
   });

@@ -35,8 +35,9 @@ export interface StallHost {
 /**
  * Notices when the main command gives no sign of life for too long.
  *
- * Nothing in the path of the output knows of it: it reads counters that exist, at intervals of a quarter of the policy's
- * time, 5 s at most. Time in which the job is paused does not count, nor does time in which the agent itself stood still.
+ * It adds no code to the path of the output: it reads existing counters, at intervals of a quarter of the policy's
+ * time, 5 s at most. Time in which the job is paused does not count, nor does time in which the agent itself was
+ * stopped.
  */
 export class StallWatch {
   private readonly policy: StallPolicy;
@@ -114,7 +115,7 @@ export class StallWatch {
     const now = this.host.clock.monotonic();
     const passed = now - this.checked;
     this.checked = now;
-    // While the agent stood still, the job may have been stopped with it, and what it printed was not read.
+    // While the agent was stopped, the job may have been stopped as well, and its output was not read.
     if (!this.paused) this.quiet += Math.min(passed, 2 * this.interval);
     const found = (sign: StallSign, ago: number): void => {
       if (!this.signs.has(sign) || ago > passed || ago >= this.quiet) return;

@@ -125,7 +125,7 @@ class JobRun implements Job {
     }
     const { running } = this;
     if (running?.process.hasEnded() === true) {
-      // The process ended before any signal of ours: that decides unless a step follows. Node may report it later.
+      // The process ended before Belay sent a signal: that decides unless a step follows. Node may report it later.
       if (running.process.exit === undefined) {
         void running.process.exited.then(() => this.end(order));
         return;

@@ -50,7 +50,7 @@ export interface JobHandlers {
   /** A step that is not the last has ended, and its output was read. The next step waits for this. */
   stepOver?(): Promise<void> | undefined;
   /**
-   * It is decided how the job ends, by itself or on an order: nothing but the log may hold up its output from now on. Called
+   * It is decided how the job ends, by itself or on an order: only the log may delay its output from now on. Called
    * once.
    */
   ending?(): void;

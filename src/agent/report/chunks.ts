@@ -90,7 +90,7 @@ class Reader {
     return true;
   }
 
-  /** NaN beyond the end, or if it is longer than any of ours. */
+  /** NaN beyond the end, or if it is longer than any that Belay writes. */
   varint(): number {
     let value = 0;
     for (let factor = 1; factor <= 2 ** 56; factor *= 128) {

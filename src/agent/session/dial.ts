@@ -23,7 +23,7 @@ export type SessionCall = ClientDuplexStream<Sendable<OpenSessionRequest>, OpenS
 /** One call on a channel of its own. */
 export interface Dialed {
   readonly call: SessionCall;
-  /** The proxy that it goes through, for people. */
+  /** The proxy that it goes through, for users. */
   readonly proxy: string | undefined;
   /** Resolves when the transport is up; rejects when it is not after some milliseconds. */
   connected(ms: number): Promise<void>;

@@ -63,7 +63,7 @@ function refusal(end: StreamEnd, address: TrackerAddress, jobId: string): string
 const NOT_AN_ANSWER: ReadonlySet<status> = new Set([...QUIET_CODES, status.OK, status.CANCELLED, status.INTERNAL]);
 
 /**
- * Why an agent has been without its tracker, for people.
+ * Why an agent has been without its tracker, for users.
  *
  * @param last how the latest stream ended. Undefined: none has
  * @param ms for how long

@@ -49,7 +49,7 @@ export interface SessionHealth {
   readonly attempt: number;
   /** Dialed so far, the current one included. */
   readonly streams: number;
-  /** Longest time for which the event loop stood still within about two heartbeats. Milliseconds. */
+  /** Longest time for which the event loop was blocked within about two heartbeats. Milliseconds. */
   readonly loopDelay: number;
 }
 

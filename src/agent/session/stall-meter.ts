@@ -4,7 +4,7 @@ import type { Clock } from "../../base/clock.ts";
 const READ_EVERY = 1000;
 
 /**
- * Measures how long the event loop stands still: how late a timer comes that should come every second. One wake-up a
+ * Measures how long the event loop is blocked: how late a timer comes that should come every second. One wake-up a
  * second, where Node's own histogram would make fifty.
  */
 export class StallMeter {

@@ -1,5 +1,5 @@
 /**
- * Why a call ended, as a sentence for people. The one place that knows the messages of grpc-js.
+ * Why a call ended, as a sentence for users. The one place that knows the messages of grpc-js.
  *
  * @param details as grpc-js has them
  * @param contentType of an answer that was not gRPC

@@ -20,7 +20,7 @@ interface Flight {
 /**
  * Decides how many bytes of logs may be on their way without an ack.
  *
- * Bytes handed to the kernel cannot be overtaken: 4 MiB in its buffers hold up a heartbeat for 32 s at 1 Mbit/s. So the
+ * Bytes handed to the kernel cannot be overtaken: 4 MiB in its buffers delay a heartbeat by 32 s at 1 Mbit/s. So the
  * window follows what the path delivers: it doubles while acks are prompt, and falls to what was acknowledged in one
  * target delay when they are not. A batch that was alone on the path shows nothing about its capacity: the
  * window does not double, however prompt its ack.

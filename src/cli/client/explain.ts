@@ -11,7 +11,7 @@ const PATIENCE_MS = 2_000;
 
 /**
  * Explains why an agent found no tracker: gRPC's own message for a web server, or for a port that speaks TLS, does not
- * help. Connects once more with the client of the commands, whose diagnosis replaces the agent's message.
+ * help. Connects again with the client of the commands, whose diagnosis replaces the agent's message.
  *
  * @param waited milliseconds for which the agent tried
  * @returns the error to show

@@ -76,7 +76,7 @@ const flagTable = {
     }),
   }),
   ...grouped("Agent", {
-    agentLabel: pairs({ separator: ",", help: "label of this agent, for people and filters" }),
+    agentLabel: pairs({ separator: ",", help: "label of this agent, for users and filters" }),
     containment: choice(["auto", "cgroup", "process-group"], {
       value: "HOW",
       default: "auto",

@@ -34,7 +34,7 @@ export type JobFlags = AttemptFlags &
 export const jobFlags: JobFlags = {
   ...grouped("Job", {
     spec: text({ value: "FILE", help: "job spec in YAML or JSON; - reads standard input; other flags win over it" }),
-    name: text({ variable: false, help: "name of the job, for people" }),
+    name: text({ variable: false, help: "name of the job, for users" }),
     label: pairs({ separator: ",", help: "label to filter by" }),
     setup: many(
       { value: "SHELL COMMAND", separator: "", help: "step to run with sh -c before the command" },

@@ -19,7 +19,7 @@ export interface ControlContext extends JobContext {
 }
 
 /**
- * An INVALID_ARGUMENT: names field and rule, in its message for people and as google.rpc.BadRequest for programs.
+ * An INVALID_ARGUMENT: names field and rule, in its message for users and as google.rpc.BadRequest for programs.
  *
  * @param message begins with the field's path
  */

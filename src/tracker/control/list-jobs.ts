@@ -25,7 +25,7 @@ export async function listJobs(
   check(filterProblem(filter));
   const limit = pageSize === 0 ? DEFAULT_PAGE : pageSize;
   const below = request.pageToken === "" ? undefined : readToken(request.pageToken);
-  // One more than asked for tells whether there is another page.
+  // One more than requested shows whether there is another page.
   const found = await store.list({ filter, below, limit: limit + 1 });
   const jobs: Job[] = [];
   let bytes = 64 + FRAME_BYTES;

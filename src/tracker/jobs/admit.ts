@@ -153,7 +153,7 @@ function resume(live: LiveJob, attempt: Attempt, { hello, principal }: Caller): 
   return { attempt, urgent: true };
 }
 
-/** The policy with which the job was created counts: between two attempts nobody may give it more of them, or fewer. */
+/** The policy with which the job was created counts: an agent must not change the number of attempts. */
 function checkPolicy({ id, job }: LiveJob, { spec }: Hello): void {
   const policy = job.spec?.retry;
   if (policy === undefined || spec?.retry === undefined) return;

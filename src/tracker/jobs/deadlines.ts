@@ -12,7 +12,7 @@ import type { LiveJob } from "./live-job.ts";
 const BATCH = 100;
 /** Time after which a deadline is tried again if its change could not be stored. Milliseconds. */
 const RETRY_MS = 10_000;
-/** A timer that comes later than this share of a lease shows that the tracker itself stood still. */
+/** A timer that comes later than this share of a lease shows that the tracker itself was stopped. */
 const STALL_SHARE = 0.25;
 
 /** The dependencies and settings of the deadlines. */
@@ -37,7 +37,7 @@ interface Deadline extends Due {
  * Watches over the jobs that may not be PENDING or LOST for ever, however many there are: with one timer, which is set
  * for the earliest of them, and one entry for each.
  *
- * Law: no job misses its deadline because the tracker was away or stood still, when no agent could come. Such a
+ * Law: no job misses its deadline because the tracker was away or stopped, when no agent could come. Such a
  * deadline, and one that comes within a lease from then on, is moved to the end of that lease.
  *
  * Within a process the monotonic clock counts, so that setting the machine's clock ends no job; what is stored and shown
@@ -116,7 +116,7 @@ export class Deadlines {
   /**
    * Deals with all deadlines that have passed. Never throws.
    *
-   * @param late whether the tracker stood still when the first of them passed
+   * @param late whether the tracker was stopped when the first of them passed
    */
   private async passed(late: boolean): Promise<void> {
     const { clock } = this.context;

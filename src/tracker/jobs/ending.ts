@@ -19,7 +19,7 @@ import type { JobRegistry } from "./registry.ts";
 import { isEnded } from "../../contract/states.ts";
 import { endState } from "../../contract/states.ts";
 
-/** Ends a job, for good. The result of its latest attempt is set before: see `endAttempt`. */
+/** Ends a job: there is no further attempt. The result of its latest attempt is set before: see `endAttempt`. */
 export function endJob({ job }: LiveJob, result: JobResult, now: number): void {
   job.result = result;
   job.state = endState(result.outcome);

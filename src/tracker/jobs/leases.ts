@@ -9,7 +9,7 @@ import type { LiveJob } from "./live-job.ts";
 import { isOpen } from "./states.ts";
 import { isRunning } from "../../contract/states.ts";
 
-/** A timer that comes later than this share of a lease shows that the tracker itself stood still. */
+/** A timer that comes later than this share of a lease shows that the tracker itself was stopped. */
 const STALL_SHARE = 0.25;
 
 /** A lease that is checked for its end. */

@@ -25,7 +25,7 @@ export const nodeRequestKey: ReturnType<typeof createContextKey<IncomingMessage 
 /** Runs a function when a call is over, the part of its answer included that waits for its reader; now if it is. */
 export type WhenOver = (undo: () => void) => void;
 
-/** Tells of the end of a call. */
+/** Reports the end of a call. */
 export const whenOverKey: ReturnType<typeof createContextKey<WhenOver>> = createContextKey<WhenOver>(() => undefined);
 
 /** The name that the caller's token proves. */

@@ -131,7 +131,7 @@ function putBracketsBack({ headers }: AnyRequest): void {
 function stopSending(request: AnyRequest, response: AnyResponse): void {
   if (!("stream" in response)) return;
   const { stream } = response;
-  // Trailers are the last that is sent; without any, this tells that they would be.
+  // Trailers are sent last. This event comes when they are due, even if the call has no trailers.
   stream.once("wantTrailers", () => {
     setImmediate(() => {
       if (!request.complete && !stream.closed) stream.close(constants.NGHTTP2_NO_ERROR);

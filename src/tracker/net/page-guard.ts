@@ -22,7 +22,7 @@ export class PageGuard {
     this.listen = listen;
   }
 
-  /** Why a request is refused, for people. Undefined: it is not. */
+  /** Why a request is refused, for users. Undefined: it is not. */
   problem(request: AnyRequest): string | undefined {
     const { headers } = request;
     if (this.cors.includes("*")) return undefined;

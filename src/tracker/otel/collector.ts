@@ -46,7 +46,7 @@ export class Collector {
           });
   }
 
-  /** Options for an exporter of the SDK. Without headers of ours, the exporter reads those of the environment. */
+  /** Options for an exporter of the SDK. Without `headers`, the exporter reads those of the environment. */
   exporterOptions(signal: "traces" | "metrics"): {
     url: string;
     headers?: Record<string, string>;

@@ -119,7 +119,7 @@ function refusal(directory: string, what: string, repair: string): BelayError {
   );
 }
 
-/** Why a directory cannot be made, for people. Undefined: no known reason. */
+/** Why a directory cannot be made, for users. Undefined: no known reason. */
 function whatIsThere(path: string): string | undefined {
   try {
     const found = lstatSync(path, { throwIfNoEntry: false });

@@ -76,7 +76,7 @@ export function openStore(directory: string, logger: Logger, options: StoreOptio
   }
 }
 
-/** What logs ask of the store's condition, and tell it. */
+/** The hooks with which logs read and report the store's condition. */
 function hooksOf(
   condition: StoreCondition,
   observer: StoreObserver | undefined,

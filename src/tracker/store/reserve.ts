@@ -42,7 +42,7 @@ export class Reserve {
 
   /**
    * Whether there is room beside the reserve for as much again; makes the reserve if it is not held. It is written, not
-   * only asked for: what a quota leaves, or whether a file can be made at all, only a write tells.
+   * only asked for: only a write shows what a quota leaves, or whether a file can be made at all.
    */
   restore(): boolean {
     const { blocks, bfree, bavail, bsize } = statfsSync(this.directory);

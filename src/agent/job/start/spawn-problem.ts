@@ -6,7 +6,7 @@ import { type SpawnFailure, SpawnFailureKind, SpawnFailureSchema } from "../../.
 
 /** Characters of a path that are kept: as many as the kernel accepts. */
 const MOST_PATH = 4096;
-/** Characters of a message for people. */
+/** Characters of a message for users. */
 const MOST_MESSAGE = 1000;
 
 /** Why a step could not be started. */

@@ -89,7 +89,7 @@ export class Watcher {
   private child: ChildProcess;
   private groups: readonly number[] = [];
   private strays: readonly string[] = [];
-  /** Strays that this watcher knows of, those that have ended included. */
+  /** Strays that were reported to this watcher, including those that have ended. */
   private told = new Set<string>();
   private restarts = 0;
   private closed = false;

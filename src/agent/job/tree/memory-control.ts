@@ -97,7 +97,7 @@ export class MemoryControl {
     if (this.limit > 0) this.setLimit(this.limit);
   }
 
-  /** Moves a process out for good. */
+  /** Moves a process out; it is not moved back. */
   release(pid: number): void {
     if (this.home === undefined) return;
     try {

@@ -15,7 +15,7 @@ let before: Reaped = NOTHING;
 
 /**
  * What was added to this process's account of ended children since the last call. When we wait for a child, the kernel
- * adds what the child used, and what the child's own waited-for children used. So a call right after a child of ours
+ * adds what the child used, and what the child's own waited-for children used. So a call right after one of its children
  * has ended returns everything that the child used, to its last instruction. Must be called after each child that uses
  * more than a little, also after one that is not the job's. Children that end at the same moment are counted together.
  */

@@ -5,7 +5,7 @@ import { findSignal, type Signal } from "../../../base/process/signals.ts";
  * Parses the name of a signal as a user writes it: "SIGTERM", "TERM" or "term".
  *
  * @param what what an error calls the value
- * @throws BelayError when this system knows no such signal
+ * @throws BelayError when this system has no such signal
  */
 export function parseSignal(name: string, what: string, code: BelayErrorCode = "BAD_USAGE"): Signal {
   const signal = findSignal(name);

@@ -32,15 +32,15 @@ export interface TreeDetails {
  * Every process that a job makes, whatever the containment.
  *
  * Its law: a process that `start` started, and each that descends from it, is a member until it is dead, as completely
- * as `containment` promises. Pid and start time identify a member; zombies do not count. Calls are synchronous: no code
- * of ours runs between a scan and a signal.
+ * as `containment` promises. Pid and start time identify a member; zombies do not count. Calls are synchronous: no
+ * other code of this process runs between a scan and a signal.
  */
 export interface ProcessTree {
   readonly containment: Containment;
   /**
    * Announces that `start` will follow soon, so that the tree prepares for it off the event loop.
    *
-   * @param rehearsalPid returns the pid of a process of ours that is not the job's; nothing happens to it
+   * @param rehearsalPid returns the pid of an agent's process that is not the job's; nothing happens to it
    */
   expectStart?(rehearsalPid: () => number): void;
   /**

@@ -20,7 +20,7 @@ export interface OpenSpoolOptions {
   /** Most bytes of records in memory. @default 8 MiB */
   readonly memoryLimit?: number | undefined;
   readonly onFull?: FullPolicy | undefined;
-  /** Called with a sentence for people when the disk cannot be used. */
+  /** Called with a sentence for users when the disk cannot be used. */
   readonly onTrouble: (message: string) => void;
 }
 

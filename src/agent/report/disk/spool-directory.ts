@@ -127,12 +127,12 @@ export class SpoolDirectory implements SegmentFileHost {
   }
 }
 
-/** What is wrong with a spool directory, for people. */
+/** What is wrong with a spool directory, for users. */
 export function troubleWith(path: string, error: unknown): string {
   return `Cannot write to the spool directory "${path}": ${reasonOf(error)}`;
 }
 
-/** The system's error for a directory, as a clause for people. */
+/** The system's error for a directory, as a clause for users. */
 export function reasonOf(error: unknown): string {
   const reasons: Record<string, string> = {
     ENOSPC: "the disk is full",

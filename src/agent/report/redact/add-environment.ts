@@ -9,7 +9,7 @@ import type { Secrets } from "./secrets.ts";
 /**
  * Adds the secrets of an environment.
  *
- * @returns what could not be redacted and why, for people, naming variables only
+ * @returns what could not be redacted and why, for users, naming variables only
  */
 export function addEnvironment(secrets: Secrets, environment: Environment, choice: SecretChoice): string[] {
   const warnings: string[] = [];

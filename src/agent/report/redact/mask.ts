@@ -13,7 +13,7 @@ import { latin, trim } from "./text.ts";
 export type Warn = (message: string) => void;
 
 /**
- * What an agent knows of secrets, and the one place that removes them from everything it reports: from output through
+ * The secrets of an agent, and the one place that removes them from everything it reports: from output through
  * `Redaction`, from records through `Report`, from its own log and remarks through `logger` and `text`.
  *
  * Secrets are credentials of the job's environment and what the job writes to the file that `$BELAY_REDACT` names.

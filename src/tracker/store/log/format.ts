@@ -96,7 +96,7 @@ export function encodeFileHeader(owner: LogOwner): Buffer {
   return header;
 }
 
-/** The owner that the header names. `damaged`: the file does not begin with a header of ours. */
+/** The owner that the header names. `damaged`: the file does not begin with a valid header. */
 export function ownerOfFile(header: Buffer, owner: LogOwner): "own" | "other" | "damaged" {
   if (header.length < FILE_HEADER_BYTES) return "damaged";
   if (header.readUInt32LE(12) !== crc32(header.subarray(0, 12))) return "damaged";

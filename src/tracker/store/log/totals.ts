@@ -12,7 +12,7 @@ export interface StoredSums extends StreamSums {
   endsWithNewline: boolean;
 }
 
-/** All there is to know of a log up to some position. */
+/** Totals of a log up to some position. */
 export interface LogTotals {
   /** Of the last record. 0: none. */
   sequence: number;
