@@ -1,5 +1,18 @@
 import { JobState, Outcome } from "../gen/belay/v1/job_pb.ts";
 
+/** The states that may still change. */
+export const LIVE_STATES: readonly JobState[] = [
+  JobState.PENDING,
+  JobState.SETTING_UP,
+  JobState.RUNNING,
+  JobState.PAUSED,
+  JobState.CANCELING,
+  JobState.LOST,
+];
+
+/** The states that never change again. */
+export const ENDED_STATES: readonly JobState[] = [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED];
+
 /** Whether a job in this state has ended. The state of such a job never changes again. */
 export function isEnded(state: JobState): boolean {
   return state === JobState.SUCCEEDED || state === JobState.FAILED || state === JobState.CANCELED;

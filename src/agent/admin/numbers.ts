@@ -5,6 +5,7 @@ import { JobState, type StreamTotals } from "../../gen/belay/v1/job_pb.ts";
 import { LANES } from "../report/spool.ts";
 import type { AgentFacts } from "./facts.ts";
 import { stateName, streamName } from "../../contract/names.ts";
+import { ENDED_STATES, LIVE_STATES } from "../../contract/states.ts";
 
 /** Adds all metrics of an agent. Their names are part of the contract: they do not change. */
 export function addNumbers(metrics: MetricsRegistry, facts: AgentFacts): void {
@@ -63,13 +64,6 @@ function addSession(metrics: MetricsRegistry, facts: AgentFacts): void {
 }
 
 /** The job states that an agent can observe. */
-const STATES: readonly (readonly [JobState, string])[] = [
-  JobState.PENDING,
-  JobState.SETTING_UP,
-  JobState.RUNNING,
-  JobState.PAUSED,
-  JobState.CANCELING,
-  JobState.SUCCEEDED,
-  JobState.FAILED,
-  JobState.CANCELED,
-].map((state) => [state, stateName(state).toLowerCase()] as const);
+const STATES: readonly (readonly [JobState, string])[] = [...LIVE_STATES, ...ENDED_STATES]
+  .filter((state) => state !== JobState.LOST)
+  .map((state) => [state, stateName(state).toLowerCase()] as const);

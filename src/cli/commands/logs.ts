@@ -16,7 +16,7 @@ import { choice, count, grouped, many, text, toggle, wanted } from "../flags/fla
 import { jobArgument, onlyJob, presentJob } from "../flags/job-argument.ts";
 import { jsonLine } from "../render/json.ts";
 import { LogLines } from "../render/log-lines.ts";
-import { moment } from "../flags/moment-flag.ts";
+import { attemptFlag, sinceFlag } from "../flags/part-flags.ts";
 import { LogPrinter } from "../render/log-printer.ts";
 
 const STREAMS: Readonly<Record<"stdout" | "stderr" | "agent", LogStreamType>> = {
@@ -30,13 +30,8 @@ const flags = {
     follow: toggle({ short: "f", variable: false, help: "continue as more arrives, until the job ends" }),
     tail: count({ short: "n", variable: false, help: "begin this many lines before the end" }),
     stream: choice(["stdout", "stderr", "agent"], { variable: false, help: "only this stream, byte for byte" }),
-    attempt: count({
-      least: 1,
-      variable: false,
-      help: "only this attempt",
-      defaultText: "the latest, and with -f those that follow it",
-    }),
-    since: moment({ variable: false, help: "start at this time: 10m (ago), or RFC 3339: 2026-11-22T08:00:00Z" }),
+    attempt: attemptFlag,
+    since: sinceFlag,
     step: many({ value: "N", variable: false, separator: ",", help: "only this step; 1 is the first" }, stepNumber),
     grep: text({ variable: false, value: "PATTERN", help: "only lines that match this regular expression" }),
   }),

@@ -17,6 +17,7 @@ import { count, grouped, many, toggle } from "../flags/flags.ts";
 import type { Io } from "../process/io.ts";
 import { jobArgument, onlyJob, presentJob } from "../flags/job-argument.ts";
 import { moment } from "../flags/moment-flag.ts";
+import { attemptFlag, sinceFlag } from "../flags/part-flags.ts";
 import { asciiOnly } from "../render/charset.ts";
 import { InPlace } from "../terminal/in-place.ts";
 import { jsonLine } from "../render/json.ts";
@@ -49,13 +50,8 @@ const flags = {
       },
       (given) => given,
     ),
-    attempt: count({
-      least: 1,
-      variable: false,
-      help: "only this attempt",
-      defaultText: "the latest, and with -f those that follow it",
-    }),
-    since: moment({ variable: false, help: "start at this time: 10m (ago), or RFC 3339: 2026-11-22T08:00:00Z" }),
+    attempt: attemptFlag,
+    since: sinceFlag,
     until: moment({ variable: false, help: "end before this time: 5m (ago), or RFC 3339: 2026-11-22T09:00:00Z" }),
     points: count({
       variable: false,

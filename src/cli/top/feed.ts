@@ -2,8 +2,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
 import { sleep } from "../../base/clock.ts";
 import { BelayError } from "../../base/errors.ts";
-import type { Job } from "../../gen/belay/v1/job_pb.ts";
-import { JobState } from "../../gen/belay/v1/job_pb.ts";
+import type { Job, JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { JobFilterSchema, JobService } from "../../gen/belay/v1/job_service_pb.ts";
 import type { JobClient } from "../client/client.ts";
 import { watchJobs } from "../client/resume.ts";
@@ -13,19 +12,7 @@ import { readLastLine } from "./last-line.ts";
 import { withDeadline } from "../terminal/with-deadline.ts";
 import type { LinkState } from "./link-state.ts";
 import type { Output, Row } from "./row.ts";
-import { isEnded } from "../../contract/states.ts";
-
-/** States of the jobs that the stream keeps up to date. */
-export const LIVE_STATES: readonly JobState[] = [
-  JobState.PENDING,
-  JobState.SETTING_UP,
-  JobState.RUNNING,
-  JobState.PAUSED,
-  JobState.CANCELING,
-  JobState.LOST,
-];
-/** States that never change again. */
-export const ENDED_STATES: readonly JobState[] = [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED];
+import { ENDED_STATES, isEnded, LIVE_STATES } from "../../contract/states.ts";
 
 /** How many jobs beyond those on the screen are requested each interval, in turn: for the sums, and to sort by use. */
 const SWEEP = 100;

@@ -1,6 +1,7 @@
 import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import { compactCores, compactDuration, compactSize } from "./compact.ts";
 import type { Totals } from "./job-set.ts";
+import { ENDED_STATES } from "../../contract/states.ts";
 import type { Line, Span } from "../terminal/line.ts";
 import { edges, span } from "../terminal/line.ts";
 import type { LinkState } from "./link-state.ts";
@@ -19,7 +20,6 @@ const STATES: readonly JobState[] = [
   JobState.CANCELING,
   JobState.LOST,
 ];
-const ENDED: readonly JobState[] = [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED];
 
 /** What the two lines at the top show. */
 export interface HeaderFacts {
@@ -62,7 +62,9 @@ function linkSpan({ link, nowMs, intervalMs }: HeaderFacts): Span {
 
 function countSpans({ totals, ui, shown, link, nowMs, intervalMs }: HeaderFacts): Span[] {
   const { live, states } = totals;
-  const present = (ui.showEnded ? [...STATES, ...ENDED] : STATES).filter((state) => (states.get(state) ?? 0) > 0);
+  const present = (ui.showEnded ? [...STATES, ...ENDED_STATES] : STATES).filter(
+    (state) => (states.get(state) ?? 0) > 0,
+  );
   const counts = present.map((state) => {
     const alarming = state === JobState.LOST || state === JobState.FAILED;
     const name = stateName(state).toLowerCase().replace("_", " ");
