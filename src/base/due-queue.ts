@@ -1,12 +1,12 @@
-/** An item and when it is due, on any scale that rises. */
+/** An item, and the time at which it is due, on any rising scale. */
 export interface Due {
   readonly key: string;
   readonly due: number;
 }
 
 /**
- * Items in the order in which they are due: a binary heap in which each item knows its place, so that one that is
- * removed or moved leaves nothing behind.
+ * Items in the order in which they are due: a binary heap that stores the place of each item, so that an item can be
+ * removed or moved at once.
  */
 export class DueQueue<T extends Due> {
   private readonly heap: T[] = [];
@@ -26,7 +26,7 @@ export class DueQueue<T extends Due> {
     return place === undefined ? undefined : this.heap[place];
   }
 
-  /** Adds an item, in place of the one with the same key. */
+  /** Adds an item. It replaces one with the same key. */
   set(item: T): void {
     const place = this.places.get(item.key) ?? this.heap.length;
     this.put(item, place);

@@ -29,8 +29,8 @@ export interface RuleBreak {
 }
 
 /**
- * Checks what a spec says about attempts, warnings, steps after the end and stalls. Agent and tracker apply the same
- * rules, so that a spec that one of them accepts is never refused by the other.
+ * Checks a spec's fields about attempts, warnings, steps after the end and stalls. Agent and tracker apply the same
+ * rules, so that neither rejects a spec that the other one accepts.
  *
  * @returns the first field that breaks a rule; undefined: none does
  */

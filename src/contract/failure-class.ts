@@ -3,7 +3,7 @@ import { EndReason, FailureClass, type JobResult, Outcome, SpawnFailureKind } fr
 /** A result as far as its class depends on it. */
 export type ClassEvidence = Pick<JobResult, "outcome" | "reason" | "spawnFailure">;
 
-/** The class of each reason, without further evidence. `docs/attempts.md` has the same table, and a test compares them. */
+/** The class of each reason, without further evidence. A test compares it with the table in `docs/attempts.md`. */
 export const CLASS_OF_REASON: Readonly<Record<EndReason, FailureClass>> = {
   [EndReason.UNSPECIFIED]: FailureClass.UNSPECIFIED,
   [EndReason.EXITED]: FailureClass.JOB,
@@ -15,7 +15,7 @@ export const CLASS_OF_REASON: Readonly<Record<EndReason, FailureClass>> = {
   [EndReason.SPAWN_FAILED]: FailureClass.JOB,
   [EndReason.SETUP_FAILED]: FailureClass.JOB,
   [EndReason.CANCELED]: FailureClass.ORDERED,
-  // A stop by Ctrl-C, and any stop under `--on-stop end`, is ORDERED: only the agent knows.
+  // A stop by Ctrl-C, and any stop under `--on-stop end`, is ORDERED. Only the agent can decide that.
   [EndReason.AGENT_STOPPED]: FailureClass.PREEMPTED,
   [EndReason.SUPERSEDED]: FailureClass.INFRASTRUCTURE,
   [EndReason.AGENT_LOST]: FailureClass.INFRASTRUCTURE,
@@ -28,7 +28,7 @@ export const CLASS_OF_REASON: Readonly<Record<EndReason, FailureClass>> = {
  * The class of a failure. Its law: it is decided by the reason and the evidence of the result, never by a meaning that
  * some program gives to an exit code.
  *
- * @param stop the class of a stop of the agent, where the caller knows what the stop means. @default PREEMPTED
+ * @param stop class of a stop of the agent, if the caller can decide it. @default PREEMPTED
  * @returns UNSPECIFIED for a success, and for a reason from a newer contract
  */
 export function failureClass(

@@ -1,6 +1,6 @@
 import { Feature, type JobSpec } from "../gen/belay/v1/job_pb.ts";
 
-/** What this version can do, as agent and as tracker. */
+/** Features of this version, as agent and as tracker. */
 export const FEATURES: readonly Feature[] = [Feature.ATTEMPTS, Feature.WARNING, Feature.AFTER_STEPS, Feature.STALL];
 
 /** The features that an agent needs to run a spec, with the field that needs each. */

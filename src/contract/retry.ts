@@ -8,7 +8,7 @@ export const DEFAULT_MAX_DELAY_MS: number = 60 * 60_000;
 /** How long a job waits for an agent that takes its next attempt, if the policy gives no time. Milliseconds. */
 export const DEFAULT_WAIT_MS: number = 24 * 60 * 60_000;
 
-/** The classes of a policy that names none. */
+/** The classes for a policy without classes. */
 export const DEFAULT_RETRY_CLASSES: readonly FailureClass[] = [FailureClass.PREEMPTED, FailureClass.INFRASTRUCTURE];
 
 /** How many attempts the policy allows. */
@@ -28,8 +28,8 @@ export function isRetried(policy: RetryPolicy | undefined, attempt: number, fail
 }
 
 /**
- * Milliseconds from the end of an attempt to the earliest start of the next one: `delay`, doubled for each attempt after
- * the first, and never more than `max_delay`.
+ * Milliseconds from the end of an attempt to the earliest start of the next one: `delay`, doubled for each attempt
+ * after the first, and never more than `max_delay`.
  *
  * @param attempt the number of the attempt that has ended
  */

@@ -11,9 +11,9 @@ export function scriptStepName({ name, run }: { readonly name: string; readonly 
 }
 
 /**
- * What a result says of a spec's steps after the end when none of them ran.
+ * Results of a spec's steps after the end when none of them ran.
  *
- * @param spec at the tracker: the spec that callers may see, since a name may be part of a script
+ * @param spec the job's; at the tracker, the redacted one: a step's name may come from its script
  * @param why one sentence for users
  */
 export function afterStepsNotRun({ after }: Pick<JobSpec, "after">, why: string): AfterStepResult[] {

@@ -1,4 +1,4 @@
-// Trailers of gRPC with which a tracker refuses an agent's stream. A tracker that is older than one does not send it.
+// gRPC trailers with which a tracker rejects an agent's stream. Older trackers do not send them.
 
 /** With UNAVAILABLE: milliseconds until the job's next attempt may start, a whole number. */
 export const RETRY_DELAY_TRAILER = "belay-retry-delay-ms";

@@ -9,7 +9,7 @@ import type { StreamBytes } from "../process/pass-through.ts";
 import { clean } from "../render/clean.ts";
 import { deservesMessage, resultDetail } from "../render/result.ts";
 
-/** The line about an attempt that is followed by another one here. */
+/** The line about an attempt after which this agent starts another one. */
 export function attemptLine({ attempt, result, next }: AgentOutcome): string {
   const { of, delay } = next ?? { of: attempt, delay: 0 };
   const message = deservesMessage(result) ? `: ${clean(result.message)}` : "";
@@ -47,7 +47,7 @@ export async function reportOutcome(
   const say = (line: string): Promise<void> => io.stderr.write(`belay: ${line}\n`);
   if (endedBefore === true) {
     await say(
-      `Nothing was run: the job had ended with attempt ${attempt}, whose agent died before it could deliver that`,
+      `Nothing was run: the job had ended with attempt ${attempt}, whose agent died before it could deliver the result`,
     );
   }
   if (io.stderr.isTerminal || deservesMessage(result) || next !== undefined || endedBefore === true) {

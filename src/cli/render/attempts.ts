@@ -20,7 +20,7 @@ import { resultText } from "./result.ts";
 import type { Style } from "./style.ts";
 import { msOf } from "./time.ts";
 
-/** `2/5`: the number of the latest attempt, of how many the job may have. Without a policy that allows more: `2`. */
+/** `2/5`: the number of the latest attempt, and how many the job may have. `2` if it may have only one. */
 export function attemptCount(job: Job): string {
   const latest = job.attempts.at(-1)?.attempt ?? 0;
   const most = maxAttempts(job.spec?.retry);
@@ -33,7 +33,7 @@ export function attemptTitle(attempt: number, job: Job): string {
   return most > 1 ? `Attempt ${attempt} of ${most}` : `Attempt ${attempt}`;
 }
 
-/** Whether an attempt is over: nothing of the job runs under it any more. */
+/** Whether an attempt is over: none of its processes runs any more. */
 export function isOver({ result, superseded }: Attempt, { state }: Job): boolean {
   return superseded || result !== undefined || isEnded(state);
 }
@@ -44,8 +44,8 @@ export function classText({ failureClass }: JobResult): string {
 }
 
 /**
- * What a job without an agent waits for: `for an agent that takes attempt 2 of 5; it may start in 8.2s; 23h 59m left`.
- * Empty if it does not wait.
+ * The event for which a job without an agent waits: `for an agent that takes attempt 2 of 5; it may start in 8.2s; 23h
+ * 59m left`. Empty if the job does not wait.
  */
 export function waitText(job: Job, now: number): string {
   if (job.state === JobState.LOST) {
@@ -86,7 +86,7 @@ export function healthText(attempt: Attempt | undefined, style: Style, now: numb
   );
 }
 
-/** Whether something is wrong with an attempt. */
+/** Whether an attempt has a health problem. */
 export function isUnwell(attempt: Attempt | undefined): boolean {
   return (attempt?.health?.status ?? HealthStatus.OK) > HealthStatus.OK;
 }

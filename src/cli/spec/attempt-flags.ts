@@ -33,7 +33,7 @@ const retryOn: Flag<readonly FailureClass[]> = {
   default: [],
   defaultText: "preempted,infrastructure",
   help:
-    "what is followed by another attempt: job (its own failure: exit code, signal, time limit), preempted (its agent " +
+    "failures that another attempt follows: job (its own failure: exit code, signal, time limit), preempted (its agent " +
     "was asked to stop), infrastructure (agent or machine was lost)",
   read: (texts, what) => {
     const words = texts.flatMap((given) => given.split(",")).map((word) => word.trim());
@@ -45,7 +45,7 @@ const retryOn: Flag<readonly FailureClass[]> = {
   },
 };
 
-/** Flags that say what follows an attempt that did not succeed. */
+/** Flags for the case that an attempt does not succeed. */
 export type AttemptFlags = Grouped<{
   maxAttempts: Flag<number | undefined>;
   retryOn: Flag<readonly FailureClass[]>;
@@ -70,7 +70,7 @@ export const attemptFlags: AttemptFlags = grouped("Attempts", {
 });
 
 /**
- * Puts the flags into a spec. They win over what a spec file says, each for itself.
+ * Puts the flags into a spec. Each flag overrides the same field of a spec file.
  *
  * @throws BelayError `BAD_USAGE` for flags of a retry policy where the job has one attempt only
  */

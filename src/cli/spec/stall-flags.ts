@@ -5,7 +5,7 @@ import { type JobSpec, StallAction, StallPolicySchema } from "../../gen/belay/v1
 import type { Flag, Grouped, Values } from "../flags/flags.ts";
 import { choice, duration, grouped } from "../flags/flags.ts";
 
-/** Flags that say when a command counts as hanging. */
+/** Flags that define when a command counts as hanging. */
 export type StallFlags = Grouped<{
   stallAfter: Flag<number | undefined>;
   stallAction: Flag<"report" | "end" | undefined>;
@@ -17,13 +17,13 @@ export const stallFlags: StallFlags = grouped("Job", {
     help: "report the job as STALLED when the command has neither printed anything nor written to $BELAY_METRICS for this long",
   }),
   stallAction: choice(["report", "end"], {
-    help: "what happens to a stalled job: its health says so, or it is ended",
+    help: "what to do with a stalled job: report shows it in the job's health, end also ends the job",
     defaultText: "report",
   }),
 });
 
 /**
- * Puts the flags into a spec. They win over what a spec file says, each for itself.
+ * Puts the flags into a spec. Each flag overrides the same field of a spec file.
  *
  * @throws BelayError `BAD_USAGE`
  */
