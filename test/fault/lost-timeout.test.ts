@@ -48,3 +48,46 @@ describe("A job whose agent is silent for longer than --lost-timeout has FAILED 
     expect((await tracker.ends("show", "j1")).stdout).toMatch(/AGENT_LOST/);
   });
 });
+
+describe("A job with a retry policy whose agent is silent for longer than --lost-timeout", () => {
+  it("waits for another agent, which runs the next attempt; the first one kills its own when it goes on", async () => {
+    const tracker = await TrackerProcess.start({ args });
+    const policy = ["--max-attempts", "2"];
+    const first = tracker.belay("run", "--job", "j1", ...policy, "--", "sh", "-c", script);
+    const [, pid = ""] = await first.says(/^pid (\d+)$/m);
+    process.kill(first.pid, "SIGSTOP");
+    let state = "";
+    while (!/PENDING/.test(state)) state = (await tracker.ends("show", "j1")).stdout;
+    expect(state).toMatch(/^Why +Attempt 1 ended with AGENT_LOST \(INFRASTRUCTURE\): No message from the agent on /m);
+    const second = await tracker.ends("run", "--job", "j1", ...policy, "--", "echo", "done");
+    expect(second).toMatchObject({ code: 0, stdout: "done\n" });
+    process.kill(first.pid, "SIGCONT");
+    expect(await first.ended).toBe(125);
+    expect(first.stderr).toMatch(
+      /Job "j1" is no longer this agent's: Attempt 1 of job "j1" was superseded by attempt 2/,
+    );
+    await expect.poll(() => isAlive(Number(pid))).toBe(false);
+    const { stdout } = await tracker.ends("show", "--json", "j1");
+    expect(JSON.parse(stdout)).toMatchObject({
+      state: "JOB_STATE_SUCCEEDED",
+      attempts: [
+        { result: { reason: "END_REASON_AGENT_LOST", failureClass: "FAILURE_CLASS_INFRASTRUCTURE" } },
+        { result: { outcome: "OUTCOME_SUCCEEDED" }, logCompleteness: "LOG_COMPLETENESS_COMPLETE" },
+      ],
+    });
+  });
+});
+
+describe("A submitted job that no agent takes within --pending-timeout", () => {
+  it("has FAILED with NO_AGENT, for belay wait, belay show and an agent that comes later", async () => {
+    const tracker = await TrackerProcess.start();
+    await tracker.ends("submit", "--job", "j1", "--pending-timeout", "300ms", "--", "true");
+    const waited = await tracker.ends("wait", "j1");
+    expect(waited.code).toBe(125);
+    expect(waited.stderr + waited.stdout).toMatch(/^j1 is FAILED \(NO_AGENT\)/m);
+    expect((await tracker.ends("show", "j1")).stdout).toMatch(/^Why +No agent took the job within 300ms$/m);
+    const late = await tracker.ends("run", "--job", "j1");
+    expect(late.code).toBe(125);
+    expect(late.stderr).toMatch(/Job "j1" has ended: it is FAILED/);
+  });
+});

@@ -24,7 +24,7 @@ const flags = {
       variable: false,
       value: "JOB",
       namesJob: true,
-      help: "instead of a command: run what that job runs, whatever became of it, values of secret variables included",
+      help: "instead of a command: copy the spec of this job, ended or not, with the values of its secret variables",
     }),
   }),
   ...jobFlags,

@@ -31,7 +31,7 @@ function given({ spec }: CreateJobRequest): Specs {
   return { spec };
 }
 
-/** The spec of another job, secrets included, without its trace: that belongs to the one who submitted it then. */
+/** The spec of another job, secrets included, but without the trace of the submitter of that job. */
 async function like({ registry }: ControlContext, { jobId, likeJobId, spec: own }: CreateJobRequest): Promise<Specs> {
   if (own !== undefined) throw invalid("spec is set, and so is like_job_id: expected one of them");
   const problem = idProblem(likeJobId);

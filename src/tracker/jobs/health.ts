@@ -28,7 +28,7 @@ export function putHealth(attempt: Attempt, health: Health): boolean {
 
 /**
  * The health of the latest attempt as it is shown: what its agent reported, unless the agent has no stream, which is
- * more severe than all that it can report.
+ * more severe than anything that it can report.
  *
  * @returns undefined: there is no attempt under way, or its agent has reported nothing
  */

@@ -84,13 +84,13 @@ class World {
     await this.registry.commit(live, {});
   }
 
-  /** Lets time pass, and whatever that causes come to rest. */
+  /** Lets time pass, then waits until its effects are stored. */
   async pass(ms: number): Promise<void> {
     this.clock.advance(ms);
     await this.rest();
   }
 
-  /** Until nothing is done for a deadline any more: the next timer is set, or there is none. */
+  /** Waits until deadlines that have passed are dealt with. */
   async rest(): Promise<void> {
     for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
   }

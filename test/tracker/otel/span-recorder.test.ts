@@ -97,6 +97,29 @@ describe("A job whose agent is lost", () => {
     expect(new Set(collector.spans.map(({ spanId }) => spanId)).size).toBe(5);
   });
 
+  it("for too long has an attempt with AGENT_LOST, and waits for the next one if its policy allows that", async () => {
+    const { collector, address, jobs } = await exporting({ ...quick, lostTimeout: 100 });
+    const first = ScriptedAgent.connect({ url: address, jobId: "a" });
+    await first.hello({ spec: { ...someSpec, retry: { maxAttempts: 2 } } });
+    startStep(first, "work");
+    await first.next("ack");
+    first.vanish();
+    await waitForState(jobs, "a", "PENDING");
+    const second = ScriptedAgent.connect({ url: address, jobId: "a" });
+    await second.hello();
+    second.result();
+    const job = await collector.span("job some");
+    const one = await collector.span("attempt 1");
+    expect(one).toMatchObject({
+      code: 2,
+      message: expect.stringMatching(/^AGENT_LOST: No message from the agent/) as unknown,
+      attributes: { "belay.job.reason": "AGENT_LOST", "belay.job.failure_class": "INFRASTRUCTURE" },
+    });
+    expect(one.events.map(({ name }) => name)).toEqual(["belay.lost"]);
+    expect(job.events.map(({ name }) => name)).toEqual(["belay.assigned", "belay.pending", "belay.assigned"]);
+    expect(job.code).toBe(1);
+  });
+
   it("for ever has an attempt with the result that the next agent found in its spool", async () => {
     const { collector, address } = await exporting();
     const dead = ScriptedAgent.connect({ url: address, jobId: "a" });
