@@ -64,6 +64,7 @@ export const AGENT_RULES: Rules<AgentOptions> = {
   connectTimeout: milliseconds(),
   flushTimeout: milliseconds(),
   stopFlushTimeout: milliseconds(),
+  stopBudget: milliseconds(),
   onDisconnect,
   spoolDirectory: text("the path of a directory"),
   spoolLimit: bytes,

@@ -85,7 +85,7 @@ export interface AgentOptions {
   /**
    * Called with each piece of the job's output as it is read. The bytes are valid during the call. If it returns a promise,
    * the job's output is not read until that resolves. Once the job is ending, its promises are not waited for, so that it
-   * never delays the end.
+   * never delays the end; steps after the end wait for them until one takes longer than a second.
    */
   readonly onOutput?: (stream: "stdout" | "stderr", data: Uint8Array) => void | Promise<void>;
   /**
@@ -120,7 +120,12 @@ export interface AgentOptions {
    * lease has run out. @default false
    */
   readonly takeOver?: boolean;
-  /** Aborting it, after `stop`, skips the grace period. */
+  /**
+   * What a stop leaves to the steps after the end, all of them together: those that it does not suffice for do not run, and
+   * the result names them. 0: none runs. @default 20_000
+   */
+  readonly stopBudget?: number;
+  /** Aborting it, after `stop`, skips the grace period and the steps after the end. */
   readonly stopNow?: AbortSignal;
   /**
    * Signals that this program receives and the job must have. Called once, with a function that sends a signal to the job's

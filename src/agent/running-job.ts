@@ -18,6 +18,9 @@ import type { Report } from "./report/report.ts";
 import { Watch } from "./watch.ts";
 import { secretsFor, type SafeOptions } from "./without-secrets.ts";
 
+/** Steps after the end wait for the program that their output is passed on to, until it accepts nothing for so long. */
+const READER_PATIENCE_MS = 1000;
+
 /** A job that runs, and all that it prints and uses is reported. */
 export interface RunningJob {
   readonly job: Job;
@@ -75,6 +78,7 @@ export function startReportedJob(welcome: Welcome, around: JobSurroundings): Run
       traceEnvironment: traceEnvironment(welcome.traceParent, spec),
       ownEnvironment: { ...mask.environment, ...metricsFile.environment },
       containment: options.containment ?? "auto",
+      stopBudget: options.stopBudget ?? DEFAULTS.stopBudget,
       logger,
       prepared,
     },
@@ -111,6 +115,13 @@ function handlersOf(around: JobSurroundings, path: OutputPath, gate: OutputGate,
     environment: options.environment,
   };
   let main = 0;
+  let ending = false;
+  /** The command is over, or never ran: what follows does not wait for a tracker that is away. */
+  const endStalemate = (): void => {
+    if (ending) return;
+    ending = true;
+    gate.endStalemate(options.flushTimeout ?? DEFAULTS.flushTimeout);
+  };
   return {
     state: (state, message) => {
       report.state(state, message);
@@ -121,6 +132,10 @@ function handlersOf(around: JobSurroundings, path: OutputPath, gate: OutputGate,
       mask.stepStarted();
       metricsFile.begin(metricsHost);
       report.event({ case: "stepStarted", value: step });
+      if (step.after) {
+        path.passThrough.waitAtMost(READER_PATIENCE_MS);
+        endStalemate();
+      }
       if (!step.main) return;
       main = step.step;
       watch.begin();
@@ -129,7 +144,7 @@ function handlersOf(around: JobSurroundings, path: OutputPath, gate: OutputGate,
       report.event({ case: "stepEnded", value: step });
       if (step.step !== main) return;
       watch.end();
-      gate.endStalemate(options.flushTimeout ?? DEFAULTS.flushTimeout);
+      endStalemate();
     },
     usage: (sample) => report.event({ case: "metricSample", value: sample }),
     notice: (step, message) => report.notice(step, message),

@@ -46,6 +46,7 @@ async function measure(containment: ContainmentChoice, processes: number): Promi
       spec: create(JobSpecSchema, { command: ["sh", "-c", script] }),
       environment: process.env,
       containment,
+      stopBudget: 0,
       logger: silentLogger,
     },
     {

@@ -5,9 +5,9 @@ import { durationMs } from "@bufbuild/protobuf/wkt";
 import { elide } from "../../base/text/elide.ts";
 import { BelayError } from "../../base/errors.ts";
 import type { Signal } from "../../base/process/signals.ts";
-import { attemptRuleBreak, DEFAULT_WARN_PERIOD_MS } from "../../contract/attempt-rules.ts";
+import { attemptRuleBreak, DEFAULT_AFTER_TIMEOUT_MS, DEFAULT_WARN_PERIOD_MS } from "../../contract/attempt-rules.ts";
 import { MOST_STEP_NAME, scriptStepName } from "../../contract/script-steps.ts";
-import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
+import type { AfterCondition, JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { parseSignal } from "./tree/signals.ts";
 
 /** Time between stop signal and SIGKILL if the spec does not say. */
@@ -24,12 +24,26 @@ export interface Step {
   readonly argv: readonly string[];
   /** Whether it is the main command. */
   readonly main: boolean;
+  /** Set only for a step after the end. */
+  readonly after?: AfterStepTerms;
 }
+
+/** When a step after the end runs, and for how long. */
+export interface AfterStepTerms {
+  readonly when: AfterCondition;
+  /** Milliseconds. 0: no limit. */
+  readonly timeout: number;
+}
+
+/** A step after the end. */
+export type AfterStep = Step & { readonly after: AfterStepTerms };
 
 /** A spec as the agent uses it: checked, with defaults filled in, times in milliseconds. */
 export interface CompiledSpec {
   /** Setup steps in order, then the main command. Never empty. */
   readonly steps: readonly Step[];
+  /** Steps after the end, in order. */
+  readonly after: readonly AfterStep[];
   /** Undefined: where the agent is, which may have no path any more. */
   readonly cwd: string | undefined;
   readonly environment: Readonly<Record<string, string>>;
@@ -84,6 +98,16 @@ export function compileSpec(spec: JobSpec): CompiledSpec {
   };
   return Object.freeze({
     steps: [...setup, main],
+    after: spec.after.map((step, index) => ({
+      number: main.number + 1 + index,
+      name: scriptStepName(step),
+      argv: ["/bin/sh", "-c", step.run],
+      main: false,
+      after: {
+        when: step.when,
+        timeout: milliseconds(`after[${index}].timeout`, step.timeout, DEFAULT_AFTER_TIMEOUT_MS),
+      },
+    })),
     cwd: directoryOf(spec.workingDirectory),
     environment: spec.environment,
     timeout: milliseconds("timeout", spec.timeout, 0),

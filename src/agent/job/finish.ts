@@ -1,5 +1,5 @@
 import { systemClock } from "../../base/clock.ts";
-import type { JobResult, ResourceUsage } from "../../gen/belay/v1/job_pb.ts";
+import type { AfterStepResult, JobResult, ResourceUsage } from "../../gen/belay/v1/job_pb.ts";
 import type { Cause } from "./cause.ts";
 import type { CompiledSpec } from "./compile-spec.ts";
 import type { Closing } from "./end/closing.ts";
@@ -26,6 +26,8 @@ export interface FinishParts {
   readonly sampler: Sampler;
   readonly pauses: PauseClock;
   readonly warning: Warning;
+  /** Runs the steps after the end, which `spec` has. */
+  readonly runAfter: (end: TreeEnd) => Promise<AfterStepResult[]>;
 }
 
 /** What is known when the last step has ended. */
@@ -44,21 +46,25 @@ interface Closed {
   readonly outputCut: boolean;
 }
 
-/** Ends the processes that are left, reads the output to its end and makes the result. */
+/** Ends the processes that are left, reads the output to its end, runs the steps after the end and makes the result. */
 export async function finishJob(parts: FinishParts, last: LastStep): Promise<JobResult> {
-  const { prepared, cause, pauses, warning } = parts;
+  const { prepared, cause, pauses, spec, sampler, warning } = parts;
   const { ordered } = cause;
   const askTime = ordered?.askTime ?? systemClock.unixMs();
   const { end, usage, outputCut } = keepsProcesses(parts, last) ? await letGo(parts) : await endAll(parts, last);
+  const endTime = end.emptyTime ?? systemClock.unixMs();
   pauses.end();
   const rounds = [...warning.rounds, ...end.rounds];
+  const after = spec.after.length === 0 ? [] : await parts.runAfter(end);
   const forced = ordered !== undefined || end.rounds.length > 0 || outputCut;
   return makeResult({
     verdict: last.verdict,
     survivors: end.survivors,
     startTime: last.startTime,
-    endTime: end.emptyTime ?? systemClock.unixMs(),
-    usage,
+    endTime,
+    // These steps are the attempt's, too.
+    usage: after.length === 0 ? usage : sampler.total(),
+    after,
     pausedMs: pauses.pausedMs,
     evidence: forced
       ? makeEvidence(askTime, ordered?.order.commandId, { ...end, rounds }, outputCut, prepared.containment)
@@ -75,7 +81,7 @@ async function letGo({ sampler, output, prepared }: FinishParts): Promise<Closed
   const usage = sampler.total();
   await output.drain(new AbortController().signal);
   output.close();
-  prepared.tree.release();
+  prepared.release();
   return { end: { rounds: [], emptyTime: systemClock.unixMs(), survivors: [] }, usage, outputCut: false };
 }
 

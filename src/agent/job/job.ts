@@ -5,6 +5,7 @@ import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { systemClock } from "../../base/clock.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import {
+  type AfterStepResult,
   type Containment,
   EndReason,
   type JobResult,
@@ -14,6 +15,9 @@ import {
   Outcome,
 } from "../../gen/belay/v1/job_pb.ts";
 import { StepEndedSchema, StepStartedSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
+import { AfterOrders } from "./after/after-orders.ts";
+import type { AfterHost } from "./after/after-step.ts";
+import type { runAfterSteps } from "./after/after-steps.ts";
 import { argumentsProblem } from "./start/argument-limits.ts";
 import { Cause } from "./cause.ts";
 import { Closing } from "./end/closing.ts";
@@ -21,7 +25,7 @@ import { END_TIMING, type EndTiming } from "./end/end-timing.ts";
 import { type CompiledSpec, compileSpec, type Step } from "./compile-spec.ts";
 import { sendToGroup } from "./tree/deliver.ts";
 import { GpuSource, gpuEnvironment } from "./usage/gpu/gpu-source.ts";
-import { Ladder } from "./end/ladder.ts";
+import { Ladder, type TreeEnd } from "./end/ladder.ts";
 import { type Launched, launchStep } from "./start/launch.ts";
 import { LimitFinder } from "./usage/limits.ts";
 import { countOomKillsAround } from "./tree/memory-control.ts";
@@ -40,6 +44,7 @@ import type { EndOrder, Job, JobHandlers, JobOptions, JobStatus, SignalSource, V
 import { naturalVerdict, orderedVerdict, spawnVerdict, type Verdict } from "./end/verdict.ts";
 import { Warning } from "./end/warning.ts";
 import { stateName } from "../../contract/names.ts";
+import { afterStepsNotRun } from "../../contract/script-steps.ts";
 import { endState, isEnded } from "../../contract/states.ts";
 
 /**
@@ -74,6 +79,9 @@ class JobRun implements Job {
   private readonly groups = new Set<number>();
   private readonly signalsSent = new Map<string, SignalSource>();
   private readonly oomKillsAround = countOomKillsAround();
+  private readonly afterOrders: AfterOrders;
+  /** Loaded while the job runs: what was installed then may be gone at its end. Undefined: there are no such steps. */
+  private readonly afterSteps: Promise<typeof runAfterSteps> | undefined;
   private startTime: number | undefined;
   private readonly options: JobOptions;
   private readonly spec: CompiledSpec;
@@ -108,6 +116,11 @@ class JobRun implements Job {
     this.warning = new Warning({ spec, tree, pauses: this.pauses, sent });
     this.sampler = makeSampler(options, spec, prepared);
     prepared.pipes.provide(spec.steps.length * 2);
+    this.afterOrders = new AfterOrders({ grace: spec.grace, stopBudget: options.stopBudget });
+    if (spec.after.length > 0) {
+      this.afterSteps = import("./after/after-steps.ts").then((room) => room.runAfterSteps);
+      this.afterSteps.catch(() => undefined);
+    }
     this.done = this.run();
   }
 
@@ -121,6 +134,7 @@ class JobRun implements Job {
       // Too late to be the cause, but what has not ended yet may end sooner.
       this.ladder?.shorten(this.rungsOf(order));
       this.closing.shorten(grace);
+      this.orderLate(order);
       return;
     }
     const { running } = this;
@@ -132,6 +146,7 @@ class JobRun implements Job {
       }
       if (running.step.main || running.process.exit.code !== 0) {
         this.closing.shorten(grace);
+        this.orderLate(order);
         return;
       }
     }
@@ -154,6 +169,7 @@ class JobRun implements Job {
     this.mustRun("pause", [JobState.RUNNING]);
     this.pauses.begin();
     this.timeouts.pause();
+    this.afterOrders.pause();
     this.setState(JobState.PAUSED, "");
     await this.prepared.tree.freeze();
   }
@@ -163,6 +179,7 @@ class JobRun implements Job {
     this.pauses.end();
     this.timeouts.resume();
     this.prepared.tree.thaw();
+    this.afterOrders.resume();
     this.setState(JobState.RUNNING, "");
   }
 
@@ -210,8 +227,9 @@ class JobRun implements Job {
     this.timeouts.cancel();
     try {
       const { spec, prepared, handlers, cause, output, closing, sampler, pauses, warning, running, startTime } = this;
+      const runAfter = (end: TreeEnd): Promise<AfterStepResult[]> => this.runAfter(verdict, end);
       return await finishJob(
-        { spec, prepared, handlers, cause, output, closing, sampler, pauses, warning },
+        { runAfter, spec, prepared, handlers, cause, output, closing, sampler, pauses, warning },
         { verdict, running, startTime },
       );
     } finally {
@@ -225,7 +243,7 @@ class JobRun implements Job {
   }
 
   private async runSteps(): Promise<Verdict> {
-    for (const step of this.spec.steps) {
+    for (const step of [...this.spec.steps, ...this.spec.after]) {
       const problem = argumentsProblem(step.argv, this.spec.environment);
       if (problem !== undefined) return spawnVerdict(step, problem);
     }
@@ -249,6 +267,36 @@ class JobRun implements Job {
     return orderedVerdict(ordered.order, last?.step.number ?? 0, last?.exit);
   }
 
+  /** An order that comes when the end is decided concerns only the steps after the end. */
+  private orderLate(order: EndOrder): void {
+    if (!this.afterOrders.order(order, this.cause.ordered === undefined)) return;
+    this.pauses.end();
+    this.prepared.tree.thaw();
+    this.setState(JobState.CANCELING, order.message);
+  }
+
+  private async runAfter(verdict: Verdict, { survivors }: TreeEnd): Promise<AfterStepResult[]> {
+    const { spec, prepared, output, handlers, timing, signalsSent, afterOrders: orders, running } = this;
+    const host: AfterHost = {
+      spec,
+      prepared,
+      output,
+      handlers,
+      timing,
+      signalsSent,
+      orders,
+      start: (step, environment) => this.startStep(step, () => orders.mayStart, environment),
+      ended: (launched, exit) => this.reportEnded(launched, exit),
+    };
+    const order = this.cause.ordered?.order;
+    try {
+      const run = await this.afterSteps;
+      return (await run?.(host, { verdict, order, started: running !== undefined, survivors })) ?? [];
+    } catch (error) {
+      return afterStepsNotRun(this.options.spec, this.failure(error).message);
+    }
+  }
+
   /** Keeps the verdict as the cause of the end, unless an order came first. */
   private endsNaturally(verdict: Verdict): Verdict {
     if (this.cause.natural(verdict)) this.handlers.ending?.();
@@ -256,19 +304,27 @@ class JobRun implements Job {
   }
 
   /** Starts a step. Undefined: an order to end the job came before its process was started. */
-  private async startStep(step: Step): Promise<Launched | SpawnProblem | undefined> {
+  private async startStep(
+    step: Step,
+    mayStart = (): boolean => this.cause.ordered === undefined,
+    environment: Readonly<Record<string, string>> = {},
+  ): Promise<Launched | SpawnProblem | undefined> {
     this.startTime ??= systemClock.unixMs();
-    const mayStart = (): boolean => this.cause.ordered === undefined;
-    const launched = await launchStep(step, this.spec, this.options, this.prepared, mayStart);
+    const ownEnvironment = { ...this.options.ownEnvironment, ...environment };
+    const launched = await launchStep(step, this.spec, { ...this.options, ownEnvironment }, this.prepared, mayStart);
     if (launched === undefined || launched instanceof SpawnProblem) {
       if (this.running === undefined) this.startTime = undefined;
       return launched;
     }
     this.running = launched;
     const { process, stdout, stderr } = launched;
+    const isAfter = step.after !== undefined;
+    // Of earlier groups nothing is left, or it may stay.
+    if (isAfter) this.groups.clear();
     this.groups.add(process.pid);
     this.prepared.watcher.setGroups([...this.groups]);
-    if (this.current !== JobState.CANCELING) this.setState(step.main ? JobState.RUNNING : JobState.SETTING_UP, "");
+    if (this.current !== JobState.CANCELING)
+      this.setState(step.main || isAfter ? JobState.RUNNING : JobState.SETTING_UP, "");
     this.handlers.stepStarted(
       create(StepStartedSchema, {
         step: step.number,
@@ -276,13 +332,14 @@ class JobRun implements Job {
         argv: [...step.argv],
         pid: process.pid,
         main: step.main,
+        after: isAfter,
       }),
     );
     this.limitMemory(step);
     const outputEnded = (): void => process.outputEnded();
     this.output.add(LogStream.STDOUT, step.number, stdout, outputEnded);
     this.output.add(LogStream.STDERR, step.number, stderr, outputEnded);
-    this.timeouts.started(step);
+    if (!isAfter) this.timeouts.started(step);
     this.sampler.start();
     // After everything that waits to be sent and read: nothing of the job's must wait for a measurement.
     setImmediate(() => this.reportUsage(launched));
@@ -372,7 +429,7 @@ class JobRun implements Job {
 
   private mustRun(verb: string, states: readonly JobState[]): void {
     const { first } = this.cause;
-    const natural = first?.kind === "natural" ? first.verdict : undefined;
+    const natural = first?.kind === "natural" && !this.afterOrders.running ? first.verdict : undefined;
     if (states.includes(this.current) && natural === undefined && this.running !== undefined) return;
     const state = natural === undefined ? this.current : endState(natural.outcome);
     throw new BelayError("BAD_USAGE", `Cannot ${verb} job "${this.options.jobId}": it is ${stateName(state)}`);

@@ -33,6 +33,8 @@ export interface JobOptions {
   /** What the agent was started with, for the job to have, too. */
   readonly inherited?: Inherited;
   readonly containment: ContainmentChoice;
+  /** Milliseconds that a stop of the agent leaves to the steps after the end, all together. 0: none of them runs. */
+  readonly stopBudget: number;
   readonly logger: Logger;
   /** Made by `prepareJob` earlier, in parallel with something else; the job closes it. Absent: the job makes its own. */
   readonly prepared?: PreparedJob;

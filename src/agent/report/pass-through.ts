@@ -1,3 +1,4 @@
+import { systemClock, type Timer } from "../../base/clock.ts";
 import { counted } from "../../base/text/count.ts";
 import { LogStream } from "../../gen/belay/v1/job_pb.ts";
 import type { AgentOptions } from "../options.ts";
@@ -9,6 +10,9 @@ export class PassThrough implements Backpressure {
   private readonly options: Pick<AgentOptions, "onOutput" | "outputBehind">;
   private pending = 0;
   private waits = true;
+  /** Milliseconds for which a program that accepts nothing is waited for. */
+  private patience = Number.POSITIVE_INFINITY;
+  private impatient: Timer | undefined;
 
   constructor(options: Pick<AgentOptions, "onOutput" | "outputBehind">) {
     this.options = options;
@@ -23,8 +27,10 @@ export class PassThrough implements Backpressure {
     const accepted = this.options.onOutput?.(stream === LogStream.STDERR ? "stderr" : "stdout", data);
     if (accepted === undefined) return true;
     this.pending++;
+    if (this.impatient === undefined) this.watch();
     const goOn = (): void => {
       this.pending--;
+      this.watch();
       this.onRoom();
     };
     accepted.then(goOn, goOn);
@@ -34,7 +40,26 @@ export class PassThrough implements Backpressure {
   /** From now on the output does not wait for the program: the job is ending. */
   waitNoLonger(): void {
     this.waits = false;
+    this.watch();
     this.onRoom();
+  }
+
+  /**
+   * Output follows the end after all, of further steps. From now on it waits for the program again, until that has accepted
+   * nothing for so many milliseconds. Only the first call has an effect.
+   */
+  waitAtMost(patience: number): void {
+    if (this.patience !== Number.POSITIVE_INFINITY) return;
+    this.patience = patience;
+    this.waits = true;
+    this.watch();
+  }
+
+  /** Measures from now on how long the program accepts nothing. */
+  private watch(): void {
+    this.impatient?.cancel();
+    const counts = this.full && this.patience !== Number.POSITIVE_INFINITY;
+    this.impatient = counts ? systemClock.after(this.patience, () => this.waitNoLonger()) : undefined;
   }
 
   /** What the program has accepted and not passed on, as sentences for the log. */

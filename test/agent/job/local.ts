@@ -47,6 +47,7 @@ export function start(
       spec: create(JobSpecSchema, spec),
       environment: process.env,
       containment: "auto",
+      stopBudget: 20_000,
       logger: silentLogger,
       ...options,
     },

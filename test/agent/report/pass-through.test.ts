@@ -38,6 +38,24 @@ describe("A program that output is passed on to", () => {
     expect(through.pass(LogStream.STDOUT, DATA)).toBe(true);
   });
 
+  test("is waited for again by steps after the end, until it has accepted nothing for some time", async () => {
+    const promises = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const left = [...promises];
+    const through = new PassThrough({ onOutput: () => left.shift()?.promise });
+    through.waitNoLonger();
+    through.waitAtMost(40);
+    expect([through.pass(LogStream.STDOUT, DATA), through.full]).toEqual([false, true]);
+    promises[0]?.resolve();
+    await expect.poll(() => through.full).toBe(false);
+    const start = performance.now();
+    expect(through.pass(LogStream.STDOUT, DATA)).toBe(false);
+    await expect.poll(() => through.full).toBe(false);
+    expect(performance.now() - start).toBeGreaterThan(35);
+    // Once it was too slow, it is not waited for again.
+    through.waitAtMost(40);
+    expect([through.pass(LogStream.STDOUT, DATA), through.full]).toEqual([true, false]);
+  });
+
   test("is named in the log with the bytes that it has not passed on", () => {
     const through = new PassThrough({ outputBehind: () => ({ stdout: 0, stderr: 1 }) });
     expect(through.behind).toEqual([

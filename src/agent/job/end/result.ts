@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { failureClass } from "../../../contract/failure-class.ts";
 import {
+  type AfterStepResult,
   type Containment,
   type EndEvidence,
   EndEvidenceSchema,
@@ -25,11 +26,13 @@ export interface ResultParts {
   readonly usage: ResourceUsage;
   readonly evidence: EndEvidence | undefined;
   readonly pausedMs: number;
+  /** What became of the steps after the end. */
+  readonly after: AfterStepResult[];
 }
 
 /** Makes the result, all but `streams`: the report counts what was printed. */
 export function makeResult(parts: ResultParts): JobResult {
-  const { verdict, survivors, startTime, endTime, usage, evidence, pausedMs } = parts;
+  const { verdict, survivors, startTime, endTime, usage, evidence, pausedMs, after } = parts;
   const { exit, problem } = verdict;
   const outlived =
     survivors.length === 0 ? "" : `; ${countProcesses(survivors)} outlived SIGKILL: ${listProcesses(survivors)}`;
@@ -45,6 +48,7 @@ export function makeResult(parts: ResultParts): JobResult {
     ...(problem === undefined ? {} : { spawnFailure: problem.toFailure() }),
     ...(evidence === undefined ? {} : { evidence }),
     pausedDuration: durationFromMs(Math.round(pausedMs)),
+    after,
   });
   result.failureClass = failureClass(result, verdict.stopClass);
   return result;

@@ -56,7 +56,7 @@ export function naturalVerdict(step: Step, exit: ExitStatus, circumstances: Circ
 export function spawnVerdict(step: Step, problem: SpawnProblem): Verdict {
   return {
     outcome: Outcome.FAILED,
-    reason: step.main ? EndReason.SPAWN_FAILED : EndReason.SETUP_FAILED,
+    reason: step.main || step.after !== undefined ? EndReason.SPAWN_FAILED : EndReason.SETUP_FAILED,
     message: step.main ? problem.message : `${describeStep(step)}: ${problem.message}`,
     step: step.number,
     problem,
@@ -76,7 +76,8 @@ export function orderedVerdict(order: EndOrder, step: number, exit: ExitStatus |
 
 /** A step for the beginning of a sentence. */
 export function describeStep(step: Step): string {
-  return step.main ? "Main command" : `Setup step ${step.number} "${step.name}"`;
+  if (step.main) return "Main command";
+  return `${step.after === undefined ? "Setup step" : "After-step"} ${step.number} "${step.name}"`;
 }
 
 function sender(signal: string, { oomKills, oomKillsAround, signalsSent }: Circumstances): string {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Logger } from "../../../base/logger.ts";
 import { removeAll } from "../../../base/files/remove.ts";
 import type { ContainmentChoice } from "../../options.ts";
-import { type ContainmentFound, makeContainment } from "../tree/containment.ts";
+import { type ContainmentFound, makeContainment, makeCookie } from "../tree/containment.ts";
 import { makeJobDirectory } from "./directory.ts";
 import { helperEnvironment } from "./environment.ts";
 import { Pipes } from "./pipes.ts";
@@ -33,6 +33,8 @@ export interface PreparedJob extends ContainmentFound {
   readonly redactPipe: string;
   readonly pipes: Pipes;
   readonly watcher: Watcher;
+  /** Lets go of the processes that are left: they are no longer the job's. Those that start later have another cookie. */
+  release(): void;
   /** Releases everything, the tree included. While processes survive, the watcher stays. */
   close(): Promise<void>;
 }
@@ -74,5 +76,21 @@ export function prepareJob(options: PrepareOptions): PreparedJob {
     if (found.tree.close()) await watcher.close();
     else options.logger.warn("Processes of the job survived", { cgroup: found.cgroup });
   };
-  return { ...found, directory, redactPipe, pipes, watcher, close: () => (closing ??= close()) };
+  let { cookie } = found;
+  return {
+    ...found,
+    get cookie(): string {
+      return cookie;
+    },
+    directory,
+    redactPipe,
+    pipes,
+    watcher,
+    release: () => {
+      cookie = makeCookie();
+      found.tree.release(cookie);
+      watcher.release(cookie);
+    },
+    close: () => (closing ??= close()),
+  };
 }

@@ -23,6 +23,7 @@ while read -r verb word; do
     groups) groups=$word ;;
     strays) strays=$word ;;
     add) strays="$strays $word" ;;
+    cookie) cookie=$word groups= strays= ;;
     end) exit 0 ;;
   esac
 done
@@ -93,10 +94,12 @@ export class Watcher {
   private told = new Set<string>();
   private restarts = 0;
   private closed = false;
+  private cookie: string;
   private readonly options: WatcherOptions;
 
   constructor(options: WatcherOptions) {
     this.options = options;
+    this.cookie = options.cookie;
     this.child = this.spawn(options.pipes);
   }
 
@@ -123,6 +126,15 @@ export class Watcher {
     else this.child.stdin?.write(`add ${fresh.join(" ")}\n`);
   }
 
+  /** The processes that it knows are no longer the job's, whose later ones have another cookie. */
+  release(cookie: string): void {
+    this.cookie = cookie;
+    this.groups = [];
+    this.strays = [];
+    this.told.clear();
+    this.child.stdin?.write(`cookie ${cookie}\n`);
+  }
+
   private nameAllStrays(): void {
     this.told = new Set(this.strays);
     this.child.stdin?.write(`strays ${this.strays.join(" ")}\n`);
@@ -140,8 +152,8 @@ export class Watcher {
   }
 
   private spawn(pipes: readonly string[]): ChildProcess {
-    const { cookie, cgroup, memoryCgroup, directory, environment } = this.options;
-    const args = ["-c", SCRIPT, "belay-watcher", cookie, cgroup, directory, memoryCgroup, ...pipes];
+    const { cgroup, memoryCgroup, directory, environment } = this.options;
+    const args = ["-c", SCRIPT, "belay-watcher", this.cookie, cgroup, directory, memoryCgroup, ...pipes];
     const child = spawn("/bin/sh", args, {
       cwd: "/",
       detached: true,

@@ -31,7 +31,7 @@ export interface ContainmentFound {
  * @throws BelayError `BAD_USAGE` when the chosen one is not available
  */
 export function makeContainment(choice: ContainmentChoice): ContainmentFound {
-  const cookie = randomBytes(16).toString("hex");
+  const cookie = makeCookie();
   if (choice !== "process-group") {
     const made = makeCgroup(cookie);
     if (typeof made !== "string") {
@@ -42,6 +42,11 @@ export function makeContainment(choice: ContainmentChoice): ContainmentFound {
     return group(cookie, `No cgroup: ${made}`);
   }
   return group(cookie, "Process group was chosen");
+}
+
+/** A text that only the processes of one job have in their environment. */
+export function makeCookie(): string {
+  return randomBytes(16).toString("hex");
 }
 
 function group(cookie: string, why: string): ContainmentFound {

@@ -28,7 +28,7 @@ const MOST_GENERATIONS = 1000;
  */
 export class GroupTree implements ProcessTree {
   readonly containment: Containment = Containment.PROCESS_GROUP;
-  private readonly cookie: string;
+  private cookie: string;
   /** Members by pid, as the last scan found them. */
   private known = new Map<number, ProcessEntry>();
   /** Start times of other processes, by pid: kernel threads, and processes whose environment has no cookie. */
@@ -159,9 +159,12 @@ export class GroupTree implements ProcessTree {
     return undefined;
   }
 
-  release(): void {
+  release(cookie: string): void {
+    this.cookie = cookie;
     this.known.clear();
     this.groups.clear();
+    this.adopted.clear();
+    this.strays.clear();
   }
 
   close(): boolean {

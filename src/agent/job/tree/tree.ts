@@ -87,8 +87,12 @@ export interface ProcessTree {
   limitMemory(bytes: number): string | undefined;
   /** How many members the kernel has killed because memory ran out; undefined when the tree does not know. */
   oomKills(): number | undefined;
-  /** Releases the members: they no longer belong to the job. */
-  release(): void;
+  /**
+   * Releases the members: they no longer belong to the job.
+   *
+   * @param cookie what processes that start later have in their environment
+   */
+  release(cookie: string): void;
   /**
    * Releases the resources of the tree. The last call.
    *
