@@ -26,7 +26,7 @@ describe("A clock of silence", () => {
 
   test.each([
     ["no later than it tolerates: the silence counts", 250, 1250],
-    ["later than it tolerates: this process stood still, and the silence begins again", 251, 0],
+    ["later than it tolerates: this process was stopped, and the silence begins again", 251, 0],
   ])("is called back %s", (_, delay, expected) => {
     const clock = new ManualClock();
     const silence = new SilenceClock(clock);

@@ -31,7 +31,7 @@ export interface RecordedRatio {
 /** A few ratios that are measured together. */
 export interface Probe {
   readonly ratios: Readonly<Record<string, Pick<RecordedRatio, "what" | "better">>>;
-  /** Measures pairs of ours and the reference. @returns ours / reference of each pair, by the ratio's name */
+  /** Measures pairs of Belay and the reference. @returns the ratio of each pair, by the ratio's name */
   measure(): Promise<Readonly<Record<string, readonly number[]>>>;
 }
 

@@ -84,7 +84,7 @@ async function remember(times: number): Promise<number> {
   const machine = thisMachine();
   console.log(describeMachine(machine));
   await using stage = await Stage.open();
-  const how = `npm run bench -- --record, ${times} rounds; "ratio" is the median of all pairs of ours and the reference`;
+  const how = `npm run bench -- --record, ${times} rounds; "ratio" is the median of all pairs of Belay and the reference`;
   const date = new Date().toISOString().slice(0, 10);
   const recorded = await record(await openProbes(stage), times, { how, date, machine });
   writeFileSync(RECORDED, `${JSON.stringify(recorded, undefined, 2)}\n`);

@@ -73,7 +73,7 @@ describe("belay logs", () => {
   });
 });
 
-test("belay jobs --watch prints what is there and each change, until nobody reads any more", async () => {
+test("belay jobs --watch prints present jobs and each change, until its reader has gone", async () => {
   const { address } = await testTracker();
   const agent = ScriptedAgent.connect({ url: address, jobId: "one" });
   await agent.hello({ spec: someSpec });
@@ -125,7 +125,7 @@ describe("belay config", () => {
     expect(code).toBe(64);
   });
 
-  test("a file that is none of ours is named", async () => {
+  test("a file in another format is named", async () => {
     const env = { BELAY_CONTEXT: join(await testDirectory(), "context.json") };
     await writeFile(env.BELAY_CONTEXT, "tracker: x");
     expect(await runInProcess(["jobs"], env)).toMatchObject({

@@ -99,7 +99,7 @@ describe("a scripted agent", () => {
     expect(job.state).toBe(JobState.CANCELED);
   });
 
-  it("gets lost when it vanishes, and is told why it may not join", async () => {
+  it("is lost when it vanishes, and gets the reason when it may not join", async () => {
     await using tracker = await startTestTracker({ heartbeatInterval: 50, lease: 200 });
     const agent = await ScriptedAgent.join({ url: tracker.url, jobId: "j1", spec });
     agent.state("RUNNING");
@@ -110,7 +110,7 @@ describe("a scripted agent", () => {
     await expect(ScriptedAgent.join({ url: tracker.url, jobId: "none" })).rejects.toThrow(/NOT_FOUND/);
   });
 
-  it("sends single messages, good ones and others, and tells how its stream ended", async () => {
+  it("sends single messages, valid and invalid ones, and reports how its stream ended", async () => {
     await using tracker = await startTestTracker({ tokens: { operator: ["o"], agent: ["a"] } });
     const stranger = ScriptedAgent.connect({ url: tracker.url, jobId: "j1", token: "wrong" });
     stranger.sayHello({ spec });

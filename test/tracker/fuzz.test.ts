@@ -118,7 +118,7 @@ class Attacker {
     return this.throwAt(Buffer.concat([Buffer.from(this.pick(starts)), this.bytes(this.below(400))]));
   }
 
-  /** Frames of HTTP/2 that nobody would send. */
+  /** Frames of HTTP/2 that no client would send. */
   private frames(): Promise<void> {
     const parts = [Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Buffer.from("000000040000000000", "hex")];
     for (let i = 0; i < 1 + this.below(6); i++) {
@@ -199,11 +199,11 @@ class Attacker {
       }),
     }).catch(() => undefined);
     await answer?.arrayBuffer().catch(() => undefined);
-    // A mistake of theirs, never one of ours.
+    // The caller's mistake, never an internal error.
     expect([500, 503]).not.toContain(answer?.status);
   }
 
-  /** Begins something and stays, as a slow client or one that is gone without a word. */
+  /** Begins a request and does not end it, like a slow client or one that has vanished. */
   private async leave(): Promise<void> {
     const socket = this.connect();
     const beginnings = [

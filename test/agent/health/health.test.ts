@@ -33,7 +33,7 @@ describe("The health of an attempt", () => {
     ]);
   });
 
-  it("knows no limit where there is none", () => {
+  it("has no limit where none is set", () => {
     const { health, reports } = watched();
     health.sample(create(MetricSampleSchema, { memoryBytes: GiB }));
     expect(reports).toEqual([]);

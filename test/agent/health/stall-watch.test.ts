@@ -115,7 +115,7 @@ describe("A main command that gives no sign of life", () => {
     expect(job.said).toEqual([]);
   });
 
-  it("is not stalled because the agent itself stood still", () => {
+  it("is not stalled because the agent itself was stopped", () => {
     const job = new WatchedJob({});
     job.clock.advance(10_000);
     job.clock.stall(300_000);

@@ -48,7 +48,7 @@ describe("a log limit", () => {
     expect(kept).toHaveLength(100);
   });
 
-  test("names sizes for people", () => {
+  test("shows sizes with units", () => {
     const { log, notices } = limited(10 * 2 ** 20);
     for (let n = 0; n < 161; n++) log.pass(LogStream.STDOUT, 1, Buffer.alloc(65_536), 1n);
     expect(notices).toEqual(["1: Log limit of 10.0 MiB reached: later output is not kept"]);

@@ -95,7 +95,7 @@ describe("The code cache", () => {
     ["cut short", (bytes) => bytes.subarray(0, bytes.length - 1)],
     ["empty", () => Buffer.alloc(0)],
     ["no cache at all", () => Buffer.from("00000000 this is something else\n")],
-  ])("that is %s is not used, and made anew", (_, spoil) => {
+  ])("that is %s is not used, and is written again", (_, spoil) => {
     const first = open();
     run(first);
     first.saveWhole("success");

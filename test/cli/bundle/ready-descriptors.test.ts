@@ -111,7 +111,7 @@ function summary(file: DescFile): unknown[] {
   });
 }
 
-/** What refers to another descriptor is told by its name; functions by what they return. */
+/** References to other descriptors are compared by name, and functions by their results. */
 function plain(value: unknown): unknown {
   if (typeof value === "function") return String(Reflect.apply(value, { toString: () => "" }, []));
   return typeof value === "object" && value !== null ? Reflect.apply(Object(value).toString, value, []) : value;

@@ -169,17 +169,17 @@ describe("a call", () => {
 });
 
 describe("over TLS, a call", () => {
-  it("works when the tracker's authority is known", async () => {
+  it("works when the tracker's authority is trusted", async () => {
     const tracker = await Scripted.start(found, { tls: true });
     expect((await getJob(await open(tracker.url, { ca: path.join(TLS, "cert.pem") }))).job?.jobId).toBe("j");
   });
 
-  it("is not made when it is not", async () => {
+  it("is not made when the authority is not trusted", async () => {
     const tracker = await Scripted.start(found, { tls: true });
     await expect(getJob(await open(tracker.url))).rejects.toThrow(/not signed by a known CA: pass the CA with --ca/);
   });
 
-  it("is told apart from one without", async () => {
+  it("to a tracker that expects TLS fails without it, and the error says so", async () => {
     const tracker = await Scripted.start(found, { tls: true });
     const plain = tracker.url.replace("https:", "http:");
     await expect(getJob(await open(plain))).rejects.toThrow(/: it speaks TLS: use https:\/\/ instead of http:\/\/$/);
@@ -257,7 +257,7 @@ describe("a stream that breaks", () => {
     expect(seen).toEqual(states);
   });
 
-  it("of all jobs goes on after the version that was seen; if that is too old, all are told anew", async () => {
+  it("of all jobs continues after the last version; if that is too old, all jobs are sent again", async () => {
     const asked: bigint[] = [];
     const tracker = await Scripted.start({
       watchJobs: async function* ({ afterVersion }, context) {

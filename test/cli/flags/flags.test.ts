@@ -58,7 +58,7 @@ describe("a flag's value", () => {
     expect(parse([], { BELAY_SETUP: "echo a, b\necho c" }).flags["setup"]).toEqual(["echo a, b\necho c"]);
   });
 
-  it("may be an empty variable, which is none", () => {
+  it("may be an empty variable, which counts as not set", () => {
     expect(parse([], { BELAY_TAIL: "" }).flags["tail"]).toBeUndefined();
   });
 

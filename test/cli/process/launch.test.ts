@@ -26,7 +26,7 @@ describe("what launch.sh has noted", () => {
     expect(takeLaunch(env).environment).toEqual({ "a.b": "1=2", "BASH_FUNC_f%%": "() {  echo\n}" });
   });
 
-  it("knows of no limit where there is none, and of no signals where there is no /proc", () => {
+  it("has no limit where none is set, and no signals where there is no /proc", () => {
     const env = { ...noted, BELAY_LAUNCH_OPEN_FILES: "unlimited", BELAY_LAUNCH_STAT: "" };
     expect(takeLaunch(env).inherited).toEqual({ openFiles: undefined, ignoredSignals: 0, blockedSignals: 0 });
   });

@@ -8,7 +8,7 @@ describe("a sparkline", () => {
     ["shows what is not known as a gap", [1, undefined, 2, Number.NaN, 4], 9, {}, "▃ ▅ █"],
     ["begins at 0, so that a steady value is no zero", [5, 5, 5], 9, {}, "███"],
     ["is flat at nothing", [0, 0, 0], 9, {}, "▁▁▁"],
-    ["tells a little from nothing", [0, 0.001, 1], 9, {}, "▁▂█"],
+    ["shows a difference between little and nothing", [0, 0.001, 1], 9, {}, "▁▂█"],
     ["begins below 0 where values do", [-4, 0, 4], 9, {}, "▁▅█"],
     ["cuts off what is above the top", [1, 100], 9, { max: 2 }, "▅█"],
     ["takes a bottom of its own", [10, 11, 12], 9, { min: 10 }, "▁▅█"],

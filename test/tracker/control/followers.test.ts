@@ -5,7 +5,7 @@ import { ScriptedAgent, readLog } from "../../../src/testing/index.ts";
 const FOLLOWERS = 1_000;
 const LINES = 40;
 
-test("A thousand followers of one job all get every byte, and the job's agent is not held up", {
+test("A thousand followers of one job all get every byte, and the job's agent is not delayed", {
   timeout: 60_000,
 }, async () => {
   const { address, jobs } = await testTracker();

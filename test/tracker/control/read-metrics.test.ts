@@ -32,7 +32,7 @@ describe("A reader of metrics", () => {
     for (let i = 901; i <= 3000; i++) agent.event(sample(i));
     agent.result();
     await following;
-    // One that is held up for a thousand samples gets some of them merged, the first with some that it has had.
+    // A reader that is late by a thousand samples gets some of them merged, the first with samples that it already has.
     let next = SECOND;
     for (const { sampleUnixNano, merged } of samples) {
       expect(sampleUnixNano).toBeGreaterThanOrEqual(next);

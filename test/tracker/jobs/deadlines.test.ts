@@ -173,7 +173,7 @@ describe("Many deadlines", () => {
     expect(world.clock.pending).toBe(0);
   });
 
-  test("of one moment are all dealt with, and a deleted job's is none", async () => {
+  test("of the same moment are all handled, except the one of a deleted job", async () => {
     const world = await World.start();
     for (let i = 0; i < 250; i++) await world.create(`j${i}`, waits(1_000));
     const gone = await world.registry.get("j7");
@@ -226,7 +226,7 @@ describe("A deadline", () => {
     expect(world.expired).toEqual(["a", "a"]);
   });
 
-  test("is a lease later where the tracker itself stood still when it passed", async () => {
+  test("is a lease later where the tracker itself was stopped when it passed", async () => {
     const world = await World.start();
     const live = await world.create("a", waits(60_000));
     world.clock.stall(HOUR);

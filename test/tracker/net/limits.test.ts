@@ -58,7 +58,7 @@ describe("Limits", () => {
     await expect.poll(async () => (await fetch(`${address}/healthz`).catch(() => undefined))?.status).toBe(200);
   });
 
-  test("on calls a second: RESOURCE_EXHAUSTED says when to try again; others and agents are not held up", async () => {
+  test("on calls a second: RESOURCE_EXHAUSTED says when to try again; other clients and agents are not delayed", async () => {
     const tokens = { agent: ["a"], operator: ["one", "two"] };
     const { address } = await testTracker({ tokens, limits: { callsPerSecond: 5 } });
     const calls = await Promise.allSettled(Array.from({ length: 30 }, () => jobClient(address, "one").listJobs({})));

@@ -31,7 +31,7 @@ describe("An export of usage", () => {
     expect(values.leftOut).toBe(0);
   });
 
-  it("has a job that has ended once more, with its own metrics, and then no longer", () => {
+  it("has a job that has ended one last time, with its own metrics, and then no longer", () => {
     const values = new JobValues();
     const live = aJob(JobState.RUNNING);
     says(values, live, "loss", 0.5);

@@ -136,7 +136,7 @@ describe("An attempt that ends with a class that the retry policy names", () => 
     expect((await agentAt(address).hello()).commands).toEqual([]);
   });
 
-  test("ends the job if a cancel was under way: whoever ordered it waits for its end", async () => {
+  test("ends the job if a cancel was under way: its caller waits for the end", async () => {
     const { address, jobs } = await testTracker();
     const agent = agentAt(address);
     await agent.hello({ spec: retried });

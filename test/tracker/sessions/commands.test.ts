@@ -128,7 +128,7 @@ describe("GetJobStatus", () => {
     expect(answer.message).toBe("The agent did not answer within 50ms");
   });
 
-  test("asks again on a new stream while somebody waits", async () => {
+  test("asks again on a new stream while a caller waits", async () => {
     const { address, jobs } = await testTracker();
     const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
     await agent.hello({ spec: someSpec });

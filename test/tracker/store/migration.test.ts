@@ -81,7 +81,7 @@ async function directoryOfVersion1(): Promise<string> {
   return directory;
 }
 
-test("A data directory of version 1 is converted: its jobs are there, one that ran goes on, and old ones can be told", async () => {
+test("A data directory of version 1 is converted: its jobs are there, a running one goes on, and old ones can be told apart", async () => {
   const directory = await directoryOfVersion1();
   const { address, jobs, tracker } = await testTracker({ dataDirectory: directory });
   expect((await jobs.listJobs({})).jobs.map(({ jobId, state }) => [jobId, state])).toEqual([

@@ -18,7 +18,7 @@ sub told { my ($u, $s, $cu, $cs) = times; printf "%.2f\\n", $u + $s + $cu + $cs 
 `;
 const TWO_LOOPS = `${BURN} for (1, 2) { fork or do { burn(1000); exit } } 1 while wait > 0; told`;
 const MANY_CHILDREN = `${BURN} for (1 .. 200) { fork or do { burn(15); exit }; wait } told`;
-/** Each burner's parent has ended already: nobody of the job waits for it. Each tells what it has used. */
+/** The parent of each burner has ended already, so that no process of the job waits for it. Each prints what it used. */
 const ORPHANS = `${BURN} $| = 1; pipe(R, W);
 for (1 .. 20) { fork or do { close R; fork and exit; burn(50); syswrite W, "x" x 50; exit }; wait }
 close W; my $ms = 0; while (sysread R, my $x, 4096) { $ms += length $x } printf "%.2f\\n", $ms / 1000`;

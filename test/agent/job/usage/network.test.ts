@@ -39,7 +39,7 @@ describe("A network namespace", () => {
   it.each([
     ["a container's when there is no hardware in it", { lo: false, eth0: false }, true],
     ["the machine's when there is", { lo: false, eth0: true, docker0: false, veth1: false }, false],
-    ["nobody's when it has no interface but the loopback", { lo: false }, false],
+    ["not available when it has no interface except the loopback", { lo: false }, false],
   ])("is %s", (_what, list, expected) => {
     expect(isContainerNetwork(interfaces(list))).toBe(expected);
   });

@@ -131,7 +131,7 @@ describe("Graphics processors", () => {
     await eventually("a reading", () => gpus.latest([]).length === 2);
     fs.rmSync(file);
     await eventually("no reading", () => gpus.latest([]).length === 0);
-    await eventually("a word of it", () => said.length === 1);
+    await eventually("a message about it", () => said.length === 1);
     await gpus.close();
   });
 });
