@@ -39,7 +39,7 @@ describe("A user who lists jobs", () => {
       ["a", "SUCCEEDED"],
     ]);
     expect(lines[2]?.[4]).toBe("3");
-    expect(lines[3]?.slice(6).join(" ")).toBe("with spaces");
+    expect(lines[3]?.slice(7).join(" ")).toBe("with spaces");
   });
 
   it("filters them by state, label and name, and with --json gets Jobs of the contract", async () => {
