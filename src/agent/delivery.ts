@@ -12,9 +12,7 @@ export async function awaitDelivery(
   options: AgentOptions,
 ): Promise<SessionEnd> {
   const patience = (): number =>
-    options.stop?.aborted === true
-      ? (options.stopFlushTimeout ?? DEFAULTS.stopFlushTimeout)
-      : (options.flushTimeout ?? DEFAULTS.flushTimeout);
+    options.stop?.aborted === true ? stopPatience(options) : (options.flushTimeout ?? DEFAULTS.flushTimeout);
   const abandon = (): void => session.close(session.whyUndelivered(patience()));
   let timer = clock.after(patience(), abandon);
   const hurry = (): void => {
@@ -28,6 +26,11 @@ export async function awaitDelivery(
     timer.cancel();
     options.stop?.removeEventListener("abort", hurry);
   }
+}
+
+/** Milliseconds for delivery once the agent must stop. */
+function stopPatience({ stopFlushTimeout, flushTimeout = DEFAULTS.flushTimeout }: AgentOptions): number {
+  return stopFlushTimeout ?? Math.min(DEFAULTS.stopFlushTimeout, flushTimeout);
 }
 
 /** What an outcome says about the end of the session. */

@@ -65,7 +65,7 @@ export interface AgentOptions {
   readonly connectTimeout?: number;
   /** Longest time for delivery after the job has ended. @default 300_000 */
   readonly flushTimeout?: number;
-  /** The same when the agent was asked to stop. @default 10_000 */
+  /** The same when the agent was asked to stop. @default 10_000, or `flushTimeout` if that is shorter */
   readonly stopFlushTimeout?: number;
   /** @default continue */
   readonly onDisconnect?: OnDisconnect;

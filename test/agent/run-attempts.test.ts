@@ -19,6 +19,7 @@ import {
   type RetryPolicy,
   RetryPolicySchema,
 } from "../../src/gen/belay/v1/job_pb.ts";
+import { temporaryDirectory } from "./report/model.ts";
 import { type ScriptedStream, ScriptedTracker } from "../helpers/scripted-tracker.ts";
 
 let tracker: ScriptedTracker;
@@ -304,4 +305,52 @@ test('A stop that cannot be followed by another attempt is announced where "requ
   expect(agentLog(stream)).toBe(
     'A stop of the agent will end the job, although "requeue" was asked for: no attempt may follow attempt 3\n',
   );
+});
+
+describe("an agent whose spool directory has what an earlier one of the job could not deliver", () => {
+  /** An agent whose job succeeds while the tracker confirms nothing. */
+  async function undelivered(): Promise<{ spoolDirectory: string; sessionId: string }> {
+    const spoolDirectory = temporaryDirectory();
+    const outcome = agent("true", { spoolDirectory, flushTimeout: 100 });
+    const stream = await tracker.stream();
+    const { sessionId } = await stream.next("hello");
+    stream.welcome({ attempt: 1, features: [...FEATURES], retry });
+    expect(await outcome).toMatchObject({ delivered: false, result: { outcome: Outcome.SUCCEEDED } });
+    return { spoolDirectory, sessionId };
+  }
+
+  test("runs nothing if the job had succeeded: its outcome is that one's", async () => {
+    const { spoolDirectory, sessionId } = await undelivered();
+    const outcome = agent("exit 1", { spoolDirectory });
+    const stream = await give(1, JobState.SUCCEEDED);
+    expect((await stream.next("hello")).sessionId).toBe(sessionId);
+    expect(await outcome).toMatchObject({
+      attempt: 1,
+      endedBefore: true,
+      delivered: true,
+      result: { outcome: Outcome.SUCCEEDED, exitCode: 0 },
+    });
+  });
+
+  test("runs nothing if that cannot be delivered even now", async () => {
+    const { spoolDirectory, sessionId } = await undelivered();
+    const outcome = agent("exit 1", { spoolDirectory, connectTimeout: 300 });
+    const stream = await tracker.stream();
+    expect((await stream.next("hello")).sessionId).toBe(sessionId);
+    stream.welcome({ attempt: 1, features: [...FEATURES], retry });
+    await expect(outcome).rejects.toMatchObject({
+      code: "TRACKER_UNREACHABLE",
+      message: expect.stringMatching(
+        /^Cannot deliver how attempt 1 of job "j1" ended, which ".+" holds: The tracker did/,
+      ),
+    });
+  });
+
+  test("runs the next attempt if the job waits for it", async () => {
+    const { spoolDirectory } = await undelivered();
+    const outcome = agent("true", { spoolDirectory });
+    await give(1, JobState.PENDING);
+    await give(2, JobState.SUCCEEDED);
+    expect(await outcome).toMatchObject({ attempt: 2, result: { outcome: Outcome.SUCCEEDED } });
+  });
 });

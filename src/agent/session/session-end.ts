@@ -2,6 +2,7 @@ import { status } from "@grpc/grpc-js";
 import { formatDuration } from "../../contract/durations.ts";
 import { BelayError } from "../../base/errors.ts";
 import type { TrackerAddress } from "../../base/network/tracker-address.ts";
+import { isEnded } from "../../contract/states.ts";
 import { JobEndedError } from "./job-ended-error.ts";
 import { GoodbyeReason, type Receipt } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { StreamEnd } from "./stream.ts";
@@ -46,7 +47,8 @@ export function endAfter(
     }
     case "refused": {
       const message = refusal(end, address, jobId);
-      if (end.jobState !== undefined) return { kind: "refused", error: new JobEndedError(message, end.jobState) };
+      if (end.jobState !== undefined && isEnded(end.jobState))
+        return { kind: "refused", error: new JobEndedError(message, end.jobState) };
       const code = end.code === status.NOT_FOUND ? "NOT_FOUND" : "TRACKER_REFUSED";
       return { kind: "refused", error: new BelayError(code, message) };
     }

@@ -46,9 +46,7 @@ export async function reportOutcome(
   const { attempt, result, delivered, undelivered, lostBytes, next, notContinued, endedBefore } = outcome;
   const say = (line: string): Promise<void> => io.stderr.write(`belay: ${line}\n`);
   if (endedBefore === true) {
-    await say(
-      `Nothing was run: the job had ended with attempt ${attempt}, whose agent died before it could deliver the result`,
-    );
+    await say(`Nothing was run: the job had ended with attempt ${attempt}, whose agent could not deliver the result`);
   }
   if (io.stderr.isTerminal || deservesMessage(result) || next !== undefined || endedBefore === true) {
     const message = deservesMessage(result) ? `: ${clean(result.message)}` : "";

@@ -33,7 +33,8 @@ export interface Caller {
  * |-------------------------------------------------|----------------------------------------------------------|
  * | pending, and had no attempt                     | attempt 1 goes to the session                            |
  * | pending after an attempt of this session        | Welcome, so that the log can finish                      |
- * | pending, and may not start yet                  | UNAVAILABLE, with the time until then as a trailer       |
+ * | pending, and may not start yet                  | UNAVAILABLE, with the time until then as a trailer; but a |
+ * |                                                 | session that is CANCELING, to end the job, gets it       |
  * | pending, and the log before still arrives       | ALREADY_EXISTS; with take_over as in the next row        |
  * | pending after an attempt                        | the next attempt goes to the session                     |
  * | under this session                              | its new stream replaces the old one                      |
@@ -83,7 +84,8 @@ function checkIsFree(live: LiveJob, { attempt, sessionId }: Attempt, { hello, no
   if (state === JobState.LOST) return;
   if (state === JobState.PENDING) {
     const early = pendingFrom === undefined ? 0 : Math.ceil(timestampMs(pendingFrom) - now);
-    if (early > 0) {
+    // An agent that was ordered to end the job starts nothing.
+    if (early > 0 && hello.state !== JobState.CANCELING) {
       const trailers = { [RETRY_DELAY_TRAILER]: String(early) };
       throw new ConnectError(`${next} may start in ${formatDuration(early)}`, Code.Unavailable, trailers);
     }

@@ -175,6 +175,16 @@ describe("A job that waits for its next attempt", () => {
     expect((await own.next("receipt")).pendingFrom).toEqual(job?.pendingFrom);
   });
 
+  test("goes before the delay is over to an agent that was ordered to end it, and starts nothing", async () => {
+    const { address, jobs } = await testTracker();
+    await waiting(address, { retry: { ...retried.retry, delay: durationFromMs(60_000) } });
+    const agent = agentAt(address);
+    expect((await agent.hello({ state: JobState.CANCELING })).attempt).toBe(2);
+    expect((await jobs.getJob({ jobId: "j" })).job?.state).toBe(JobState.CANCELING);
+    agent.result({ ...stopped, failureClass: ORDERED });
+    expect((await agent.next("receipt")).jobState).toBe(JobState.CANCELED);
+  });
+
   test("is CANCELED at once by a cancel; the earlier attempt keeps its result", async () => {
     const { address, jobs } = await testTracker();
     await waiting(address);

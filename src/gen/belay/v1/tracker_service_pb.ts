@@ -264,7 +264,9 @@ export type Hello = Message<"belay.v1.Hello"> & {
   lowestLogSequence: bigint;
 
   /**
-   * The state of the job as the agent sees it. PENDING: nothing has been started.
+   * The state of the job as the agent sees it. PENDING: nothing has been started. CANCELING from a session without an
+   * attempt: the agent was ordered to end the job, which waits for its next attempt. It starts nothing, so it is given
+   * that attempt before `Job.pending_from`, too, and reports its result at once.
    *
    * @generated from field: belay.v1.JobState state = 9;
    */
@@ -1257,7 +1259,8 @@ export const TrackerService: GenService<{
    * Errors, and what the agent does about each:
    *
    * - UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL, UNKNOWN, ABORTED, RESOURCE_EXHAUSTED, CANCELLED: tries again, with
-   *   back-off. UNAVAILABLE also means that the job's next attempt may not start before `Job.pending_from`.
+   *   back-off. UNAVAILABLE also means that the job's next attempt may not start before `Job.pending_from`; the trailer
+   *   `belay-retry-delay-ms` then has the milliseconds until that, and the agent waits for them instead.
    * - ALREADY_EXISTS: another session has the job and its lease is alive. Tries again, since that lease may run out; if
    *   its session was never welcomed, for as long as the agent waits for a tracker at all.
    * - INVALID_ARGUMENT: a message broke a rule of this contract, or cannot be decoded. Gives up: sending it again would
@@ -1267,7 +1270,8 @@ export const TrackerService: GenService<{
    * - NOT_FOUND: the job is unknown and Hello had no spec. Gives up if its session was never welcomed; later, tries
    *   again.
    * - FAILED_PRECONDITION: the job has ended or was taken over by a higher attempt, or its spec needs features that the
-   *   agent does not have. Kills its job and gives up.
+   *   agent does not have. Kills its job and gives up. The trailer `belay-job-state` has the job's state, such as
+   *   "CANCELED".
    * - UNAUTHENTICATED, PERMISSION_DENIED: the token or certificate is not accepted. Gives up if its session was never
    *   welcomed; later, tries again, since the token may just be in rotation.
    * - UNIMPLEMENTED: the server is not a Belay tracker. Gives up if its session was never welcomed; later, tries again,
