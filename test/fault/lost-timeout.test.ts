@@ -1,6 +1,12 @@
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { EndReason, HealthStatus } from "../../src/gen/belay/v1/job_pb.ts";
+import { readLog, waitForJob, waitForState } from "../../src/testing/index.ts";
 import { TrackerProcess } from "../helpers/cli.ts";
 import { isAlive } from "../helpers/processes.ts";
+import { testDirectory, testTracker } from "../helpers/tracker.ts";
+import { counting, someAgent } from "./an-agent.ts";
+import { TcpProxy } from "./tcp-proxy.ts";
 
 const args = ["--lease", "1s", "--lost-timeout", "1s"];
 const script = "echo pid $$; exec sleep 1000";
@@ -46,6 +52,31 @@ describe("A job whose agent is silent for longer than --lost-timeout has FAILED 
     expect((await tracker.ends("jobs")).stdout).toMatch(/LOST/);
     expect((await tracker.ends("wait", "j1")).code).toBe(125);
     expect((await tracker.ends("show", "j1")).stdout).toMatch(/AGENT_LOST/);
+  });
+});
+
+describe("A job that goes on where the network does not, for longer than lostTimeout allows", () => {
+  it("has FAILED; when the network is back, its agent kills it, and nothing that it printed is added to the log", async () => {
+    const { address, jobs } = await testTracker({ heartbeatInterval: 200, lease: 800, lostTimeout: 500 });
+    const proxy = await TcpProxy.start(address);
+    const agent = someAgent(proxy.url, `echo pid $$; ${counting(join(await testDirectory(), "never"))}`);
+    await agent.prints("line 20 ");
+    const pid = Number(/^pid (\d+)$/m.exec(agent.output())?.[1]);
+    proxy.goAway();
+    await waitForJob(jobs, "j1", ({ attempts }) => attempts[0]?.health?.status === HealthStatus.DISCONNECTED);
+    const before = await waitForState(jobs, "j1", "FAILED");
+    expect(before.result?.reason).toBe(EndReason.AGENT_LOST);
+    const log = await readLog(jobs, "j1", { follow: false });
+    expect(isAlive(pid)).toBe(true);
+    await proxy.comeBack();
+    await expect(agent.outcome).rejects.toMatchObject({
+      code: "SUPERSEDED",
+      message: expect.stringContaining("was LOST for too long: the job has ended, it is FAILED") as unknown,
+    });
+    expect(isAlive(pid)).toBe(false);
+    expect(agent.output().length).toBeGreaterThan(log.length);
+    expect(await readLog(jobs, "j1", { follow: false })).toBe(log);
+    expect((await jobs.getJob({ jobId: "j1" })).job).toEqual(before);
   });
 });
 
