@@ -125,7 +125,7 @@ class Agent {
     await running.sampled;
     const { discardedText } = running.gate;
     if (discardedText !== undefined) report.notice(0, discardedText);
-    return result;
+    return running.withCard(result);
   }
 
   /** Notes in the job's log what the tracker cannot do of what was asked for. */

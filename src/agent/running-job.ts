@@ -1,8 +1,9 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { systemClock as clock } from "../base/clock.ts";
 import { BelayError } from "../base/errors.ts";
-import { Feature, type JobMetrics, type JobSpec } from "../gen/belay/v1/job_pb.ts";
+import { Feature, type JobMetrics, type JobResult, type JobSpec, type MetricSample } from "../gen/belay/v1/job_pb.ts";
 import type { Welcome } from "../gen/belay/v1/tracker_service_pb.ts";
+import { addCard } from "./add-card.ts";
 import { DEFAULTS } from "./defaults.ts";
 import { DEFAULT_METRICS_INTERVAL_MS } from "./job/compile-spec.ts";
 import { startJob } from "./job/job.ts";
@@ -26,6 +27,8 @@ export interface RunningJob {
   readonly job: Job;
   readonly gate: OutputGate;
   readonly watch: Watch;
+  /** The result with what a user needs to see first, once the job is over. */
+  withCard(result: JobResult): Promise<JobResult>;
   /** Resolves after `over`, when no sample is being measured any more. */
   readonly sampled: Promise<void>;
 }
@@ -58,6 +61,11 @@ export function startReportedJob(welcome: Welcome, around: JobSurroundings): Run
   mask.begin(warn, prepared.redactPipe);
   const path = new OutputPath({ ...options, spec, mask, report });
   let job: Job | undefined;
+  let memoryLimit = 0;
+  const sampled = (value: MetricSample): void => {
+    memoryLimit = Number(value.memoryLimitBytes);
+    report.event({ case: "metricSample", value });
+  };
   const reportsHealth = welcome.features.includes(Feature.STALL);
   const watch = new Watch({ spec, reportsHealth, report, mask, logger, job: () => job });
   const gate = new OutputGate({
@@ -82,19 +90,28 @@ export function startReportedJob(welcome: Welcome, around: JobSurroundings): Run
       logger,
       prepared,
     },
-    handlersOf(around, path, gate, watch),
+    { ...handlersOf(around, path, gate, watch), usage: sampled },
   ));
   const interval = spec.metricsInterval === undefined ? DEFAULT_METRICS_INTERVAL_MS : durationMs(spec.metricsInterval);
   const loop = new MetricsLoop({
     interval,
     measure: () => started.sample(),
     emit: (value) => {
-      report.event({ case: "metricSample", value });
+      sampled(value);
       void watch.sample(value);
     },
     logger,
   });
-  return { job: started, gate, watch, sampled: loop.run(over) };
+  const withCard = (result: JobResult): Promise<JobResult> =>
+    addCard(result, path.tail, {
+      jobId: options.jobId,
+      spec,
+      memoryLimit,
+      ownEnd: started.ownEnd,
+      withoutSecrets: (text) => mask.text(text),
+      logger,
+    });
+  return { job: started, gate, watch, withCard, sampled: loop.run(over) };
 }
 
 function specFor({ spec, jobId }: SafeOptions, welcome: Welcome): JobSpec {
@@ -146,7 +163,6 @@ function handlersOf(around: JobSurroundings, path: OutputPath, gate: OutputGate,
       watch.end();
       endStalemate();
     },
-    usage: (sample) => report.event({ case: "metricSample", value: sample }),
     notice: (step, message) => report.notice(step, message),
     output: gate.accept,
     // Mask and metrics file make their files again if the step has removed them.

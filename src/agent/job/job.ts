@@ -40,7 +40,7 @@ import { parseSignal } from "./tree/signals.ts";
 import type { ExitStatus } from "./start/spawn.ts";
 import { SpawnProblem } from "./start/spawn-problem.ts";
 import { StepTimeouts } from "./end/step-timeouts.ts";
-import type { EndOrder, Job, JobHandlers, JobOptions, JobStatus, SignalSource, Vitals } from "./types.ts";
+import type { EndOrder, Job, JobHandlers, JobOptions, JobStatus, OwnEnd, SignalSource, Vitals } from "./types.ts";
 import { naturalVerdict, orderedVerdict, spawnVerdict, type Verdict } from "./end/verdict.ts";
 import { Warning } from "./end/warning.ts";
 import { stateName } from "../../contract/names.ts";
@@ -66,6 +66,7 @@ class JobRun implements Job {
   readonly containment: Containment;
   readonly containmentMessage: string;
   readonly done: Promise<JobResult>;
+  ownEnd: OwnEnd | undefined;
   private current: JobState = JobState.PENDING;
   private running: Launched | undefined;
   private readonly cause = new Cause();
@@ -402,11 +403,15 @@ class JobRun implements Job {
   }
 
   private naturalVerdict(step: Step, exit: ExitStatus): Verdict {
-    return naturalVerdict(step, exit, {
-      oomKills: this.prepared.tree.oomKills(),
-      oomKillsAround: this.oomKillsAround(),
-      signalsSent: this.signalsSent,
-    });
+    const oomKills = this.prepared.tree.oomKills();
+    const oomKillsAround = this.oomKillsAround();
+    this.ownEnd = {
+      pid: this.running?.process.pid ?? 0,
+      oomKills,
+      oomIsCounted: oomKills !== undefined || oomKillsAround !== undefined,
+      sentBy: this.signalsSent.get(exit.signal ?? ""),
+    };
+    return naturalVerdict(step, exit, { oomKills, oomKillsAround, signalsSent: this.signalsSent });
   }
 
   private failure(error: unknown): Verdict {

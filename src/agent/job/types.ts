@@ -128,6 +128,19 @@ export interface Job {
   /** Goes on reading after `output` returned false. */
   resumeOutput(): void;
   vitals(): Vitals;
+  /** Undefined: no process has decided the result by its own end. */
+  readonly ownEnd: OwnEnd | undefined;
+}
+
+/** What is known, besides its exit status, about the process that decided the result by its own end. */
+export interface OwnEnd {
+  readonly pid: number;
+  /** Processes of the job that were killed because memory ran out. Undefined: not known for the job alone. */
+  readonly oomKills: number | undefined;
+  /** Whether such kills are counted, for the job or for the cgroup that it shares with the agent. */
+  readonly oomIsCounted: boolean;
+  /** Who asked for the signal that ended it. Undefined: no signal did, or Belay did not send it. */
+  readonly sentBy: SignalSource | undefined;
 }
 
 /** What shows whether a job is alive. */

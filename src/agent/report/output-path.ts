@@ -6,6 +6,7 @@ import { PassThrough } from "./pass-through.ts";
 import type { Mask } from "./redact/mask.ts";
 import { Redaction } from "./redact/redaction.ts";
 import type { Report } from "./report.ts";
+import { Tail } from "./tail.ts";
 import type { OutputSink } from "../output-sink.ts";
 
 /** What the path of the output needs. */
@@ -23,6 +24,8 @@ export class OutputPath {
   /** Where the path begins. */
   readonly accept: OutputSink;
   readonly passThrough: PassThrough;
+  /** The end of the output, also where the log's limit has cut it. */
+  readonly tail: Tail;
   private readonly report: Report;
   private readonly redaction: Redaction;
   private readonly limit: LogLimit;
@@ -31,6 +34,7 @@ export class OutputPath {
     const { spec, mask, report } = options;
     this.report = report;
     this.passThrough = new PassThrough(options);
+    this.tail = new Tail(spec.setup.length + 1);
     this.limit = new LogLimit(spec.logLimitBytes, report.log, (step, message) => report.notice(step, message));
     this.redaction = new Redaction(mask, (stream, step, data, time) => this.passOn(stream, step, data, time));
     this.accept = this.redaction.pass;
@@ -53,6 +57,7 @@ export class OutputPath {
 
   private passOn(stream: LogStream, step: number, data: Uint8Array, readUnixNano: bigint): boolean {
     const room = this.limit.pass(stream, step, data, readUnixNano);
+    this.tail.add(stream, step, data);
     return this.passThrough.pass(stream, data) && room;
   }
 }

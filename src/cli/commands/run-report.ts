@@ -3,6 +3,7 @@ import { counted } from "../../base/text/count.ts";
 import { formatDuration } from "../../contract/durations.ts";
 import { outcomeName } from "../../contract/names.ts";
 import { formatSize } from "../../contract/sizes.ts";
+import { Outcome } from "../../gen/belay/v1/job_pb.ts";
 import { EXIT_AGAIN, EXIT_BELAY, exitCodeOfResult } from "../process/exit-codes.ts";
 import type { Io } from "../process/io.ts";
 import type { StreamBytes } from "../process/pass-through.ts";
@@ -36,11 +37,21 @@ export async function reportMissing(missing: StreamBytes, jobId: string, io: Io)
   }
 }
 
-/** Reports how the job or its last attempt here ended, where the exit code does not show it. @returns the exit code */
+/** The flags of `belay run` on which its report depends. */
+export interface ReportFlags {
+  readonly spoolDir: string | undefined;
+  readonly quiet: boolean;
+}
+
+/**
+ * Reports how the job or its last attempt here ended, where the exit code does not show it, and what its card says.
+ *
+ * @returns the exit code
+ */
 export async function reportOutcome(
   jobId: string,
   outcome: AttemptsOutcome,
-  spoolDir: string | undefined,
+  { spoolDir, quiet }: ReportFlags,
   io: Io,
 ): Promise<number> {
   const { attempt, result, delivered, undelivered, lostBytes, next, notContinued, endedBefore } = outcome;
@@ -48,10 +59,16 @@ export async function reportOutcome(
   if (endedBefore === true) {
     await say(`Nothing was run: the job had ended with attempt ${attempt}, whose agent could not deliver the result`);
   }
-  if (io.stderr.isTerminal || deservesMessage(result) || next !== undefined || endedBefore === true) {
+  const failedQuietly = quiet && result.outcome !== Outcome.SUCCEEDED;
+  if (io.stderr.isTerminal || deservesMessage(result) || next !== undefined || endedBefore === true || failedQuietly) {
     const message = deservesMessage(result) ? `: ${clean(result.message)}` : "";
     const what = next === undefined ? `Job ${jobId}` : `Attempt ${attempt} of ${next.of} of job ${jobId}`;
     await say(`${what} ${outcomeName(result.outcome)}${resultDetail(result)}${message}`);
+    if (result.card !== undefined) {
+      const { cardRemarks } = await import("../render/failure-card.ts");
+      // The output stands above, unless it was not printed here.
+      await io.stderr.write(cardRemarks(result.card, quiet || endedBefore === true));
+    }
   }
   if (!delivered) {
     const rest = keptOrLost(spoolDir, lostBytes);

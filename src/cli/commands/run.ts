@@ -88,7 +88,9 @@ const flagTable = {
     }),
   }),
   ...logFlags,
-  ...grouped("General", { quiet: toggle({ short: "q", help: "do not print the job's output here" }) }),
+  ...grouped("General", {
+    quiet: toggle({ short: "q", help: "do not print the job's output here, only the last lines of one that fails" }),
+  }),
 };
 
 /** Reasons of an end for which a user or a program waits: a reader that stops reading must not delay such an end. */
@@ -190,7 +192,7 @@ ${EXIT_CODES_HELP}`,
       });
       await reportMissing(missing, jobId, io);
       if (outcome === undefined) return await reportLeft(flags.spoolDir, io);
-      return await reportOutcome(jobId, outcome, flags.spoolDir, io);
+      return await reportOutcome(jobId, outcome, flags, io);
     } catch (error) {
       await output.end(() => STILL_MS);
       if (!(error instanceof BelayError) || error.code !== "TRACKER_UNREACHABLE") throw error;

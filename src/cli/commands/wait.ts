@@ -14,6 +14,7 @@ import type { Io } from "../process/io.ts";
 import { jobArgument, onlyJob } from "../flags/job-argument.ts";
 import { jsonLine } from "../render/json.ts";
 import { betweenText } from "../render/attempts.ts";
+import { cardRemarks } from "../render/failure-card.ts";
 import { resultDetail } from "../render/result.ts";
 import { styleOf } from "../render/style.ts";
 import { stateName } from "../../contract/names.ts";
@@ -56,6 +57,7 @@ export const wait: Command = command({
     if (flags.json) await io.stdout.write(jsonLine(JobSchema, job));
     else {
       await io.stdout.write(`${jobId} is ${styleOf(io.stdout).state(job.state)}${resultDetail(result)}\n`);
+      await io.stderr.write(cardRemarks(result?.card, true));
     }
     return result === undefined ? EXIT_BELAY : exitCodeOfResult(result);
   },

@@ -7,6 +7,7 @@ import type { Attempt, CommandRecord, Job, JobSpec, Progress } from "../../gen/b
 import type { Containment } from "../../gen/belay/v1/job_pb.ts";
 import { CommandKind, CommandState, JobResultSchema, LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
 import { clean } from "./clean.ts";
+import { cardFacts, tailText } from "./failure-card.ts";
 import {
   attemptTitle,
   classText,
@@ -106,6 +107,7 @@ function attemptText(attempt: Attempt, job: Job, style: Style, now: number): str
       ["Result", result === undefined ? "" : resultText(result)],
       ["Class", result === undefined ? "" : classText(result)],
       ["Message", clean(result?.message ?? "")],
+      ...(result?.card === undefined ? [] : cardFacts(result.card)),
       ["Used", usage === undefined ? "" : usageText(usage)],
       ["Progress", attempt.progress === undefined ? "" : progressText(attempt.progress, now)],
       ["Now", over || attempt.metrics === undefined ? "" : metricsText(attempt.metrics)],
@@ -125,7 +127,7 @@ function attemptText(attempt: Attempt, job: Job, style: Style, now: number): str
       : `  Evidence\n${evidenceLines(result.evidence)
           .map((text) => `  ${text}\n`)
           .join("")}`
-  }`;
+  }${result?.card === undefined ? "" : tailText(result.card, "  ")}`;
 }
 
 function containment(kind: Containment, message: string): string {
