@@ -578,8 +578,7 @@ export type Attempt = Message<"belay.v1.Attempt"> & {
   createTime?: Timestamp | undefined;
 
   /**
-   * How this attempt ended. Absent until then, and for ever if the attempt was lost and no later agent delivered its
-   * spool.
+   * How this attempt ended. Absent until then, and in attempts that an older tracker gave up without a result.
    *
    * @generated from field: belay.v1.JobResult result = 7;
    */
@@ -2289,7 +2288,8 @@ export const EndReason = {
   SUPERSEDED: 9,
 
   /**
-   * The agent died before it could report a result. Reported by a later agent that found its spool.
+   * The agent reported no result. Set by the tracker when the job was LOST until `Job.lost_until` or another session took
+   * it, or by a later agent that found what the dead one had in its spool.
    *
    * @generated from enum value: END_REASON_AGENT_LOST = 10;
    */
@@ -2628,8 +2628,9 @@ export const LogCompleteness = {
   COMPLETE: 1,
 
   /**
-   * Some bytes are missing; `Attempt.log_message` says which. Decided when two heartbeats in a row after the result
-   * show that nothing was produced beyond what is committed, or when the lease runs out.
+   * Some bytes are missing, or may be; `Attempt.log_message` says which. Decided when two heartbeats in a row after the
+   * result show that nothing was produced beyond what is committed, when the lease runs out, or when the attempt is
+   * superseded.
    *
    * @generated from enum value: LOG_COMPLETENESS_INCOMPLETE = 2;
    */
