@@ -10,7 +10,7 @@ export interface MetricValue {
 }
 
 /** The meaning of a line. */
-export type Parsed =
+export type ParsedLine =
   /** Blank, or a comment. */
   | { readonly kind: "nothing" }
   | {
@@ -47,7 +47,7 @@ class Bad extends Error {}
  * blank = 1*(space / tab)
  * ```
  */
-export function parseLine(line: string): Parsed {
+export function parseLine(line: string): ParsedLine {
   const text = line.endsWith("\r") ? line.slice(0, -1) : line;
   try {
     return parse(text);
@@ -57,7 +57,7 @@ export function parseLine(line: string): Parsed {
   }
 }
 
-function parse(line: string): Parsed {
+function parse(line: string): ParsedLine {
   const pairs = new Map<string, string | number>();
   for (let at = skip(line, 0); at < line.length; ) {
     if (pairs.size === 0 && line[at] === "#") return { kind: "nothing" };
@@ -80,7 +80,7 @@ function parse(line: string): Parsed {
   return pairs.size === 0 ? { kind: "nothing" } : recordOf(pairs);
 }
 
-function recordOf(pairs: ReadonlyMap<string, string | number>): Parsed {
+function recordOf(pairs: ReadonlyMap<string, string | number>): ParsedLine {
   let step: number | undefined;
   let progress: number | undefined;
   let note: string | undefined;

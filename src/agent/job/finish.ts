@@ -7,7 +7,7 @@ import type { TreeEnd } from "./end/ladder.ts";
 import { makeEvidence, makeResult } from "./end/result.ts";
 import { describeStep, type Verdict } from "./end/verdict.ts";
 import type { Warning } from "./end/warning.ts";
-import type { Output } from "./output/output.ts";
+import type { JobOutput } from "./output/output.ts";
 import type { PauseClock } from "./pause-clock.ts";
 import type { Launched } from "./start/launch.ts";
 import type { PreparedJob } from "./start/prepare.ts";
@@ -21,7 +21,7 @@ export interface FinishParts {
   readonly prepared: PreparedJob;
   readonly handlers: JobHandlers;
   readonly cause: Cause;
-  readonly output: Output;
+  readonly output: JobOutput;
   readonly closing: Closing;
   readonly sampler: Sampler;
   readonly pauses: PauseClock;

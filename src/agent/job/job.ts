@@ -29,7 +29,7 @@ import { Ladder, type TreeEnd } from "./end/ladder.ts";
 import { type Launched, launchStep } from "./start/launch.ts";
 import { LimitFinder } from "./usage/limits.ts";
 import { countOomKillsAround } from "./tree/memory-control.ts";
-import { Output } from "./output/output.ts";
+import { JobOutput } from "./output/output.ts";
 import { PauseClock } from "./pause-clock.ts";
 import { prepareJob, type PreparedJob } from "./start/prepare.ts";
 import { describeProcesses } from "./tree/process-info.ts";
@@ -72,7 +72,7 @@ class JobRun implements Job {
   private readonly cause = new Cause();
   private ladder: Ladder | undefined;
   private readonly pauses = new PauseClock();
-  private readonly output: Output;
+  private readonly output: JobOutput;
   private readonly closing: Closing;
   private readonly sampler: Sampler;
   private readonly timeouts: StepTimeouts;
@@ -104,7 +104,7 @@ class JobRun implements Job {
     this.timing = timing;
     this.containment = prepared.containment;
     this.containmentMessage = prepared.message;
-    this.output = new Output(handlers);
+    this.output = new JobOutput(handlers);
     const { tree, pipes } = prepared;
     this.closing = new Closing({ tree, output: this.output, pipes: pipes.directory, grace: spec.grace, timing });
     this.timeouts = new StepTimeouts(spec, {

@@ -1,6 +1,6 @@
 import { credentialsIn, isCommonplace, looksSecret, passwordsIn } from "./secret-names.ts";
 
-/** The text that replaces a secret. */
+/** What replaces each secret, however long it was. */
 export const MASK = "***";
 /** Shorter values occur in many places where they are not secret. Bytes. */
 export const SHORTEST_SECRET = 6;

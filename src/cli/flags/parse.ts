@@ -12,7 +12,7 @@ comma within a value.`;
 const LONG_EXAMPLE = 60;
 
 /** A command line that has been read: a call of the command, or a request for its help. */
-export type Parsed = { readonly help: string } | Omit<Invocation<Flags>, "io">;
+export type ParsedCommandLine = { readonly help: string } | Omit<Invocation<Flags>, "io">;
 
 /**
  * Reads a command's arguments, flags and environment variables.
@@ -27,7 +27,7 @@ export function parseCommand(
   env: Readonly<Record<string, string | undefined>>,
   columns: () => number = () => 80,
   kept: Readonly<Record<string, string>> = {},
-): Parsed {
+): ParsedCommandLine {
   const parser = parserOf(command, columns);
   try {
     parser.parse(argv, { from: "user" });

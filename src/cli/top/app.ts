@@ -16,7 +16,7 @@ import { isStale } from "./link-state.ts";
 import type { Sort } from "./order.ts";
 import { Pager } from "./pager.ts";
 import { press, selectedOf } from "./press.ts";
-import type { Row } from "./row.ts";
+import type { JobRow } from "./row.ts";
 import { Screen } from "../terminal/screen.ts";
 import { rowsOf } from "./table.ts";
 import { Terminal } from "../terminal/terminal.ts";
@@ -209,7 +209,7 @@ export class TopApp {
     if (out !== "") this.terminal.send(out);
   }
 
-  private rows(nowMs: number): readonly Row[] {
+  private rows(nowMs: number): readonly JobRow[] {
     return rowsOf(this.jobs, this.ui, this.options.states, nowMs);
   }
 

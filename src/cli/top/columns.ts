@@ -6,7 +6,7 @@ import { compactAge, compactCores, compactDuration, compactShare, compactSize } 
 import type { Ink, Span } from "../terminal/line.ts";
 import { span } from "../terminal/line.ts";
 import type { Sort } from "./order.ts";
-import type { Row } from "./row.ts";
+import type { JobRow } from "./row.ts";
 import { stateName } from "../../contract/names.ts";
 import { isEnded } from "../../contract/states.ts";
 
@@ -15,7 +15,7 @@ export interface CellContext {
   readonly nowMs: number;
   readonly ascii: boolean;
   /** The last line that a job printed. Empty: not known, or nothing was printed. */
-  lastLine(row: Row): string;
+  lastLine(row: JobRow): string;
 }
 
 /** A column of the table. */
@@ -25,7 +25,7 @@ export interface Column {
   readonly side: "left" | "right";
   /** The order of the rows when they are sorted by this column. */
   readonly sort?: Sort;
-  cell(row: Row, context: CellContext): Span;
+  cell(row: JobRow, context: CellContext): Span;
 }
 
 /** Below this width the column of log lines is useless. */
@@ -39,9 +39,9 @@ const NEARLY_ALL = 0.9;
  *
  * @param rows all rows of the table, not only those on the screen: scrolling must not move the columns
  */
-export function columnsFor(columns: number, rows: readonly Row[]): readonly Column[] {
+export function columnsFor(columns: number, rows: readonly JobRow[]): readonly Column[] {
   const wide = columns >= 140;
-  const has = (test: (row: Row) => boolean): boolean => rows.some(test);
+  const has = (test: (row: JobRow) => boolean): boolean => rows.some(test);
   const chosen: (Column | false)[] = [
     jobColumn(longest(rows, ({ jobId }) => jobId, 8, columns >= 180 ? 28 : columns >= 100 ? 22 : 14)),
     columns >= 110 &&
@@ -75,7 +75,7 @@ export function columnsFor(columns: number, rows: readonly Row[]): readonly Colu
 }
 
 /** The cells of a row, each as wide as its column, with a blank between. */
-export function cellsOfRow(row: Row, columns: readonly Column[], context: CellContext): Span[] {
+export function cellsOfRow(row: JobRow, columns: readonly Column[], context: CellContext): Span[] {
   return columns.flatMap((column, i) => {
     const { text, ink } = column.cell(row, context);
     const fitted = span(fitText(text, column.width, column.side), ink);
@@ -213,12 +213,12 @@ function logColumn(width: number): Column {
   };
 }
 
-function remarkInk({ state, unwell }: Row): Ink {
+function remarkInk({ state, unwell }: JobRow): Ink {
   if (state === JobState.LOST) return "red";
   return unwell ? "yellow" : "dim";
 }
 
-function longest(rows: readonly Row[], text: (row: Row) => string, least: number, most: number): number {
+function longest(rows: readonly JobRow[], text: (row: JobRow) => string, least: number, most: number): number {
   let found = least;
   for (const row of rows) {
     if (found >= most) return most;

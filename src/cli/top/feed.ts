@@ -11,7 +11,7 @@ import type { JobSet } from "./job-set.ts";
 import { readLastLine } from "./last-line.ts";
 import { withDeadline } from "../terminal/with-deadline.ts";
 import type { LinkState } from "./link-state.ts";
-import type { Output, Row } from "./row.ts";
+import type { PrintedBytes, JobRow } from "./row.ts";
 import { ENDED_STATES, isEnded, LIVE_STATES } from "../../contract/states.ts";
 
 /** How many jobs beyond those on the screen are requested each interval, in turn: for the sums, and to sort by use. */
@@ -49,7 +49,7 @@ export class Feed {
   private readonly options: FeedOptions;
   private link: LinkState = { outage: undefined, synced: false, answeredMs: Date.now() };
   /** How much each job had printed when its last line was read. */
-  private readonly printed = new Map<string, Output>();
+  private readonly printed = new Map<string, PrintedBytes>();
   /** When each job was last requested. */
   private readonly asked = new Map<string, number>();
   private pageToken = "";
@@ -168,7 +168,7 @@ export class Feed {
 
   private async askForVisible(signal: AbortSignal): Promise<void> {
     const { client, jobs, visible, intervalMs } = this.options;
-    const rowsOf = (): Row[] => visible().flatMap((jobId) => jobs.get(jobId) ?? []);
+    const rowsOf = (): JobRow[] => visible().flatMap((jobId) => jobs.get(jobId) ?? []);
     const old = performance.now() - 0.9 * intervalMs;
     const due = rowsOf().filter(({ jobId, state }) => !isEnded(state) && (this.asked.get(jobId) ?? -Infinity) < old);
     const ids = new Set([...this.left, ...due.map(({ jobId }) => jobId)]);
@@ -192,7 +192,7 @@ export class Feed {
     });
   }
 
-  private hasPrinted(jobId: string, { stdout, stderr }: Output): boolean {
+  private hasPrinted(jobId: string, { stdout, stderr }: PrintedBytes): boolean {
     const seen = this.printed.get(jobId);
     return stdout !== (seen?.stdout ?? 0) || stderr !== (seen?.stderr ?? 0);
   }

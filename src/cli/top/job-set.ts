@@ -1,5 +1,5 @@
 import type { Job, JobState } from "../../gen/belay/v1/job_pb.ts";
-import type { Row } from "./row.ts";
+import type { JobRow } from "./row.ts";
 import { rowOf } from "./row.ts";
 import { isEnded } from "../../contract/states.ts";
 
@@ -21,7 +21,7 @@ export interface Totals {
  * Everything known about the jobs. Law: of two answers about one job, the newer one counts, whichever arrives first.
  */
 export class JobSet {
-  private readonly rows = new Map<string, Row>();
+  private readonly rows = new Map<string, JobRow>();
   private readonly lastLines = new Map<string, string>();
   /** When a job was first seen ended, if it had been seen before its end. */
   private readonly endSeen = new Map<string, number>();
@@ -32,11 +32,11 @@ export class JobSet {
     return this.rows.size;
   }
 
-  get(jobId: string): Row | undefined {
+  get(jobId: string): JobRow | undefined {
     return this.rows.get(jobId);
   }
 
-  all(): IterableIterator<Row> {
+  all(): IterableIterator<JobRow> {
     return this.rows.values();
   }
 
@@ -85,7 +85,7 @@ export class JobSet {
   }
 
   /** Whether a job is shown among those that have not ended. */
-  isCurrent(row: Row, nowMs: number): boolean {
+  isCurrent(row: JobRow, nowMs: number): boolean {
     if (!isEnded(row.state)) return true;
     const seen = this.endSeen.get(row.jobId);
     return seen !== undefined && nowMs - seen < LINGER_MS;

@@ -2,7 +2,7 @@ import { stripVTControlCharacters } from "node:util";
 import { LogStream } from "../../gen/belay/v1/job_pb.ts";
 import type { JobClient } from "../client/client.ts";
 import { clean } from "../render/clean.ts";
-import type { Output, Row } from "./row.ts";
+import type { PrintedBytes, JobRow } from "./row.ts";
 
 /** How many bytes are read from a stream's end: enough for a line that fits on a screen. */
 const TAIL_BYTES = 2_048;
@@ -17,8 +17,8 @@ const MAX_LINE = 512;
  */
 export async function readLastLine(
   client: JobClient,
-  row: Row,
-  seen: Output | undefined,
+  row: JobRow,
+  seen: PrintedBytes | undefined,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const grown = (
@@ -34,7 +34,7 @@ export async function readLastLine(
 
 async function readTail(
   client: JobClient,
-  row: Row,
+  row: JobRow,
   stream: LogStream,
   bytes: number,
   signal: AbortSignal,

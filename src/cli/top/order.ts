@@ -1,5 +1,5 @@
 import { JobState } from "../../gen/belay/v1/job_pb.ts";
-import type { Row } from "./row.ts";
+import type { JobRow } from "./row.ts";
 import { stateName } from "../../contract/names.ts";
 
 /** The values by which jobs can be sorted. */
@@ -21,7 +21,7 @@ const STATE_ORDER: readonly JobState[] = [
 ];
 
 /** The rows in order: first what a user looks for, such as the most CPU. Rows without a value are always last. */
-export function sorted(rows: readonly Row[], sort: Sort, reverse: boolean): Row[] {
+export function sorted(rows: readonly JobRow[], sort: Sort, reverse: boolean): JobRow[] {
   const value = VALUES[sort];
   const keyed = rows.map((row) => ({ row, key: value(row) }));
   keyed.sort((a, b) => compareKeys(a.key, b.key, reverse) || compareTies(a.row, b.row));
@@ -29,7 +29,7 @@ export function sorted(rows: readonly Row[], sort: Sort, reverse: boolean): Row[
 }
 
 /** Whether a row matches every word of a filter: `k=v` is a label, any other word part of id, name, state or host. */
-export function passesWords(row: Row, filter: string): boolean {
+export function passesWords(row: JobRow, filter: string): boolean {
   const words = filter.split(/\s+/).filter((word) => word !== "");
   if (words.length === 0) return true;
   const text = `${row.jobId} ${row.name} ${stateName(row.state)} ${row.host}`.toLowerCase();
@@ -42,7 +42,7 @@ export function passesWords(row: Row, filter: string): boolean {
 }
 
 /** Sort keys: the row with the least key comes first. Undefined: the row has no value. */
-const VALUES: Readonly<Record<Sort, (row: Row) => number | string | undefined>> = {
+const VALUES: Readonly<Record<Sort, (row: JobRow) => number | string | undefined>> = {
   cpu: ({ cpuCores }) => (cpuCores === undefined ? undefined : -cpuCores),
   memory: ({ memoryBytes }) => (memoryBytes === undefined ? undefined : -memoryBytes),
   age: ({ startMs, createMs }) => startMs ?? createMs,
@@ -62,6 +62,6 @@ function compareKeys(a: number | string | undefined, b: number | string | undefi
 }
 
 /** Newest first, then by id: an order that does not depend on when answers arrive. */
-function compareTies(a: Row, b: Row): number {
+function compareTies(a: JobRow, b: JobRow): number {
   return b.createMs - a.createMs || (a.jobId < b.jobId ? -1 : 1);
 }

@@ -15,7 +15,7 @@ const MAX_POINTS = 32;
 const MAX_TEXT = 256;
 
 /** The facts about a job that the table needs; the job itself may be a hundred times larger. Texts are clean. */
-export interface Row {
+export interface JobRow {
   readonly jobId: string;
   readonly name: string;
   readonly state: JobState;
@@ -41,7 +41,7 @@ export interface Row {
   readonly progress: { readonly fraction: number; readonly note: string } | undefined;
   readonly points: readonly ProgressPoint[];
   /** Bytes stored of each stream of the job. */
-  readonly output: Output;
+  readonly output: PrintedBytes;
   /** How the job ended, why it does not run, or what is wrong with it. May be empty. */
   readonly remark: string;
   /** Whether something is wrong with the attempt that runs. */
@@ -57,7 +57,7 @@ export interface Gpu {
 }
 
 /** How much a job has written. */
-export interface Output {
+export interface PrintedBytes {
   readonly stdout: number;
   readonly stderr: number;
 }
@@ -66,7 +66,7 @@ export interface Output {
 const IDLE: ReadonlySet<JobState> = new Set([JobState.PENDING, JobState.LOST]);
 
 /** Makes the row of a job. @param before its last row: progress is compared over time */
-export function rowOf(job: Job, before: Row | undefined): Row {
+export function rowOf(job: Job, before: JobRow | undefined): JobRow {
   const attempt = job.attempts.at(-1);
   // The last sample of an attempt that is lost or over does not show what the job uses now.
   const sample = isEnded(job.state) || IDLE.has(job.state) ? undefined : attempt?.metrics;
@@ -114,7 +114,7 @@ function gpuOf(sample: MetricSample | undefined): Gpu | undefined {
   };
 }
 
-function progressOf(attempt: Attempt | undefined): Row["progress"] {
+function progressOf(attempt: Attempt | undefined): JobRow["progress"] {
   const progress = attempt?.progress;
   return progress === undefined ? undefined : { fraction: progress.fraction, note: short(clean(progress.note)) };
 }

@@ -5,14 +5,14 @@ import { timeLeft } from "../render/time-left.ts";
 import { compactCores, compactDuration, compactShare, compactSize } from "./compact.ts";
 import { inParallel } from "../../base/in-parallel.ts";
 import { readLastLine } from "./last-line.ts";
-import type { Row } from "./row.ts";
+import type { JobRow } from "./row.ts";
 import { stateName } from "../../contract/names.ts";
 
 /** For how many rows the last line is read. */
 const MAX_LAST_LINES = 200;
 
 /** The table once, for a file or a program: every column, no blanks within values, `-` for a missing value. */
-export async function snapshotText(client: JobClient, rows: readonly Row[], nowMs: number): Promise<string> {
+export async function snapshotText(client: JobClient, rows: readonly JobRow[], nowMs: number): Promise<string> {
   const lines = new Map<string, string>();
   const forever = new AbortController().signal;
   await inParallel(rows.slice(0, MAX_LAST_LINES), async (row) => {

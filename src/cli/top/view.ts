@@ -8,7 +8,7 @@ import { headerLines } from "./header.ts";
 import { helpLines } from "./help.ts";
 import type { Line, Span } from "../terminal/line.ts";
 import { line, span } from "../terminal/line.ts";
-import type { Row } from "./row.ts";
+import type { JobRow } from "./row.ts";
 import type { Place } from "./ui.ts";
 
 /** A picture of the whole screen, line by line. */
@@ -21,7 +21,7 @@ export interface Picture {
 /** What the table shows. */
 export interface TableFacts extends Omit<HeaderFacts, "shown">, CellContext {
   /** Filtered and in order. */
-  readonly rows: readonly Row[];
+  readonly rows: readonly JobRow[];
   readonly selected: string | undefined;
   /** Number of the first row on the screen. */
   readonly top: number;

@@ -1,12 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { MOST_NAME_BYTES, type Parsed, parseLine } from "../../../src/agent/job-metrics/grammar.ts";
+import { MOST_NAME_BYTES, type ParsedLine, parseLine } from "../../../src/agent/job-metrics/grammar.ts";
 
 /** A record as `parseLine` gives it. */
 function record(
   values: Record<string, number>,
   rest: { step?: number; progress?: number; note?: string } = {},
-): Parsed {
+): ParsedLine {
   const { step, progress, note } = rest;
   return {
     kind: "record",
@@ -17,7 +17,7 @@ function record(
 }
 
 describe("a line of $BELAY_METRICS", () => {
-  it.each<[string, Parsed]>([
+  it.each<[string, ParsedLine]>([
     ["loss=0.31", record({ loss: 0.31 })],
     ["loss=0.31 step=10", record({ loss: 0.31 }, { step: 10 })],
     [

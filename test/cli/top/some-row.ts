@@ -1,11 +1,11 @@
-import type { Row } from "../../../src/cli/top/row.ts";
+import type { JobRow } from "../../../src/cli/top/row.ts";
 import { JobState } from "../../../src/gen/belay/v1/job_pb.ts";
 
 /** Noon of a day, in milliseconds. */
 export const NOON: number = Date.parse("2026-11-22T12:00:00Z");
 
 /** A job that has been running for a minute. */
-export function someRow(fields: Partial<Row> = {}): Row {
+export function someRow(fields: Partial<JobRow> = {}): JobRow {
   return {
     jobId: "train-17",
     name: "",

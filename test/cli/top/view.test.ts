@@ -5,7 +5,7 @@ import type { Totals } from "../../../src/cli/top/job-set.ts";
 import type { Line } from "../../../src/cli/terminal/line.ts";
 import { line, lineText, span } from "../../../src/cli/terminal/line.ts";
 import type { LinkState } from "../../../src/cli/top/link-state.ts";
-import type { Row } from "../../../src/cli/top/row.ts";
+import type { JobRow } from "../../../src/cli/top/row.ts";
 import type { Ui } from "../../../src/cli/top/ui.ts";
 import { newUi } from "../../../src/cli/top/ui.ts";
 import type { TableFacts } from "../../../src/cli/top/view.ts";
@@ -14,7 +14,7 @@ import { JobState } from "../../../src/gen/belay/v1/job_pb.ts";
 import { NOON, someRow } from "./some-row.ts";
 
 const CONNECTED: LinkState = { outage: undefined, synced: true, answeredMs: NOON };
-const ROWS: readonly Row[] = [
+const ROWS: readonly JobRow[] = [
   someRow({
     jobId: "train-17",
     name: "resnet",

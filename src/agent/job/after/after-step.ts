@@ -8,7 +8,7 @@ import { Countdown } from "../end/countdown.ts";
 import type { EndTiming } from "../end/end-timing.ts";
 import { Ladder, type TreeEnd } from "../end/ladder.ts";
 import { type Circumstances, describeStep, naturalVerdict } from "../end/verdict.ts";
-import type { Output } from "../output/output.ts";
+import type { JobOutput } from "../output/output.ts";
 import type { Launched } from "../start/launch.ts";
 import type { PreparedJob } from "../start/prepare.ts";
 import type { ExitStatus } from "../start/spawn.ts";
@@ -23,7 +23,7 @@ import type { AfterOrders, RunningAfterStep } from "./after-orders.ts";
 export interface AfterHost {
   readonly spec: CompiledSpec;
   readonly prepared: PreparedJob;
-  readonly output: Output;
+  readonly output: JobOutput;
   readonly handlers: JobHandlers;
   readonly timing: EndTiming;
   readonly signalsSent: Circumstances["signalsSent"];

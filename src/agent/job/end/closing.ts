@@ -1,7 +1,7 @@
 import { sleep, systemClock } from "../../../base/clock.ts";
 import type { EndTiming } from "./end-timing.ts";
 import { Ladder, type TreeEnd } from "./ladder.ts";
-import type { Output } from "../output/output.ts";
+import type { JobOutput } from "../output/output.ts";
 import { pipeHolders } from "../tree/pipe-holders.ts";
 import type { ProcessTree } from "../tree/tree.ts";
 
@@ -17,7 +17,7 @@ const HOLDER_MS = 50;
 /** What a closing works with. */
 export interface ClosingOptions {
   readonly tree: ProcessTree;
-  readonly output: Output;
+  readonly output: JobOutput;
   /** Directory in which the job's pipes were made. */
   readonly pipes: string;
   /** Milliseconds between stop signal and SIGKILL that the job was given. */

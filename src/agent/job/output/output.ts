@@ -7,7 +7,7 @@ import type { JobHandlers } from "../types.ts";
  * Everything the job prints, from all pipes of all steps, in the order of reading. While the handler is full, no pipe is
  * read, so that in the end the job waits, too.
  */
-export class Output {
+export class JobOutput {
   private readonly handlers: Pick<JobHandlers, "output">;
   private readonly readers = new Set<PipeReader>();
   private full = false;

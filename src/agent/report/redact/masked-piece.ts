@@ -1,5 +1,4 @@
-/** What stands in the log in place of each secret, however long it was. */
-export const MASK = "***";
+import { MASK } from "../../../base/secrets/environment-secrets.ts";
 
 const mask = Buffer.from(MASK);
 /** One buffer for all streams: a piece has been passed on before the next one is made. */

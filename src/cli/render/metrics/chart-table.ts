@@ -5,7 +5,7 @@ import type { Range, Stretch } from "./over-time.ts";
 import { columnsOf } from "./over-time.ts";
 
 /** One line of a chart table. */
-export interface Row {
+export interface ChartRow {
   readonly name: string;
   /** One for each column of the table. Empty: not known. */
   readonly cells: readonly string[];
@@ -40,7 +40,7 @@ const GAP = 2;
  */
 export function chartTable(
   header: readonly string[],
-  rows: readonly Row[],
+  rows: readonly ChartRow[],
   range: Range,
   { columns, ascii, style }: ChartStyle,
   dispensable: readonly number[] = [],

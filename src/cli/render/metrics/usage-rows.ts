@@ -1,11 +1,11 @@
 import { formatSize } from "../../../contract/sizes.ts";
 import type { GpuSample, MetricSample } from "../../../gen/belay/v1/job_pb.ts";
-import type { Row } from "./chart-table.ts";
+import type { ChartRow } from "./chart-table.ts";
 import { msOfNano } from "./series.ts";
 import type { Stretch } from "./over-time.ts";
 
 /** What the job uses, as rows of a chart table: NOW, AVERAGE, PEAK. Unknown values have no row. */
-export function usageRows(samples: readonly MetricSample[]): Row[] {
+export function usageRows(samples: readonly MetricSample[]): ChartRow[] {
   const last = samples.at(-1);
   if (last === undefined) return [];
   return [
@@ -26,7 +26,7 @@ export function usageRows(samples: readonly MetricSample[]): Row[] {
   ];
 }
 
-function cpuRow(samples: readonly MetricSample[], last: MetricSample): Row {
+function cpuRow(samples: readonly MetricSample[], last: MetricSample): ChartRow {
   const first = samples[0] ?? last;
   const seconds = Number(last.sampleUnixNano - first.sampleUnixNano) / 1e9;
   const average = seconds > 0 ? Math.max(0, (last.cpuSeconds - first.cpuSeconds) / seconds) : last.cpuCores;
@@ -47,7 +47,7 @@ function cores(limit: number): string {
   return limit === 1 ? "1 core" : `${Number(limit.toFixed(2))} cores`;
 }
 
-function memoryRow(samples: readonly MetricSample[], last: MetricSample): Row {
+function memoryRow(samples: readonly MetricSample[], last: MetricSample): ChartRow {
   const count = samples.reduce((sum, { merged }) => sum + Number(merged?.samples ?? 1), 0);
   const sum = samples.reduce(
     (all, { merged, memoryBytes }) =>
@@ -69,7 +69,7 @@ function countRow(
   name: string,
   samples: readonly MetricSample[],
   of: (sample: MetricSample) => number | undefined,
-): Row[] {
+): ChartRow[] {
   const values = samples.map(of);
   const peak = greatest(values);
   if (peak === undefined) return [];
@@ -89,7 +89,7 @@ function rateRow(
   name: string,
   samples: readonly MetricSample[],
   of: (sample: MetricSample) => bigint | undefined,
-): Row[] {
+): ChartRow[] {
   const counts = samples.map(of);
   const total = counts.findLast((count) => count !== undefined);
   if (total === undefined) return [];
@@ -125,7 +125,7 @@ function pressureRow(
   name: string,
   samples: readonly MetricSample[],
   of: (sample: MetricSample) => number | undefined,
-): Row[] {
+): ChartRow[] {
   return (greatest(samples.map(of)) ?? 0) < 0.005 ? [] : shareRow(name, samples, of);
 }
 
@@ -133,7 +133,7 @@ function shareRow(
   name: string,
   samples: readonly MetricSample[],
   of: (sample: MetricSample) => number | undefined,
-): Row[] {
+): ChartRow[] {
   const values = samples.map(of);
   const [now, peak] = [latest(values), greatest(values)];
   if (now === undefined || peak === undefined) return [];
@@ -141,7 +141,7 @@ function shareRow(
   return [{ name, cells, note: "", stretches: stretchesOf(samples, (_, i) => values[i]), max: 1 }];
 }
 
-function gpuRows(samples: readonly MetricSample[], { index, uuid }: GpuSample): Row[] {
+function gpuRows(samples: readonly MetricSample[], { index, uuid }: GpuSample): ChartRow[] {
   const of = (sample: MetricSample): GpuSample | undefined =>
     sample.gpus.find((gpu) => gpu.uuid === uuid && gpu.index === index);
   const seen = samples.map(of);
@@ -164,7 +164,7 @@ function gpuMemoryRow(
   samples: readonly MetricSample[],
   seen: readonly (GpuSample | undefined)[],
   { memoryUsedBytes, memoryTotalBytes }: GpuSample,
-): Row[] {
+): ChartRow[] {
   if (memoryUsedBytes === 0n && memoryTotalBytes === 0n) return [];
   const used = seen.map((gpu) => (gpu === undefined ? undefined : Number(gpu.memoryUsedBytes)));
   return [

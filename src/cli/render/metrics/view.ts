@@ -6,7 +6,7 @@ import { cutText, textWidth } from "../../terminal/text-width.ts";
 import type { ProgressPoint } from "../time-left.ts";
 import { timeLeft } from "../time-left.ts";
 import { wrap } from "../wrap.ts";
-import type { ChartStyle, Row } from "./chart-table.ts";
+import type { ChartStyle, ChartRow } from "./chart-table.ts";
 import { chartTable } from "./chart-table.ts";
 import { formatNumber } from "./number.ts";
 import type { Range } from "./over-time.ts";
@@ -92,7 +92,7 @@ function leftText(job: Job, { progress, newestMs }: Series, ascii: boolean): str
   return left === undefined ? `time left ${ascii ? "-" : "–"}` : `${formatDuration(left)} left`;
 }
 
-function ownRow({ name, points, last, min, max }: Named): Row {
+function ownRow({ name, points, last, min, max }: Named): ChartRow {
   const stretches = points.map((point, i) => ({
     fromMs: startOf(points[i - 1], point),
     toMs: point.atMs,

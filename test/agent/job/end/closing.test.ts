@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Closing } from "../../../../src/agent/job/end/closing.ts";
-import { Output } from "../../../../src/agent/job/output/output.ts";
+import { JobOutput } from "../../../../src/agent/job/output/output.ts";
 import { eventually } from "../facts.ts";
 import { start } from "../local.ts";
 
@@ -16,7 +16,7 @@ describe.skipIf(noProc)("A pipe that stays open after the job's last process has
     // This process, which is no process of the job, holds the pipe.
     const held = fs.openSync(`/proc/${(await job.status()).pid}/fd/1`, "w");
     try {
-      const silence = vi.spyOn(Output.prototype, "stillFor", "get").mockReturnValue(4999);
+      const silence = vi.spyOn(JobOutput.prototype, "stillFor", "get").mockReturnValue(4999);
       const finishing = vi.spyOn(Closing.prototype, "finishOutput");
       const ended = vi.fn();
       void job.done.then(ended);

@@ -3,7 +3,7 @@ import fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Output } from "../../../../src/agent/job/output/output.ts";
+import { JobOutput } from "../../../../src/agent/job/output/output.ts";
 import { Pipes } from "../../../../src/agent/job/start/pipes.ts";
 import { LogStream } from "../../../../src/gen/belay/v1/job_pb.ts";
 import { eventually } from "../facts.ts";
@@ -69,12 +69,12 @@ describe("Pipes", () => {
   });
 });
 
-describe("Output", () => {
+describe("JobOutput", () => {
   it("drains what a pipe holds without waiting for its end", async () => {
     const pipes = new Pipes(environment, parent);
     const { readEnd, writeEnd } = await pipes.take();
     let text = "";
-    const output = new Output({
+    const output = new JobOutput({
       output: (_stream, _step, data) => {
         text += Buffer.from(data).toString();
         return true;
@@ -94,7 +94,7 @@ describe("Output", () => {
   it("reads no stream while one is full, then all of them", async () => {
     const pipes = new Pipes(environment, parent);
     const seen: number[] = [];
-    const output = new Output({
+    const output = new JobOutput({
       output: (stream, _step, data) => {
         seen.push(stream);
         bytes += data.length;
