@@ -23,7 +23,9 @@ import { temporaryDirectory } from "./report/model.ts";
 import { type ScriptedStream, ScriptedTracker } from "../helpers/scripted-tracker.ts";
 
 let tracker: ScriptedTracker;
+let stop: AbortController;
 beforeEach(async () => {
+  stop = new AbortController();
   tracker = await ScriptedTracker.start();
 });
 afterEach(() => tracker.close());
@@ -118,7 +120,6 @@ describe("an agent whose job has a retry policy", () => {
   });
 
   test("leaves no listener and no timer of its attempts behind", async () => {
-    const stop = new AbortController();
     const stopNow = new AbortController();
     const before = process.eventNames().map((name) => [name, process.listenerCount(name)]);
     const policy = create(RetryPolicySchema, { maxAttempts: 100, on: [FailureClass.JOB] });
@@ -129,6 +130,27 @@ describe("an agent whose job has a retry policy", () => {
     expect((await outcome).attempt).toBe(20);
     expect([stop, stopNow].map(({ signal }) => getEventListeners(signal, "abort"))).toEqual([[], []]);
     expect(process.eventNames().map((name) => [name, process.listenerCount(name)])).toEqual(before);
+  });
+
+  test("keeps its own pages at their address, with the facts of the attempt that runs", async () => {
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const outcome = agent('[ "$BELAY_ATTEMPT" = 2 ] && exec sleep 1000', {
+      admin: "127.0.0.1:0",
+      onProgress: (line) => {
+        const address = /pages of this agent at (\S+)/.exec(line)?.[1];
+        if (address !== undefined) resolve(address);
+      },
+      stop: stop.signal,
+    });
+    const metrics = async (): Promise<string> => (await fetch(`${await promise}/metrics`)).text();
+    await give(1, JobState.PENDING);
+    const second = await give(2, JobState.CANCELED);
+    while ((await second.next("event")).kind.case !== "stepStarted");
+    expect(await metrics()).toContain('job="j1",attempt="2"');
+    expect((await fetch(`${await promise}/readyz`)).status).toBe(200);
+    stop.abort();
+    await outcome;
+    await expect(metrics()).rejects.toThrow("fetch failed");
   });
 
   test("goes on although a function of the program fails, which is not called again", async () => {
@@ -155,7 +177,6 @@ describe("an agent that is stopped", () => {
   ] as const)(
     "%s ends its attempt with that class, and does not go on itself",
     async (_, reason, options, expected) => {
-      const stop = new AbortController();
       const outcome = agent("exec sleep 1000", { stop: stop.signal, ...options });
       const requeued = expected === FailureClass.PREEMPTED;
       const stream = await give(1, requeued ? JobState.PENDING : JobState.CANCELED);
@@ -168,7 +189,6 @@ describe("an agent that is stopped", () => {
   );
 
   test("by its machine while the job waits leaves the job to another agent", async () => {
-    const stop = new AbortController();
     const outcome = agent("exit 1", { stop: stop.signal });
     await give(1, JobState.PENDING);
     (await tracker.stream()).fail(status.UNAVAILABLE, "Attempt 2 may not start yet", waits);
@@ -177,7 +197,6 @@ describe("an agent that is stopped", () => {
   });
 
   test("by a person while the job waits ends the job: it takes the attempt, and starts nothing", async () => {
-    const stop = new AbortController();
     const outcome = agent("exit 1", { stop: stop.signal });
     await give(1, JobState.PENDING);
     (await tracker.stream()).fail(status.UNAVAILABLE, "Attempt 2 may not start yet", waits);
@@ -204,7 +223,6 @@ describe("an agent that is stopped", () => {
   });
 
   test("by a person while the job waits says so when the tracker does not let it end the job", async () => {
-    const stop = new AbortController();
     const outcome = agent("exit 1", { stop: stop.signal, stopFlushTimeout: 200 });
     await give(1, JobState.PENDING);
     (await tracker.stream()).fail(status.UNAVAILABLE, "Attempt 2 may not start yet", waits);
@@ -298,7 +316,6 @@ test("An old tracker ends the job with its first attempt: job's log and caller a
 });
 
 test('A stop that cannot be followed by another attempt is announced where "requeue" was asked for', async () => {
-  const stop = new AbortController();
   const outcome = agent("exit 1", { onStop: "requeue", stop: stop.signal });
   const stream = await give(3, JobState.FAILED);
   await outcome;

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { EndReason, FailureClass, type Job, JobState, Outcome } from "../../src/gen/belay/v1/job_pb.ts";
 import { type Cli, belay, belayEnds, type Finished, tempDirectory, TrackerProcess } from "../helpers/cli.ts";
+import { ScriptedTracker } from "../helpers/scripted-tracker.ts";
 import { jobClient, testTracker } from "../helpers/tracker.ts";
 
 const { JOB, PREEMPTED, ORDERED, INFRASTRUCTURE, UNSPECIFIED } = FailureClass;
@@ -92,6 +93,8 @@ describe("belay run with a retry policy", () => {
     await Promise.all([canceled, left, ended].map((cli) => cli.says(/starts in 1h/)));
     const begin = performance.now();
     await jobs.cancelJob({ jobId: "canceled" });
+    // The warning of a batch system, which ends a program that does not listen for it.
+    left.child.kill("SIGUSR1");
     expect(await Promise.all([left.kill("SIGTERM"), ended.kill("SIGINT")])).toEqual([75, 143]);
     expect(await job("left")).toMatchObject({ state: JobState.PENDING, attempts: [{ attempt: 1 }] });
     const interrupted = await job("ended");
@@ -212,6 +215,18 @@ describe("belay run after an agent that has gone", () => {
     const job = await at(again.url).job("j1");
     expect(job).toMatchObject({ state: JobState.SUCCEEDED, result: { outcome: Outcome.SUCCEEDED } });
   });
+});
+
+it("With a tracker that is too old for retry policies, belay run says so once, and the job's end is its own", async () => {
+  using tracker = await ScriptedTracker.start();
+  const flags = ["--max-attempts", "3", "--retry-on", "job", "--job", "j1", "--takeover"];
+  const run = at(tracker.url).run(...flags, "--", "sh", "-c", "exit 3");
+  const stream = await tracker.stream();
+  stream.welcome({ trackerVersion: "0.1" });
+  stream.behave();
+  expect(await run.ended).toBe(3);
+  const lines = run.stderr.split("\n").filter((line) => line.includes("This tracker (belay 0.1) does not know"));
+  expect(lines).toEqual([expect.stringContaining("retry policies: "), expect.stringContaining("takeovers: ")]);
 });
 
 it.each([

@@ -10,13 +10,14 @@ import type { StreamBytes } from "../process/pass-through.ts";
 import { clean } from "../render/clean.ts";
 import { deservesMessage, resultDetail } from "../render/result.ts";
 
-/** The line about an attempt after which this agent starts another one. */
-export function attemptLine({ attempt, result, next }: AgentOutcome): string {
+/** The lines about an attempt after which this agent starts another one. */
+export function attemptLines({ attempt, result, next, undelivered }: AgentOutcome): string {
   const { of, delay } = next ?? { of: attempt, delay: 0 };
   const message = deservesMessage(result) ? `: ${clean(result.message)}` : "";
   const when = delay === 0 ? "now" : `in ${formatDuration(delay)}`;
   const how = `${outcomeName(result.outcome).toLowerCase()}${resultDetail(result)}${message}`;
-  return `belay: Attempt ${attempt} of ${of} ${how}; the next one starts ${when}\n`;
+  const missing = undelivered === "" ? "" : `belay: Its log is not complete: ${clean(undelivered)}\n`;
+  return `belay: Attempt ${attempt} of ${of} ${how}; the next one starts ${when}\n${missing}`;
 }
 
 /** Reports what happens to undelivered data when the agent leaves at once. The job's watcher ends its processes. */

@@ -22,7 +22,7 @@ import { specOf } from "../spec/job-spec.ts";
 import { takeStopSignals } from "../process/stop-signals.ts";
 import { takeWarningSignals } from "../process/warning-signals.ts";
 import { STILL_MS } from "../process/when-read.ts";
-import { attemptLine, reportLeft, reportMissing, reportOutcome } from "./run-report.ts";
+import { attemptLines, reportLeft, reportMissing, reportOutcome } from "./run-report.ts";
 
 const onDisconnect: Flag<OnDisconnect> = {
   value: "WHAT",
@@ -169,7 +169,7 @@ ${EXIT_CODES_HELP}`,
       const running = runAttempts({
         ...agentOptions(flags),
         jobId,
-        onAttempt: (outcome) => say(attemptLine(outcome)),
+        onAttempt: (outcome) => say(attemptLines(outcome)),
         environment: io.env,
         ...(io.inherited === undefined ? {} : { inherited: io.inherited }),
         ...(spec === undefined ? {} : { spec }),

@@ -29,7 +29,8 @@ export const EXIT_CODES_HELP = `Exit codes:
   0         the job succeeded
   N         the job's own exit code, or that of the setup step that failed
   128 + n   signal n ended the job; 143 also if it was canceled and then exited with 0
-  75        this attempt is over and the job waits for its next one, or for its time: run it again
+  75        belay run only: this attempt is over and the job waits for its next one, or may not start yet;
+            run it again
   124       the job's --timeout or --setup-timeout passed, or it was ended because it had stalled
   126, 127  the command could not be executed, was not found
   125       Belay itself failed; standard error says what and what to do

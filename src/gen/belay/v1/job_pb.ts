@@ -4,9 +4,9 @@
 // platforms call (`job_service.proto`).
 //
 // Terms. A *job* is setup steps followed by one command. An *attempt* is one agent's run of a job: 1, 2, 3 …; the
-// attempt number is the fencing token. An *agent* runs exactly one attempt. A *session* is the identity of an agent
-// process. A *lane* is an ordered, numbered, acknowledged sequence of records from agent to tracker; there are two,
-// events and logs.
+// attempt number is the fencing token. An *agent* runs one attempt, or one after the other. A *session* is the identity
+// of an agent for exactly one attempt. A *lane* is an ordered, numbered, acknowledged sequence of records from agent to
+// tracker; there are two, events and logs.
 //
 // Conventions. The name of a size ends in `_bytes`. A time is a Timestamp, or a `fixed64 …_unix_nano` (nanoseconds
 // since the Unix epoch) if every record has one. Readers ignore unknown fields, unknown enum values and unknown oneof
