@@ -60,26 +60,38 @@ export class Deadlines {
 
   /** Takes over the deadlines of the jobs that the tracker found when it started. */
   async restore(open: readonly LiveJob[]): Promise<void> {
-    const { registry, clock, lease, lostTimeout } = this.context;
+    const { clock, lease, lostTimeout } = this.context;
     const now = clock.now();
-    const changed: LiveJob[] = [];
+    const moved: [LiveJob, number][] = [];
     for (const live of open) {
       const stored = deadlineOf(live.job);
       // An older tracker has stored none.
       keepDeadlines(live.job, now, lostTimeout);
       const until = deadlineOf(live.job);
       if (until === undefined) continue;
-      if (until < now + lease) putDeadline(live.job, now + lease);
-      if (deadlineOf(live.job) === stored) this.update(live.id);
-      else changed.push(live);
+      if (until === stored && until >= now + lease) this.update(live.id);
+      else moved.push([live, Math.max(until, now + lease)]);
     }
-    await inParallel(changed, (live) => registry.commit(live, { urgent: true }));
+    await inParallel(moved, ([live, later]) => this.move(live, later));
   }
 
   async close(): Promise<void> {
     this.closed = true;
     this.timer?.timer.cancel();
     await this.running;
+  }
+
+  /** Moves a deadline to another time. Never throws. */
+  private async move(live: LiveJob, until: number): Promise<void> {
+    const { registry, logger } = this.context;
+    putDeadline(live.job, until);
+    try {
+      await registry.commit(live, { urgent: true, lasting: true });
+    } catch (error) {
+      // It counts although it is not stored: the next change of the job stores it.
+      logger.error("Cannot store the new deadline of a job", { job: live.id, error: messageOf(error) });
+      this.update(live.id);
+    }
   }
 
   /** A job has changed: its deadline may be another one, or none. */
@@ -138,12 +150,7 @@ export class Deadlines {
       const live = await registry.find(key);
       // It has changed meanwhile: `update` has its new deadline.
       if (live === undefined || deadlineOf(live.job) !== until) return;
-      if (late) {
-        putDeadline(live.job, clock.now() + lease);
-        await registry.commit(live, { urgent: true });
-      } else {
-        await expire(live);
-      }
+      await (late ? this.move(live, clock.now() + lease) : expire(live));
     } catch (error) {
       logger.error("Cannot store what the deadline of a job demands", { job: key, error: messageOf(error) });
       this.add(key, until, RETRY_MS);

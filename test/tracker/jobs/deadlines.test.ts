@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { silentLogger } from "../../../src/base/logger.ts";
 import { JobSpecSchema, JobState } from "../../../src/gen/belay/v1/job_pb.ts";
 import { deadlineOf } from "../../../src/tracker/jobs/deadline-fields.ts";
@@ -28,7 +28,7 @@ class World {
   readonly expired: string[] = [];
   /** What the deadline of a job does. */
   onExpire: (live: LiveJob) => Promise<void>;
-  private readonly store: ReturnType<typeof openStore>;
+  readonly store: ReturnType<typeof openStore>;
 
   constructor(directory: string, clock: ManualClock, lostTimeout: number) {
     this.directory = directory;
@@ -60,11 +60,12 @@ class World {
   }
 
   /** Another tracker on the same data, after some time. */
-  async restart(ms: number, lostTimeout = HOUR): Promise<World> {
+  async restart(ms: number, prepare?: (next: World) => void): Promise<World> {
     await this.close();
     this.clock.advance(ms);
-    const next = new World(this.directory, this.clock, lostTimeout);
+    const next = new World(this.directory, this.clock, HOUR);
     onTestFinished(() => next.close());
+    prepare?.(next);
     await next.deadlines.restore(await next.registry.open());
     return next;
   }
@@ -269,6 +270,22 @@ describe("A tracker that starts again", () => {
     expect(again.expired).toEqual([]);
     await again.pass(1);
     expect(again.expired.toSorted()).toEqual(["passed", "soon"]);
+  });
+
+  test("does so, and starts, although its disk is full", async () => {
+    const before = await World.start();
+    await before.create("a", waits(1_000));
+    const after = await before.restart(HOUR, ({ store }) => {
+      vi.spyOn(store, "commit").mockImplementationOnce((change) => {
+        change.failed?.();
+        return Promise.reject(new Error("database or disk is full"));
+      });
+    });
+    expect(deadlineOf((await after.registry.get("a")).job)).toBe(after.clock.now() + LEASE);
+    await after.pass(LEASE - 1);
+    expect(after.expired).toEqual([]);
+    await after.pass(1);
+    expect(after.expired).toEqual(["a"]);
   });
 
   test("gives a deadline to LOST jobs of a tracker that had none", async () => {
