@@ -1,5 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
+import { readFileSync } from "node:fs";
+import { className, reasonName } from "../../src/contract/names.ts";
 import { CLASS_OF_REASON, failureClass } from "../../src/contract/failure-class.ts";
 import { EndReason, FailureClass, JobResultSchema, Outcome, SpawnFailureKind } from "../../src/gen/belay/v1/job_pb.ts";
 
@@ -44,5 +46,17 @@ describe("the class of a failure", () => {
     for (const reason of Object.values(EndReason).filter((value) => typeof value === "number")) {
       expect(CLASS_OF_REASON).toHaveProperty(String(reason));
     }
+  });
+
+  it("is in the table of docs/attempts.md", () => {
+    const page = readFileSync(new URL("../../docs/attempts.md", import.meta.url), "utf8");
+    const rows = [...page.matchAll(/^\| ([A-Z]+) \| [^|]+ \| ([A-Z_, ]+) \|$/gm)];
+    const written = rows.flatMap(([, name, reasons]) =>
+      (reasons ?? "").split(", ").map((reason) => `${reason} ${name}`),
+    );
+    const decided = Object.entries(CLASS_OF_REASON)
+      .filter(([reason]) => Number(reason) !== EndReason.UNSPECIFIED)
+      .map(([reason, failure]) => `${reasonName(Number(reason) as EndReason)} ${className(failure)}`);
+    expect(written.toSorted()).toEqual(decided.toSorted());
   });
 });
