@@ -55,25 +55,33 @@ export class SlurmCluster {
     return stdout.trim();
   }
 
-  /**
-   * Requeues a job, and has it start at once: Slurm itself waits 120 s, the lifetime of a job's credential.
-   */
+  /** Requeues a job. Resolves when it has started again, soon: Slurm itself waits 120 s, as long as a credential lives. */
   async requeue(job: string): Promise<void> {
     await this.call("scontrol", ["requeue", job]);
     await vi.waitFor(async () => {
-      const { stdout } = await this.call("scontrol", ["show", "job", job]);
-      if (!/JobState=PENDING Reason=BeginTime/.test(stdout)) throw new Error(`It is not back in the queue: ${stdout}`);
+      const shown = await this.show(job);
+      const node = (await this.call("sinfo", ["-h", "-o", "%t"])).stdout.trim();
+      if (!/JobState=PENDING Reason=BeginTime/.test(shown) || node !== "idle") {
+        throw new Error(`Job ${job} is not back in the queue, the node is ${node}: ${shown}`);
+      }
     }, LONG);
-    await this.call("scontrol", ["update", `jobid=${job}`, "starttime=now"]);
+    // A credential of the same second as the end of the run before counts as revoked.
+    await this.call("scontrol", ["update", `jobid=${job}`, "starttime=now+2"]);
+    await this.becomes(job, "RUNNING");
   }
 
   /** Resolves when Slurm's own state of the job is this. */
   async becomes(job: string, state: string): Promise<void> {
     await vi.waitFor(async () => {
-      const { stdout } = await this.call("scontrol", ["show", "job", job]);
-      const found = /JobState=(\S+)/.exec(stdout)?.[1];
-      if (found !== state) throw new Error(`Slurm says ${found}, expected ${state}; ${await this.output(job)}`);
+      const found = /JobState=(\S+)/.exec(await this.show(job))?.[1];
+      if (found !== state)
+        throw new Error(`Slurm says ${found}, expected ${state}; ${await this.output(job)}\n${await this.logs()}`);
     }, LONG);
+  }
+
+  /** All that Slurm shows of a job. */
+  private async show(job: string): Promise<string> {
+    return (await this.call("scontrol", ["show", "job", job])).stdout;
   }
 
   /** What the job's script has printed, in all of its runs. */
