@@ -1,92 +1,13 @@
 import { spawnSync } from "node:child_process";
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
-import { describe, it, type TestContext } from "vitest";
-import type { AgentOptions, AgentOutcome } from "../../src/agent/options.ts";
-import { runAgent } from "../../src/agent/run.ts";
-import { FEATURES } from "../../src/contract/features.ts";
-import { healthName } from "../../src/contract/names.ts";
-import {
-  EndReason,
-  type Health,
-  JobSpecSchema,
-  LogStream,
-  Outcome,
-  StallAction,
-  StallSign,
-} from "../../src/gen/belay/v1/job_pb.ts";
-import { type Command, CommandSchema } from "../../src/gen/belay/v1/tracker_service_pb.ts";
-import { type ScriptedStream, ScriptedTracker } from "../helpers/scripted-tracker.ts";
+import { describe, it } from "vitest";
+import { EndReason, Outcome, StallAction, StallSign } from "../../src/gen/belay/v1/job_pb.ts";
+import { type Context, eventually, watchedAgent as run } from "./watched-agent.ts";
 
 /** Time without a sign of life. Milliseconds. */
 const AFTER = 1000;
 
-interface Watched {
-  readonly stream: ScriptedStream;
-  readonly outcome: Promise<AgentOutcome>;
-  readonly stop: AbortController;
-  /** What was reported of the attempt's health so far. */
-  health(): Health[];
-  names(): string[];
-  agentLog(): string;
-  send(order: NonNullable<MessageInitShape<typeof CommandSchema>["order"]>): void;
-}
-
-/** For each test its own: they run at the same time. */
-type Context = Pick<TestContext, "expect" | "onTestFinished">;
-
-async function run(
-  { onTestFinished }: Context,
-  spec: MessageInitShape<typeof JobSpecSchema>,
-  options: Partial<AgentOptions> = {},
-  features = FEATURES,
-): Promise<Watched> {
-  const tracker = await ScriptedTracker.start();
-  const stop = new AbortController();
-  const outcome = runAgent({
-    tracker: tracker.url,
-    jobId: "j1",
-    spec: create(JobSpecSchema, { metricsInterval: durationFromMs(0), gracePeriod: durationFromMs(2000), ...spec }),
-    connectTimeout: 5000,
-    flushTimeout: 5000,
-    stop: stop.signal,
-    ...options,
-  });
-  onTestFinished(async () => {
-    stop.abort();
-    await outcome;
-    tracker.close();
-  });
-  const stream = await tracker.stream();
-  stream.welcome({ features: [...features] });
-  stream.behave();
-  const health = (): Health[] =>
-    stream.received.flatMap((payload) =>
-      payload.case === "event" && payload.value.kind.case === "health" ? [payload.value.kind.value] : [],
-    );
-  let commands = 0;
-  return {
-    stream,
-    outcome,
-    stop,
-    health,
-    names: () => health().map(({ status }) => healthName(status)),
-    agentLog: () =>
-      stream.received
-        .flatMap((payload) => (payload.case === "logBatch" ? payload.value.chunks : []))
-        .flatMap(({ stream: from, content }) =>
-          from === LogStream.AGENT && content.case === "data" ? [Buffer.from(content.value).toString()] : [],
-        )
-        .join(""),
-    send: (order) => {
-      const value: Command = create(CommandSchema, { commandId: `c${++commands}`, order });
-      stream.send({ case: "command", value });
-    },
-  };
-}
-
 const stall = { after: durationFromMs(AFTER) };
-const eventually = { timeout: 10_000, interval: 10 };
 
 /** Sleeps with threads; a signal makes it print. Its command line holds a secret. */
 const HANGS = [
@@ -198,7 +119,7 @@ describe.concurrent("A main command without output", () => {
 
   it("is in the log, and no health is sent, where the tracker does not know of it", async (context) => {
     const { expect } = context;
-    const job = await run(context, { command: SLEEPS, stall }, {}, []);
+    const job = await run(context, { command: SLEEPS, stall }, { features: [] });
     await expect.poll(() => job.agentLog(), eventually).toContain("The job has stalled.");
     expect(job.health()).toEqual([]);
   });
