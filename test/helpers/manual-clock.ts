@@ -33,7 +33,12 @@ export class ManualClock implements Clock {
       this.time = Math.max(this.time, due.at);
       due.callback();
     }
-    this.time = end;
+    this.time = Math.max(this.time, end);
+  }
+
+  /** Lets time pass within a callback, which takes that long: other timers fire later. */
+  spend(ms: number): void {
+    this.time += ms;
   }
 
   /** Lets time pass as if this process were stopped meanwhile: timers that were due fire late, all at once. */

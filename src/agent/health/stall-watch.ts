@@ -10,7 +10,7 @@ const LONGEST_INTERVAL_MS = 5000;
 const SHORTEST_INTERVAL_MS = 50;
 /** Share of one processor, over one measurement, from which a job counts as alive. */
 const LEAST_CPU = 0.01;
-/** Measuring processor time may take this share of the time. */
+/** Measuring processor time may take this share of the time, unless that makes the pause longer than the longest. */
 const MOST_SHARE = 1 / 200;
 
 /** What each sign is called in a sentence. */
@@ -46,11 +46,15 @@ export class StallWatch {
   private readonly interval: number;
   private readonly host: StallHost;
   private timer: Timer | undefined;
+  /** Milliseconds from the check before to the next. */
+  private pause = 0;
   /** Milliseconds without a sign of life. */
   private quiet = 0;
   private checked: number;
   private progressAt = Number.NEGATIVE_INFINITY;
   private cpu: { readonly seconds: number; readonly at: number } | undefined;
+  /** Milliseconds that the last measurement of processor time took. */
+  private cpuCost = 0;
   private paused: boolean;
   private stalled = false;
   private latestSign: StallSign = StallSign.UNSPECIFIED;
@@ -66,7 +70,7 @@ export class StallWatch {
     this.checked = host.clock.monotonic();
     this.paused = host.job.state === JobState.PAUSED;
     this.measureCpu();
-    this.checkLater(0);
+    this.checkLater();
   }
 
   /** The job has reported metrics or progress. */
@@ -94,35 +98,38 @@ export class StallWatch {
     this.timer = undefined;
   }
 
-  private checkLater(cost: number): void {
+  private checkLater(): void {
     const left = this.stalled ? this.interval : Math.max(1, this.after - this.quiet);
-    this.timer = this.host.clock.after(Math.max(cost / MOST_SHARE, Math.min(this.interval, left)), () => this.check());
+    const rest = Math.min(LONGEST_INTERVAL_MS, this.cpuCost / MOST_SHARE);
+    this.pause = Math.max(rest, Math.min(this.interval, left));
+    this.timer = this.host.clock.after(this.pause, () => this.check());
   }
 
   private check(): void {
-    const start = this.host.clock.monotonic();
     this.update();
     if (this.stalled !== this.quiet >= this.after) {
       this.stalled = !this.stalled;
       if (this.stalled) this.reportStalled();
       else this.reportAlive();
     }
-    if (this.timer !== undefined) this.checkLater(this.host.clock.monotonic() - start);
+    if (this.timer !== undefined) this.checkLater();
   }
 
   /** Brings `quiet` and `latestSign` up to date. */
   private update(): void {
+    // Read before the time: what was printed since the check before is then never older than that check.
+    const { outputSilence } = this.host.job.vitals();
     const now = this.host.clock.monotonic();
     const passed = now - this.checked;
     this.checked = now;
     // While the agent was stopped, the job may have been stopped as well, and its output was not read.
-    if (!this.paused) this.quiet += Math.min(passed, 2 * this.interval);
+    if (!this.paused) this.quiet += Math.min(passed, 2 * Math.max(this.pause, this.interval));
     const found = (sign: StallSign, ago: number): void => {
       if (!this.signs.has(sign) || ago > passed || ago >= this.quiet) return;
       this.quiet = ago;
       this.latestSign = sign;
     };
-    found(StallSign.OUTPUT, this.host.job.vitals().outputSilence);
+    found(StallSign.OUTPUT, outputSilence);
     found(StallSign.PROGRESS, now - this.progressAt);
     if (this.usedCpu(now)) found(StallSign.CPU, 0);
   }
@@ -137,7 +144,9 @@ export class StallWatch {
 
   private measureCpu(): void {
     if (!this.signs.has(StallSign.CPU)) return;
-    this.cpu = { seconds: this.host.job.vitals().cpuSeconds(), at: this.host.clock.monotonic() };
+    const start = this.host.clock.monotonic();
+    this.cpu = { seconds: this.host.job.vitals().cpuSeconds(), at: start };
+    this.cpuCost = this.host.clock.monotonic() - start;
   }
 
   private reportStalled(): void {

@@ -15,6 +15,9 @@ class WatchedJob {
   private printed = this.clock.monotonic();
   private cpu = 0;
   full = false;
+  /** Milliseconds that a measurement of processor time takes, and how many there were. */
+  measuring = 0;
+  measured = 0;
 
   constructor(policy: { signs?: StallSign[]; action?: StallAction }, after = 60_000) {
     this.watch = new StallWatch(create(StallPolicySchema, { ...policy, after: durationFromMs(after) }), {
@@ -22,7 +25,11 @@ class WatchedJob {
         state: JobState.RUNNING,
         vitals: () => ({
           outputSilence: this.full ? 0 : this.clock.monotonic() - this.printed,
-          cpuSeconds: () => this.cpu,
+          cpuSeconds: () => {
+            this.measured++;
+            this.clock.spend(this.measuring);
+            return this.cpu;
+          },
           members: () => [],
         }),
         end: (order) => this.orders.push(order),
@@ -122,6 +129,17 @@ describe("A main command that gives no sign of life", () => {
     expect(job.said).toEqual([]);
     job.clock.advance(60_000);
     expect(job.said).toHaveLength(2);
+  });
+
+  it("is noticed also where measuring it takes long: then it is measured every 5 s", () => {
+    const job = new WatchedJob({ signs: [StallSign.CPU] }, 4000);
+    job.measuring = 50;
+    job.clock.advance(12_000);
+    expect(job.said[1]).toBe("No processor time for 4.0s");
+    job.measured = 0;
+    job.clock.advance(60_000);
+    expect(job.measured).toBeGreaterThanOrEqual(11);
+    expect(job.measured).toBeLessThanOrEqual(13);
   });
 
   it("is ended where the policy says so, once", () => {
