@@ -75,8 +75,8 @@ export interface TrackerOptions {
   /** Time between two heartbeats of an agent. @default 10_000 */
   readonly heartbeatInterval?: number;
   /**
-   * Time of silence after which a watch or followed log is sent an answer without content, so that proxies do
-   * not close it as dead. 0: never. @default 15_000
+   * Time of silence after which a watch or followed log is sent a keepalive (an answer without content), so
+   * that proxies do not close it as dead. 0: never. @default 15_000
    */
   readonly keepaliveInterval?: number;
   /** Time of silence after which a job is LOST. At least two heartbeat intervals. @default 30_000 */

@@ -25,6 +25,8 @@ describe("What users and readers of the code meet", () => {
     "The agent is told.",
     "The reader stands still and holds up the job.",
     "It tells the caller for good.",
+    "The agent dials once more.",
+    "A text for people.",
   ])("would be found to have one in %j", (sentence) => {
     expect(idiomsIn("a.ts", `// ${sentence}`)).not.toEqual([]);
   });

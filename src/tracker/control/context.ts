@@ -13,7 +13,7 @@ export interface ControlContext extends JobContext {
   readonly changes: JobChanges;
   /** Most bytes of a job spec. */
   readonly specBytes: number;
-  /** Milliseconds of silence after which a stream sends an answer without content. 0: never. */
+  /** Milliseconds of silence after which a stream sends a keepalive, an answer without content. 0: never. */
   readonly keepaliveInterval: number;
   callerOf(context: HandlerContext): CallerFacts;
 }

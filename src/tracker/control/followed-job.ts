@@ -51,7 +51,7 @@ export class FollowedJob {
   }
 
   /**
-   * Sleeps until something has happened since it last returned, and no longer than until a sign of life is due.
+   * Sleeps until something has happened since it last returned, and no longer than until a keepalive is due.
    *
    * @throws ConnectError NOT_FOUND if the job was deleted; the call's own reason if it is over
    */

@@ -134,7 +134,7 @@ class LogCursor {
     return this.gaps.found;
   }
 
-  /** What is stored by now and not read yet; an answer without chunks when a sign of life is due. */
+  /** What is stored by now and not read yet; an answer without chunks when a keepalive is due. */
   async *answers(keepalive: Keepalive): AsyncGenerator<LogAnswer, void> {
     const end = this.log.committed;
     const until = end.position;

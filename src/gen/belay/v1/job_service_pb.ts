@@ -632,8 +632,8 @@ export const WatchJobsRequestSchema: GenMessage<WatchJobsRequest> =
   messageDesc(file_belay_v1_job_service, 17);
 
 /**
- * The response of WatchJobs. One of the fields `job`, `left_job_id`, `deleted_job_id` and `synced` is set. In a sign of
- * life none is, and only `version` counts.
+ * The response of WatchJobs. One of the fields `job`, `left_job_id`, `deleted_job_id` and `synced` is set. In a
+ * keepalive none is, and only `version` counts.
  *
  * @generated from message belay.v1.WatchJobsResponse
  */
@@ -734,7 +734,7 @@ export const WatchJobRequestSchema: GenMessage<WatchJobRequest> =
  */
 export type WatchJobResponse = Message<"belay.v1.WatchJobResponse"> & {
   /**
-   * The job. Absent: this is only a sign of life.
+   * The job. Absent: this is only a keepalive.
    *
    * @generated from field: belay.v1.Job job = 1;
    */
@@ -867,7 +867,7 @@ export const ReadLogsRequestSchema: GenMessage<ReadLogsRequest> =
  */
 export type ReadLogsResponse = Message<"belay.v1.ReadLogsResponse"> & {
   /**
-   * Chunks of the log, in the order in which they were read. Empty: a sign of life, of which only `next_position`
+   * Chunks of the log, in the order in which they were read. Empty: a keepalive, of which only `next_position`
    * counts.
    *
    * @generated from field: repeated belay.v1.LogChunk chunks = 1;
@@ -882,7 +882,7 @@ export type ReadLogsResponse = Message<"belay.v1.ReadLogsResponse"> & {
   nextPosition: bigint;
 
   /**
-   * The number of the attempt that is read. 0: there is no attempt yet, and this is a sign of life; an interrupted call
+   * The number of the attempt that is read. 0: there is no attempt yet, and this is a keepalive; an interrupted call
    * starts again as it did.
    *
    * @generated from field: uint32 attempt = 3;
@@ -963,7 +963,7 @@ export const ReadMetricsRequestSchema: GenMessage<ReadMetricsRequest> =
  */
 export type ReadMetricsResponse = Message<"belay.v1.ReadMetricsResponse"> & {
   /**
-   * What the job used, in order of time. If there are neither samples nor job metrics, this is only a sign of life.
+   * What the job used, in order of time. If there are neither samples nor job metrics, this is only a keepalive.
    *
    * @generated from field: repeated belay.v1.MetricSample samples = 1;
    */
@@ -1040,11 +1040,11 @@ export const DeleteJobResponseSchema: GenMessage<DeleteJobResponse> =
  * calls under way; the message says which: try again later). A call that names a job ends with NOT_FOUND if the tracker
  * does not know the job.
  *
- * A stream of responses that has been silent for a while (15 s, or the tracker's --keepalive-interval) gets a *sign of
- * life*: a response without content, so that proxies do not treat the stream as dead. Callers ignore it; the comment of
- * each response says which fields are then unset. Headers are sent at once, even if the first response is hours away. A
- * less patient proxy ends the stream with UNAVAILABLE, INTERNAL or CANCELLED, or answers the call with HTTP 502, 503 or
- * 504: call again, and continue after what has arrived.
+ * A stream of responses that has been silent for a while (15 s, or the tracker's --keepalive-interval) gets a
+ * *keepalive*: a response without content, so that proxies do not treat the stream as dead. Callers ignore it; the
+ * comment of each response says which fields are then unset. Headers are sent at once, even if the first response is
+ * hours away. A less patient proxy ends the stream with UNAVAILABLE, INTERNAL or CANCELLED, or answers the call with
+ * HTTP 502, 503 or 504: call again, and continue after what has arrived.
  *
  * Calls in JSON are parsed strictly, since people write them: an unknown field or enum name ends the call with
  * INVALID_ARGUMENT. In binary, unknown fields are ignored, so that a newer client works with an older tracker. Filters
