@@ -37,6 +37,30 @@ async function jobWithLog(): Promise<{
 }
 
 describe("belay logs", () => {
+  test("of a job's latest attempt says at a terminal that there are earlier ones, in a pipe nothing", async () => {
+    const { address } = await testTracker();
+    const spec = { ...someSpec, retry: { maxAttempts: 3 } };
+    for (const attempt of [1, 2]) {
+      const agent = ScriptedAgent.connect({ url: address, jobId: "again" });
+      await agent.hello({ spec, takeOver: attempt > 1 });
+      agent.batch([
+        { stream: LogStream.STDOUT, step: 1, content: { case: "data", value: Buffer.from(`${attempt}\n`) } },
+      ]);
+      await agent.acked(0n, 1n);
+    }
+    const logs = async (isTerminal: boolean): Promise<{ stdout: string; stderr: string }> => {
+      const [stdout, stderr] = [new MemoryOutput(), new MemoryOutput()];
+      stderr.isTerminal = isTerminal;
+      await main(["logs", "--tracker", address, "again"], { stdout, stderr, stdin: Readable.from([]), env: {} });
+      return { stdout: stdout.text, stderr: stderr.text };
+    };
+    expect(await logs(true)).toEqual({
+      stdout: "2\n",
+      stderr: "belay: Attempt 2; --attempt 1 shows the earlier one\n",
+    });
+    expect(await logs(false)).toEqual({ stdout: "2\n", stderr: "" });
+  });
+
   test("with --timestamps begins each line with the time of its first byte", async () => {
     const { logs } = await jobWithLog();
     expect((await logs("-t")).stdout).toBe(

@@ -14,6 +14,7 @@ import { EXIT_OK } from "../process/exit-codes.ts";
 import type { Values } from "../flags/flags.ts";
 import { choice, count, grouped, many, text, toggle, wanted } from "../flags/flags.ts";
 import { jobArgument, onlyJob, presentJob } from "../flags/job-argument.ts";
+import type { Io } from "../process/io.ts";
 import { jsonLine } from "../render/json.ts";
 import { LogLines } from "../render/log-lines.ts";
 import { attemptFlag, sinceFlag } from "../flags/part-flags.ts";
@@ -101,7 +102,9 @@ export const logs: Command = command({
     };
     const followsAll = flags.follow && flags.attempt === undefined;
     const answers = followsAll ? throughAttempts(client, jobId, read, { onNext }) : read(request.attempt, true);
-    for await (const { chunks } of answers) {
+    const earlier = earlierAttempts(flags, io);
+    for await (const { attempt, chunks } of answers) {
+      await earlier(attempt);
       for (const chunk of chunks) {
         if (flags.json) await io.stdout.write(jsonLine(LogChunkSchema, chunk));
         else if (lines === undefined) await printer.print(chunk);
@@ -114,6 +117,21 @@ export const logs: Command = command({
     return EXIT_OK;
   },
 });
+
+/** Returns what shows, once, a user at a terminal that the job has earlier attempts than the one that is printed. */
+function earlierAttempts(
+  { attempt: asked, follow }: Values<typeof flags>,
+  { stderr }: Io,
+): (attempt: number) => Promise<void> {
+  let done = asked !== undefined || follow || !stderr.isTerminal;
+  return async (attempt) => {
+    if (done || attempt <= 1) return;
+    done = true;
+    const which =
+      attempt === 2 ? "--attempt 1 shows the earlier one" : `--attempt 1 to ${attempt - 1} show the earlier ones`;
+    await stderr.write(`belay: Attempt ${attempt}; ${which}\n`);
+  };
+}
 
 /** Checks that the job has these steps: the log of a missing one would be empty. @throws BelayError `BAD_USAGE` */
 async function checkSteps(client: JobClient, jobId: string, steps: readonly number[]): Promise<void> {

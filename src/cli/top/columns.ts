@@ -48,6 +48,9 @@ export function columnsFor(columns: number, rows: readonly JobRow[]): readonly C
       has(({ name }) => name !== "") &&
       nameColumn(longest(rows, ({ name }) => name, 8, columns >= 180 ? 26 : 16)),
     stateColumn(columns >= 100),
+    columns >= 100 &&
+      has(({ attempts }) => attempts !== "") &&
+      attemptColumn(longest(rows, ({ attempts }) => attempts, 7, 9)),
     cpuColumn,
     columns >= 100 && has(({ cpuLimit }) => cpuLimit > 0) && cpuShareColumn,
     memoryColumn,
@@ -99,6 +102,10 @@ function stateColumn(roomy: boolean): Column {
     sort: "state",
     cell: ({ state }) => span(!roomy && state === JobState.SETTING_UP ? "SETUP" : stateName(state), stateInk(state)),
   };
+}
+
+function attemptColumn(width: number): Column {
+  return { title: "ATTEMPT", width, side: "right", cell: ({ attempts }) => span(attempts) };
 }
 
 const cpuColumn: Column = {

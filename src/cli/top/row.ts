@@ -5,7 +5,7 @@ import { clean } from "../render/clean.ts";
 import { resultText } from "../render/result.ts";
 import { commandText } from "../render/show.ts";
 import type { ProgressPoint } from "../render/time-left.ts";
-import { betweenText, isUnwell } from "../render/attempts.ts";
+import { attemptCount, betweenText, isUnwell } from "../render/attempts.ts";
 import { healthName } from "../../contract/names.ts";
 import { isEnded } from "../../contract/states.ts";
 
@@ -28,6 +28,8 @@ export interface JobRow {
   readonly host: string;
   /** 0: no agent has had the job. */
   readonly attempt: number;
+  /** The attempt, and of how many: `2/5`. Empty: there is one only, and may be no other. */
+  readonly attempts: string;
   readonly connected: boolean;
   /** When the tracker last received a message from the agent, by the tracker's clock. */
   readonly heardMs: number | undefined;
@@ -82,6 +84,7 @@ export function rowOf(job: Job, before: JobRow | undefined): JobRow {
     endMs: msOf(job.endTime),
     host: short(clean(attempt?.agent?.hostname ?? "")),
     attempt: attempt?.attempt ?? 0,
+    attempts: ["0", "1"].includes(attemptCount(job)) ? "" : attemptCount(job),
     connected: attempt?.connected ?? false,
     heardMs: msOf(attempt?.lastHeardTime),
     cpuCores: sample?.cpuCores,

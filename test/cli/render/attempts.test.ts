@@ -86,8 +86,12 @@ describe("a job that waits between two attempts", () => {
       job({ state: JobState.RUNNING, attempts: [{ attempt: 1, metrics: { memoryBytes: 5n } }] }),
       undefined,
     );
-    expect(running).toMatchObject({ memoryBytes: 5, remark: "" });
-    expect(rowOf(waiting, running)).toMatchObject({ memoryBytes: undefined, remark: betweenText(waiting) });
+    expect(running).toMatchObject({ memoryBytes: 5, attempts: "", remark: "" });
+    expect(rowOf(waiting, running)).toMatchObject({
+      memoryBytes: undefined,
+      attempts: "1/5",
+      remark: betweenText(waiting),
+    });
   });
 });
 

@@ -17,6 +17,7 @@ export function someRow(fields: Partial<JobRow> = {}): JobRow {
     endMs: undefined,
     host: "worker-1",
     attempt: 1,
+    attempts: "",
     connected: true,
     heardMs: NOON - 2_000,
     cpuCores: undefined,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { textWidth } from "../../../src/cli/terminal/text-width.ts";
+import { columnsFor } from "../../../src/cli/top/columns.ts";
 import { footerLine } from "../../../src/cli/top/footer.ts";
 import type { Totals } from "../../../src/cli/top/job-set.ts";
 import type { Line } from "../../../src/cli/terminal/line.ts";
@@ -188,6 +189,12 @@ describe("The last line", () => {
   ])("%s", (_, fields, text) => {
     expect(lineText(footerLine(ui(fields), "", 80))).toBe(text);
   });
+});
+
+test("has a column of attempts only where a job may have several", () => {
+  const titles = (rows: readonly JobRow[]): string[] => columnsFor(120, rows).map(({ title }) => title);
+  expect(titles(ROWS)).not.toContain("ATTEMPT");
+  expect(titles([...ROWS, someRow({ attempts: "2/5" })])).toContain("ATTEMPT");
 });
 
 test("A text on the whole screen is shown from its position, shifted, with a mark where lines go on", () => {
