@@ -4,6 +4,7 @@ import type { Logger } from "../base/logger.ts";
 import type { JobContext } from "./jobs/context.ts";
 import type { RetentionOptions } from "./options.ts";
 import { isOpen } from "./jobs/states.ts";
+import { storedBytes } from "./store/rows.ts";
 import type { EndedJob } from "./store/types.ts";
 
 /** Jobs that are read from the store at once; other calls get their turn between two pages. */
@@ -74,8 +75,11 @@ export class Retention {
     if (this.options.bytes === 0) return 0;
     let bytes = await this.context.store.endedBytes();
     // The store has counted ended jobs, those in memory included. Metrics, a few MiB at most, count once a job has ended.
-    for (const live of this.context.registry.inMemory())
-      if (isOpen(live.job)) bytes += live.log?.committed.position ?? 0;
+    for (const { job, log } of this.context.registry.inMemory()) {
+      if (!isOpen(job)) continue;
+      bytes +=
+        storedBytes(log === undefined ? job.attempts : job.attempts.slice(0, -1)) + (log?.committed.position ?? 0);
+    }
     return bytes - this.options.bytes;
   }
 

@@ -47,6 +47,12 @@ export class ManualClock implements Clock {
     this.advance(0);
   }
 
+  /** Milliseconds until the next timer is due. Undefined: none is set. */
+  get untilNext(): number | undefined {
+    if (this.timers.length === 0) return undefined;
+    return Math.max(0, Math.min(...this.timers.map(({ at }) => at)) - this.time);
+  }
+
   get pending(): number {
     return this.timers.length;
   }

@@ -32,7 +32,8 @@ export const RULINGS: Readonly<Record<keyof typeof status, Ruling>> = {
   INVALID_ARGUMENT: {
     first: "refused",
     later: "refused",
-    because: "a message of Belay broke the contract; the same message would be sent again",
+    because:
+      "a message of Belay broke the contract, or the spec has another retry policy than the job was created with; the same message would be sent again",
   },
   DEADLINE_EXCEEDED: { ...again, because: "silence" },
   NOT_FOUND: {
@@ -43,7 +44,8 @@ export const RULINGS: Readonly<Record<keyof typeof status, Ruling>> = {
   },
   ALREADY_EXISTS: {
     ...again,
-    because: "another session has the job; its lease may run out. `JOB_TAKEN` when the connect timeout is over",
+    because:
+      "another session has the job, and its lease may run out; or the log of the attempt before still arrives. `JOB_TAKEN` when the connect timeout is over",
   },
   PERMISSION_DENIED: { ...atFirst, because: "as UNAUTHENTICATED" },
   RESOURCE_EXHAUSTED: {
@@ -54,7 +56,8 @@ export const RULINGS: Readonly<Record<keyof typeof status, Ruling>> = {
   FAILED_PRECONDITION: {
     first: "refused",
     later: "fenced",
-    because: "the job has ended, was taken over, or was LOST for too long",
+    because:
+      "the job has ended, was taken over, was LOST for too long, or needs an agent that is newer (the message names the field of the spec)",
   },
   ABORTED: {
     ...again,
@@ -71,7 +74,11 @@ export const RULINGS: Readonly<Record<keyof typeof status, Ruling>> = {
       "a fault of the tracker or a proxy. Trackers on grpc-js or grpcio answer so to a message that they cannot decode, " +
       "too: the two cannot be distinguished, and the job comes first",
   },
-  UNAVAILABLE: { ...again, because: "no connection, or a tracker that stops" },
+  UNAVAILABLE: {
+    ...again,
+    because:
+      "no connection, a tracker that stops, or a job whose next attempt may not start yet: then the agent waits as long as the message says",
+  },
   DATA_LOSS: {
     ...again,
     because:

@@ -31,6 +31,8 @@ export class LiveJob {
   readonly traceNotes: string;
   /** Open stream of the latest attempt. */
   stream: AgentConnection | undefined;
+  /** How many streams are about to become `stream`. */
+  attaching = 0;
   /** When the latest attempt's agent was last heard, in milliseconds since the Unix epoch. 0: not since the tracker
    * started. */
   heardAt = 0;
@@ -132,7 +134,7 @@ export class LiveJob {
   /** Whether the log of the latest attempt may still grow. A job may wait for its next attempt for days. */
   get usesLog(): boolean {
     const { attempt } = this;
-    return this.stream !== undefined || (attempt !== undefined && !isLogClosed(attempt));
+    return this.stream !== undefined || this.attaching > 0 || (attempt !== undefined && !isLogClosed(attempt));
   }
 
   /** Whether the job must stay in memory. */

@@ -98,10 +98,14 @@ export class SessionService {
       logger.warn("Session refused", { ...facts, why: messageOf(error) });
       throw error;
     }
-    const stream = await this.attach(live, hello, parts).catch((error: unknown) => {
-      if (live.stream === undefined) live.disconnectedAt ??= now;
-      throw error;
-    });
+    live.attaching++;
+    const stream = await this.attach(live, hello, parts)
+      .finally(() => live.attaching--)
+      .catch(async (error: unknown) => {
+        if (live.stream === undefined) live.disconnectedAt ??= now;
+        await this.context.registry.settle(live);
+        throw error;
+      });
     logger.info("Session opened", { ...facts, attempt: live.attempt?.attempt });
     const end = this.watchOver(stream, context, caller);
     try {

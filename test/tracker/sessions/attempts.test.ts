@@ -38,6 +38,13 @@ async function waiting(address: string, spec: object = retried): Promise<Scripte
   return agent;
 }
 
+/** All answers of a call, once it has ended. */
+async function collect<T>(answers: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const answer of answers) all.push(answer);
+  return all;
+}
+
 /** The error with which a Hello for the job "j" is refused, trailers included. */
 async function refusal(address: string): Promise<ConnectError> {
   const client = createClient(TrackerService, createGrpcTransport({ baseUrl: address }));
@@ -236,6 +243,22 @@ describe("A job that waits for its next attempt", () => {
     });
   });
 
+  test("ends the calls that follow its latest attempt: nothing more comes from that one", async () => {
+    const { address, jobs } = await testTracker();
+    const agent = agentAt(address);
+    await agent.hello({ spec: retried });
+    const logs = collect(jobs.readLogs({ jobId: "j", follow: true }));
+    const metrics = collect(jobs.readMetrics({ jobId: "j", follow: true }));
+    agent.print("all of it\n");
+    agent.event({ case: "metricSample", value: { memoryBytes: 7n } });
+    agent.result(failed);
+    await agent.next("receipt");
+    const data = new TextEncoder().encode("all of it\n");
+    expect((await logs).flatMap(({ chunks }) => chunks)).toMatchObject([{ content: { value: data } }]);
+    expect((await metrics).flatMap(({ samples }) => samples)).toMatchObject([{ memoryBytes: 7n }]);
+    expect((await jobs.getJob({ jobId: "j" })).job?.state).toBe(JobState.PENDING);
+  });
+
   test("goes to the next agent when the rest of the log does not come within the lease", async () => {
     const { address, jobs } = await testTracker({ heartbeatInterval: 100, lease: 300 });
     const first = agentAt(address);
@@ -310,7 +333,7 @@ describe("A session that takes over", () => {
 });
 
 describe("The retry policy", () => {
-  test("is the one with which the job was created: an agent may leave it out or repeat it, not change it", async () => {
+  test("is the one with which the job was created: an agent may leave it out or repeat it, but not change it", async () => {
     const { address, jobs } = await testTracker();
     await jobs.createJob({ jobId: "j", spec: { ...someSpec, retry: { maxAttempts: 3 } } });
     const other = agentAt(address);
@@ -330,7 +353,7 @@ describe("The retry policy", () => {
 });
 
 describe("A job whose spec an agent cannot run whole", () => {
-  test("is refused to it, and stays for another one; a spec of the agent's own is its own affair", async () => {
+  test("is refused to it, and stays for a newer one", async () => {
     const { address, jobs } = await testTracker();
     const spec = { ...someSpec, after: [{ run: "true" }] };
     await jobs.createJob({ jobId: "j", spec });

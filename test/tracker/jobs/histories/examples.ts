@@ -1,0 +1,27 @@
+import { FailureClass } from "../../../../src/gen/belay/v1/job_pb.ts";
+import type { Action, HelloFields, Setting } from "./actions.ts";
+
+const { JOB, PREEMPTED, INFRASTRUCTURE } = FailureClass;
+
+const setting: Setting = {
+  submitted: false,
+  policy: { maxAttempts: 3, on: [JOB, PREEMPTED, INFRASTRUCTURE], delay: 0, wait: 60_000 },
+};
+const plain: HelloFields = { takeOver: false, spec: "same", nextAttemptFollows: false };
+const hello = (agent: number): Action => ({ do: "hello", agent, ...plain });
+const takeOver = (agent: number): Action => ({ do: "hello", agent, ...plain, takeOver: true });
+const ends = (agent: number, result: string): Action => ({ do: "result", agent, result, missing: 0 });
+const cut = (agent: number): Action => ({ do: "cut", agent });
+const pass = (ms: number): Action => ({ do: "pass", ms });
+
+const steps: readonly Action[][] = [
+  [ends(0, "failed"), hello(1), ends(1, "preempted"), { do: "restart", ms: 0 }, hello(2), ends(2, "succeeded")],
+  [ends(0, "failed"), pass(61_000), hello(1)],
+  [ends(0, "failed"), { do: "cancel" }, hello(1)],
+  [cut(0), pass(31_000), pass(301_000), hello(0), hello(1)],
+  [cut(0), pass(31_000), hello(1), hello(0), ends(1, "succeeded")],
+  [takeOver(1), hello(0), ends(1, "failed"), hello(2)],
+];
+
+/** Histories of what random ones reach rarely. Agent 0 has the job at first. */
+export const examples: [Setting, Action[]][] = steps.map((each) => [setting, each]);
