@@ -87,6 +87,7 @@ export function startReportedJob(welcome: Welcome, around: JobSurroundings): Run
       ownEnvironment: { ...mask.environment, ...metricsFile.environment },
       containment: options.containment ?? "auto",
       stopBudget: options.stopBudget ?? DEFAULTS.stopBudget,
+      mayBeStopped: options.stop !== undefined,
       logger,
       prepared,
     },

@@ -87,7 +87,12 @@ const NAMES_OF_WARNINGS = WARNINGS.map((name) => `SIG${name}` as NodeJS.Signals)
 const ECHOES = `${WARNINGS.map((name) => `trap 'echo got ${name}' ${constants.signals[`SIG${name}`]}`).join("; ")}; echo ready; while :; do sleep 0.02; done`;
 
 describe("A signal that an agent receives", () => {
-  it.each(["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"] as const)("%s ends the job in order", async (signal) => {
+  it.each([
+    ["SIGTERM", "PREEMPTED"],
+    ["SIGINT", "ORDERED"],
+    ["SIGHUP", "PREEMPTED"],
+    ["SIGQUIT", "PREEMPTED"],
+  ] as const)("%s ends the job in order, and the end is %s", async (signal, failureClass) => {
     const tracker = await TrackerProcess.start();
     const script = "trap 'echo bye; exit 9' TERM; echo ready; while :; do sleep 0.02; done";
     const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", script);
@@ -96,8 +101,59 @@ describe("A signal that an agent receives", () => {
     expect(run.stdout).toBe("ready\nbye\n");
     expect(JSON.parse((await tracker.ends("show", "--json", "j1")).stdout)).toMatchObject({
       state: "JOB_STATE_CANCELED",
-      result: { reason: "END_REASON_AGENT_STOPPED" },
+      result: { reason: "END_REASON_AGENT_STOPPED", failureClass: `FAILURE_CLASS_${failureClass}` },
     });
+  });
+
+  it.each([
+    [
+      "a batch system or service manager that signals each process, the job's first",
+      (job: number, agent: number) => [job, agent],
+    ],
+    ["the same, the agent first", (job: number, agent: number) => [agent, job]],
+    [
+      "a container's stop, or Ctrl-C in a terminal, which reach the agent only",
+      (_job: number, agent: number) => [agent],
+    ],
+  ])("stops the job by %s, with the job's own exit code", async (_title, order) => {
+    const tracker = await TrackerProcess.start();
+    const script = "trap 'exit 3' TERM; echo $$; while :; do sleep 0.02; done";
+    const run = tracker.belay("run", "--job", "j1", "--", "sh", "-c", script);
+    await run.says(/^\d+$/m);
+    const pids = order(Number(run.stdout), run.child.pid ?? 0);
+    const kill = spawn("kill", ["-TERM", ...pids.map(String)], { stdio: "ignore" });
+    expect(await run.ended).toBe(3);
+    if (kill.exitCode === null) await once(kill, "exit");
+    expect(JSON.parse((await tracker.ends("show", "--json", "j1")).stdout)).toMatchObject({
+      state: "JOB_STATE_CANCELED",
+      result: { reason: "END_REASON_AGENT_STOPPED", failureClass: "FAILURE_CLASS_PREEMPTED", exitCode: 3 },
+    });
+  });
+
+  it("stops a setup step that the same signal ends before the agent has it", async () => {
+    const tracker = await TrackerProcess.start();
+    const run = tracker.belay("run", "--job", "j1", "--setup", "echo $$; exec sleep 1000", "--", "echo", "main");
+    await run.says(/^\d+$/m);
+    spawn("kill", ["-TERM", String(Number(run.stdout)), String(run.child.pid)], { stdio: "ignore" });
+    expect(await run.ended).toBe(143);
+    expect(JSON.parse((await tracker.ends("show", "--json", "j1")).stdout)).toMatchObject({
+      state: "JOB_STATE_CANCELED",
+      result: { reason: "END_REASON_AGENT_STOPPED", step: 1, signal: "SIGTERM" },
+    });
+  });
+
+  it("warns the job first where it asks for that, and the log says so", async () => {
+    const tracker = await TrackerProcess.start();
+    const script = "trap 'echo saved; exit 4' USR2; echo ready; while :; do sleep 0.02; done";
+    const run = tracker.belay("run", "--job", "j1", "--warn-signal", "usr2", "--", "sh", "-c", script);
+    await run.says(/ready/);
+    expect(await run.kill("SIGTERM")).toBe(4);
+    expect(run.stdout).toBe("ready\nsaved\n");
+    const log = await tracker.ends("logs", "--stream", "agent", "j1");
+    expect(log.stdout).toContain("Warned with SIGUSR2: SIGTERM follows in 30.0s");
+    const shown = await tracker.ends("show", "j1");
+    expect(shown.stdout).toMatch(/end requested\n.*SIGUSR2 sent to/);
+    expect(shown.stdout).not.toContain("SIGTERM sent");
   });
 
   it.skipIf(noLinux !== undefined)("is passed on to the job and noted in its log when it is a warning", async () => {

@@ -2,7 +2,7 @@
 // can be read in one place. What comes before and after the steps is elsewhere: `prepareJob`, `finishJob`.
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { systemClock } from "../../base/clock.ts";
+import { sleep, systemClock } from "../../base/clock.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import {
   type AfterStepResult,
@@ -39,9 +39,10 @@ import { planRungs, type Rungs } from "./end/rungs.ts";
 import { parseSignal } from "./tree/signals.ts";
 import type { ExitStatus } from "./start/spawn.ts";
 import { SpawnProblem } from "./start/spawn-problem.ts";
+import { stopWait } from "./end/stop-window.ts";
 import { StepTimeouts } from "./end/step-timeouts.ts";
 import type { EndOrder, Job, JobHandlers, JobOptions, JobStatus, OwnEnd, SignalSource, Vitals } from "./types.ts";
-import { naturalVerdict, orderedVerdict, spawnVerdict, type Verdict } from "./end/verdict.ts";
+import { naturalVerdict, orderedVerdict, spawnVerdict, stoppedVerdict, type Verdict } from "./end/verdict.ts";
 import { Warning } from "./end/warning.ts";
 import { stateName } from "../../contract/names.ts";
 import { afterStepsNotRun } from "../../contract/script-steps.ts";
@@ -71,6 +72,8 @@ class JobRun implements Job {
   private running: Launched | undefined;
   private readonly cause = new Cause();
   private ladder: Ladder | undefined;
+  /** How the job ended by itself, also while a stop of the agent may still turn out to be the cause. */
+  private ownVerdict: Verdict | undefined;
   private readonly pauses = new PauseClock();
   private readonly output: JobOutput;
   private readonly closing: Closing;
@@ -145,7 +148,8 @@ class JobRun implements Job {
         void running.process.exited.then(() => this.end(order));
         return;
       }
-      if (running.step.main || running.process.exit.code !== 0) {
+      const decides = running.step.main || running.process.exit.code !== 0;
+      if (decides && !(this.options.mayBeStopped === true && order.reason === EndReason.AGENT_STOPPED)) {
         this.closing.shorten(grace);
         this.orderLate(order);
         return;
@@ -257,7 +261,7 @@ class JobRun implements Job {
       last = { step, exit };
       this.reportEnded(started, exit);
       if (this.cause.ordered !== undefined || exit === undefined) break;
-      if (step.main || exit.code !== 0) return this.endsNaturally(this.naturalVerdict(step, exit));
+      if (step.main || exit.code !== 0) return await this.endedByItself(started, exit);
       // All of a step's output comes before the next step's.
       await this.output.drain(this.cause.orderSignal);
       await this.handlers.stepOver?.();
@@ -296,6 +300,19 @@ class JobRun implements Job {
     } catch (error) {
       return afterStepsNotRun(this.options.spec, this.failure(error).message);
     }
+  }
+
+  /** The verdict on a step that has decided the end: its own, or that of a stop of the agent that comes with it. */
+  private async endedByItself({ step, start }: Launched, exit: ExitStatus): Promise<Verdict> {
+    const own = (this.ownVerdict = this.naturalVerdict(step, exit));
+    // Proven by the kernel: not the doing of a signal.
+    if (this.options.mayBeStopped === true && own.reason !== EndReason.OOM_KILLED) {
+      await sleep(stopWait(exit, performance.now() - start, this.timing.stopWindow), this.cause.orderSignal);
+    }
+    const { ordered } = this.cause;
+    if (ordered === undefined) return this.endsNaturally(own);
+    await ordered.tree;
+    return stoppedVerdict(ordered.order, ordered.askTime, own);
   }
 
   /** Keeps the verdict as the cause of the end, unless an order came first. */
@@ -434,7 +451,8 @@ class JobRun implements Job {
 
   private mustRun(verb: string, states: readonly JobState[]): void {
     const { first } = this.cause;
-    const natural = first?.kind === "natural" && !this.afterOrders.running ? first.verdict : undefined;
+    const decided = first === undefined ? this.ownVerdict : first.kind === "natural" ? first.verdict : undefined;
+    const natural = this.afterOrders.running ? undefined : decided;
     if (states.includes(this.current) && natural === undefined && this.running !== undefined) return;
     const state = natural === undefined ? this.current : endState(natural.outcome);
     throw new BelayError("BAD_USAGE", `Cannot ${verb} job "${this.options.jobId}": it is ${stateName(state)}`);

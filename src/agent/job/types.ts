@@ -35,6 +35,11 @@ export interface JobOptions {
   readonly containment: ContainmentChoice;
   /** Milliseconds that a stop of the agent leaves to the steps after the end, all together. 0: none of them runs. */
   readonly stopBudget: number;
+  /**
+   * Whether the agent may be asked to stop. An end of the job that comes shortly before such a stop is then attributed to
+   * it, and the result waits for that time. @default false
+   */
+  readonly mayBeStopped?: boolean;
   readonly logger: Logger;
   /** Made by `prepareJob` earlier, in parallel with something else; the job closes it. Absent: the job makes its own. */
   readonly prepared?: PreparedJob;

@@ -74,6 +74,18 @@ export function orderedVerdict(order: EndOrder, step: number, exit: ExitStatus |
   return { outcome, reason: order.reason, message: order.message, step, exit, stopClass: order.failureClass };
 }
 
+/**
+ * The verdict on a job that ended by itself shortly before its agent was asked to stop: what stops the agent has sent its
+ * signal to the job as well.
+ *
+ * @param askTime when the agent was asked, in milliseconds since the Unix epoch
+ */
+export function stoppedVerdict(order: EndOrder, askTime: number, own: Verdict): Verdict {
+  const after = Math.max(0, Math.round(askTime - (own.exit?.time ?? askTime)));
+  const message = `${order.message}, ${after} ms after this end of the job: ${own.message}`;
+  return { ...orderedVerdict(order, own.step, own.exit), message };
+}
+
 /** A step for the beginning of a sentence. */
 export function describeStep(step: Step): string {
   if (step.main) return "Main command";
