@@ -69,7 +69,8 @@ class Agent implements AsyncDisposable {
 
 /** Waits for signals without a child of its own, and says when it does. */
 const perl = (handler: string): string[] => ["perl", "-e", `$| = 1; ${handler}; print "ready\\n"; sleep 100 while 1`];
-const exits = (code: number): string => `$SIG{$_} = sub { exit ${code} } for qw(TERM INT)`;
+/** At once: perl's own exit drops the handlers first, and the signal of the agent's would end it then. */
+const exits = (code: number): string => `use POSIX (); $SIG{$_} = sub { POSIX::_exit(${code}) } for qw(TERM INT)`;
 
 /** What jobs do about a stop signal, and what the result has of it. */
 const REACTIONS: readonly [title: string, command: string[], own: Partial<JobResult>][] = [

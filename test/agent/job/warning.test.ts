@@ -12,7 +12,7 @@ const STOP = { reason: EndReason.AGENT_STOPPED, message: "Stopped by the test" }
 /** How much later than planned a signal may be sent, or be seen, on a busy machine. Milliseconds. */
 const LATE = 2000;
 /** The same for the least late of a few. */
-const LEAST_LATE = 60;
+const LEAST_LATE = 100;
 /** How much closer to each other two signals may be noted than they were planned. */
 const CLOSER = 20;
 
@@ -28,6 +28,7 @@ function shell(
   options: Partial<Omit<JobOptions, "spec">>,
 ): WarnedJob {
   const times = new Map<string, number>();
+  const notices: string[] = [];
   let begin = 0;
   const command = ["sh", "-c", `${traps}; echo ready; while :; do sleep 0.02; done`];
   const job = start({ command, warnSignal: "SIGUSR1", ...spec }, options, {
@@ -38,8 +39,12 @@ function shell(
       }
       return true;
     },
+    notice: (_step, message) => {
+      notices.push(message);
+      times.set(message.split(" ")[0] ?? "", performance.now() - begin);
+    },
   });
-  return { ...job, at: (text) => eventually(text, () => times.get(text)) };
+  return { ...job, notices, at: (text) => eventually(text, () => times.get(text)) };
 }
 
 /** The signals of an end, with the milliseconds since the first. */
@@ -61,12 +66,13 @@ const STAYS = "trap 'echo warned' USR1; trap 'echo stopped; exit 5' TERM";
 const STUBBORN = "trap 'echo warned' USR1; trap '' TERM";
 
 describe.for(LOCAL_MODES)("A job held by a %s that asked for a warning", (containment) => {
-  it.concurrent("gets it warn_period before its timeout, and its own result stands if it ends in time", async () => {
+  it("gets it warn_period before its timeout, and its own result stands if it ends in time", async () => {
     const late: number[] = [];
     for (let round = 0; round < 4; round++) {
       const times = { timeout: ms(3200), warnPeriod: ms(3000) };
       const { result, at, notices, events } = shell("trap 'echo saved; exit 0' USR1", times, { containment });
-      late.push((await at("saved")) - 200);
+      await at("saved");
+      late.push((await at("Warned")) - 200);
       const ended = await result;
       expect(ended).toMatchObject({ outcome: Outcome.SUCCEEDED, reason: EndReason.EXITED, exitCode: 0 });
       expect(ended.evidence).toBeUndefined();
@@ -110,7 +116,7 @@ describe.for(LOCAL_MODES)("A job held by a %s that asked for a warning", (contai
   });
 
   it.concurrent("climbs the whole ladder when its agent is stopped: warning, stop signal, SIGKILL", async () => {
-    const spec = { warnPeriod: ms(300), gracePeriod: ms(200) };
+    const spec = { warnPeriod: ms(300), gracePeriod: ms(2000) };
     const { result, job, at } = shell(STUBBORN, spec, { containment });
     await at("ready");
     job.end(STOP);
@@ -119,24 +125,24 @@ describe.for(LOCAL_MODES)("A job held by a %s that asked for a warning", (contai
     const [warning, stop, kill] = rounds(ended);
     expect([warning?.[0], stop?.[0], kill?.[0]]).toEqual(["SIGUSR1", "SIGTERM", "SIGKILL"]);
     expectAbout(stop?.[1], 300);
-    expectAbout(kill?.[1], 500);
+    expectAbout(kill?.[1], 2300);
   });
 
   it.concurrent("has less time under an order with a shorter grace period, which bounds all of it", async () => {
-    const { result, job, at, notices } = shell(STUBBORN, { gracePeriod: ms(300) }, { containment });
+    const { result, job, at, notices } = shell(STUBBORN, { gracePeriod: ms(2000) }, { containment });
     await at("ready");
-    job.end({ ...CANCEL, grace: 500 });
+    job.end({ ...CANCEL, grace: 2200 });
     const [, stop, kill] = rounds(await result);
     expect(stop?.[0]).toBe("SIGTERM");
     expectAbout(stop?.[1], 200);
-    expectAbout(kill?.[1], 500);
+    expectAbout(kill?.[1], 2200);
     expect(notices).toEqual(["Warned with SIGUSR1: SIGTERM follows in 200ms"]);
   });
 
   it.concurrent("is not warned where the stop signal would follow at once", async () => {
-    const { result, job, at, notices } = shell(STAYS, { gracePeriod: ms(300) }, { containment });
+    const { result, job, at, notices } = shell(STAYS, { gracePeriod: ms(9000) }, { containment });
     await at("ready");
-    job.end({ ...CANCEL, grace: 300 });
+    job.end({ ...CANCEL, grace: 9000 });
     expect(names(await result)).toEqual(["SIGTERM"]);
     expect(notices).toEqual([]);
   });
@@ -152,11 +158,11 @@ describe.for(LOCAL_MODES)("A job held by a %s that asked for a warning", (contai
   });
 
   it.concurrent("is not warned again by a second order, which may only bring the stop signal forward", async () => {
-    const { result, job, at, notices } = shell(STAYS, { gracePeriod: ms(300) }, { containment });
+    const { result, job, at, notices } = shell(STAYS, { gracePeriod: ms(9000) }, { containment });
     await at("ready");
     job.end(STOP);
     job.end(CANCEL);
-    job.end({ ...CANCEL, grace: 500 });
+    job.end({ ...CANCEL, grace: 9200 });
     const ended = await result;
     expect(ended).toMatchObject({ reason: EndReason.AGENT_STOPPED, exitCode: 5 });
     expect(names(ended)).toEqual(["SIGUSR1", "SIGTERM"]);
@@ -165,22 +171,22 @@ describe.for(LOCAL_MODES)("A job held by a %s that asked for a warning", (contai
   });
 
   it.concurrent("has the rest of the period when it is canceled after the warning of its timeout", async () => {
-    const { result, job, at, notices } = shell(STAYS, { timeout: ms(800), warnPeriod: ms(600) }, { containment });
+    const { result, job, at, notices } = shell(STAYS, { timeout: ms(3000), warnPeriod: ms(2800) }, { containment });
     await at("warned");
     await sleep(100);
     job.end(CANCEL);
     const ended = await result;
     expect(ended).toMatchObject({ reason: EndReason.CANCELED, exitCode: 5 });
     expect(names(ended)).toEqual(["SIGUSR1", "SIGTERM"]);
-    expectAbout(await at("stopped"), 800);
+    expectAbout(await at("stopped"), 3000);
     expect(notices).toHaveLength(1);
   });
 
   it.concurrent("gets the stop signal at its timeout although it was canceled and warned shortly before", async () => {
-    const { result, job, at } = shell(STAYS, { timeout: ms(600), warnPeriod: ms(590) }, { containment });
+    const { result, job, at } = shell(STAYS, { timeout: ms(3000), warnPeriod: ms(2990) }, { containment });
     await at("ready");
     job.end(CANCEL);
-    expectAbout(await at("stopped"), 600);
+    expectAbout(await at("stopped"), 3000);
     expect(await result).toMatchObject({ reason: EndReason.CANCELED, exitCode: 5 });
   });
 
@@ -195,14 +201,14 @@ describe.for(LOCAL_MODES)("A job held by a %s that asked for a warning", (contai
   });
 
   it.concurrent("is warned as much later as it was paused", async () => {
-    const { job, at, result } = shell(SAVES, { timeout: ms(1000), warnPeriod: ms(600) }, { containment });
+    const { job, at, result } = shell(SAVES, { timeout: ms(4500), warnPeriod: ms(3000) }, { containment });
     await at("ready");
     await job.pause();
     const begin = performance.now();
     await sleep(500);
     const paused = performance.now() - begin;
     await job.resume();
-    expectAbout(await at("saved"), 400 + paused);
+    expectAbout(await at("saved"), 1500 + paused);
     expect(await result).toMatchObject({ reason: EndReason.EXITED, exitCode: 4 });
   });
 
