@@ -35,7 +35,10 @@ export const memoryHint: Hint = ({ result, known }) => {
 /** A signal ended the process, and none that was sent through Belay. */
 export const signalHint: Hint = (evidence) => {
   const { result, signal, shellSignal } = evidence;
-  if (result.reason === EndReason.SIGNALED || (result.reason === EndReason.SETUP_FAILED && signal !== "")) {
+  if (result.signal !== "") {
+    if (evidence.known.ownEnd?.sentBy === "warning") {
+      return `The job does not handle ${result.signal}: have it save its work on that signal, or give another --warn-signal`;
+    }
     if (signal === "") return undefined;
     const meaning = MEANINGS[signal];
     return meaning === undefined ? outsideHint(evidence) : `${signal} means that ${meaning}${pythonAdvice(evidence)}`;

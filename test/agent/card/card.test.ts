@@ -101,6 +101,11 @@ const HINTS: readonly (readonly [string, Case, string])[] = [
     { result: signaled("SIGKILL"), own: { oomKills: undefined, oomIsCounted: false } },
     "Something outside of Belay sent SIGKILL: a user, a scheduler, the job itself, or the kernel for want of memory, which is not counted here but is in its log (dmesg)",
   ],
+  [
+    "the warning before a time-out, which nothing handles",
+    { result: signaled("SIGUSR1"), own: { sentBy: "warning" } },
+    "The job does not handle SIGUSR1: have it save its work on that signal, or give another --warn-signal",
+  ],
   ["SIGKILL by a signal command", { result: signaled("SIGKILL"), own: { sentBy: "command" } }, ""],
   [
     "SIGTERM from outside",
