@@ -176,8 +176,8 @@ export interface AttemptsOptions extends AgentOptions {
 /** How the last attempt that was run here ended. */
 export interface AttemptsOutcome extends AgentOutcome {
   /**
-   * Why `next` was not run here although the agent was not asked to stop, for users. Absent: it was not tried, since the
-   * agent had to stop or could not deliver the attempt before.
+   * Why `next` could not begin here, for users. Absent: the agent did not try, since it had to stop or could not deliver
+   * the attempt before.
    */
   readonly notContinued?: string;
 }

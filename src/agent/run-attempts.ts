@@ -4,6 +4,7 @@ import { compileOptions } from "./compile-options.ts";
 import type { AgentOptions, AttemptsOptions, AttemptsOutcome } from "./options.ts";
 import { OwnPages } from "./own-pages.ts";
 import { runAttempt } from "./run.ts";
+import { mustEndJob } from "./stop.ts";
 import { SESSION_TIMING, type SessionTiming } from "./session/session-timing.ts";
 
 const OWN_RULES: Rules<Pick<AttemptsOptions, "onAttempt">> = { onAttempt: callback };
@@ -32,7 +33,7 @@ export async function runAttemptsTimed(given: AttemptsOptions, timing: SessionTi
   try {
     let outcome: AttemptsOutcome = await runAttempt(setting);
     while (goesOn(outcome, options)) {
-      void ended?.(outcome);
+      if (options.stop?.aborted !== true) void ended?.(outcome);
       const { runNextAttempt } = await import("./run-next-attempt.ts");
       outcome = await runNextAttempt(outcome, setting);
     }
@@ -43,6 +44,8 @@ export async function runAttemptsTimed(given: AttemptsOptions, timing: SessionTi
   }
 }
 
-function goesOn({ next, delivered, notContinued }: AttemptsOutcome, { stop }: AgentOptions): boolean {
-  return next !== undefined && delivered && notContinued === undefined && stop?.aborted !== true;
+/** An ordered stop that came when the attempt was over already must end the job, which takes the next attempt, too. */
+function goesOn({ next, delivered, notContinued }: AttemptsOutcome, options: AgentOptions): boolean {
+  if (next === undefined || !delivered || notContinued !== undefined) return false;
+  return options.stop?.aborted !== true || mustEndJob(options);
 }

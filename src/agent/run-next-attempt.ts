@@ -4,9 +4,12 @@ import { systemClock as clock } from "../base/clock.ts";
 import { BelayError } from "../base/errors.ts";
 import { EndReason, FailureClass, type JobResult, JobResultSchema, JobState, Outcome } from "../gen/belay/v1/job_pb.ts";
 import type { AttemptSetting } from "./agent-parts.ts";
-import type { AttemptsOutcome } from "./options.ts";
+import type { AgentOptions, AttemptsOutcome } from "./options.ts";
 import { runAttempt } from "./run.ts";
+import { mustEndJob } from "./stop.ts";
 import { JobEndedError } from "./session/job-ended-error.ts";
+
+const NOT_ENDED = "It would have ended the job, as the stop of the agent asks for; the tracker did not answer in time";
 
 /**
  * Waits for the attempt that follows one that this program ran, and runs it.
@@ -20,18 +23,18 @@ export async function runNextAttempt(last: AttemptsOutcome, setting: AttemptSett
   try {
     return await runAttempt({ ...setting, startsIn });
   } catch (error) {
-    return endOfWait(error, last);
+    return endOfWait(error, last, setting.options);
   }
 }
 
 /** How the wait for an attempt ended that was never run. @throws the error, if it says nothing about the job */
-function endOfWait(error: unknown, last: AttemptsOutcome): AttemptsOutcome {
+function endOfWait(error: unknown, last: AttemptsOutcome, options: AgentOptions): AttemptsOutcome {
   if (error instanceof JobEndedError && error.jobState === JobState.CANCELED) {
     const { next: _, ...rest } = last;
     return { ...rest, undelivered: "", result: canceled(last) };
   }
   if (!(error instanceof BelayError)) throw error;
-  if (error.code === "STOPPED") return last;
+  if (error.code === "STOPPED") return mustEndJob(options) ? { ...last, notContinued: NOT_ENDED } : last;
   if (error.code === "TRACKER_UNREACHABLE") return { ...last, notContinued: error.message };
   throw error;
 }

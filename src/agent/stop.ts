@@ -36,8 +36,7 @@ export class Stop {
 
   /** Whether the session is there only to end the job. */
   get endsAwaitedJob(): boolean {
-    const { stop } = this.options;
-    return this.host.isAwaited && stop?.aborted === true && this.stopClass === FailureClass.ORDERED;
+    return this.host.isAwaited && mustEndJob(this.options);
   }
 
   listen(): void {
@@ -80,13 +79,17 @@ export class Stop {
   };
 
   private order(): EndOrder {
-    return { reason: EndReason.AGENT_STOPPED, failureClass: this.stopClass, message: MESSAGE };
+    return { reason: EndReason.AGENT_STOPPED, failureClass: stopClass(this.options), message: MESSAGE };
   }
+}
 
-  /** The class of an end by this stop. */
-  private get stopClass(): FailureClass {
-    const { stop, onStop } = this.options;
-    const { stopKind } = Object(stop?.reason) as Partial<StopReason>;
-    return stopKind === "ordered" || onStop === "end" ? FailureClass.ORDERED : FailureClass.PREEMPTED;
-  }
+/** The class of an end by the stop that has come. */
+export function stopClass({ stop, onStop }: Pick<AgentOptions, "stop" | "onStop">): FailureClass {
+  const { stopKind } = Object(stop?.reason) as Partial<StopReason>;
+  return stopKind === "ordered" || onStop === "end" ? FailureClass.ORDERED : FailureClass.PREEMPTED;
+}
+
+/** Whether a stop has come that must end the job, whatever its retry policy. */
+export function mustEndJob(options: Pick<AgentOptions, "stop" | "onStop">): boolean {
+  return options.stop?.aborted === true && stopClass(options) === FailureClass.ORDERED;
 }

@@ -228,7 +228,26 @@ describe("an agent that is stopped", () => {
     (await tracker.stream()).fail(status.UNAVAILABLE, "Attempt 2 may not start yet", waits);
     tracker.close();
     stop.abort(ordered());
-    expect(await outcome).toMatchObject({ attempt: 1, next: { attempt: 2 } });
+    expect(await outcome).toMatchObject({
+      attempt: 1,
+      next: { attempt: 2 },
+      notContinued: expect.stringContaining("the tracker did not answer in time"),
+    });
+  });
+
+  test("by a person when the attempt has failed already ends the job that waits for the next one", async () => {
+    const policy = create(RetryPolicySchema, { ...retry, delay: durationFromMs(3_600_000) });
+    const outcome = agent("exit 1", { stop: stop.signal }, policy, 3_600_000);
+    const stream = await tracker.stream();
+    stream.welcome({ attempt: 1, features: [...FEATURES], retry: policy });
+    while ((await stream.next("event")).kind.case !== "result");
+    stop.abort(ordered());
+    stream.behave({ jobState: JobState.PENDING });
+    const second = await tracker.stream();
+    expect((await second.next("hello")).state).toBe(JobState.CANCELING);
+    second.welcome({ attempt: 2, features: [...FEATURES], retry: policy });
+    second.behave({ jobState: JobState.CANCELED });
+    expect(await outcome).toMatchObject({ attempt: 2, result: { failureClass: FailureClass.ORDERED, step: 0 } });
   });
 
   test('cannot insist on "requeue" without a second attempt', async () => {

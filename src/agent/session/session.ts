@@ -149,7 +149,7 @@ export class Session {
 
   private async makeStreams(): Promise<SessionEnd> {
     const { startsIn = 0, clock } = this.options;
-    if (startsIn > 0) {
+    if (startsIn > 0 && !this.hurried) {
       const delay = Math.min(startsIn, this.timing.poll);
       this.setState({ kind: "waiting", until: clock.now() + delay, why: "The job's next attempt may not start yet" });
       await this.route.wait(delay, this.closing.signal);
