@@ -1,5 +1,8 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { runAgent } from "../../src/agent/run.ts";
 import { EndReason, type JobResult, JobSpecSchema, LogStream } from "../../src/gen/belay/v1/job_pb.ts";
 import { ScriptedTracker } from "../helpers/scripted-tracker.ts";
@@ -9,6 +12,14 @@ beforeEach(async () => {
   tracker = await ScriptedTracker.start();
 });
 afterEach(() => tracker.close());
+
+/** Programs that cannot be started, each for its own reason. */
+const programs = mkdtempSync(join(tmpdir(), "belay-card-"));
+function program(name: string, text: string): string {
+  writeFileSync(join(programs, name), text, { mode: name.startsWith("plain") ? 0o644 : 0o755 });
+  return `./${name}`;
+}
+afterAll(() => rmSync(programs, { recursive: true }));
 
 /** The result as the tracker receives it. */
 async function resultOf(script: string, spec: MessageInitShape<typeof JobSpecSchema> = {}): Promise<JobResult> {
@@ -64,5 +75,44 @@ describe("The card of a result", () => {
     const result = await resultOf("true", { setup: [{ run: "echo one >&2" }, { run: "echo two >&2; exit 5" }] });
     expect(tailOf(result)).toBe("two\n");
     expect(result.card?.hint).toBe('Setup step 2 "echo two >&2; exit 5" failed, so the main command was not run');
+  });
+
+  it.for([
+    [
+      program("windows", "#!/bin/sh\r\necho\r\n"),
+      /^The lines of the script end as on Windows, with CR LF: .* \.\/windows$/,
+    ],
+    [
+      program("windows-python", "#!/usr/bin/env python3\r\n"),
+      /^The lines of the script end as on Windows, with CR LF: /,
+    ],
+    [program("no-interpreter", "#!/opt/no/such\n"), /^Install that interpreter, or name another one /],
+    [program("text", "echo\n"), /^If it is a script, begin it with a line such as #!\/bin\/sh, .*: sh \.\/text$/],
+    [
+      program("plain.sh", "#!/bin/sh\n"),
+      /^Allow its execution \(chmod \+x \.\/plain\.sh\), or run it by its interpreter/,
+    ],
+    ["./", /^"\.\/" is a directory: give the path of a program in it$/],
+    [
+      "./none",
+      new RegExp(`^A relative path starts at the job's working directory, "${programs}": check it and --cwd$`),
+    ],
+    ["plain.sh", /^A file of that name is in the working directory, which is not searched: run it as \.\/plain\.sh$/],
+  ] as const)("knows why %s cannot be started", async ([command, hint]) => {
+    const result = await resultOf("", { command: [command, "x"], workingDirectory: programs });
+    expect(result.reason).toBe(EndReason.SPAWN_FAILED);
+    expect(result.card?.hint).toMatch(hint);
+  });
+
+  it("names the directory's absence", async () => {
+    const result = await resultOf("true", { workingDirectory: "/no/such/directory" });
+    expect(result.card?.hint).toMatch(
+      /^The directory must be there, on the machine of the agent, before the first step/,
+    );
+  });
+
+  it("quotes the line that a full disk left", async () => {
+    const result = await resultOf("cat /proc/self/status > /dev/full");
+    expect(result.card?.hint).toMatch(/^A file system had no space left: "cat: .*No space left on device"$/);
   });
 });

@@ -29,13 +29,18 @@ export interface Known {
 /** The evidence for a hint, in the form in which hints ask for it. */
 export class Evidence {
   readonly known: Known;
-  /** Lines of the tail; empty ones at its end are left out. */
+  /**
+   * Lines of the tail without colours; of a line that overwrites itself, what a terminal shows last. Empty ones at its end
+   * are left out.
+   */
   readonly lines: readonly string[];
 
   constructor(known: Known) {
     this.known = known;
-    const text = known.tail.trimEnd();
-    this.lines = text === "" ? [] : text.split(/\r?\n/);
+    // eslint-disable-next-line no-control-regex
+    const text = known.tail.replaceAll(/\u001b\[[\d;:]*[A-Za-z]/g, "").trimEnd();
+    const lines = text === "" ? [] : text.split("\n");
+    this.lines = lines.map((line) => line.split("\r").findLast((part) => part !== "") ?? "");
   }
 
   get result(): JobResult {

@@ -69,6 +69,9 @@ function workingDirectory({ known }: Evidence): string {
 }
 
 function isDirectory(evidence: Evidence, path: string): boolean {
-  const file = pathOfText(resolve(workingDirectory(evidence), path));
-  return fs.statSync(file, { throwIfNoEntry: false })?.isDirectory() === true;
+  try {
+    return fs.statSync(pathOfText(resolve(workingDirectory(evidence), path))).isDirectory();
+  } catch {
+    return false;
+  }
 }
