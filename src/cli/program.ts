@@ -6,7 +6,7 @@ import { didYouMean } from "../base/text/did-you-mean.ts";
 import type { Io } from "./process/io.ts";
 import { shownText } from "../base/text/system-text.ts";
 import { VERSION } from "../base/version.ts";
-import { STILL_MS, whenRead } from "./process/when-read.ts";
+import { STOPPED_READER_MS, whenRead } from "./process/when-read.ts";
 
 /** How the program ended. */
 export interface Ended {
@@ -25,7 +25,7 @@ export async function main(argv: readonly string[], io: Io): Promise<Ended> {
   const ended = await attempt(argv, io);
   await io.stdout.flush();
   // A reader of messages that stops reading delays nothing.
-  await whenRead(io.stderr, () => STILL_MS);
+  await whenRead(io.stderr, () => STOPPED_READER_MS);
   return { ...ended, code: await afterOutput(io, ended.code) };
 }
 
@@ -51,16 +51,19 @@ async function afterOutput(io: Io, code: number): Promise<number> {
   const which = io.stdout.problem === undefined ? "error" : "output";
   const why = errnoOf(problem) === "ENOSPC" ? "the disk is full" : messageOf(problem);
   await io.stderr.write(`belay: Cannot write to standard ${which}: ${why}\n`);
-  await whenRead(io.stderr, () => STILL_MS);
+  await whenRead(io.stderr, () => STOPPED_READER_MS);
   const { EXIT_BELAY } = await import("./process/exit-codes.ts");
   return code === 0 ? EXIT_BELAY : code;
 }
 
 async function dispatch(argv: readonly string[], io: Io): Promise<number> {
-  const odd = argv.findIndex((one) => !one.isWellFormed());
-  if (odd >= 0) {
-    const shown = shownText(argv[odd] ?? "");
-    throw new BelayError("BAD_USAGE", `Cannot use argument ${odd + 1} "${shown}" of the command line: expected UTF-8`);
+  const malformed = argv.findIndex((one) => !one.isWellFormed());
+  if (malformed >= 0) {
+    const shown = shownText(argv[malformed] ?? "");
+    throw new BelayError(
+      "BAD_USAGE",
+      `Cannot use argument ${malformed + 1} "${shown}" of the command line: expected UTF-8`,
+    );
   }
   const [name, ...rest] = argv;
   if (name === "--version" || name === "-V") {

@@ -264,12 +264,12 @@ export class Lane {
     const unreadable = await this.onDisk.next((segment, sequence, frame) => {
       if (sequence > this.committed) this.keep(segment, sequence, this.host.copy(frame));
     });
-    if (unreadable !== undefined) this.lose(unreadable);
+    if (unreadable !== undefined) this.loseRest(unreadable);
     this.onDisk.settle(this.segments, this.committed);
   }
 
   /** Gives up the rest of a segment, which cannot be read back. A gap record says what is missing. */
-  private lose({ segment, sequence, error }: Unreadable): void {
+  private loseRest({ segment, sequence, error }: Unreadable): void {
     if (!segment.closed) this.close(segment);
     this.host.fileDamaged(error);
     const index = this.segments.indexOf(segment);

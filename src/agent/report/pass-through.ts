@@ -12,7 +12,7 @@ export class PassThrough implements Backpressure {
   private waits = true;
   /** Milliseconds for which a program that accepts nothing is waited for. */
   private patience = Number.POSITIVE_INFINITY;
-  private impatient: Timer | undefined;
+  private patienceTimer: Timer | undefined;
 
   constructor(options: Pick<AgentOptions, "onOutput" | "outputBehind">) {
     this.options = options;
@@ -27,13 +27,13 @@ export class PassThrough implements Backpressure {
     const accepted = this.options.onOutput?.(stream === LogStream.STDERR ? "stderr" : "stdout", data);
     if (accepted === undefined) return true;
     this.pending++;
-    if (this.impatient === undefined) this.watch();
-    const goOn = (): void => {
+    if (this.patienceTimer === undefined) this.watch();
+    const onAccepted = (): void => {
       this.pending--;
       this.watch();
       this.onRoom();
     };
-    accepted.then(goOn, goOn);
+    accepted.then(onAccepted, onAccepted);
     return !this.waits;
   }
 
@@ -57,9 +57,9 @@ export class PassThrough implements Backpressure {
 
   /** Measures from now on how long the program accepts nothing. */
   private watch(): void {
-    this.impatient?.cancel();
+    this.patienceTimer?.cancel();
     const counts = this.full && this.patience !== Number.POSITIVE_INFINITY;
-    this.impatient = counts ? systemClock.after(this.patience, () => this.waitNoLonger()) : undefined;
+    this.patienceTimer = counts ? systemClock.after(this.patience, () => this.waitNoLonger()) : undefined;
   }
 
   /** What the program has accepted and not passed on, as sentences for the log. */

@@ -11,7 +11,7 @@ const SLOW_DIAL = 1000;
 /** Agents that find an address open again in the same second are spread over this time, in milliseconds. */
 const SPREAD = 500;
 /** Errors of the system when there was no connection at all; others come later. */
-const SHUT = /\b(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOENT|ENOTFOUND|EAI_AGAIN)\b/;
+const NO_CONNECTION = /\b(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOENT|ENOTFOUND|EAI_AGAIN)\b/;
 /** A stream that was open for this long was healthy: back-off starts again at the beginning. Milliseconds. */
 const HEALTHY_AFTER = 60_000;
 /** A job that may start this soon need not be asked for again and again. Milliseconds. */
@@ -25,7 +25,7 @@ type RouteTiming = Pick<SessionTiming, "backoff" | "poll">;
  * Where a session dials next, and when.
  *
  * Its law: addresses take turns, and back-off, which counts whole rounds of them, is kept, but for an address that was
- * shut and is found open: that one is dialed at once.
+ * unreachable and is found reachable again: that one is dialed at once.
  */
 export class Route {
   private readonly addresses: readonly TrackerAddress[];
@@ -80,7 +80,7 @@ export class Route {
     }
     this.failures++;
     if (!end.connected) {
-      if (SHUT.test(end.message)) this.scout.foundShut(address);
+      if (NO_CONNECTION.test(end.message)) this.scout.noteUnreachable(address);
       this.scout.start();
     }
     if (this.opened !== undefined) return 0;

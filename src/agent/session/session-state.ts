@@ -12,7 +12,7 @@ export type SessionState =
   | { readonly kind: "open"; readonly address: string }
   /** The job has ended; records and Receipt are under way. Left by the Receipt (closed) or a lost stream (waiting). */
   | { readonly kind: "draining"; readonly address: string }
-  /** Between two streams. Left when the delay is over, or an address was shut and is open again (dialing). */
+  /** Between two streams. Left when the delay is over, or an address was unreachable and no longer is (dialing). */
   | { readonly kind: "waiting"; readonly until: number; readonly why: string }
   /** Never left. */
   | { readonly kind: "closed"; readonly end: SessionEnd };

@@ -43,7 +43,7 @@ export class Session {
   /** How the latest stream ended. */
   private last: StreamEnd | undefined;
   /** The next dial must not wait. */
-  private hurried = false;
+  private skipsWait = false;
   private postponedOnce = false;
   /** A pump of the stream is in the queue of microtasks. */
   private pumping = false;
@@ -118,8 +118,8 @@ export class Session {
   }
 
   /** Dials now if it waits, or again at once if it is refused for being too early: what Hello says has changed. */
-  hurry(): void {
-    this.hurried = true;
+  dialNow(): void {
+    this.skipsWait = true;
     this.route.skipWait();
   }
 
@@ -149,7 +149,7 @@ export class Session {
 
   private async makeStreams(): Promise<SessionEnd> {
     const { startsIn = 0, clock } = this.options;
-    if (startsIn > 0 && !this.hurried) {
+    if (startsIn > 0 && !this.skipsWait) {
       const delay = Math.min(startsIn, this.timing.poll);
       this.setState({ kind: "waiting", until: clock.now() + delay, why: "The job's next attempt may not start yet" });
       await this.route.wait(delay, this.closing.signal);
@@ -208,7 +208,7 @@ export class Session {
   }
 
   private hello(): Hello {
-    this.hurried = false;
+    this.skipsWait = false;
     return helloOf(this.options, { attempt: this.attempt, admittedOnce: this.admittedOnce });
   }
 
@@ -262,7 +262,7 @@ export class Session {
   private async waitAfter(end: StreamEnd, address: TrackerAddress): Promise<void> {
     const { clock, handlers } = this.options;
     const postponed = end.retryDelay !== undefined && !this.admittedOnce;
-    const delay = postponed && this.hurried ? 0 : this.route.failed(end, address);
+    const delay = postponed && this.skipsWait ? 0 : this.route.failed(end, address);
     if (postponed) this.postponed(end.message);
     else if (this.admittedOnce || this.streams === 1) handlers.lost(end.message, delay);
     this.setState({ kind: "waiting", until: clock.now() + delay, why: end.message });

@@ -8,7 +8,7 @@ export const MAX_WINDOW: number = 4 * MiB;
 const TARGET_DELAY = 1000;
 
 /** A batch on its way. */
-interface Flight {
+interface SentBatch {
   readonly sequence: number;
   readonly bytes: number;
   /** Milliseconds. */
@@ -28,7 +28,7 @@ interface Flight {
 export class InFlightWindow {
   private size = MIN_WINDOW * 2;
   private readonly max: number;
-  private readonly flying: Flight[] = [];
+  private readonly sentBatches: SentBatch[] = [];
   private head = 0;
   private bytes = 0;
   private limited = false;
@@ -50,21 +50,21 @@ export class InFlightWindow {
 
   sent(sequence: number, bytes: number, now: number): void {
     this.bytes += bytes;
-    this.flying.push({ sequence, bytes, sentAt: now, inFlight: this.bytes });
+    this.sentBatches.push({ sequence, bytes, sentAt: now, inFlight: this.bytes });
   }
 
   acked(sequence: number, now: number): void {
-    let newest: Flight | undefined;
+    let newest: SentBatch | undefined;
     let acked = 0;
-    for (; this.head < this.flying.length; this.head++) {
-      const flight = this.flying[this.head];
-      if (flight === undefined || flight.sequence > sequence) break;
-      acked += flight.bytes;
-      newest = flight;
+    for (; this.head < this.sentBatches.length; this.head++) {
+      const batch = this.sentBatches[this.head];
+      if (batch === undefined || batch.sequence > sequence) break;
+      acked += batch.bytes;
+      newest = batch;
     }
     this.bytes -= acked;
     if (this.head > 256) {
-      this.flying.splice(0, this.head);
+      this.sentBatches.splice(0, this.head);
       this.head = 0;
     }
     if (newest !== undefined) this.adapt(now - newest.sentAt, newest.inFlight);

@@ -33,7 +33,7 @@ export function exactEnvironment<T extends string | undefined>(
   if (!replaced) return environment;
   const names = Object.entries(environment).filter(([name]) => !name.includes(REPLACED));
   const exact: Record<string, T | string> = Object.fromEntries(names);
-  for (const entry of entriesOf("environ").flatMap(withThoseInIt)) {
+  for (const entry of entriesOf("environ").flatMap(unpackDropped)) {
     const text = textOfBytes(entry);
     if (text.isWellFormed()) continue;
     const cut = text.indexOf("=");
@@ -48,7 +48,8 @@ function lossy(text: string): string {
   return bytesOfText(text).toString("utf8");
 }
 
-function withThoseInIt(entry: Buffer): Buffer[] {
+/** The variables in the entry that holds those the shell would drop; any other entry unchanged. */
+function unpackDropped(entry: Buffer): Buffer[] {
   const text = entry.toString("latin1");
   if (!text.startsWith(DROPPED_BY_SHELL)) return [entry];
   return split(Buffer.from(text.slice(DROPPED_BY_SHELL.length), "base64"));

@@ -6,7 +6,7 @@ import { nestedTypes, protoCamelCase } from "@bufbuild/protobuf/reflect";
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import type { DescriptorProto, FileDescriptorProto } from "@bufbuild/protobuf/wkt";
 import { FileDescriptorProtoSchema, file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";
-import type { Dry, Shape } from "./hydrate.ts";
+import type { SetFields, Shape } from "./hydrate.ts";
 import { hydrate } from "./hydrate.ts";
 
 /** The part of a bundler's plugin that is used; Rollup's and rolldown's are alike. */
@@ -47,7 +47,7 @@ export function readyDescriptors(): Plugin {
       let found = false;
       const transformed = code.replace(CALL, (_, base64: string, imports: string | undefined) => {
         found = true;
-        return `readyFileDesc(${JSON.stringify(dryFile(base64))}, descriptorShapes, ${imports ?? "[]"})`;
+        return `readyFileDesc(${JSON.stringify(setFieldsOfFile(base64))}, descriptorShapes, ${imports ?? "[]"})`;
       });
       if (!found) return undefined;
       return (
@@ -97,14 +97,14 @@ function shapeOf(type: DescMessage): Shape {
  *
  * @throws Error if hydrating would not make the same message again
  */
-export function dryFile(base64: string): Dry {
+export function setFieldsOfFile(base64: string): SetFields {
   const proto = fromBinary(FileDescriptorProtoSchema, base64Decode(base64));
   for (const message of proto.messageType) restoreJsonNames(message);
-  const dry = JSON.parse(JSON.stringify(dryOf(proto))) as Dry;
-  const again = hydrate(dry, proto.$typeName, SHAPES) as unknown as FileDescriptorProto;
-  const [wanted, made] = [proto, again].map((message) => toBinary(FileDescriptorProtoSchema, message));
+  const fields = JSON.parse(JSON.stringify(setFieldsOf(proto))) as SetFields;
+  const hydrated = hydrate(fields, proto.$typeName, SHAPES) as unknown as FileDescriptorProto;
+  const [wanted, made] = [proto, hydrated].map((message) => toBinary(FileDescriptorProtoSchema, message));
   deepStrictEqual(made, wanted);
-  return dry;
+  return fields;
 }
 
 function restoreJsonNames(message: DescriptorProto): void {
@@ -114,15 +114,17 @@ function restoreJsonNames(message: DescriptorProto): void {
   for (const nested of message.nestedType) restoreJsonNames(nested);
 }
 
-function dryOf(message: Message): Dry {
+function setFieldsOf(message: Message): SetFields {
   const set = Object.entries(message).filter(
     ([name, value]) => name !== "$typeName" && value !== undefined && !(Array.isArray(value) && value.length === 0),
   );
   return Object.fromEntries(
-    set.map(([name, value]) => [name, Array.isArray(value) ? value.map(dryValue) : dryValue(value)] as const),
+    set.map(
+      ([name, value]) => [name, Array.isArray(value) ? value.map(setFieldsOfValue) : setFieldsOfValue(value)] as const,
+    ),
   );
 }
 
-function dryValue(value: unknown): unknown {
-  return isMessage(value) ? dryOf(value) : value;
+function setFieldsOfValue(value: unknown): unknown {
+  return isMessage(value) ? setFieldsOf(value) : value;
 }

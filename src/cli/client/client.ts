@@ -99,7 +99,7 @@ export async function openClient(options: ClientOptions): Promise<JobClient> {
   const jobs = createClient(JobService, transport);
 
   /** Waits before the next attempt, or throws the error if there will be no further one. */
-  async function again(thrown: unknown, outage: Trial, watcher: FollowOptions = {}): Promise<void> {
+  async function waitToRetry(thrown: unknown, outage: Trial, watcher: FollowOptions = {}): Promise<void> {
     const { error, retry } = await translate(thrown, options.tracker);
     const waited = performance.now() - outage.since;
     outage.tries++;
@@ -109,8 +109,8 @@ export async function openClient(options: ClientOptions): Promise<JobClient> {
       const text = `${error.message}; gave up after ${formatDuration(waited)}`;
       throw new BelayError(error.code, text, { cause: error });
     }
-    if (!outage.said && (waited >= REMARK_AFTER_MS || outage.tries === 1)) {
-      outage.said = true;
+    if (!outage.reported && (waited >= REMARK_AFTER_MS || outage.tries === 1)) {
+      outage.reported = true;
       const limit = left === Number.POSITIVE_INFINITY ? "until it answers" : `for ${formatDuration(left)}`;
       options.remark?.(`${error.message}; trying ${limit}`);
     }
@@ -127,7 +127,7 @@ export async function openClient(options: ClientOptions): Promise<JobClient> {
         try {
           return await make(jobs);
         } catch (error) {
-          await again(error, outage);
+          await waitToRetry(error, outage);
         }
       }
     },
@@ -142,16 +142,16 @@ export async function openClient(options: ClientOptions): Promise<JobClient> {
       const isOver = (): boolean => watcher.signal?.aborted === true;
       let outage = newTrial(options.connectTimeout);
       const back = (): void => {
-        if (outage.said) options.remark?.(`Back at the tracker at ${options.tracker}`);
+        if (outage.reported) options.remark?.(`Back at the tracker at ${options.tracker}`);
         if (outage.tries > 0) watcher.onOutage?.(undefined);
         outage = newTrial(0);
       };
       for (;;) {
-        let steady: NodeJS.Timeout | undefined;
+        let steadyTimer: NodeJS.Timeout | undefined;
         // A job that prints nothing sends no messages: the stream's headers show that it is open.
         const onHeader = (): void => {
           outage = { ...outage, limit: 0 };
-          steady = setTimeout(back, STEADY_MS).unref();
+          steadyTimer = setTimeout(back, STEADY_MS).unref();
         };
         try {
           const call = { onHeader, ...(watcher.signal !== undefined && { signal: watcher.signal }) };
@@ -162,11 +162,11 @@ export async function openClient(options: ClientOptions): Promise<JobClient> {
           return;
         } catch (error) {
           if (isOver()) return;
-          clearTimeout(steady);
-          await again(error, outage, watcher);
+          clearTimeout(steadyTimer);
+          await waitToRetry(error, outage, watcher);
           if (isOver()) return;
         } finally {
-          clearTimeout(steady);
+          clearTimeout(steadyTimer);
         }
       }
     },
@@ -180,11 +180,11 @@ interface Trial {
   readonly since: number;
   readonly limit: number;
   tries: number;
-  said: boolean;
+  reported: boolean;
 }
 
 function newTrial(limit: number): Trial {
-  return { since: performance.now(), limit, tries: 0, said: false };
+  return { since: performance.now(), limit, tries: 0, reported: false };
 }
 
 async function tokenInterceptors(options: ClientOptions, addresses: readonly TrackerAddress[]): Promise<Interceptor[]> {

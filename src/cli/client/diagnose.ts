@@ -84,8 +84,8 @@ async function diagnosePlain(address: TrackerAddress, error: unknown): Promise<D
     return { message: "it speaks TLS: use https:// instead of http://", retry: false };
   }
   if (answer.length > 0) return { message: "something that is not a Belay tracker answers there", retry: false };
-  const said = messageOf(error);
-  const message = said === HUNG_UP ? "it closed the connection" : `it closed the connection (${said})`;
+  const reason = messageOf(error);
+  const message = reason === HUNG_UP ? "it closed the connection" : `it closed the connection (${reason})`;
   return { message, retry: true };
 }
 
@@ -110,12 +110,12 @@ function ask(address: TrackerAddress): Promise<Buffer> {
 }
 
 async function speaksTls(address: TrackerAddress): Promise<boolean> {
-  return address.kind !== "unix" && (await shakeHands(address)).spoken;
+  return address.kind !== "unix" && (await tlsHandshake(address)).spoken;
 }
 
 /** Describes what is wrong with the tracker's certificate, with its dates and names. */
 async function certificateProblem(address: TcpAddress, errno: string): Promise<string> {
-  const { certificate } = await shakeHands(address);
+  const { certificate } = await tlsHandshake(address);
   const { instant, namesOf } = await import("../../base/network/certificates.ts");
   const now = new Date();
   switch (errno) {
@@ -136,7 +136,7 @@ async function certificateProblem(address: TcpAddress, errno: string): Promise<s
 }
 
 /** Makes a TLS handshake and sends nothing: it shows whether the server speaks TLS, and its certificate, unverified. */
-async function shakeHands(
+async function tlsHandshake(
   address: TcpAddress,
 ): Promise<{ spoken: boolean; certificate?: X509Certificate | undefined }> {
   const tunnel = await connectThroughProxy(address).catch(() => undefined);

@@ -34,46 +34,46 @@ export async function translate(thrown: unknown, tracker: string): Promise<Failu
 }
 
 function translateCode(thrown: ConnectError, tracker: string): Failure {
-  const said = thrown.rawMessage;
+  const statusMessage = thrown.rawMessage;
   const fail = (code: ConstructorParameters<typeof BelayError>[0], text: string, retry = false): Failure => ({
     error: new BelayError(code, text, { cause: thrown }),
     retry,
   });
-  const status = Number(/^HTTP (\d{3})$/.exec(said)?.[1]);
+  const status = Number(/^HTTP (\d{3})$/.exec(statusMessage)?.[1]);
   if (isPassing(status)) {
     const text = `The proxy at ${tracker} cannot reach its tracker now (HTTP ${status})`;
     return fail("TRACKER_UNREACHABLE", text, true);
   }
   // connect-node's messages for an answer that is not gRPC. Its codes mislead here: a 404 page is Unimplemented.
-  if (/unsupported content.type/i.test(said) || /^HTTP \d{3}/.test(said)) {
+  if (/unsupported content.type/i.test(statusMessage) || /^HTTP \d{3}/.test(statusMessage)) {
     return fail(
       "TRACKER_REFUSED",
-      `The server at ${tracker} is not a Belay tracker: it does not answer in gRPC (${said})`,
+      `The server at ${tracker} is not a Belay tracker: it does not answer in gRPC (${statusMessage})`,
     );
   }
   switch (thrown.code) {
     case Code.NotFound:
-      return fail("NOT_FOUND", sentence(said));
+      return fail("NOT_FOUND", sentence(statusMessage));
     case Code.InvalidArgument:
     case Code.OutOfRange:
-      return fail("BAD_USAGE", sentence(said));
+      return fail("BAD_USAGE", sentence(statusMessage));
     case Code.Unauthenticated:
       return fail(
         "TRACKER_REFUSED",
-        `The tracker at ${tracker} requires a valid token: give one with --token-file (${said})`,
+        `The tracker at ${tracker} requires a valid token: give one with --token-file (${statusMessage})`,
       );
     case Code.PermissionDenied:
-      return fail("TRACKER_REFUSED", `The token does not allow this: ${said}`);
+      return fail("TRACKER_REFUSED", `The token does not allow this: ${statusMessage}`);
     case Code.Unimplemented:
       return fail(
         "TRACKER_REFUSED",
-        `The server at ${tracker} does not know this call: it is not a Belay tracker, or an older one (${said})`,
+        `The server at ${tracker} does not know this call: it is not a Belay tracker, or an older one (${statusMessage})`,
       );
     case Code.AlreadyExists:
     case Code.FailedPrecondition:
-      return fail("TRACKER_REFUSED", sentence(said));
+      return fail("TRACKER_REFUSED", sentence(statusMessage));
     case Code.DataLoss:
-      return fail("STORE", sentence(said));
+      return fail("STORE", sentence(statusMessage));
     case Code.Canceled:
     case Code.Unknown:
     case Code.DeadlineExceeded:
@@ -81,10 +81,10 @@ function translateCode(thrown: ConnectError, tracker: string): Failure {
     case Code.Aborted:
     case Code.Internal:
     case Code.Unavailable:
-      return fail("TRACKER_UNREACHABLE", `The tracker at ${tracker} did not answer: ${said}`, true);
+      return fail("TRACKER_UNREACHABLE", `The tracker at ${tracker} did not answer: ${statusMessage}`, true);
     default:
       thrown.code satisfies never;
-      return fail("INTERNAL", said);
+      return fail("INTERNAL", statusMessage);
   }
 }
 

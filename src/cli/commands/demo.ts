@@ -12,7 +12,7 @@ import { aborted } from "../process/aborted.ts";
 import { DEMO_TIME } from "../demo/demo-time.ts";
 import type { AgentProcess } from "../demo/agent-process.ts";
 import { playHello } from "../demo/hello.ts";
-import { Stage } from "../demo/stage.ts";
+import { DemoPrinter } from "../demo/demo-printer.ts";
 import { playStubborn } from "../demo/stubborn.ts";
 import { stillAlive } from "../demo/verify.ts";
 import { EXIT_BELAY, EXIT_OK } from "../process/exit-codes.ts";
@@ -33,13 +33,13 @@ export const demo: Command = command({
   examples: [["belay demo", "see it work"]],
   run: async ({ io }) => {
     const signals = takeStopSignals({ isIgnored: ignoredSignals(io) });
-    const stage = new Stage(io);
-    const cast: Cast = { agents: [], pids: new Set() };
+    const printer = new DemoPrinter(io);
+    const started: DemoProcesses = { agents: [], pids: new Set() };
     const directory = await mkdtemp(path.join(tmpdir(), "belay-demo-"));
     let running: Tracker | undefined;
     try {
-      await stage.text(
-        `${stage.style.bold("Belay, a demonstration")}: one tracker, two agents, two jobs. All files are in ${directory}.`,
+      await printer.text(
+        `${printer.style.bold("Belay, a demonstration")}: one tracker, two agents, two jobs. All files are in ${directory}.`,
       );
       const tracker = await startTracker({
         listen: "127.0.0.1:0",
@@ -49,63 +49,63 @@ export const demo: Command = command({
         drainTimeout: 1_000,
       });
       running = tracker;
-      await bounded(play(tracker.address, stage, cast), signals.stop);
+      await bounded(playScenes(tracker.address, printer, started), signals.stop);
     } finally {
-      await Promise.all(cast.agents.map((agent) => agent.stop()));
+      await Promise.all(started.agents.map((agent) => agent.stop()));
       await running?.close();
       await rm(directory, { recursive: true, force: true });
       signals.release();
     }
-    const alive = await stillAlive([...cast.pids, ...cast.agents.map((agent) => agent.pid)]);
+    const alive = await stillAlive([...started.pids, ...started.agents.map((agent) => agent.pid)]);
     if (alive.length > 0) {
       await io.stderr.write(`belay: The demo left processes behind: pid ${alive.join(", ")}\n`);
       return EXIT_BELAY;
     }
-    await epilogue(stage, cast);
+    await epilogue(printer, started);
     return EXIT_OK;
   },
 });
 
 /** The processes of the demo, to check at the end that they are gone. */
-interface Cast {
+interface DemoProcesses {
   readonly agents: AgentProcess[];
   /** Processes of the jobs. */
   readonly pids: Set<number>;
 }
 
-async function play(address: string, stage: Stage, cast: Cast): Promise<void> {
+async function playScenes(address: string, printer: DemoPrinter, started: DemoProcesses): Promise<void> {
   using client = await openClient({ tracker: address, connectTimeout: 5_000 });
-  await stage.scene("1. A tracker stores jobs and relays commands");
-  await stage.typed("belay tracker");
-  await stage.arrived("tracker", `listens on ${address}`);
+  await printer.scene("1. A tracker stores jobs and relays commands");
+  await printer.typed("belay tracker");
+  await printer.arrived("tracker", `listens on ${address}`);
   // Not `io.env`: the variables that were hidden from this Node must not reach those of the demo's agents and jobs.
-  const props = {
+  const context = {
     client,
     address,
-    stage,
+    printer,
     env: process.env,
-    enter: (agent: AgentProcess) => void cast.agents.push(agent),
+    onAgent: (agent: AgentProcess) => void started.agents.push(agent),
   };
-  await playHello(props);
-  for (const pid of await playStubborn(props)) cast.pids.add(pid);
+  await playHello(context);
+  for (const pid of await playStubborn(context)) started.pids.add(pid);
 }
 
-async function epilogue(stage: Stage, cast: Cast): Promise<void> {
-  const processes = cast.pids.size + cast.agents.length;
-  await stage.scene("Nothing is left");
-  await stage.text(`  ${processes} processes are gone, the temporary directory is removed.`);
-  await stage.scene("Now try it yourself");
-  await stage.typed("belay tracker");
-  await stage.typed("belay run --job mine -- python train.py     # in another terminal, or on another machine");
-  await stage.typed("belay logs -f mine");
+async function epilogue(printer: DemoPrinter, started: DemoProcesses): Promise<void> {
+  const processes = started.pids.size + started.agents.length;
+  await printer.scene("Nothing is left");
+  await printer.text(`  ${processes} processes are gone, the temporary directory is removed.`);
+  await printer.scene("Now try it yourself");
+  await printer.typed("belay tracker");
+  await printer.typed("belay run --job mine -- python train.py     # in another terminal, or on another machine");
+  await printer.typed("belay logs -f mine");
 }
 
 /** Plays the demo until it ends, takes too long, or the user stops it. */
-async function bounded(play: Promise<void>, stop: AbortSignal): Promise<void> {
+async function bounded(scenes: Promise<void>, stop: AbortSignal): Promise<void> {
   const stopped = aborted(stop).then(() => {
     throw new BelayError("STOPPED", "The demo was stopped");
   });
-  await within(LIMIT_MS, Promise.race([play, stopped]), () => {
+  await within(LIMIT_MS, Promise.race([scenes, stopped]), () => {
     throw new BelayError("INTERNAL", `The demo did not finish within ${LIMIT_MS / 1000} s`);
   });
 }

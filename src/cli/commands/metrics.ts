@@ -98,7 +98,7 @@ Columns of the tables; later versions may add more at the end.
 With --csv, one row for each sample:
 ${csvColumns("usage", HELP_WIDTH)}
 With --csv and --name, one row for each value of the job's own metrics:
-${csvColumns("said", HELP_WIDTH)}
+${csvColumns("values", HELP_WIDTH)}
 With --csv and --gpus, one row for each graphics processor in a sample:
 ${csvColumns("gpus", HELP_WIDTH)}
 Counters start at 0 with the job; times are those of the worker; an empty cell means that the value is not known.`,
@@ -143,11 +143,11 @@ async function* answersOf(
   flags: MetricsFlags,
   onNext: (attempt: number) => void,
 ): AsyncGenerator<ReadMetricsResponse, void, undefined> {
-  const forPeople = !flags.json && !flags.csv;
+  const isReadByUser = !flags.json && !flags.csv;
   const request = {
     jobId,
     follow: flags.follow,
-    maxSamples: flags.points ?? (forPeople ? CHART_POINTS : 0),
+    maxSamples: flags.points ?? (isReadByUser ? CHART_POINTS : 0),
     ...(flags.since === undefined ? {} : { startTime: timestampFromMs(Math.floor(flags.since)) }),
     ...(flags.until === undefined ? {} : { endTime: timestampFromMs(Math.floor(flags.until)) }),
   };
@@ -160,7 +160,7 @@ async function* answersOf(
       answer.samples = [];
       for (const record of answer.jobMetrics) record.metrics = record.metrics.filter(({ name }) => wants(name));
       // A program gets only the named metrics; a user also sees the progress.
-      if (!forPeople) answer.jobMetrics = answer.jobMetrics.filter((record) => record.metrics.length > 0);
+      if (!isReadByUser) answer.jobMetrics = answer.jobMetrics.filter((record) => record.metrics.length > 0);
     }
     if (answer.samples.length + answer.jobMetrics.length > 0 || answer.unkeptValues > 0n) yield answer;
   }
@@ -178,7 +178,7 @@ async function printData(
   { json, gpus, name }: MetricsFlags,
   { stdout }: Io,
 ): Promise<number> {
-  const kind: CsvKind = name.length > 0 ? "said" : gpus ? "gpus" : "usage";
+  const kind: CsvKind = name.length > 0 ? "values" : gpus ? "gpus" : "usage";
   if (!json) await stdout.write(csvHeader(kind));
   for await (const answer of answers) {
     await stdout.write(json ? jsonLine(ReadMetricsResponseSchema, answer) : csvRows(kind, answer));

@@ -122,8 +122,8 @@ async function settled(
     timeout,
     () => {
       const away = latest.attempts.at(-1)?.connected === true ? "" : "; the agent is not connected";
-      const stands = `the job is ${stateName(latest.state)}${away}. The order stands`;
-      return `The agent did not answer the ${name} of job "${jobId}" within ${formatDuration(timeout)}: ${stands}`;
+      const standing = `the job is ${stateName(latest.state)}${away}. The order stands`;
+      return `The agent did not answer the ${name} of job "${jobId}" within ${formatDuration(timeout)}: ${standing}`;
     },
   );
   if (end !== undefined) return { job: end.job, command: end.record };

@@ -21,7 +21,7 @@ import { jobFlags } from "../spec/job-flags.ts";
 import { specOf } from "../spec/job-spec.ts";
 import { takeStopSignals } from "../process/stop-signals.ts";
 import { takeWarningSignals } from "../process/warning-signals.ts";
-import { STILL_MS } from "../process/when-read.ts";
+import { STOPPED_READER_MS } from "../process/when-read.ts";
 import { attemptLines, reportLeft, reportMissing, reportOutcome } from "./run-report.ts";
 
 const onDisconnect: Flag<OnDisconnect> = {
@@ -153,9 +153,9 @@ ${EXIT_CODES_HELP}`,
     }
     checkAttempts(flags, spec);
     const jobId = flags.job === undefined ? shortId() : checkJobId(flags.job, "--job");
-    const say = boundedLines(io.stderr);
+    const print = boundedLines(io.stderr);
     const remark = (line: string): void => {
-      if (io.stderr.isTerminal) say(`belay: ${line}\n`);
+      if (io.stderr.isTerminal) print(`belay: ${line}\n`);
     };
     const isIgnored = ignoredSignals(io);
     const signals = takeStopSignals({ isIgnored, remark: (signal, step) => remark(`${signal}${STOP_REMARKS[step]}`) });
@@ -169,7 +169,7 @@ ${EXIT_CODES_HELP}`,
       const running = runAttempts({
         ...agentOptions(flags),
         jobId,
-        onAttempt: (outcome) => say(attemptLines(outcome)),
+        onAttempt: (outcome) => print(attemptLines(outcome)),
         environment: io.env,
         ...(io.inherited === undefined ? {} : { inherited: io.inherited }),
         ...(spec === undefined ? {} : { spec }),
@@ -177,7 +177,7 @@ ${EXIT_CODES_HELP}`,
         logger,
         onProgress: remark,
         ...(!flags.quiet && {
-          onOutput: (stream, data) => output.take(stream, data),
+          onOutput: (stream, data) => output.pass(stream, data),
           outputBehind: () => output.behind(),
         }),
         stop: signals.stop,
@@ -188,13 +188,13 @@ ${EXIT_CODES_HELP}`,
       const hurry = outcome === undefined || ORDERED_ENDS.has(outcome.result.reason);
       const missing = await output.end(() => {
         if (signals.leave.aborted) return 0;
-        return hurry || signals.stop.aborted ? STILL_MS : Math.max(STILL_MS, flags.flushTimeout);
+        return hurry || signals.stop.aborted ? STOPPED_READER_MS : Math.max(STOPPED_READER_MS, flags.flushTimeout);
       });
       await reportMissing(missing, jobId, io);
       if (outcome === undefined) return await reportLeft(flags.spoolDir, io);
       return await reportOutcome(jobId, outcome, flags, io);
     } catch (error) {
-      await output.end(() => STILL_MS);
+      await output.end(() => STOPPED_READER_MS);
       if (!(error instanceof BelayError) || error.code !== "TRACKER_UNREACHABLE") throw error;
       const { explainUnreachable } = await import("../client/explain.ts");
       throw await explainUnreachable(error, flags, performance.now() - begin);

@@ -64,8 +64,8 @@ export const top: Command = command({
       throw wanted("--interval", formatDuration(flags.interval), `${formatDuration(LEAST_INTERVAL_MS)} or more`);
     }
     const { stdin, stdout } = process;
-    const dumb = ["", "dumb"].includes(io.env["TERM"] ?? "");
-    if (flags.once || flags.json || !io.stdout.isTerminal || dumb || !stdin.isTTY) return once(flags, io);
+    const dumbTerminal = ["", "dumb"].includes(io.env["TERM"] ?? "");
+    if (flags.once || flags.json || !io.stdout.isTerminal || dumbTerminal || !stdin.isTTY) return once(flags, io);
     // Without `remark`: problems of the connection are part of the screen, and must not be written across it.
     using client = await openClient(flags);
     const signals = takeStopSignals({ isIgnored: ignoredSignals(io) });
@@ -93,12 +93,12 @@ export const top: Command = command({
 async function once(values: Values<typeof flags>, io: Io): Promise<number> {
   using client = await clientOf(values, io);
   const filter = jobFilterOf(values);
-  const among = (states: readonly number[]): typeof filter.states =>
+  const selectedFrom = (states: readonly number[]): typeof filter.states =>
     filter.states.length === 0
       ? (states as typeof filter.states)
       : filter.states.filter((state) => states.includes(state));
-  const live = among(LIVE_STATES);
-  const ended = wantsEnded(values) ? among(ENDED_STATES) : [];
+  const live = selectedFrom(LIVE_STATES);
+  const ended = wantsEnded(values) ? selectedFrom(ENDED_STATES) : [];
   const jobs = [
     ...(live.length === 0 ? [] : await listAll(client, { ...filter, states: [...live] })),
     ...(ended.length === 0 ? [] : await listAll(client, { ...filter, states: [...ended] }, ENDED_PAGE)),

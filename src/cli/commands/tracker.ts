@@ -191,7 +191,7 @@ terminal in which it runs is closed, it stops in order, as on SIGTERM; under noh
       // The kernel sends SIGHUP when the terminal is closed, and users send it when files have changed. Only the
       // terminal's state shows which of the two happened.
       if (terminalGone()) {
-        if (!isIgnored("SIGHUP")) signals.take("SIGHUP");
+        if (!isIgnored("SIGHUP")) signals.receive("SIGHUP");
         return;
       }
       // A start that fails is reported below.

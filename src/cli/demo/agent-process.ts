@@ -42,8 +42,8 @@ export class AgentProcess {
   async stop(): Promise<void> {
     this.child.kill("SIGTERM");
     // The second signal skips the grace period.
-    const insist = setTimeout(() => this.child.kill("SIGTERM"), STOP_TIMEOUT_MS / 3);
+    const secondSignal = setTimeout(() => this.child.kill("SIGTERM"), STOP_TIMEOUT_MS / 3);
     await this.ended;
-    clearTimeout(insist);
+    clearTimeout(secondSignal);
   }
 }

@@ -3,29 +3,29 @@ import type { JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
 import { JobState, LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
 import { resultText, totalsText } from "../render/result.ts";
 import { AgentProcess } from "./agent-process.ts";
-import type { Props } from "./props.ts";
-import { expectThat, underAgent } from "./props.ts";
+import type { SceneContext } from "./scene-context.ts";
+import { expectThat, underAgent } from "./scene-context.ts";
 import { SETUP, WORK } from "./scripts.ts";
 import { showChanges, showHeartbeats, showLog, showMetrics } from "./watch.ts";
 
 const JOB = "hello";
 
 /** The first scene with a job: the job is set up, works while it is watched, and succeeds. */
-export async function playHello(props: Props): Promise<void> {
-  const { client, address, stage } = props;
-  await stage.scene("2. An agent runs a job; what it prints and uses arrives while it runs");
-  await stage.typed(`belay submit --job ${JOB} --setup 'get the data' -- node work.js`);
+export async function playHello(context: SceneContext): Promise<void> {
+  const { client, address, printer } = context;
+  await printer.scene("2. An agent runs a job; what it prints and uses arrives while it runs");
+  await printer.typed(`belay submit --job ${JOB} --setup 'get the data' -- node work.js`);
   await client.call((jobs) => jobs.createJob({ jobId: JOB, spec: specOfWork() }));
-  await stage.typed(`belay run --job ${JOB}`);
-  const agent = new AgentProcess(["run", "--tracker", address, "--job", JOB, "--quiet"], props.env);
-  props.enter(agent);
+  await printer.typed(`belay run --job ${JOB}`);
+  const agent = new AgentProcess(["run", "--tracker", address, "--job", JOB, "--quiet"], context.env);
+  context.onAgent(agent);
   const [job] = await underAgent(
     agent,
     Promise.all([
-      showChanges(client, JOB, stage),
-      showHeartbeats(client, JOB, stage),
-      showLog(client, JOB, stage),
-      showMetrics(client, JOB, stage),
+      showChanges(client, JOB, printer),
+      showHeartbeats(client, JOB, printer),
+      showLog(client, JOB, printer),
+      showMetrics(client, JOB, printer),
     ]),
   );
   const code = await agent.ended;
@@ -33,13 +33,13 @@ export async function playHello(props: Props): Promise<void> {
   const { job: decided } = await client.call((jobs) => jobs.getJob({ jobId: JOB }));
   const attempt = decided?.attempts.at(-1);
   if (decided?.result === undefined || attempt === undefined) throw new Error("An ended job has a result");
-  await stage.arrived("result", `${stage.style.state(decided.state)}, ${resultText(decided.result)}`);
+  await printer.arrived("result", `${printer.style.state(decided.state)}, ${resultText(decided.result)}`);
   const complete = attempt.logCompleteness === LogCompleteness.COMPLETE;
   expectThat(complete, () => `the log is not complete: ${attempt.logMessage}`);
   const totals = totalsText(attempt.stored);
-  await stage.arrived(
+  await printer.arrived(
     "log",
-    `${stage.style.green("complete")}: ${totals}; byte counts and checksums of both sides agree`,
+    `${printer.style.green("complete")}: ${totals}; byte counts and checksums of both sides agree`,
   );
 }
 

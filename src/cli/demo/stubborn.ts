@@ -3,8 +3,8 @@ import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { Job } from "../../gen/belay/v1/job_pb.ts";
 import { evidenceLines } from "../render/result.ts";
 import { AgentProcess } from "./agent-process.ts";
-import type { Props } from "./props.ts";
-import { expectThat, underAgent } from "./props.ts";
+import type { SceneContext } from "./scene-context.ts";
+import { expectThat, underAgent } from "./scene-context.ts";
 import { STUBBORN, STUBBORN_READY } from "./scripts.ts";
 import { showChanges, showLog } from "./watch.ts";
 
@@ -16,39 +16,39 @@ const GRACE_MS = 1_000;
  *
  * @returns ids of the job's processes
  */
-export async function playStubborn(props: Props): Promise<number[]> {
-  const { client, address, stage } = props;
-  await stage.scene("3. A stubborn job ignores SIGTERM and hides a child; a cancel ends all of it");
-  await stage.typed(`belay submit --job ${JOB} -- node stubborn.js`);
+export async function playStubborn(context: SceneContext): Promise<number[]> {
+  const { client, address, printer } = context;
+  await printer.scene("3. A stubborn job ignores SIGTERM and hides a child; a cancel ends all of it");
+  await printer.typed(`belay submit --job ${JOB} -- node stubborn.js`);
   const command = [process.execPath, "-e", STUBBORN];
   await client.call((jobs) => jobs.createJob({ jobId: JOB, spec: { name: JOB, command } }));
-  await stage.typed(`belay run --job ${JOB}`);
-  const agent = new AgentProcess(["run", "--tracker", address, "--job", JOB, "--quiet"], props.env);
-  props.enter(agent);
+  await printer.typed(`belay run --job ${JOB}`);
+  const agent = new AgentProcess(["run", "--tracker", address, "--job", JOB, "--quiet"], context.env);
+  context.onAgent(agent);
 
   const ready = Promise.withResolvers<void>();
   const ended = Promise.all([
-    showChanges(client, JOB, stage),
-    showLog(client, JOB, stage, (line) => {
+    showChanges(client, JOB, printer),
+    showLog(client, JOB, printer, (line) => {
       if (line.startsWith(STUBBORN_READY)) ready.resolve();
     }),
   ]);
   await underAgent(agent, Promise.race([ready.promise, ended]));
 
-  await stage.typed(`belay status ${JOB}`);
+  await printer.typed(`belay status ${JOB}`);
   const { report, message } = await client.call((jobs) => jobs.getJobStatus({ jobId: JOB }));
   expectThat(report !== undefined, () => `the agent did not answer: ${message}`);
   const pids = report?.processes.map((one) => one.pid) ?? [];
-  await stage.arrived("status", `the agent answers: ${pids.length} processes, pid ${pids.join(" and ")}`);
+  await printer.arrived("status", `the agent answers: ${pids.length} processes, pid ${pids.join(" and ")}`);
   expectThat(pids.length >= 2, () => "the agent does not see the hidden child");
 
-  await stage.typed(`belay cancel --grace 1s --reason 'wrong data set' ${JOB}`);
+  await printer.typed(`belay cancel --grace 1s --reason 'wrong data set' ${JOB}`);
   const reason = "wrong data set";
   await client.call((jobs) => jobs.cancelJob({ jobId: JOB, reason, gracePeriod: durationFromMs(GRACE_MS) }));
   const [job] = await underAgent(agent, ended);
   await agent.ended;
-  await stage.text(`  ${stage.style.bold("The evidence")} (belay show ${JOB})`);
-  for (const line of evidence(job)) await stage.text(`  ${line}`);
+  await printer.text(`  ${printer.style.bold("The evidence")} (belay show ${JOB})`);
+  for (const line of evidence(job)) await printer.text(`  ${line}`);
   return pids;
 }
 

@@ -6,7 +6,7 @@ import type { JobClient } from "../client/client.ts";
 import { readLogs, readMetrics, watchJob } from "../client/resume.ts";
 import { clean } from "../render/clean.ts";
 import { metricsText } from "../render/usage.ts";
-import type { Stage } from "./stage.ts";
+import type { DemoPrinter } from "./demo-printer.ts";
 import { containmentName, streamName } from "../../contract/names.ts";
 import { isEnded } from "../../contract/states.ts";
 
@@ -14,7 +14,7 @@ import { isEnded } from "../../contract/states.ts";
 const HEARTBEAT_LOOK_MS = 250;
 
 /** Shows each change of a job; returns the ended job. */
-export async function showChanges(client: JobClient, jobId: string, stage: Stage): Promise<Job> {
+export async function showChanges(client: JobClient, jobId: string, printer: DemoPrinter): Promise<Job> {
   let state = -1;
   let agent = "";
   for await (const job of watchJob(client, jobId)) {
@@ -22,9 +22,9 @@ export async function showChanges(client: JobClient, jobId: string, stage: Stage
     if (agent === "" && attempt?.agent !== undefined) {
       const { hostname, pid, containment } = attempt.agent;
       agent = `on ${clean(hostname)}, pid ${pid}; keeps its job in a ${containmentName(containment)}`;
-      await stage.arrived("agent", agent);
+      await printer.arrived("agent", agent);
     }
-    if (job.state !== state) await stage.arrived("state", stage.style.state(job.state));
+    if (job.state !== state) await printer.arrived("state", printer.style.state(job.state));
     state = job.state;
     if (isEnded(job.state)) return job;
   }
@@ -32,7 +32,7 @@ export async function showChanges(client: JobClient, jobId: string, stage: Stage
 }
 
 /** Shows the agent's heartbeats until the job has ended. A heartbeat does not count as a change: the job is polled. */
-export async function showHeartbeats(client: JobClient, jobId: string, stage: Stage): Promise<void> {
+export async function showHeartbeats(client: JobClient, jobId: string, printer: DemoPrinter): Promise<void> {
   let seen = 0n;
   for (;;) {
     const { job } = await client.call((jobs) => jobs.getJob({ jobId }));
@@ -41,7 +41,7 @@ export async function showHeartbeats(client: JobClient, jobId: string, stage: St
     if (heartbeat !== undefined && heartbeat.nonce !== seen) {
       seen = heartbeat.nonce;
       const memory = formatSize(heartbeat.agentMemoryBytes);
-      await stage.arrived("heartbeat", `the agent is alive and itself uses ${memory}`);
+      await printer.arrived("heartbeat", `the agent is alive and itself uses ${memory}`);
     }
     await sleep(HEARTBEAT_LOOK_MS);
   }
@@ -51,7 +51,7 @@ export async function showHeartbeats(client: JobClient, jobId: string, stage: St
 export async function showLog(
   client: JobClient,
   jobId: string,
-  stage: Stage,
+  printer: DemoPrinter,
   seen: (line: string) => void = () => undefined,
 ): Promise<void> {
   const rest = new Map<LogStream, string>();
@@ -62,8 +62,8 @@ export async function showLog(
       const lines = text.split("\n");
       rest.set(stream, lines.pop() ?? "");
       for (const line of lines) {
-        const shown = stream === LogStream.STDERR ? stage.style.yellow(clean(line)) : clean(line);
-        await stage.arrived(streamName(stream), shown);
+        const shown = stream === LogStream.STDERR ? printer.style.yellow(clean(line)) : clean(line);
+        await printer.arrived(streamName(stream), shown);
         seen(line);
       }
     }
@@ -71,14 +71,14 @@ export async function showLog(
 }
 
 /** Shows the job's resource use as it arrives. Returns at the job's end. */
-export async function showMetrics(client: JobClient, jobId: string, stage: Stage): Promise<number> {
+export async function showMetrics(client: JobClient, jobId: string, printer: DemoPrinter): Promise<number> {
   let shown = 0;
   for await (const { samples } of readMetrics(client, { jobId, follow: true })) {
     for (const sample of samples) {
       // The first sample of a step has no processor share yet.
       if (sample.cpuCores === undefined) continue;
       shown++;
-      await stage.arrived("metrics", metricsText(sample));
+      await printer.arrived("metrics", metricsText(sample));
     }
   }
   return shown;

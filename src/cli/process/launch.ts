@@ -32,7 +32,7 @@ export interface Launch {
 export function takeLaunch(env: NodeJS.ProcessEnv): Launch {
   const openFiles = env[`${NOTE}OPEN_FILES`];
   const inherited = openFiles === undefined ? undefined : { openFiles: limit(openFiles), ...signals(env) };
-  const environment: Record<string, string> = odd(env[`${NOTE}ODD`] ?? "");
+  const environment: Record<string, string> = decodeVariables(env[`${NOTE}ODD`] ?? "");
   for (const [name, value] of Object.entries(env)) {
     if (value === undefined) continue;
     if (name.startsWith(NOTE)) delete env[name];
@@ -58,7 +58,7 @@ function signals(env: NodeJS.ProcessEnv): Pick<Inherited, "ignoredSignals" | "bl
 }
 
 /** Decodes variables whose names no shell can set. They have the form of /proc/PID/environ, in base64. */
-function odd(encoded: string): Record<string, string> {
+function decodeVariables(encoded: string): Record<string, string> {
   const result: Record<string, string> = {};
   if (encoded === "") return result;
   for (const entry of Buffer.from(encoded, "base64").toString("utf8").split("\0")) {

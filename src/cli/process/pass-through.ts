@@ -17,7 +17,7 @@ export interface StreamBytes {
 /** Passes a job's output through to this program's own output. */
 export interface PassThrough {
   /** Passes a piece through; a promise resolves when there is room for more. Bytes are valid only during the call. */
-  take(stream: "stdout" | "stderr", data: Uint8Array): void | Promise<void>;
+  pass(stream: "stdout" | "stderr", data: Uint8Array): void | Promise<void>;
   /** Bytes that readers which are behind have not read yet. */
   behind(): StreamBytes;
   /**
@@ -35,10 +35,10 @@ export interface PassThrough {
  * for a reader, that reader gets no more.
  */
 export function passThrough(io: Io): PassThrough {
-  const stdout = new Way(io.stdout);
-  const stderr = new Way(io.stderr);
+  const stdout = new StreamRelay(io.stdout);
+  const stderr = new StreamRelay(io.stderr);
   return {
-    take: (stream, data) => (stream === "stdout" ? stdout : stderr).take(data),
+    pass: (stream, data) => (stream === "stdout" ? stdout : stderr).pass(data),
     behind: () => ({ stdout: stdout.behind, stderr: stderr.behind }),
     async end(patience) {
       await Promise.all([whenRead(io.stdout, patience), whenRead(io.stderr, patience)]);
@@ -47,7 +47,8 @@ export function passThrough(io: Io): PassThrough {
   };
 }
 
-class Way {
+/** Passes one stream on to its reader, and counts what the reader did not get. */
+class StreamRelay {
   private readonly output: Io["stdout"];
   private refused = 0;
   /** Since when bytes have been waiting for the reader. Monotonic clock. Undefined: none are waiting. */
@@ -57,7 +58,7 @@ class Way {
     this.output = output;
   }
 
-  take(data: Uint8Array): void | Promise<void> {
+  pass(data: Uint8Array): void | Promise<void> {
     const { output } = this;
     if (output.gone.aborted && !output.givenUp) return;
     if (output.givenUp || this.refused > 0 || output.waiting > MOST_WAITING_BYTES) {

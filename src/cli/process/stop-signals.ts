@@ -10,7 +10,7 @@ export interface StopSignals {
   /** Aborted with the third. */
   readonly leave: AbortSignal;
   /** Acts as if this signal had arrived. */
-  take(signal: NodeJS.Signals): void;
+  receive(signal: NodeJS.Signals): void;
   /** Gives the signals back to Node. */
   release(): void;
 }
@@ -29,7 +29,7 @@ export interface StopOptions {
 export function takeStopSignals(options: StopOptions = {}): StopSignals {
   const { remark, signals = STOP_SIGNALS, isIgnored } = options;
   const steps = [new AbortController(), new AbortController(), new AbortController()] as const;
-  const take = (signal: NodeJS.Signals): void => {
+  const receive = (signal: NodeJS.Signals): void => {
     const index = steps.findIndex(({ signal: { aborted } }) => !aborted);
     if (index < 0) return;
     remark?.(signal, (index + 1) as 1 | 2 | 3);
@@ -37,13 +37,13 @@ export function takeStopSignals(options: StopOptions = {}): StopSignals {
     const stopKind = signal === "SIGINT" ? "ordered" : "preempted";
     steps[index]?.abort(Object.assign(new Error(`Received ${signal}`), { stopKind }));
   };
-  const listeners = signals.map((name) => [name, isIgnored?.(name) === true ? ignore : take] as const);
+  const listeners = signals.map((name) => [name, isIgnored?.(name) === true ? ignore : receive] as const);
   for (const [signal, listener] of listeners) process.on(signal, listener);
   return {
     stop: steps[0].signal,
     stopNow: steps[1].signal,
     leave: steps[2].signal,
-    take,
+    receive,
     release: () => {
       for (const [signal, listener] of listeners) process.off(signal, listener);
     },

@@ -26,11 +26,11 @@ const PROFILERS = /(^|[\s"])--(cpu[-_])?prof($|[\s"=])/;
  * @returns stops listening
  */
 export function takeWarningSignals(
-  take: (signal: NodeJS.Signals) => void,
+  onWarning: (signal: NodeJS.Signals) => void,
   isIgnored?: (signal: NodeJS.Signals) => boolean,
 ): () => void {
   const listener = (signal: NodeJS.Signals): void => {
-    if (isIgnored?.(signal) !== true) take(signal);
+    if (isIgnored?.(signal) !== true) onWarning(signal);
   };
   const signals = isProfiled() ? WARNING_SIGNALS.filter((signal) => signal !== "SIGPROF") : WARNING_SIGNALS;
   for (const signal of signals) process.on(signal, listener);

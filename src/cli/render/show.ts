@@ -63,9 +63,9 @@ export function commandText(command: readonly string[]): string {
 
 /** `42 %, epoch 3/10 (12s ago)`. */
 function progressText({ fraction, note, readUnixNano }: Progress, now: number): string {
-  const said = ago(timestampFromMs(Number(readUnixNano / 1_000_000n)), now);
+  const reported = ago(timestampFromMs(Number(readUnixNano / 1_000_000n)), now);
   const percent = (fraction * 100).toFixed(1).replace(/\.0$/, "");
-  return `${percent} %${note === "" ? "" : `, ${clean(note)}`} (${said})`;
+  return `${percent} %${note === "" ? "" : `, ${clean(note)}`} (${reported})`;
 }
 
 /** Why the job ended, where that is not how its latest attempt ended: it was canceled, or given up, while it waited. */

@@ -149,9 +149,9 @@ describe("an agent whose attempt may not start yet", () => {
   test("dials at once when it has something new to say", async () => {
     const { tracker, session } = await setUp({ startsIn: 3_600_000, poll: 3_600_000 });
     void session.run();
-    session.hurry();
+    session.dialNow();
     const early = await tracker.stream();
-    session.hurry();
+    session.dialNow();
     early.fail(status.UNAVAILABLE, waits, { "belay-retry-delay-ms": "3600000" });
     (await tracker.stream()).welcome({ attempt: 2 });
     await session.admitted;

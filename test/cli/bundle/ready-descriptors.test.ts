@@ -5,7 +5,7 @@ import { create, fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
 import { nestedTypes } from "@bufbuild/protobuf/reflect";
 import { describe, expect, test } from "vitest";
 import { readyFileDesc } from "../../../src/cli/bundle/hydrate.ts";
-import { dryFile, readyDescriptors, SHAPES } from "../../../src/cli/bundle/ready-descriptors.ts";
+import { setFieldsOfFile, readyDescriptors, SHAPES } from "../../../src/cli/bundle/ready-descriptors.ts";
 import { describeWhenAsked } from "../../../src/cli/bundle/when-asked.ts";
 import { file_belay_v1_job, JobSchema, JobState } from "../../../src/gen/belay/v1/job_pb.ts";
 import { file_belay_v1_job_service } from "../../../src/gen/belay/v1/job_service_pb.ts";
@@ -86,8 +86,8 @@ describe("Fields that are described when they are asked for", () => {
 function ready(name: string, { dependencies }: DescFile): DescFile {
   const code = fs.readFileSync(`${GENERATED}/${name}_pb.ts`, "utf8");
   const base64 = /fileDesc\(\s*"([^"]+)"/.exec(code)?.[1] ?? "";
-  const dry = JSON.parse(JSON.stringify(dryFile(base64))) as ReturnType<typeof dryFile>;
-  return readyFileDesc(dry, SHAPES, dependencies);
+  const fields = JSON.parse(JSON.stringify(setFieldsOfFile(base64))) as ReturnType<typeof setFieldsOfFile>;
+  return readyFileDesc(fields, SHAPES, dependencies);
 }
 
 function messageOf(file: DescFile, typeName: string): DescMessage {

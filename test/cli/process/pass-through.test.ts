@@ -14,16 +14,16 @@ describe("a job's output on its way through", () => {
     const [stdout, stderr] = [new MemoryOutput(), new MemoryOutput()];
     const through = passThrough(ioOf(stdout, stderr));
     const buffer = Buffer.from("out");
-    void through.take("stdout", buffer);
+    void through.pass("stdout", buffer);
     buffer.fill("x");
-    void through.take("stderr", Buffer.from("err"));
+    void through.pass("stderr", Buffer.from("err"));
     expect([stdout.text, stderr.text]).toEqual(["out", "err"]);
   });
 
   it("makes the job wait while the reader is slow", async () => {
     const slow = new PassThrough({ highWaterMark: 1 });
     const through = passThrough(ioOf(new StreamOutput(() => slow, false, {})));
-    const room = through.take("stdout", Buffer.alloc(1024 * 1024));
+    const room = through.pass("stdout", Buffer.alloc(1024 * 1024));
     expect(room).toBeInstanceOf(Promise);
     slow.resume();
     await room;
@@ -33,19 +33,19 @@ describe("a job's output on its way through", () => {
   it("is counted and dropped when its reader stops reading", async () => {
     const still = new PassThrough({ highWaterMark: 1 });
     const through = passThrough(ioOf(new StreamOutput(() => still, false, {})));
-    void through.take("stdout", Buffer.alloc(3000));
-    void through.take("stdout", Buffer.alloc(40));
+    void through.pass("stdout", Buffer.alloc(3000));
+    void through.pass("stdout", Buffer.alloc(40));
     expect(await through.end(() => 20)).toEqual({ stdout: 3040, stderr: 0 });
     // What comes later is counted, too, and not waited for.
-    expect(through.take("stdout", Buffer.alloc(2))).toBeUndefined();
+    expect(through.pass("stdout", Buffer.alloc(2))).toBeUndefined();
   });
 
   it("is bounded by 4 MiB, whatever the job still prints while it ends, and goes on to the other reader", async () => {
     const still = new PassThrough({ highWaterMark: 1 });
     const stderr = new MemoryOutput();
     const through = passThrough(ioOf(new StreamOutput(() => still, false, {}), stderr));
-    for (let piece = 0; piece < 100; piece++) void through.take("stdout", Buffer.alloc(64 * 1024));
-    void through.take("stderr", Buffer.from("bye"));
+    for (let piece = 0; piece < 100; piece++) void through.pass("stdout", Buffer.alloc(64 * 1024));
+    void through.pass("stderr", Buffer.from("bye"));
     expect(still.writableLength).toBeLessThanOrEqual(4 * 1024 * 1024 + 64 * 1024);
     expect(through.behind()).toEqual({ stdout: 100 * 64 * 1024, stderr: 0 });
     expect(await through.end(() => 20)).toEqual({ stdout: 100 * 64 * 1024, stderr: 0 });
@@ -55,8 +55,8 @@ describe("a job's output on its way through", () => {
   it("waits for a reader as long as that reads, however slowly", async () => {
     const slow = new PassThrough({ highWaterMark: 1 });
     const through = passThrough(ioOf(new StreamOutput(() => slow, false, {})));
-    void through.take("stdout", Buffer.from("abc"));
-    void through.take("stdout", Buffer.from("def"));
+    void through.pass("stdout", Buffer.from("abc"));
+    void through.pass("stdout", Buffer.from("def"));
     const pieces: string[] = [];
     const reading = setInterval(() => {
       const piece = slow.read() as Buffer | null;
@@ -72,7 +72,7 @@ describe("a job's output on its way through", () => {
     const stdout = new MemoryOutput();
     const through = passThrough(ioOf(stdout));
     stdout.leave();
-    void through.take("stdout", Buffer.from("x"));
+    void through.pass("stdout", Buffer.from("x"));
     expect(await through.end(() => 1000)).toEqual({ stdout: 0, stderr: 0 });
     expect(stdout.text).toBe("");
   });

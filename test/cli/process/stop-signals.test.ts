@@ -11,7 +11,7 @@ it.each([
   ["SIGQUIT", "preempted"],
 ] as const)("%s asks for a stop that is %s, and the reason names the signal", (signal, stopKind) => {
   signals = takeStopSignals();
-  signals.take(signal);
+  signals.receive(signal);
   expect(signals.stop.reason).toMatchObject({ message: `Received ${signal}`, stopKind });
 });
 
@@ -19,13 +19,13 @@ it("The first signal asks, the second insists, the third leaves; the first says 
   const steps: [string, number][] = [];
   const taken = (signals = takeStopSignals({ remark: (signal, step) => steps.push([signal, step]) }));
   const { stop, stopNow, leave } = taken;
-  taken.take("SIGTERM");
+  taken.receive("SIGTERM");
   expect([stop.aborted, stopNow.aborted, leave.aborted]).toEqual([true, false, false]);
-  taken.take("SIGINT");
+  taken.receive("SIGINT");
   expect([stop.aborted, stopNow.aborted, leave.aborted]).toEqual([true, true, false]);
-  taken.take("SIGTERM");
+  taken.receive("SIGTERM");
   expect([stop.aborted, stopNow.aborted, leave.aborted]).toEqual([true, true, true]);
-  taken.take("SIGTERM");
+  taken.receive("SIGTERM");
   expect(stop.reason).toMatchObject({ stopKind: "preempted" });
   expect(steps).toEqual([
     ["SIGTERM", 1],

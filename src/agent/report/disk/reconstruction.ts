@@ -27,7 +27,7 @@ export class Reconstruction {
 
   /** @param starts offsets at which the streams begin in it */
   add(segment: Segment, starts: ReadonlyMap<LogStream, number>): void {
-    if (segment.first > this.next) this.miss(segment.first - this.next);
+    if (segment.first > this.next) this.addHole(segment.first - this.next);
     for (const [stream, offset] of starts) {
       const bytes = offset - sumsOf(this.reached, stream).bytes;
       // The first batch after a hole with bytes of this stream shows how many bytes of it are missing.
@@ -46,7 +46,7 @@ export class Reconstruction {
     return this.segments;
   }
 
-  private miss(count: number): void {
+  private addHole(count: number): void {
     this.hole = new Segment(this.next, undefined);
     this.hole.count = count;
     this.hole.sums = noSums();

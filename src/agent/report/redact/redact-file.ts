@@ -125,8 +125,8 @@ export class RedactFile {
     const before = this.held;
     const whole = bytes.subarray(0, length);
     this.accept(whole);
-    const grew = before.length > 0 && length > before.length && before.at(-1) !== NEWLINE;
-    if (grew && whole.subarray(0, before.length).equals(before)) {
+    const hasGrownLine = before.length > 0 && length > before.length && before.at(-1) !== NEWLINE;
+    if (hasGrownLine && whole.subarray(0, before.length).equals(before)) {
       for (const line of linesOf(whole.subarray(before.length))) this.host.line(line);
     }
     this.held = whole;

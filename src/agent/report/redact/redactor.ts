@@ -95,9 +95,9 @@ export class Redactor {
     if (this.out >= start) pass(data, start, readUnixNano);
     // A match that touches the last mask is part of it.
     if (next > 0) {
-      const touchable = ranges.end(next - 1) >= decided;
-      ranges.forget(touchable ? next - 1 : next);
-      ranges.firstIsOut = touchable;
+      const mayGrow = ranges.end(next - 1) >= decided;
+      ranges.forget(mayGrow ? next - 1 : next);
+      ranges.firstIsOut = mayGrow;
     }
     return more;
   }

@@ -40,19 +40,20 @@ export class Sieve {
     const end = data.length - 1;
     let at = from;
     for (; at < end; at += stride) {
-      const here = places[((data[at] as number) << 8) | (data[at + 1] as number)] as number;
-      if (here !== 0 && this.confirm(data, at, here)) return at;
+      const placesHere = places[((data[at] as number) << 8) | (data[at + 1] as number)] as number;
+      if (placesHere !== 0 && this.confirm(data, at, placesHere)) return at;
     }
     return at;
   }
 
   /** Whether the blocks next to this one fit as well: a block is at place n only if the one before is at n - 1. */
-  private confirm(data: Uint8Array, at: number, here: number): boolean {
+  private confirm(data: Uint8Array, at: number, placesHere: number): boolean {
     const { places } = this;
     const a = data[at - 2] as number;
     const b = data[at - 1] as number;
     const c = data[at] as number;
-    let fits = here & (((places[(b << 8) | c] as number) << 1) | 1) & (((places[(a << 8) | b] as number) << 2) | 3);
+    let fits =
+      placesHere & (((places[(b << 8) | c] as number) << 1) | 1) & (((places[(a << 8) | b] as number) << 2) | 3);
     if (fits === 0 || at + 2 >= data.length) return fits !== 0;
     const d = data[at + 1] as number;
     const after = places[(d << 8) | (data[at + 2] as number)] as number;

@@ -3,8 +3,8 @@ import type { ReadMetricsResponse } from "../../../gen/belay/v1/job_service_pb.t
 import { wrap } from "../wrap.ts";
 import { msOfNano } from "./series.ts";
 
-/** Which table. `usage`: a row for each sample; `gpus`: one for each device in it; `said`: one for each value. */
-export type CsvKind = "usage" | "gpus" | "said";
+/** Which table. `usage`: a row for each sample; `gpus`: for each device; `values`: for each value of the job's own. */
+export type CsvKind = "usage" | "gpus" | "values";
 
 type Cell = string | number | bigint | boolean | undefined;
 
@@ -49,7 +49,7 @@ const HEADERS: Readonly<Record<CsvKind, readonly string[]>> = {
     "temperature_celsius",
     "power_watts",
   ],
-  said: ["time", "name", "value", "step"],
+  values: ["time", "name", "value", "step"],
 };
 
 /** Names of the columns, with a newline. */
@@ -89,7 +89,7 @@ export function csvRows(kind: CsvKind, { samples, jobMetrics }: ReadMetricsRespo
           ),
         )
         .join("");
-    case "said":
+    case "values":
       return jobMetrics
         .flatMap(({ readUnixNano, metrics }) =>
           metrics.map(({ name, value, step }) => row([timeText(readUnixNano), name, number(value), step])),

@@ -48,8 +48,8 @@ it("A value of the job's own metrics is a row; names are quoted if necessary", (
     { name: 'a,"b"', value: Number.NaN },
     { name: "up", value: Number.POSITIVE_INFINITY },
   ];
-  expect(csvHeader("said")).toBe("time,name,value,step\n");
-  expect(csvRows("said", create(ReadMetricsResponseSchema, { jobMetrics: [{ readUnixNano: AT, metrics }] }))).toBe(
+  expect(csvHeader("values")).toBe("time,name,value,step\n");
+  expect(csvRows("values", create(ReadMetricsResponseSchema, { jobMetrics: [{ readUnixNano: AT, metrics }] }))).toBe(
     '2023-11-14T22:13:20.123Z,loss,0.25,10\n2023-11-14T22:13:20.123Z,"a,""b""",nan,\n2023-11-14T22:13:20.123Z,up,inf,\n',
   );
 });
@@ -66,7 +66,7 @@ it("A graphics processor in a sample is a row", () => {
 it("docs/metrics.md has every column, in order", async () => {
   const docs = await readFile(new URL("../../../../docs/metrics.md", import.meta.url), "utf8");
   const plain = docs.replaceAll(/`| \([^)]*\)/g, "");
-  for (const kind of ["usage", "said", "gpus"] as const) {
+  for (const kind of ["usage", "values", "gpus"] as const) {
     expect(plain).toContain(`| ${csvHeader(kind).trim().replaceAll(",", ", ")} |`);
   }
 });

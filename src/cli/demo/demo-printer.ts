@@ -6,7 +6,7 @@ import { styleOf } from "../render/style.ts";
 const KIND_WIDTH = 9;
 
 /** Prints the demo: scenes, each with lines that begin with the time since the start of the demo. */
-export class Stage {
+export class DemoPrinter {
   readonly style: Style;
   private readonly io: Io;
   private readonly begin = performance.now();

@@ -1,16 +1,16 @@
 import { BelayError } from "../../base/errors.ts";
 import type { JobClient } from "../client/client.ts";
 import type { AgentProcess } from "./agent-process.ts";
-import type { Stage } from "./stage.ts";
+import type { DemoPrinter } from "./demo-printer.ts";
 
 /** Objects that a scene of the demo uses. */
-export interface Props {
+export interface SceneContext {
   readonly client: JobClient;
   readonly address: string;
-  readonly stage: Stage;
+  readonly printer: DemoPrinter;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Must be called with each agent that is started, so that it is stopped even if the demo fails. */
-  readonly enter: (agent: AgentProcess) => void;
+  readonly onAgent: (agent: AgentProcess) => void;
 }
 
 /** Ends the demo as failed if a condition does not hold. @throws BelayError `INTERNAL` */
