@@ -22,8 +22,6 @@ import {
 import { type LocalJob, LOCAL_MODES, start } from "./local.ts";
 
 const DRIVER = fileURLToPath(new URL("../../fixtures/stopped-driver.ts", import.meta.url));
-/** How long an end with code 0 waits for the agent's signal: the machine of a test is busy. Milliseconds. */
-const SUCCEEDED = process.env["STOP_SUCCEEDED"] ?? "200";
 const run = promisify(execFile);
 
 /** An agent in a process of its own, in which real signals arrive. */
@@ -32,7 +30,7 @@ class Agent implements AsyncDisposable {
   private readonly lines: AsyncIterator<string>;
 
   constructor(containment: ContainmentChoice) {
-    this.child = spawn(process.execPath, ["--no-warnings", DRIVER, containment, SUCCEEDED], {
+    this.child = spawn(process.execPath, ["--no-warnings", DRIVER, containment], {
       stdio: ["pipe", "pipe", "inherit"],
       detached: true,
     });
@@ -144,11 +142,11 @@ describe("An end of a job by itself", () => {
     let end = 0;
     const job = endsBefore(["sh", "-c", "exit 3"], () => (end = performance.now()));
     expect(await job.result).toMatchObject({ reason: EndReason.EXITED, exitCode: 3, failureClass: FailureClass.JOB });
-    expect(performance.now() - end).toBeGreaterThan(STOP_WINDOW.failed - 20);
+    expect(performance.now() - end).toBeGreaterThan(STOP_WINDOW.most - 20);
   });
 
   it("is its own when the stop comes later, while what it left behind is being ended", async () => {
-    const late = (job: Job): void => void sleep(STOP_WINDOW.failed + 100).then(() => job.end(STOP));
+    const late = (job: Job): void => void sleep(STOP_WINDOW.most + 100).then(() => job.end({ ...STOP, grace: 0 }));
     const leaves = "trap '' TERM; sleep 1000 >/dev/null 2>&1 & echo; exit 3";
     expect(await endsBefore(["sh", "-c", leaves], late).result).toMatchObject({
       outcome: Outcome.FAILED,
@@ -173,10 +171,12 @@ describe("An end of a job by itself", () => {
   });
 
   it("with code 0 is the stop's that comes at once, and its own when the stop comes later", async () => {
-    const early = endsBefore(["sh", "-c", "echo saved"], (job) => job.end(STOP));
+    const early = endsBefore(["sh", "-c", "sleep 1; echo saved"], (job) => job.end(STOP));
     expect(await early.result).toMatchObject({ reason: EndReason.AGENT_STOPPED, exitCode: 0 });
-    const late = endsBefore(["sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo done"], (job) => {
-      void sleep(STOP_WINDOW.succeeded + 40).then(() => job.end(STOP));
+    // What it leaves behind keeps the result away until after the stop.
+    const leaves = "trap '' TERM; sleep 1000 >/dev/null 2>&1 & echo done";
+    const late = endsBefore(["sh", "-c", leaves], (job) => {
+      void sleep(STOP_WINDOW.most + 50).then(() => job.end({ ...STOP, grace: 0 }));
     });
     expect(await late.result).toMatchObject({ outcome: Outcome.SUCCEEDED, failureClass: FailureClass.UNSPECIFIED });
   });
@@ -184,8 +184,8 @@ describe("An end of a job by itself", () => {
   it.each([
     ["failed", { code: 3 }, 10, 200],
     ["was ended by a signal", { code: undefined }, 10_000, 200],
-    ["succeeded soon", { code: 0 }, 50, 20],
-    ["succeeded after a second", { code: 0 }, 1000, 50],
+    ["succeeded soon", { code: 0 }, 50, 5],
+    ["succeeded after a second", { code: 0 }, 1000, 100],
     ["succeeded after an hour", { code: 0 }, 3_600_000, 200],
   ])("waits for a stop as it is stated: %s", (_title, exit, ran, wait) => {
     expect(stopWait(exit, ran, STOP_WINDOW)).toBe(wait);

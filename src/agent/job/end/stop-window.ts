@@ -7,15 +7,13 @@ import type { ExitStatus } from "../start/spawn.ts";
  * that compute beside it.
  */
 export interface StopWindow {
-  /** After an end that is no success, which may well be that of a handler of the signal. */
-  readonly failed: number;
-  /** After exit code 0: as a share of the time for which the process has run, so that every end is hardly later. */
-  readonly succeededShare: number;
-  /** At least after exit code 0; the most is `failed`. */
-  readonly succeeded: number;
+  /** The most, and after each end that is no success: it may well be that of a handler of the signal. */
+  readonly most: number;
+  /** After exit code 0: as a share of the time for which the process has run, so that a short job is hardly delayed. */
+  readonly shareOfRun: number;
 }
 
-export const STOP_WINDOW: StopWindow = { failed: 200, succeededShare: 0.05, succeeded: 20 };
+export const STOP_WINDOW: StopWindow = { most: 200, shareOfRun: 0.1 };
 
 /**
  * How long the result of a process waits for a stop of the agent.
@@ -23,6 +21,5 @@ export const STOP_WINDOW: StopWindow = { failed: 200, succeededShare: 0.05, succ
  * @param ran for how many milliseconds the process has run
  */
 export function stopWait({ code }: Pick<ExitStatus, "code">, ran: number, window: StopWindow): number {
-  if (code !== 0) return window.failed;
-  return Math.min(window.failed, Math.max(window.succeeded, ran * window.succeededShare));
+  return code === 0 ? Math.min(window.most, ran * window.shareOfRun) : window.most;
 }

@@ -2231,7 +2231,7 @@ export const EndReason = {
   EXITED: 1,
 
   /**
-   * A signal that the agent did not send ended the process; `signal` is set.
+   * A signal ended the process, and no order to end the job had sent it; `signal` is set.
    *
    * @generated from enum value: END_REASON_SIGNALED = 2;
    */
@@ -2274,7 +2274,8 @@ export const EndReason = {
   CANCELED: 7,
 
   /**
-   * The agent itself received a signal to stop.
+   * The agent itself received a signal to stop, or was asked to by its program; also shortly after the job had ended by
+   * itself, since what stops an agent often signals its job as well.
    *
    * @generated from enum value: END_REASON_AGENT_STOPPED = 8;
    */
