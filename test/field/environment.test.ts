@@ -157,7 +157,7 @@ describe("from a directory that was deleted", () => {
       ["run", "--cwd", "sub", "--", "true"],
       126,
       /^$/,
-      /^belay: Job \S+ FAILED \(SPAWN_FAILED\): Cannot use the working directory "sub": it does not exist \(ENOENT\)\n$/,
+      /^belay: Job \S+ FAILED \(SPAWN_FAILED\): Cannot use the working directory "sub": it does not exist \(ENOENT\)\nbelay: Hint: The directory must be there.*\n$/,
     ],
     [
       "a relative --spool-dir causes a warning",

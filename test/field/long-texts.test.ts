@@ -44,7 +44,10 @@ describe.skipIf(process.platform !== "linux")(
       await using tracker = await startTestTracker();
       const { code, stdout, stderr } = await run(tracker, spec);
       const sentence = `Cannot start "true": ${what}, of which the kernel takes at most ${MOST} (E2BIG)`;
-      expect(stderr).toBe(`belay: Job j FAILED (SPAWN_FAILED): ${sentence}\n`);
+      const hint = "the kernel limits the length of arguments and variables, and of all together";
+      expect(stderr).toBe(
+        `belay: Job j FAILED (SPAWN_FAILED): ${sentence}\nbelay: Hint: Pass the data in a file: ${hint}\n`,
+      );
       // No setup step has run before the failure.
       expect(stdout).toBe("");
       expect(code).toBe(126);

@@ -21,7 +21,7 @@ const HINTS: Readonly<Record<number, (evidence: Evidence, failure: SpawnFailure)
   [SpawnFailureKind.BAD_WORKING_DIRECTORY]: () =>
     "The directory must be there, on the machine of the agent, before the first step starts: make it, or give another one with --cwd",
   [SpawnFailureKind.ARGUMENTS_TOO_LONG]: () =>
-    "Pass the data in a file: the kernel limits arguments and environment together",
+    "Pass the data in a file: the kernel limits the length of arguments and variables, and of all together",
   [SpawnFailureKind.NO_RESOURCES]: () =>
     "The machine lacked what one more process needs; the job itself did nothing wrong and may be run again elsewhere",
 };
