@@ -13,6 +13,7 @@ describe("A job's spec", () => {
         { number: 1, name: "npm ci", argv: ["/bin/sh", "-c", "npm ci\nnpm test"], main: false },
         { number: 2, name: "a", argv: ["a", "b"], main: true },
       ],
+      after: [],
       // The agent's own, of which Node may not know the exact bytes.
       cwd: undefined,
       environment: {},
