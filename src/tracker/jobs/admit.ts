@@ -131,6 +131,7 @@ function assign(live: LiveJob, { hello, principal, now }: Caller): ChangedParts 
   job.step = 0;
   live.idleHeartbeats = 0;
   live.disconnectedAt = undefined;
+  live.heardAt = now;
   return { spec: hello.spec !== undefined, attempt };
 }
 

@@ -1262,10 +1262,11 @@ export const TrackerService: GenService<{
    * - UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL, UNKNOWN, ABORTED, RESOURCE_EXHAUSTED, CANCELLED: tries again, with
    *   back-off. UNAVAILABLE also means that the job's next attempt may not start before `Job.pending_from`; the trailer
    *   `belay-retry-delay-ms` then has the milliseconds until that, and the agent waits for them instead.
-   * - ALREADY_EXISTS: another session has the job and its lease is alive. Tries again, since that lease may run out; if
-   *   its session was never welcomed, for as long as the agent waits for a tracker at all.
-   * - INVALID_ARGUMENT: a message broke a rule of this contract, or cannot be decoded. Gives up: sending it again would
-   *   fail again.
+   * - ALREADY_EXISTS: another session has the job and its lease is alive, or the log of the attempt before still arrives.
+   *   Tries again, since that lease may run out; if its session was never welcomed, for as long as the agent waits for a
+   *   tracker at all.
+   * - INVALID_ARGUMENT: a message broke a rule of this contract, or cannot be decoded; or the spec in Hello has another
+   *   retry policy than the job was created with. Gives up: sending it again would fail again.
    * - OUT_OF_RANGE: a sequence was skipped. Opens a new stream and resends everything after what Welcome says is
    *   committed.
    * - NOT_FOUND: the job is unknown and Hello had no spec. Gives up if its session was never welcomed; later, tries

@@ -19,8 +19,8 @@ export const RESULTS: ReadonlyMap<string, Result> = new Map([
 /** What a session says in its Hello. */
 export interface HelloFields {
   readonly takeOver: boolean;
-  /** Which spec it brings: none, one with the job's retry policy, or one with another. */
-  readonly spec: "none" | "same" | "other";
+  /** Which spec it brings: none, or one with the job's retry policy, without one, or with another. */
+  readonly spec: "none" | "same" | "silent" | "other";
   readonly nextAttemptFollows: boolean;
 }
 
@@ -59,7 +59,7 @@ const oneOf = fc.constantFrom;
 const agent = fc.nat({ max: 2 });
 const hello = {
   takeOver: oneOf(false, false, true),
-  spec: oneOf<HelloFields["spec"][]>("none", "same", "other"),
+  spec: oneOf<HelloFields["spec"][]>("none", "same", "silent", "other"),
   nextAttemptFollows: oneOf(false, false, true),
 };
 const result = oneOf(...RESULTS.keys());

@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { expect } from "vitest";
+import { COMMAND_KINDS } from "../../../../src/contract/commands.ts";
 import {
   CommandState,
   HealthSchema,
@@ -31,8 +32,11 @@ export class HistoryAgent {
   stream: InProcessStream | undefined;
   /** Whether its stream has brought a Goodbye. */
   private dismissed = false;
+  /** Whether it said so in a Hello. */
+  nextAttemptFollows = false;
   /** Commands that it has received and not carried out. */
   orders: string[] = [];
+  private delivered: string[] = [];
   private readonly events: Event[] = [];
   private readonly batches: Uint8Array[] = [];
   private readonly printed = new Printed();
@@ -53,15 +57,17 @@ export class HistoryAgent {
     const stream = (this.stream = tracker.openSession());
     this.seen = 0;
     this.dismissed = false;
+    this.nextAttemptFollows ||= fields.nextAttemptFollows;
     const other = create(RetryPolicySchema, { maxAttempts: 9 });
-    const retry = fields.spec === "other" ? other : policy;
-    const spec = create(JobSpecSchema, { command: ["true"], ...(retry && fields.spec !== "none" && { retry }) });
+    const retry = { other, same: policy, silent: undefined, none: undefined }[fields.spec];
+    const spec = create(JobSpecSchema, { command: ["true"], ...(retry && { retry }) });
     const value = create(HelloSchema, {
       jobId: this.jobId,
       sessionId: this.sessionId,
       attempt: this.attempt,
       takeOver: fields.takeOver,
       nextAttemptFollows: fields.nextAttemptFollows,
+      supportedCommands: Object.values(COMMAND_KINDS),
       ...(fields.spec === "none" ? {} : { spec }),
     });
     stream.send({ case: "hello", value });
@@ -135,9 +141,9 @@ export class HistoryAgent {
         expect([0, attempt], "a session has one attempt").toContain(this.attempt);
         this.attempt = attempt;
         this.acked = { events: committed?.events ?? 0n, logs: committed?.logs ?? 0n };
-        for (const { commandId } of commands) this.orders.push(commandId);
+        for (const { commandId } of commands) this.receive(commandId);
       }
-      if (message.case === "command") this.orders.push(message.value.commandId);
+      if (message.case === "command") this.receive(message.value.commandId);
       if (message.case === "goodbye") this.dismissed = true;
       if (message.case === "ack") {
         const { events, logs } = message.value;
@@ -145,6 +151,18 @@ export class HistoryAgent {
         this.acked = { events, logs };
       }
     }
+  }
+
+  /** The commands that have come since it was called last. */
+  takeDelivered(): readonly string[] {
+    const { delivered } = this;
+    this.delivered = [];
+    return delivered;
+  }
+
+  private receive(commandId: string): void {
+    this.delivered.push(commandId);
+    if (!this.orders.includes(commandId)) this.orders.push(commandId);
   }
 
   private async confirmed(): Promise<void> {

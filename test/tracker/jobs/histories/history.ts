@@ -6,6 +6,7 @@ import { Code } from "@connectrpc/connect";
 import { expect } from "vitest";
 import { isEnded, isRunning } from "../../../../src/contract/states.ts";
 import {
+  type Job,
   JobSchema,
   JobSpecSchema,
   JobState,
@@ -77,6 +78,8 @@ export class History {
   private readonly agents: HistoryAgent[] = [];
   private readonly all: HistoryAgent[] = [];
   private readonly laws = new JobLaws(note);
+  /** The job after each change. Checked later: the tracker would take a law that is broken for a failure of its store. */
+  private readonly changes: Job[] = [];
   private commands = 0;
 
   constructor(world: World, id: string, setting: Setting) {
@@ -128,9 +131,13 @@ export class History {
   }
 
   async take(step: Action): Promise<void> {
+    const done = new Set(this.laws.done.keys());
     await this.perform(step);
     await rest();
     await this.check();
+    for (const commandId of this.all.flatMap((one) => one.takeDelivered())) {
+      expect(done.has(commandId), `command ${commandId} is not sent when it is done`).toBe(false);
+    }
   }
 
   private async perform(step: Action): Promise<void> {
@@ -223,7 +230,7 @@ export class History {
   private watch(): void {
     this.tracker.changes.onChange(({ jobId }) => {
       const live = jobId === this.id ? this.tracker.registry.peek(jobId) : undefined;
-      if (live !== undefined) this.laws.observe(clone(JobSchema, snapshotOf(live)));
+      if (live !== undefined) this.changes.push(clone(JobSchema, snapshotOf(live)));
     });
   }
 
@@ -249,10 +256,14 @@ export class History {
       expect([live, stored], "what is in memory is stored").toEqual([undefined, undefined]);
       return;
     }
-    this.laws.observe(clone(JobSchema, snapshotOf(live)));
+    for (const job of [...this.changes.splice(0), clone(JobSchema, snapshotOf(live))]) this.laws.observe(job);
     expect(lasting(stored.job), "what is in memory is stored").toEqual(lasting(live.job));
     // A job may wait for years.
     if (!live.usesLog) await this.tracker.until(async () => this.world.openLogs(live.key) === 0, "its log is closed");
+    const latest = this.all.find(({ attempt }) => attempt > 0 && attempt === live.attempt?.attempt);
+    if (live.job.state === JobState.LOST && live.attempt?.result !== undefined) {
+      expect(latest?.nextAttemptFollows, "an attempt that has ended is LOST only for the next one").toBe(true);
+    }
     const open = this.all.filter(({ isOpen }) => isOpen);
     expect(open.length, "one session is admitted at once").toBeLessThanOrEqual(1);
     for (const { attempt } of open) expect(attempt, "the latest is admitted").toBe(live.job.attempts.length);

@@ -1,9 +1,9 @@
 import { equals } from "@bufbuild/protobuf";
 import { expect } from "vitest";
-import { isEnded } from "../../../../src/contract/states.ts";
+import { isEnded, isRunning } from "../../../../src/contract/states.ts";
 import { stateName } from "../../../../src/contract/names.ts";
-import { isRetried } from "../../../../src/contract/retry.ts";
 import {
+  CommandKind,
   CommandState,
   EndReason,
   FailureClass,
@@ -19,7 +19,8 @@ const { JOB, PREEMPTED, INFRASTRUCTURE, ORDERED } = FailureClass;
 export class JobLaws {
   /** The job after the latest change. */
   latest: Job | undefined;
-  private readonly finalStates = new Map<string, CommandState>();
+  /** How each command ended that is done. */
+  readonly done: Map<string, CommandState> = new Map();
   private readonly note: (what: string) => void;
 
   /** @param note counts what has happened */
@@ -52,6 +53,7 @@ export class JobLaws {
     const last = now.attempts.at(-1);
     const { state } = now;
     expect(now.result === undefined, "a job has a result exactly if it has ended").toBe(!isEnded(state));
+    if (last?.result !== undefined) expect(isRunning(state), "an attempt that has ended does not run").toBe(false);
     if (last?.result?.outcome === Outcome.SUCCEEDED) expect(state).toBe(JobState.SUCCEEDED);
     if (last?.result?.failureClass === ORDERED) expect(isEnded(state), "an order is the end").toBe(true);
     if (state !== JobState.PENDING)
@@ -59,8 +61,10 @@ export class JobLaws {
     expect(now.lostUntil !== undefined, "a LOST job has a deadline").toBe(state === JobState.LOST);
     if (state === JobState.PENDING && last !== undefined) {
       this.note("PENDING between attempts");
-      const failure = last.result?.failureClass ?? FailureClass.UNSPECIFIED;
-      expect(isRetried(now.spec?.retry, last.attempt, failure), "PENDING only where the policy allows it").toBe(true);
+      const { maxAttempts = 1, on = [] } = now.spec?.retry ?? {};
+      expect(last.attempt, "PENDING only while attempts are left").toBeLessThan(maxAttempts);
+      const classes = on.length === 0 ? [PREEMPTED, INFRASTRUCTURE] : on;
+      expect(classes, "PENDING only after what the policy names").toContain(last.result?.failureClass);
       expect(now.pendingReason).not.toBe("");
       if (last.superseded) this.note("LOST for too long, and PENDING");
     }
@@ -70,9 +74,9 @@ export class JobLaws {
   /** A command that is done stays as it is, so that no agent gets it again. */
   private checkCommands(now: Job): void {
     for (const { commandId, state } of now.commands) {
-      const final = this.finalStates.get(commandId);
+      const final = this.done.get(commandId);
       if (final !== undefined) expect(state, `command ${commandId} is done`).toBe(final);
-      if (state >= CommandState.COMPLETED) this.finalStates.set(commandId, state);
+      if (state >= CommandState.COMPLETED) this.done.set(commandId, state);
       if (state < CommandState.COMPLETED)
         expect(now.state, "no command waits for an agent between attempts").not.toBe(JobState.PENDING);
     }
@@ -86,6 +90,12 @@ function checkChange(before: Job, now: Job): void {
     expect(after?.sessionId).toBe(sessionId);
     if (superseded) expect(after?.superseded, "what is superseded stays so").toBe(true);
     if (result !== undefined) expect(after?.result, "a result never changes").toEqual(result);
+  }
+  if (before.state !== JobState.PENDING && now.state === JobState.PENDING) {
+    const cancels = before.commands.filter(
+      ({ kind, state }) => kind === CommandKind.CANCEL && state < CommandState.COMPLETED,
+    );
+    expect(cancels, "a job that is being canceled does not wait for another attempt").toEqual([]);
   }
   const [policy, policyNow] = [before.spec?.retry, now.spec?.retry];
   if (policy !== undefined) {
