@@ -20,6 +20,9 @@ export const DEFAULT_WARN_PERIOD_MS = 30_000;
 /** Longest time of a step after the end if the spec gives none. Milliseconds. */
 export const DEFAULT_AFTER_TIMEOUT_MS: number = 5 * 60_000;
 
+/** Signals that no program can handle: they cannot warn it (signal(7)). */
+const NEVER_HANDLED: ReadonlySet<string> = new Set(["SIGKILL", "SIGSTOP"]);
+
 /** A field that breaks a rule. */
 export interface RuleBreak {
   /** As in the contract: `retry.max_attempts`. */
@@ -66,6 +69,9 @@ function retryBreak(retry: RetryPolicy | undefined): RuleBreak | undefined {
 function warningBreak({ warnSignal, warnPeriod, timeout }: JobSpec): RuleBreak | undefined {
   if (warnSignal !== "" && signalNumber(warnSignal) === undefined) {
     return { field: "warn_signal", problem: `is "${warnSignal}": expected the name of a signal such as "SIGUSR1"` };
+  }
+  if (NEVER_HANDLED.has(warnSignal)) {
+    return { field: "warn_signal", problem: `is "${warnSignal}": expected a signal that a program can handle` };
   }
   const broken = durationBreak("warn_period", warnPeriod);
   if (broken !== undefined) return broken;

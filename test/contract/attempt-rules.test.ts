@@ -21,6 +21,7 @@ const broken: readonly [field: string, spec: Spec, problem: string][] = [
   ["pending_timeout", { pendingTimeout: seconds(-1) }, "is -1 s"],
   ["lost_timeout", { lostTimeout: seconds(1e11) }, "less than a hundred years"],
   ["warn_signal", { warnSignal: "SIGNOPE" }, 'is "SIGNOPE": expected the name of a signal'],
+  ["warn_signal", { warnSignal: "SIGKILL" }, 'is "SIGKILL": expected a signal that a program can handle'],
   ["warn_period", { warnSignal: "SIGUSR1", warnPeriod: seconds(-2) }, "is -2 s"],
   ["warn_period", { warnPeriod: seconds(2) }, "is set without warn_signal: expected both"],
   ["warn_period", { warnSignal: "SIGUSR1", warnPeriod: seconds(60), timeout: seconds(60) }, "less than the timeout"],

@@ -39,7 +39,7 @@ export class Warning {
 
   /** Warns the job of its time limit. It is running, so nothing must be thawed. */
   beforeTimeout(): void {
-    this.send((period) => `the time limit is reached in ${period}`);
+    this.send(`the time limit is reached in ${formatDuration(this.left)}`);
   }
 
   /**
@@ -48,20 +48,20 @@ export class Warning {
    * @param stop milliseconds to the stop signal
    */
   beforeStop(stop: number): void {
-    this.send(() => `${this.options.spec.stopSignal} follows in ${formatDuration(stop)}`, "wake");
+    this.send(`${this.options.spec.stopSignal} follows in ${formatDuration(stop)}`, "wake");
     this.options.tree.thaw();
   }
 
-  private send(what: (period: string) => string, wake?: "wake"): void {
+  private send(what: string, wake?: "wake"): void {
     const { spec, tree, sent } = this.options;
     if (spec.warning === undefined || this.start !== undefined) return;
-    const { signal, period } = spec.warning;
+    const { signal } = spec.warning;
     this.start = this.runningTime();
     const time = systemClock.unixMs();
     const processes = tree.signal(signal, wake);
     if (processes === 0) return;
     this.round = create(SignalRoundSchema, { signal, sendTime: timestampFromMs(time), processes });
-    sent(`Warned with ${signal}: ${what(formatDuration(period))}`);
+    sent(`Warned with ${signal}: ${what}`);
   }
 
   private runningTime(): number {

@@ -196,7 +196,8 @@ export type JobSpec = Message<"belay.v1.JobSpec"> & {
   /**
    * The signal that warns the job of an end that comes, such as "SIGUSR1": sent `warn_period` before `timeout` has
    * passed, and before the stop signal when the job is ended in any other way. It is sent once, to every process of the
-   * job, and ends a process that has no handler for it. Only the command is warned, setup steps are not. Empty: none.
+   * job, and ends a process that has no handler for it. Only the command is warned, setup steps are not. SIGKILL and
+   * SIGSTOP, which no process can handle, are refused. Empty: none.
    *
    * @generated from field: string warn_signal = 26;
    */
