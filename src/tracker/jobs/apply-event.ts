@@ -1,5 +1,6 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { CommandState } from "../../gen/belay/v1/job_pb.ts";
+import { CommandState, type JobResult, JobResultSchema } from "../../gen/belay/v1/job_pb.ts";
 import type { CommandUpdate, Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { StoredCommand } from "../store/types.ts";
 import { endAttempt } from "./attempt-end.ts";
@@ -57,12 +58,20 @@ function apply(live: LiveJob, event: Event, now: number, nextAttemptFollows: boo
     case "result":
       // The first result counts.
       if (over) return { ...parts, keepsVersion: true };
-      return { ...parts, commands: endAttempt(live, kind.value, now, nextAttemptFollows) };
+      return { ...parts, commands: endAttempt(live, inOwnMemory(kind.value), now, nextAttemptFollows) };
     case "health":
       return putHealth(attempt, kind.value) ? parts : { ...parts, keepsVersion: true };
     case undefined:
       return { attempt, keepsVersion: true };
   }
+}
+
+/**
+ * The same result in memory of its own. Bytes and unknown fields that were decoded are views of the agent's message, whose
+ * memory, 64 KiB, they would keep; and a result is kept as long as its job, which may have a thousand attempts.
+ */
+function inOwnMemory(result: JobResult): JobResult {
+  return fromBinary(JobResultSchema, toBinary(JobResultSchema, result));
 }
 
 function updateCommand(live: LiveJob, update: CommandUpdate, now: number): StoredCommand | undefined {
