@@ -3,7 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { create, equals } from "@bufbuild/protobuf";
 import { idProblem, shortId } from "../../base/ids.ts";
 import type { CommandRecord, Job } from "../../gen/belay/v1/job_pb.ts";
-import { CommandRecordSchema, JobState } from "../../gen/belay/v1/job_pb.ts";
+import { CommandRecordSchema } from "../../gen/belay/v1/job_pb.ts";
 import type {
   CancelJobRequest,
   PauseJobRequest,
@@ -20,7 +20,7 @@ import {
 } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { Order } from "../../contract/commands.ts";
 import { addCommand, sendToAgent } from "../jobs/commands.ts";
-import { endWaiting } from "../jobs/ending.ts";
+import { endWaiting, isWaiting } from "../jobs/ending.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
 import type { StoredCommand } from "../store/types.ts";
 import { snapshotOf } from "../jobs/snapshot.ts";
@@ -55,9 +55,8 @@ export async function cancelJob(
   const live = await jobOf(registry, request.jobId);
   const value = create(CancelSchema, { reason, ...(gracePeriod === undefined ? {} : { gracePeriod }) });
   const wanted: Order = { case: "cancel", value };
-  if (live.job.state === JobState.PENDING) {
-    endWaiting(live, reason, clock.now());
-    await registry.commit(live, { urgent: true });
+  if (isWaiting(live)) {
+    await registry.commit(live, { commands: endWaiting(live, reason, clock.now()), urgent: true });
     return { job: snapshotOf(live), agentConnected: false };
   }
   if (isEnded(live.job.state)) {
@@ -110,7 +109,7 @@ async function runningJob(context: ControlContext, request: RunningRequest): Pro
   check(commandIdProblem(request.commandId));
   const live = await jobOf(context.registry, request.jobId);
   const { state } = live.job;
-  if (state !== JobState.PENDING && !isEnded(state)) return live;
+  if (!isWaiting(live) && !isEnded(state)) return live;
   // A repeated call is answered as the first one was, though the job has ended since.
   if (request.commandId !== "" && live.commands.has(request.commandId)) return live;
   throw new ConnectError(`No process of job "${live.id}" runs: it is ${stateName(state)}`, Code.FailedPrecondition);

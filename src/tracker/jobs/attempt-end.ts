@@ -30,8 +30,9 @@ const MOST_REASON = 1000;
 /**
  * Ends the latest attempt with its result, and decides what becomes of the job:
  *
- * - its retry policy allows another attempt: the job is PENDING again, or CANCELED if a cancel was under way;
+ * - its retry policy allows another attempt: the job is PENDING again;
  * - another attempt is about to begin, and the job itself has done nothing wrong: it is LOST until then;
+ * - in both cases, but a cancel was under way: it is CANCELED;
  * - else it has ended.
  *
  * @param nextAttemptFollows as in Hello
@@ -49,18 +50,20 @@ export function endAttempt(live: LiveJob, result: JobResult, now: number, nextAt
   job.step = 0;
   live.idleHeartbeats = 0;
   const policy = job.spec?.retry;
-  if (policy !== undefined && isRetried(policy, attempt.attempt, failure)) {
-    const cancel = live.pendingCommands.find(({ record }) => record.kind === CommandKind.CANCEL);
-    if (cancel === undefined) waitForNext(live, { policy, attempt, result }, now);
-    else endWaiting(live, cancel.record.reason, now);
-    return closeCommands(live, now, cancel === undefined ? "The attempt has ended" : "The job has ended");
-  }
-  if (nextAttemptFollows && (failure === FailureClass.INFRASTRUCTURE || failure === FailureClass.PREEMPTED)) {
-    job.state = JobState.LOST;
-  } else {
+  const retried = policy !== undefined && isRetried(policy, attempt.attempt, failure);
+  const innocent = failure === FailureClass.INFRASTRUCTURE || failure === FailureClass.PREEMPTED;
+  if (!retried && !(nextAttemptFollows && innocent)) {
     endJob(live, result, now);
+    return [];
   }
-  return [];
+  const cancel = live.pendingCommands.find(({ record }) => record.kind === CommandKind.CANCEL);
+  if (cancel !== undefined) return endWaiting(live, cancel.record.reason, now);
+  if (!retried) {
+    job.state = JobState.LOST;
+    return [];
+  }
+  waitForNext(live, { policy, attempt, result }, now);
+  return closeCommands(live, now, "The attempt has ended");
 }
 
 /**

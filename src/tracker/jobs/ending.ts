@@ -7,6 +7,7 @@ import {
   EndReason,
   FailureClass,
   JobResultSchema,
+  JobState,
   LogCompleteness,
   Outcome,
 } from "../../gen/belay/v1/job_pb.ts";
@@ -19,6 +20,9 @@ import type { JobRegistry } from "./registry.ts";
 import { isEnded } from "../../contract/states.ts";
 import { endState } from "../../contract/states.ts";
 
+/** The message of a command that is closed by the end of its job. */
+const ENDED = "The job has ended";
+
 /** Ends a job: there is no further attempt. The result of its latest attempt is set before: see `endAttempt`. */
 export function endJob({ job }: LiveJob, result: JobResult, now: number): void {
   job.result = result;
@@ -26,8 +30,17 @@ export function endJob({ job }: LiveJob, result: JobResult, now: number): void {
   job.endTime = result.endTime ?? timestampFromMs(now);
 }
 
-/** Ends a job that is canceled while no agent has it: before its first attempt, or between two. */
-export function endWaiting(live: LiveJob, reason: string, now: number): void {
+/** Whether no agent has the job: it is PENDING, or its agent is known to be dead and the next one has not come. */
+export function isWaiting({ job, attempt }: LiveJob): boolean {
+  return job.state === JobState.PENDING || (job.state === JobState.LOST && attempt?.result !== undefined);
+}
+
+/**
+ * Ends a job that is canceled while no agent has it: before its first attempt, or between two.
+ *
+ * @returns the commands that are closed by it
+ */
+export function endWaiting(live: LiveJob, reason: string, now: number): StoredCommand[] {
   const { attempt } = live;
   const when = attempt === undefined ? "before an agent had it" : `while it waited for attempt ${attempt.attempt + 1}`;
   const result = create(JobResultSchema, {
@@ -38,6 +51,7 @@ export function endWaiting(live: LiveJob, reason: string, now: number): void {
     endTime: timestampFromMs(now),
   });
   endJob(live, result, now);
+  return closeCommands(live, now, ENDED);
 }
 
 /**
@@ -61,7 +75,7 @@ export async function decideLog(context: JobContext, live: LiveJob, last: boolea
   attempt.logMessage = receipt.message;
   live.keepTotals();
   // A job that goes on as its next attempt keeps its orders.
-  const commands = isEnded(live.job.state) ? closeCommands(live, clock.now(), "The job has ended") : [];
+  const commands = isEnded(live.job.state) ? closeCommands(live, clock.now(), ENDED) : [];
   await registry.commit(live, { attempt, commands, urgent: true });
   return receipt;
 }

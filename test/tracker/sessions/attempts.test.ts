@@ -395,6 +395,36 @@ describe("A dead agent's spool that the next agent delivers", () => {
     });
   });
 
+  test("leaves a job that a cancel ends at once: no process of it is left", async () => {
+    const { address, jobs } = await testTracker();
+    const agent = agentAt(address);
+    await agent.hello({ spec: someSpec, nextAttemptFollows: true });
+    await jobs.pauseJob({ jobId: "j" });
+    agent.result({ outcome: Outcome.FAILED, reason: EndReason.AGENT_LOST });
+    await agent.next("receipt");
+    await expect(jobs.signalJob({ jobId: "j", signal: "SIGUSR1" })).rejects.toMatchObject({
+      code: Code.FailedPrecondition,
+    });
+    const { job, command } = await jobs.cancelJob({ jobId: "j" });
+    expect(command).toBeUndefined();
+    expect(job).toMatchObject({
+      state: JobState.CANCELED,
+      result: { failureClass: ORDERED, message: "Canceled while it waited for attempt 2" },
+      attempts: [{ result: { reason: EndReason.AGENT_LOST } }],
+      commands: [{ state: CommandState.REJECTED }],
+    });
+  });
+
+  test("is the end of a job that was being canceled", async () => {
+    const { address, jobs } = await testTracker();
+    const agent = agentAt(address);
+    await agent.hello({ spec: someSpec, nextAttemptFollows: true });
+    await jobs.cancelJob({ jobId: "j" });
+    agent.result({ outcome: Outcome.FAILED, reason: EndReason.AGENT_LOST });
+    expect((await agent.next("receipt")).jobState).toBe(JobState.CANCELED);
+    expect((await jobs.getJob({ jobId: "j" })).job?.commands).toMatchObject([{ state: CommandState.COMPLETED }]);
+  });
+
   test("leaves the job PENDING where a policy allows another attempt", async () => {
     const { address, jobs } = await testTracker();
     const agent = agentAt(address);

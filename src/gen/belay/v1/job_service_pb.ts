@@ -1088,10 +1088,11 @@ export const JobService: GenService<{
   };
   /**
    * Orders a job to end and returns at once; watch the job to see when it has ended. A job that no agent has, PENDING
-   * before its first attempt or between two, becomes CANCELED at once. An ended job is returned unchanged, without a
-   * command. For a LOST job the command waits for the next session that has the job; until then, or until
-   * `Job.lost_until`, the job stays LOST, since it is not known whether its processes have ended. ALREADY_EXISTS: the
-   * job has a different command with this command id; this applies to SignalJob, PauseJob and ResumeJob, too.
+   * before its first attempt or between two, or LOST after an attempt with a result, becomes CANCELED at once. An ended
+   * job is returned unchanged, without a command. For any other LOST job the command waits for the next session that has
+   * the job; until then, or until `Job.lost_until`, the job stays LOST, since it is not known whether its processes have
+   * ended. ALREADY_EXISTS: the job has a different command with this command id; this applies to SignalJob, PauseJob and
+   * ResumeJob, too.
    *
    * @generated from rpc belay.v1.JobService.CancelJob
    */
