@@ -16,7 +16,7 @@ export interface SomeSession {
   readonly session: Session;
   readonly report: Report;
   /** `connected`, `connected again`, `lost: why`, `command id`, `fenced: why`, in order. */
-  readonly said: Queue<string>;
+  readonly events: Queue<string>;
 }
 
 /** Makes a session that is not started yet; it is closed when the test is over. */
@@ -30,7 +30,7 @@ export function someSession(
   } = {},
 ): SomeSession {
   const report = new Report(systemClock, new Mask());
-  const said = new Queue<string>();
+  const events = new Queue<string>();
   const timing = { ...SESSION_TIMING, ...options.timing };
   const session = new Session(
     {
@@ -48,14 +48,14 @@ export function someSession(
       logger: silentLogger,
       handlers: {
         jobState: () => JobState.RUNNING,
-        command: (command) => said.push(`command ${command.commandId}`),
-        connected: (_, first) => said.push(first ? "connected" : "connected again"),
-        lost: (why) => said.push(`lost: ${why}`),
-        fenced: (message) => said.push(`fenced: ${message}`),
+        command: (command) => events.push(`command ${command.commandId}`),
+        connected: (_, first) => events.push(first ? "connected" : "connected again"),
+        lost: (why) => events.push(`lost: ${why}`),
+        fenced: (message) => events.push(`fenced: ${message}`),
       },
     },
     timing,
   );
   onTestFinished(() => session.close("The test is over"));
-  return { session, report, said };
+  return { session, report, events };
 }

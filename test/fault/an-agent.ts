@@ -13,7 +13,7 @@ export interface SomeAgent {
   readonly jobId: string;
   readonly outcome: Promise<AgentOutcome>;
   /** Its progress lines. */
-  readonly said: Queue<string>;
+  readonly progress: Queue<string>;
   /** Its job's output, as the agent has read it. */
   output(): string;
   /** Resolves when the job's output contains a text. */
@@ -27,7 +27,7 @@ export function someAgent(
   script: string,
   { timing, ...options }: Partial<AgentOptions> & { timing?: Partial<SessionTiming> } = {},
 ): SomeAgent {
-  const said = new Queue<string>();
+  const progress = new Queue<string>();
   const stop = new AbortController();
   const pieces: Buffer[] = [];
   let wake: () => void = () => undefined;
@@ -37,7 +37,7 @@ export function someAgent(
     spec: create(JobSpecSchema, { command: ["sh", "-c", script] }),
     flushTimeout: 30_000,
     stopFlushTimeout: 1,
-    onProgress: (line) => said.push(line),
+    onProgress: (line) => progress.push(line),
     onOutput: (stream, data) => {
       if (stream === "stdout") pieces.push(Buffer.from(data));
       wake();
@@ -57,7 +57,7 @@ export function someAgent(
   return {
     jobId,
     outcome,
-    said,
+    progress,
     output,
     prints: async (text) => {
       while (!output().includes(text)) await new Promise<void>((resolve) => (wake = resolve));
@@ -67,9 +67,9 @@ export function someAgent(
 }
 
 /** Waits for a progress line that matches; earlier ones are skipped. */
-export async function until(said: Queue<string>, pattern: RegExp): Promise<string> {
+export async function until(lines: Queue<string>, pattern: RegExp): Promise<string> {
   for (;;) {
-    const line = await said.next();
+    const line = await lines.next();
     if (pattern.test(line)) return line;
   }
 }

@@ -13,32 +13,32 @@ import { type CallVice, GRPC_HEADERS, type SocketVice } from "./vices.ts";
 export interface BadServer {
   readonly url: string;
   /** When the fault happened, by `performance.now()`. */
-  readonly struck: Promise<number>;
+  readonly faultTime: Promise<number>;
 }
 
 /** A fault of the socket, as soon as there is a connection. */
 export async function badConnection(good: string, vice: SocketVice): Promise<BadServer> {
-  const struck = Promise.withResolvers<number>();
-  return serve(good, struck.promise, (socket) => {
+  const faultTime = Promise.withResolvers<number>();
+  return serve(good, faultTime.promise, (socket) => {
     vice(socket);
-    struck.resolve(performance.now());
+    faultTime.resolve(performance.now());
   });
 }
 
 /** A fault of the socket, after the first bytes. */
 export async function badSocket(good: string, vice: SocketVice): Promise<BadServer> {
-  const struck = Promise.withResolvers<number>();
-  return serve(good, struck.promise, (socket) => {
+  const faultTime = Promise.withResolvers<number>();
+  return serve(good, faultTime.promise, (socket) => {
     socket.once("data", () => {
       vice(socket);
-      struck.resolve(performance.now());
+      faultTime.resolve(performance.now());
     });
   });
 }
 
 /** A fault of HTTP/2. The fault gets the call before its headers are answered. */
 export async function badCall(good: string, vice: CallVice): Promise<BadServer> {
-  const struck = Promise.withResolvers<number>();
+  const faultTime = Promise.withResolvers<number>();
   let socket: Socket;
   const http2: Http2Server = createHttp2Server();
   http2.on("session", (session) => session.on("error", () => undefined));
@@ -49,17 +49,17 @@ export async function badCall(good: string, vice: CallVice): Promise<BadServer> 
     // The call has sent Hello.
     stream.once("data", () => {
       vice(stream, session as ServerHttp2Session, socket);
-      struck.resolve(performance.now());
+      faultTime.resolve(performance.now());
       stream.resume();
     });
   });
-  return serve(good, struck.promise, (taken) => {
+  return serve(good, faultTime.promise, (taken) => {
     socket = taken;
     http2.emit("connection", taken);
   });
 }
 
-async function serve(good: string, struck: Promise<number>, first: SocketVice): Promise<BadServer> {
+async function serve(good: string, faultTime: Promise<number>, first: SocketVice): Promise<BadServer> {
   let taken = 0;
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -81,7 +81,7 @@ async function serve(good: string, struck: Promise<number>, first: SocketVice): 
     server.close();
     for (const socket of sockets) socket.destroy();
   });
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, struck };
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, faultTime };
 }
 
 /** A Welcome, as it is on the wire. */

@@ -6,7 +6,7 @@ export interface FaultRecord {
   /** From the fault until the agent noticed it. */
   readonly noticed?: number;
   /** From the fault's end (or the fault, if it has none) until a stream was open again. */
-  readonly whole?: number;
+  readonly recovered?: number;
   /** Bytes of the log that the tracker did not get. Absent: there was no job, or its log was not compared. */
   readonly bytesLost?: number;
   /** Processes of the job that were harmed. Absent: as above. */

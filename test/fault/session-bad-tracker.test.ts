@@ -24,27 +24,27 @@ async function welcomed(tracker: ScriptedTracker, interval = 10_000): Promise<Sc
 describe("A tracker that", () => {
   test("is slow to send Welcome is waited for", async () => {
     const tracker = await badTracker();
-    const { session, said } = someSession(tracker.url);
+    const { session, events } = someSession(tracker.url);
     void session.run();
     const stream = await tracker.stream();
     await stream.next("hello");
     await new Promise((resolve) => setTimeout(resolve, 1500));
     expect(session.state.kind).toBe("greeting");
     stream.welcome();
-    expect(await said.next()).toBe("connected");
+    expect(await events.next()).toBe("connected");
   });
 
   test("never sends Welcome is given up after ten seconds", async () => {
     const tracker = await badTracker();
-    const { session, said } = someSession(tracker.url);
+    const { session, events } = someSession(tracker.url);
     const begin = performance.now();
     void session.run();
-    const mute = await tracker.stream();
-    expect(await said.next()).toMatch(/^lost: The tracker did not welcome the agent within 10/);
+    const silentStream = await tracker.stream();
+    expect(await events.next()).toMatch(/^lost: The tracker did not welcome the agent within 10/);
     const noticed = performance.now() - begin;
-    await mute.over;
+    await silentStream.over;
     await welcomed(tracker);
-    expect(await said.next()).toBe("connected");
+    expect(await events.next()).toBe("connected");
     expect(noticed).toBeGreaterThanOrEqual(9_900);
   });
 
@@ -54,7 +54,7 @@ describe("A tracker that", () => {
     const stream = await welcomed(tracker, 100);
     let spooled = 0n;
     let sent = 0;
-    for (let beats = 0; beats < 20; beats++) {
+    for (let heartbeats = 0; heartbeats < 20; heartbeats++) {
       const beat = await stream.next("heartbeat");
       spooled = beat.spoolMemoryBytes + beat.spoolDiskBytes;
       stream.ack(0n, 0n);
@@ -75,7 +75,7 @@ describe("A tracker that", () => {
     const tracker = await badTracker();
     const agent = someAgent(tracker.url, "echo $$; exec cat /dev/zero", { spoolLimit: 4 << 20 });
     const stream = await welcomed(tracker, 100);
-    for (let beats = 0; beats < 5; beats++) {
+    for (let heartbeats = 0; heartbeats < 5; heartbeats++) {
       await stream.next("heartbeat");
       stream.ack(0n, 0n);
     }
@@ -88,10 +88,10 @@ describe("A tracker that", () => {
 
   test("acknowledges more records than were sent does not confuse the agent", async () => {
     const tracker = await badTracker();
-    const { session, report, said } = someSession(tracker.url);
+    const { session, report, events } = someSession(tracker.url);
     void session.run();
     const stream = await welcomed(tracker);
-    expect(await said.next()).toBe("connected");
+    expect(await events.next()).toBe("connected");
     stream.ack(1_000_000n, 1_000_000n);
     report.log(LogStream.STDOUT, 1, Buffer.from("after\n"), 1n);
     const batch = await stream.next("logBatch");
@@ -101,10 +101,10 @@ describe("A tracker that", () => {
 
   test("acknowledges less than before does not confuse the agent", async () => {
     const tracker = await badTracker();
-    const { session, report, said } = someSession(tracker.url);
+    const { session, report, events } = someSession(tracker.url);
     void session.run();
     const stream = await welcomed(tracker);
-    expect(await said.next()).toBe("connected");
+    expect(await events.next()).toBe("connected");
     for (const text of ["a", "b", "c"]) report.state(3, text);
     for (let i = 0; i < 3; i++) await stream.next("event");
     stream.ack(3n, 0n);
@@ -112,14 +112,14 @@ describe("A tracker that", () => {
     report.state(3, "d");
     expect((await stream.next("event")).sequence).toBe(4n);
     stream.send({ case: "command", value: create(CommandSchema, { commandId: "after" }) });
-    expect(await said.next()).toBe("command after");
+    expect(await events.next()).toBe("command after");
     expect(report.spool.committed("events")).toBe(3);
   });
 
   test("sends unknown fields, messages and commands has them ignored", async () => {
     const good = await badTracker();
     void good.serve();
-    const beaten = Promise.withResolvers<void>();
+    const heartbeatSeen = Promise.withResolvers<void>();
     const server = await badCall(
       good.url,
       onceWelcomed((stream) => {
@@ -128,13 +128,13 @@ describe("A tracker that", () => {
         stream.write(Buffer.from([0, 0, 0, 0, 0]));
         // An Ack (field 2) of two bytes with an unknown field 15.
         stream.write(Buffer.from([0, 0, 0, 0, 4, 0x12, 0x02, 0x78, 0x01]));
-        stream.once("data", () => beaten.resolve());
+        stream.once("data", () => heartbeatSeen.resolve());
       }, 30),
     );
-    const { session, said } = someSession(server.url);
+    const { session, events } = someSession(server.url);
     void session.run();
-    await beaten.promise;
-    expect(await said.next()).toBe("connected");
+    await heartbeatSeen.promise;
+    expect(await events.next()).toBe("connected");
     expect(session.state.kind).toBe("open");
   });
 
@@ -190,7 +190,7 @@ describe("A tracker that", () => {
     const stream = await welcomed(tracker);
     await stream.next("heartbeat");
     const each = (performance.now() - begin) / 10;
-    await until(agent.said, /^connected again/);
+    await until(agent.progress, /^connected again/);
     // Back-off adds at most a second, half a second on average.
     expect(each).toBeLessThan(2000);
     expect(each).toBeGreaterThan(20);
@@ -199,23 +199,23 @@ describe("A tracker that", () => {
 
   test("reads nothing is given up when it is silent, and its data are discarded", async () => {
     const tracker = await badTracker();
-    const { session, report, said } = someSession(tracker.url);
+    const { session, report, events } = someSession(tracker.url);
     void session.run();
     const stream = await welcomed(tracker, 100);
-    expect(await said.next()).toBe("connected");
+    expect(await events.next()).toBe("connected");
     stream.pause();
     for (let i = 0; i < 64; i++) report.log(LogStream.STDOUT, 1, Buffer.alloc(65_536), 1n);
-    expect(await said.next()).toMatch(/^lost: Nothing came from the tracker/);
+    expect(await events.next()).toMatch(/^lost: Nothing came from the tracker/);
     const next = await welcomed(tracker);
     expect((await next.next("logBatch")).sequence).toBe(1n);
   });
 
   test("gives senseless heartbeat intervals does no harm", async () => {
     const tracker = await badTracker();
-    const { session, said } = someSession(tracker.url);
+    const { session, events } = someSession(tracker.url);
     void session.run();
     const stream = await welcomed(tracker, 0.001);
-    expect(await said.next()).toBe("connected");
+    expect(await events.next()).toBe("connected");
     stream.ack(0n, 0n);
     await stream.next("heartbeat");
     expect(session.state.kind).toBe("open");

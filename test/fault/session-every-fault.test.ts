@@ -11,7 +11,7 @@ import { readLog } from "../../src/testing/index.ts";
 import { testDirectory, testTracker } from "../helpers/tracker.ts";
 import type { TestTracker } from "../helpers/tracker.ts";
 import { type SomeAgent, someAgent } from "./an-agent.ts";
-import { type Armed, Front } from "./front.ts";
+import { type ArmedFault, FaultProxy } from "./fault-proxy.ts";
 import { record } from "./record.ts";
 import { afterWelcome, beforeWelcome, endWith, endWithoutTrailers, onConnect, onFirstBytes } from "./vices.ts";
 import type { CallVice } from "./vices.ts";
@@ -25,21 +25,21 @@ import type { CallVice } from "./vices.ts";
  */
 type Fault = { readonly name: string } & (
   | { readonly how: "live"; readonly does: CallVice }
-  | { readonly how: "next"; readonly armed: Armed }
+  | { readonly how: "next"; readonly armed: ArmedFault }
   | { readonly how: "away" }
 );
 
 const faults: readonly Fault[] = [
   ...afterWelcome.map(([name, does]): Fault => ({ name, how: "live", does })),
   { name: "END_STREAM without trailers, which only silence shows", how: "live", does: endWithoutTrailers },
-  ...onConnect.map(([name, does]) => next(name, { meets: "connection", does })),
-  ...onFirstBytes.map(([name, does]) => next(name, { meets: "first bytes", does })),
-  ...beforeWelcome.map(([name, does]) => next(name, { meets: "call", does })),
-  next("a tracker that never sends Welcome", { meets: "call", does: () => undefined }),
+  ...onConnect.map(([name, does]) => next(name, { at: "connection", does })),
+  ...onFirstBytes.map(([name, does]) => next(name, { at: "first bytes", does })),
+  ...beforeWelcome.map(([name, does]) => next(name, { at: "call", does })),
+  next("a tracker that never sends Welcome", { at: "call", does: () => undefined }),
   { name: "no server listens", how: "away" },
 ];
 
-function next(name: string, armed: Armed): Fault {
+function next(name: string, armed: ArmedFault): Fault {
   return { name: `before Welcome: ${name}`, how: "next", armed };
 }
 
@@ -75,7 +75,7 @@ function twoCounters(end: string): string {
  * Follows the state of agent and tracker. The agent runs in this process, so that its events are seen at once, and none
  * is attributed to the wrong fault.
  */
-class Witness {
+class Observer {
   /** Whether the agent has a stream that was welcomed. */
   open = false;
   /** Called at each loss of a stream, with or without Welcome, before the agent reacts. */
@@ -117,7 +117,7 @@ class Witness {
 }
 
 /** Number of bytes from the first one on that a follower did not get as it was printed. */
-function wrong(followed: string, printed: string): number {
+function bytesWrong(followed: string, printed: string): number {
   let same = 0;
   while (same < followed.length && followed[same] === printed[same]) same++;
   return followed.length - same;
@@ -136,53 +136,53 @@ function numbers(log: string, who: string): number[] {
 
 /** Milliseconds of `performance.now()`. */
 interface Times {
-  struck: number;
+  faultTime: number;
   noticed: number;
-  /** When the fault was over, if it lasts; else when it struck. */
+  /** When the fault was over, if it lasts; else when it happened. */
   over: number;
-  whole: number;
+  recovered: number;
 }
 
 /** Causes a fault, and waits until the agent has recovered from it. */
-async function befall(fault: Fault, front: Front, witness: Witness, agent: SomeAgent): Promise<Times> {
-  await witness.until(() => witness.open);
+async function causeFault(fault: Fault, proxy: FaultProxy, observer: Observer, agent: SomeAgent): Promise<Times> {
+  await observer.until(() => observer.open);
   const now = performance.now();
-  const times: Times = { struck: now, noticed: Number.NaN, over: now, whole: Number.NaN };
+  const times: Times = { faultTime: now, noticed: Number.NaN, over: now, recovered: Number.NaN };
   // The agent has an open stream, so the next event is the loss of that stream. For a fault of the next stream, this
   // first loss is caused by the test, and the second one by the fault.
   let losses = fault.how === "live" ? 1 : 2;
-  witness.onLost = () => {
+  observer.onLost = () => {
     losses--;
     if (losses === 1 && fault.how === "away") times.noticed = performance.now();
     if (losses !== 0) return;
     if (fault.how === "away") {
       times.over = performance.now();
-      front.comeBack();
+      proxy.comeBack();
     } else {
       times.noticed = performance.now();
-      front.disarm();
+      proxy.disarm();
     }
   };
-  let met = false;
+  let happened = false;
   switch (fault.how) {
     case "live":
-      front.strike(fault.does);
+      proxy.injectFault(fault.does);
       break;
     case "next":
-      front.arm(fault.armed, () => {
-        if (!met) times.struck = times.over = performance.now();
-        met = true;
+      proxy.arm(fault.armed, () => {
+        if (!happened) times.faultTime = times.over = performance.now();
+        happened = true;
       });
-      front.strike(sendAway);
+      proxy.injectFault(sendAway);
       break;
     case "away":
-      front.goAway();
+      proxy.goAway();
       break;
   }
-  await witness.until(() => losses <= 0 && witness.open);
+  await observer.until(() => losses <= 0 && observer.open);
   const printed = agent.output().length;
-  await witness.until(() => witness.followed.length >= printed);
-  times.whole = performance.now();
+  await observer.until(() => observer.followed.length >= printed);
+  times.recovered = performance.now();
   return times;
 }
 
@@ -194,21 +194,21 @@ test("One job survives every way in which a stream can end: no byte is lost, and
   timeout: 180_000,
 }, async () => {
   const tracker = await testTracker({ heartbeatInterval: 500 });
-  const front = await Front.open(tracker.address);
+  const proxy = await FaultProxy.open(tracker.address);
   const end = join(await testDirectory(), "end");
-  const witness = new Witness();
-  const agent = someAgent(front.url, twoCounters(end), { onProgress: witness.onProgress, timing });
+  const observer = new Observer();
+  const agent = someAgent(proxy.url, twoCounters(end), { onProgress: observer.onProgress, timing });
   await agent.prints("child 1\n");
   const [, main, child] = /^pids (\d+) (\d+)$/m.exec(agent.output()) ?? [];
   const processes = [Number(main), Number(child)].map((pid) => ({ pid, startTime: startTimeOf(pid) }));
-  witness.follow(tracker, agent.jobId);
+  observer.follow(tracker, agent.jobId);
 
   for (const fault of faults) {
-    const { struck, noticed, over, whole } = await befall(fault, front, witness, agent);
-    const bytesLost = wrong(witness.followed, agent.output());
+    const { faultTime, noticed, over, recovered } = await causeFault(fault, proxy, observer, agent);
+    const bytesLost = bytesWrong(observer.followed, agent.output());
     const harmed = processes.filter(({ pid, startTime }) => startTimeOf(pid) !== startTime).length;
     expect({ bytesLost, harmed }, fault.name).toEqual({ bytesLost: 0, harmed: 0 });
-    record({ fault: fault.name, noticed: noticed - struck, whole: whole - over, bytesLost, harmed });
+    record({ fault: fault.name, noticed: noticed - faultTime, recovered: recovered - over, bytesLost, harmed });
   }
 
   writeFileSync(end, "");

@@ -21,8 +21,8 @@ describe("Two agents for one job", () => {
       const jobId = `race-${round}`;
       const pair = [1, 2].map(() => someSession(address, { jobId, connectTimeout: 0 }));
       const ended = pair.map(({ session }) => session.run());
-      const told = await Promise.all(pair.map(({ said }) => said.next()));
-      const refusals = told.filter((line) => line !== "connected");
+      const firstEvents = await Promise.all(pair.map(({ events }) => events.next()));
+      const refusals = firstEvents.filter((line) => line !== "connected");
       expect(refusals, jobId).toEqual([
         expect.stringMatching(/^lost: Job ".+" runs under session .+, attempt 1; its lease runs for another /),
       ]);
@@ -71,7 +71,7 @@ describe("A job that is lost and taken over", () => {
     });
     record({
       fault: "lost, taken over, and back: until its job is killed",
-      whole: performance.now() - back,
+      recovered: performance.now() - back,
       remark: "this job must be killed: the attempt that took over counts",
     });
     expect(isAlive(pid)).toBe(false);
@@ -104,10 +104,10 @@ describe("A job that is lost and taken over", () => {
     await waitForState(jobs, "j1", "LOST");
     const second = ScriptedAgent.connect({ url: address, jobId: "j1" });
     await second.hello({ spec: { command: ["true"] } });
-    const liar = ScriptedAgent.connect({ url: address, jobId: "j1", sessionId: first.sessionId });
-    liar.sayHello({ attempt: 2 });
-    liar.print("from the grave\n");
-    expect(await liar.ended).toMatchObject({ code: 9 });
+    const superseded = ScriptedAgent.connect({ url: address, jobId: "j1", sessionId: first.sessionId });
+    superseded.sayHello({ attempt: 2 });
+    superseded.print("from the grave\n");
+    expect(await superseded.ended).toMatchObject({ code: 9 });
     expect(await readLog(jobs, "j1", { follow: false, attempt: 2 })).toBe("");
   });
 });
@@ -177,14 +177,14 @@ describe("An agent whose tracker stays away", () => {
       flushTimeout: 100,
     });
     await agent.prints("ready");
-    await until(agent.said, /^connected/);
+    await until(agent.progress, /^connected/);
     proxy.cut("rst");
-    await until(agent.said, /^connected again/);
-    const struck = performance.now();
+    await until(agent.progress, /^connected again/);
+    const faultTime = performance.now();
     proxy.goAway();
     proxy.cut("rst");
     const { result, delivered } = await agent.outcome;
-    expect(performance.now() - struck).toBeGreaterThanOrEqual(700);
+    expect(performance.now() - faultTime).toBeGreaterThanOrEqual(700);
     expect(result).toMatchObject({
       reason: EndReason.DISCONNECTED,
       message: expect.stringMatching(/^The tracker was away for 700ms: .*connect/i),

@@ -22,7 +22,7 @@ async function setUp(): Promise<{
   const proxy = await TcpProxy.start(tracker.address);
   const end = join(await testDirectory(), "end");
   const agent = someAgent(proxy.url, counting(end));
-  await until(agent.said, /^connected to/);
+  await until(agent.progress, /^connected to/);
   await agent.prints("line 5 ");
   return {
     proxy,
@@ -47,22 +47,22 @@ describe("A job under a real agent keeps every byte, and is not harmed, when the
     ["resets the connection (RST)", "rst"],
   ] as const)("%s", async (name, how) => {
     const { proxy, agent, finish } = await setUp();
-    const times: { noticed: number; whole: number }[] = [];
+    const times: { noticed: number; recovered: number }[] = [];
     for (let i = 0; i < 5; i++) {
-      const struck = performance.now();
+      const faultTime = performance.now();
       proxy.cut(how);
-      await until(agent.said, /^not connected/);
-      const noticed = performance.now() - struck;
-      await until(agent.said, /^connected again/);
-      times.push({ noticed, whole: performance.now() - struck });
+      await until(agent.progress, /^not connected/);
+      const noticed = performance.now() - faultTime;
+      await until(agent.progress, /^connected again/);
+      times.push({ noticed, recovered: performance.now() - faultTime });
     }
     const { lost, harmed } = await finish();
-    const worst = (key: "noticed" | "whole"): number => Math.max(...times.map((time) => time[key]));
+    const worst = (key: "noticed" | "recovered"): number => Math.max(...times.map((time) => time[key]));
     const remark = "worst of 5";
     record({
       fault: `network ${name}`,
       noticed: worst("noticed"),
-      whole: worst("whole"),
+      recovered: worst("recovered"),
       bytesLost: lost,
       harmed,
       remark,
@@ -75,9 +75,9 @@ describe("A job under a real agent keeps every byte, and is not harmed, when the
     for (const bytes of [30, 77, 400, 1200, 1999, 5003]) {
       proxy.cutNextAfter(bytes);
       proxy.cut("rst");
-      await until(agent.said, /^not connected/);
+      await until(agent.progress, /^not connected/);
     }
-    await until(agent.said, /^connected again/);
+    await until(agent.progress, /^connected again/);
     const { lost, harmed } = await finish();
     record({ fault: "network cuts connections after 30 to 5003 bytes", bytesLost: lost, harmed });
     expect({ lost, harmed }).toEqual({ lost: 0, harmed: 0 });
@@ -85,7 +85,7 @@ describe("A job under a real agent keeps every byte, and is not harmed, when the
 
   test("delays everything by 250 ms each way", async () => {
     const { proxy, agent, tracker, finish } = await setUp();
-    proxy.setWeather({ up: { delay: 250 }, down: { delay: 250 } });
+    proxy.setConditions({ up: { delay: 250 }, down: { delay: 250 } });
     await agent.prints("line 150 ");
     await waitForJob(tracker.jobs, "j1", ({ attempts }) => (attempts[0]?.stored[0]?.bytes ?? 0n) > 2000n);
     const { lost, harmed } = await finish();
@@ -96,30 +96,30 @@ describe("A job under a real agent keeps every byte, and is not harmed, when the
     ["swallows what the agent sends", { up: { flow: "hold" } }],
     ["swallows what the tracker sends", { down: { flow: "hold" } }],
     ["swallows everything", { up: { flow: "hold" }, down: { flow: "hold" } }],
-  ] as const)("%s; both sides notice within three intervals and a bit", async (name, weather) => {
+  ] as const)("%s; both sides notice within three intervals and a bit", async (name, conditions) => {
     const { proxy, agent, tracker, finish } = await setUp();
-    const struck = performance.now();
-    proxy.setWeather(weather);
+    const faultTime = performance.now();
+    proxy.setConditions(conditions);
     const seen = waitForJob(tracker.jobs, "j1", ({ attempts }) => attempts[0]?.connected === false).then(
-      () => performance.now() - struck,
+      () => performance.now() - faultTime,
     );
-    const line = await until(agent.said, /^not connected/);
-    const noticed = performance.now() - struck;
+    const line = await until(agent.progress, /^not connected/);
+    const noticed = performance.now() - faultTime;
     const noticedByTracker = await seen;
     expect(line).toMatch(/Job goes on; \d+ bytes spooled/);
     await waitForState(tracker.jobs, "j1", "LOST");
     const back = performance.now();
     proxy.clear();
     await waitForState(tracker.jobs, "j1", "RUNNING");
-    const whole = performance.now() - back;
+    const recovered = performance.now() - back;
     const { lost, harmed } = await finish();
     const remark = `tracker: ${(noticedByTracker / 1000).toFixed(1)} s; heartbeat interval 0.3 s`;
-    record({ fault: `network ${name}`, noticed, whole, bytesLost: lost, harmed, remark });
+    record({ fault: `network ${name}`, noticed, recovered, bytesLost: lost, harmed, remark });
     expect({ lost, harmed }).toEqual({ lost: 0, harmed: 0 });
     // Three intervals are 900 ms, and recovery takes 50 ms; the bound allows for a loaded machine.
     expect(noticed).toBeLessThan(2500);
     expect(noticedByTracker).toBeLessThan(2500);
-    expect(whole).toBeLessThan(2000);
+    expect(recovered).toBeLessThan(2000);
   });
 
   test("is down for so long that back-off has grown, and comes back: RUNNING again within two seconds", async () => {
@@ -127,15 +127,15 @@ describe("A job under a real agent keeps every byte, and is not harmed, when the
     proxy.goAway();
     proxy.cut("rst");
     await waitForState(tracker.jobs, "j1", "LOST");
-    for (let failures = 0; failures < 4; failures++) await until(agent.said, /^not connected/);
+    for (let failures = 0; failures < 4; failures++) await until(agent.progress, /^not connected/);
     const back = performance.now();
     await proxy.comeBack();
     await waitForState(tracker.jobs, "j1", "RUNNING");
-    const whole = performance.now() - back;
+    const recovered = performance.now() - back;
     const { lost, harmed } = await finish();
-    record({ fault: "network down for a long time", whole, bytesLost: lost, harmed });
+    record({ fault: "network down for a long time", recovered, bytesLost: lost, harmed });
     expect({ lost, harmed }).toEqual({ lost: 0, harmed: 0 });
     // It takes 0.5 s; the back-off that has grown meanwhile would take longer.
-    expect(whole).toBeLessThan(2000);
+    expect(recovered).toBeLessThan(2000);
   });
 });

@@ -44,12 +44,12 @@ describe.skipIf(obstacle !== undefined)(
         counting(end),
       ];
       const agent = net.spawn(process.execPath, MAIN, ...command);
-      let said = "";
+      let agentLog = "";
       let written = "";
       const lost = Promise.withResolvers<number>();
       agent.stderr?.on("data", (data: Buffer) => {
-        said += data.toString();
-        if (/Nothing came from the tracker/.test(said)) lost.resolve(performance.now());
+        agentLog += data.toString();
+        if (/Nothing came from the tracker/.test(agentLog)) lost.resolve(performance.now());
       });
       agent.stdout?.on("data", (data: Buffer) => (written += data.toString("latin1")));
       if (agent.stdout !== null) await once(agent.stdout, "data");
@@ -59,20 +59,20 @@ describe.skipIf(obstacle !== undefined)(
         ({ attempts, state }) => state === JobState.RUNNING && (attempts[0]?.connected ?? false),
       );
 
-      const struck = performance.now();
+      const faultTime = performance.now();
       net.drop(...chains);
-      const away = waitForJob(jobs, "j1", ({ attempts }) => attempts[0]?.connected === false).then(() =>
+      const disconnected = waitForJob(jobs, "j1", ({ attempts }) => attempts[0]?.connected === false).then(() =>
         performance.now(),
       );
-      const noticed = (await lost.promise) - struck;
-      const noticedByTracker = (await away) - struck;
+      const noticed = (await lost.promise) - faultTime;
+      const noticedByTracker = (await disconnected) - faultTime;
       await waitForState(jobs, "j1", "LOST");
       // This is the length of the fault, not a wait for a state.
       if (lasting > 0) await new Promise((resolve) => setTimeout(resolve, lasting));
       const back = performance.now();
       net.pass();
       await waitForState(jobs, "j1", "RUNNING");
-      const whole = performance.now() - back;
+      const recovered = performance.now() - back;
 
       writeFileSync(end, "");
       const [code] = (await once(agent, "close")) as [number | null];
@@ -82,12 +82,12 @@ describe.skipIf(obstacle !== undefined)(
       const harmed = code === 0 && written.endsWith("counted\n") ? 0 : 1;
       const bytesLost = stored === written ? 0 : Math.max(1, written.length - stored.length);
       const remark = `tracker: ${(noticedByTracker / 1000).toFixed(1)} s; heartbeat interval 0.4 s; DROP between two namespaces`;
-      record({ fault: `partition ${name}`, noticed, whole, bytesLost, harmed, remark });
+      record({ fault: `partition ${name}`, noticed, recovered, bytesLost, harmed, remark });
       expect({ bytesLost, harmed }).toEqual({ bytesLost: 0, harmed: 0 });
       // It takes 1.5 s, of which 1.2 are three intervals. Recovery takes 0.7 s; SYNs and back-off alone take more.
       expect(noticed).toBeLessThan(3000);
       expect(noticedByTracker).toBeLessThan(3000);
-      expect(whole).toBeLessThan(2000);
+      expect(recovered).toBeLessThan(2000);
     });
   },
 );

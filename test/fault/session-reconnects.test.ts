@@ -17,8 +17,8 @@ const collect = runInNewContext("gc") as () => void;
 /** First reconnects, which fill caches and compile code: after them, memory no longer grows. */
 const WARM_UP = 750;
 /** Number of memory measurements; there are reconnects before each. */
-const LOOKS = 5;
-const BETWEEN_LOOKS = 250;
+const MEASUREMENTS = 5;
+const RECONNECTS_BETWEEN = 250;
 /**
  * Growth of the heap for each reconnect that is not a leak, in bytes: a stream that is not freed has kilobytes, and
  * V8's own variation was 300 at most.
@@ -40,14 +40,16 @@ interface Leftovers {
 
 async function leftoversOf(reconnect: (times: number) => Promise<void>): Promise<Leftovers> {
   await reconnect(WARM_UP);
-  const looks = [footprint()];
-  for (let look = 0; look < LOOKS; look++) {
-    await reconnect(BETWEEN_LOOKS);
-    looks.push(footprint());
+  const footprints = [footprint()];
+  for (let i = 0; i < MEASUREMENTS; i++) {
+    await reconnect(RECONNECTS_BETWEEN);
+    footprints.push(footprint());
   }
-  const [first, last] = [looks[0] as Footprint, looks[LOOKS] as Footprint];
-  const grown = looks.slice(1).map(({ heap }, i) => (heap - (looks[i] as Footprint).heap) / BETWEEN_LOOKS);
-  const heap = grown.toSorted((a, b) => a - b)[LOOKS >> 1] as number;
+  const [first, last] = [footprints[0] as Footprint, footprints[MEASUREMENTS] as Footprint];
+  const grown = footprints
+    .slice(1)
+    .map(({ heap }, i) => (heap - (footprints[i] as Footprint).heap) / RECONNECTS_BETWEEN);
+  const heap = grown.toSorted((a, b) => a - b)[MEASUREMENTS >> 1] as number;
   return {
     descriptors: last.descriptors - first.descriptors,
     timers: last.timers - first.timers,
@@ -82,7 +84,7 @@ test("A thousand reconnects leave no descriptor, no timer, no listener and no me
   onTestFinished(() => void process.off("warning", warned));
   const tracker = await ScriptedTracker.start();
   onTestFinished(() => tracker.close());
-  const { session, said } = someSession(tracker.url);
+  const { session, events } = someSession(tracker.url);
   void session.run();
   const begin = performance.now();
   // The agent is asked to come back at once: this test is not about back-off.
@@ -91,15 +93,15 @@ test("A thousand reconnects leave no descriptor, no timer, no listener and no me
     for (let i = 0; i < times; i++) {
       const stream = await tracker.stream();
       stream.welcome();
-      expect(await said.next()).toMatch(/^connected/);
+      expect(await events.next()).toMatch(/^connected/);
       stream.send({ case: "goodbye", value: again });
       stream.end();
-      expect(await said.next()).toMatch(/^lost/);
+      expect(await events.next()).toMatch(/^lost/);
     }
   }
   const left = await leftoversOf(reconnect);
-  const whole = (performance.now() - begin) / (WARM_UP + LOOKS * BETWEEN_LOOKS);
-  record({ fault: "1,000 reconnects (time of one)", whole, remark: `a session without a job; ${left.remark}` });
+  const recovered = (performance.now() - begin) / (WARM_UP + MEASUREMENTS * RECONNECTS_BETWEEN);
+  record({ fault: "1,000 reconnects (time of one)", recovered, remark: `a session without a job; ${left.remark}` });
   expect(left.descriptors).toBeLessThan(10);
   expect(left.timers).toBeLessThan(10);
   expect(left.heap).toBeLessThan(NOISE);

@@ -20,7 +20,7 @@ async function freePort(): Promise<number> {
 }
 
 const AGENTS = 4;
-const ROLLS = 6;
+const RESTARTS = 6;
 
 describe("Two trackers on one data directory, in turn, under load", () => {
   it("lose no line, and no agent exits before its job", async () => {
@@ -39,11 +39,11 @@ describe("Two trackers on one data directory, in turn, under load", () => {
     );
     await Promise.all(runs.map((run) => run.says(/^line 100 /m)));
     let slowest = 0;
-    for (let roll = 1; roll <= ROLLS; roll++) {
+    for (let restart = 1; restart <= RESTARTS; restart++) {
       const begin = performance.now();
       expect(await tracker.cli.kill("SIGTERM")).toBe(0);
       slowest = Math.max(slowest, performance.now() - begin);
-      tracker = await TrackerProcess.start({ data, listen: listens[roll % 2] ?? "", args });
+      tracker = await TrackerProcess.start({ data, listen: listens[restart % 2] ?? "", args });
       // Every agent has reconnected to this tracker before it is stopped.
       const jobs = jobClient(tracker.url);
       for (let n = 0; n < AGENTS; n++) {
@@ -61,7 +61,7 @@ describe("Two trackers on one data directory, in turn, under load", () => {
     expect(slowest).toBeLessThan(8000);
     const remark = `${AGENTS} agents; slowest stop of a tracker ${Math.round(slowest)} ms`;
     record({
-      fault: `${ROLLS} rolling restarts of two trackers on one directory`,
+      fault: `${RESTARTS} rolling restarts of two trackers on one directory`,
       bytesLost: 0,
       harmed: 0,
       remark,

@@ -29,12 +29,12 @@ describe("Before Welcome, the session dials again after", () => {
   ])("%s", async (_, vice, why, bad) => {
     const good = await goodTracker();
     const server = await (bad as typeof badCall)(good.url, vice as CallVice);
-    const { session, said } = someSession(server.url, { timing: soon });
+    const { session, events } = someSession(server.url, { timing: soon });
     void session.run();
-    const struck = await server.struck;
-    expect(await said.next()).toMatch(why);
-    const noticed = performance.now() - struck;
-    expect(await said.next()).toBe("connected");
+    const faultTime = await server.faultTime;
+    expect(await events.next()).toMatch(why);
+    const noticed = performance.now() - faultTime;
+    expect(await events.next()).toBe("connected");
     expect(session.state.kind).toBe("open");
     // It takes 1 to 40 ms, and 0.6 s for REFUSED_STREAM, which grpc-js retries. Without the event, it would take 10 s,
     // until a deadline.
@@ -45,45 +45,45 @@ describe("Before Welcome, the session dials again after", () => {
 describe("After Welcome, the session dials again after", () => {
   test.each(afterWelcome)("%s", async (_, vice, why) => {
     const good = await goodTracker();
-    const struck = Promise.withResolvers<number>();
+    const faultTime = Promise.withResolvers<number>();
     const server = await badCall(
       good.url,
       onceWelcomed((stream, session, socket) => {
         vice(stream, session, socket);
-        struck.resolve(performance.now());
+        faultTime.resolve(performance.now());
       }),
     );
-    const { session, said } = someSession(server.url, { timing: soon });
+    const { session, events } = someSession(server.url, { timing: soon });
     void session.run();
-    expect(await said.next()).toBe("connected");
-    const at = await struck.promise;
-    const lost = await said.next();
+    expect(await events.next()).toBe("connected");
+    const at = await faultTime.promise;
+    const lost = await events.next();
     const noticed = performance.now() - at;
     expect(lost).toMatch(/^lost: ./);
     expect(lost).toMatch(why);
-    expect(await said.next()).toBe("connected again");
+    expect(await events.next()).toBe("connected again");
     // It takes 1 to 60 ms. Without the event, it would take three heartbeat intervals of silence.
     expect(noticed).toBeLessThan(2000);
   });
 
   test("a graceful GOAWAY: the session continues with the stream, and dials again when the stream ends", async () => {
     const good = await goodTracker();
-    const beaten = Promise.withResolvers<void>();
+    const heartbeatSeen = Promise.withResolvers<void>();
     const server = await badCall(
       good.url,
       onceWelcomed((stream, session) => {
         session.goaway(constants.NGHTTP2_NO_ERROR, 2 ** 31 - 1);
         stream.once("data", () => {
-          beaten.resolve();
+          heartbeatSeen.resolve();
           endWith(stream, "0");
         });
       }, 30),
     );
-    const { session, said } = someSession(server.url, { timing: soon });
+    const { session, events } = someSession(server.url, { timing: soon });
     void session.run();
-    await beaten.promise;
-    expect([await said.next(), await said.next()]).toEqual(["connected", "lost: The tracker ended the stream"]);
-    expect(await said.next()).toBe("connected again");
+    await heartbeatSeen.promise;
+    expect([await events.next(), await events.next()]).toEqual(["connected", "lost: The tracker ended the stream"]);
+    expect(await events.next()).toBe("connected again");
   });
 
   // grpc-js emits no event for it while our direction is open.
@@ -93,13 +93,13 @@ describe("After Welcome, the session dials again after", () => {
       stream.respond(GRPC_HEADERS);
       stream.end(welcomeFrame(100));
     });
-    const { session, said } = someSession(server.url, { timing: soon });
+    const { session, events } = someSession(server.url, { timing: soon });
     void session.run();
-    expect([await said.next(), await said.next()]).toEqual([
+    expect([await events.next(), await events.next()]).toEqual([
       "connected",
       expect.stringMatching(/^lost: Nothing came from the tracker for /),
     ]);
-    expect(await said.next()).toBe("connected again");
+    expect(await events.next()).toBe("connected again");
   });
 
   test.each([
@@ -118,24 +118,24 @@ describe("After Welcome, the session dials again after", () => {
 
 describe("Without a connection, the session keeps trying and reports the reason when its time is over", () => {
   test("a name that does not exist", async () => {
-    const { session, said } = someSession("http://no-such-host.invalid:1", { connectTimeout: 1500 });
+    const { session, events } = someSession("http://no-such-host.invalid:1", { connectTimeout: 1500 });
     const ended = session.run();
-    expect(await said.next()).toMatch(/^lost: .*(ENOTFOUND|EAI_AGAIN|Name resolution failed)/);
+    expect(await events.next()).toMatch(/^lost: .*(ENOTFOUND|EAI_AGAIN|Name resolution failed)/);
     expect(await ended).toMatchObject({ kind: "unreachable", error: { code: "TRACKER_UNREACHABLE" } });
   });
 
   test("no server listens", async () => {
-    const { session, said } = someSession("http://127.0.0.1:1", { connectTimeout: 300 });
+    const { session, events } = someSession("http://127.0.0.1:1", { connectTimeout: 300 });
     const ended = session.run();
-    expect(await said.next()).toBe("lost: connect ECONNREFUSED 127.0.0.1:1");
+    expect(await events.next()).toBe("lost: connect ECONNREFUSED 127.0.0.1:1");
     expect((await ended).kind).toBe("unreachable");
   });
 
   test("plaintext where TLS is expected", async () => {
     const good = await goodTracker();
-    const { session, said } = someSession(good.url.replace("http:", "https:"), { connectTimeout: 1000 });
+    const { session, events } = someSession(good.url.replace("http:", "https:"), { connectTimeout: 1000 });
     const ended = session.run();
-    expect(await said.next()).toMatch(/^lost: ./);
+    expect(await events.next()).toMatch(/^lost: ./);
     expect((await ended).kind).toBe("unreachable");
   });
 
@@ -147,9 +147,9 @@ describe("Without a connection, the session keeps trying and reports the reason 
     onTestFinished(() => void server.close());
     await once(server, "listening");
     const { port } = server.address() as AddressInfo;
-    const { session, said } = someSession(`https://127.0.0.1:${port}`, { connectTimeout: 1000 });
+    const { session, events } = someSession(`https://127.0.0.1:${port}`, { connectTimeout: 1000 });
     const ended = session.run();
-    expect(await said.next()).toMatch(/^lost: .*(self-signed|certificate|altnames)/);
+    expect(await events.next()).toMatch(/^lost: .*(self-signed|certificate|altnames)/);
     expect((await ended).kind).toBe("unreachable");
   });
 });
@@ -158,19 +158,19 @@ describe("When it was away", () => {
   test("and is back, the session is there within two seconds, however long its back-off has become", async () => {
     // The port was bound a moment ago, so that no other program is likely to get it meanwhile.
     const first = await ScriptedTracker.start();
-    const { session, said } = someSession(first.url);
+    const { session, events } = someSession(first.url);
     void session.run();
     (await first.stream()).welcome();
-    expect(await said.next()).toBe("connected");
+    expect(await events.next()).toBe("connected");
     first.close();
-    expect(await said.next()).toMatch(/^lost: /);
+    expect(await events.next()).toMatch(/^lost: /);
     // Enough failures for a back-off of many seconds.
-    for (let failures = 0; failures < 4; failures++) await said.next();
+    for (let failures = 0; failures < 4; failures++) await events.next();
     const again = await ScriptedTracker.start(Number(new URL(first.url).port));
     onTestFinished(() => again.close());
     const back = performance.now();
     (await again.stream()).welcome();
-    while ((await said.next()) !== "connected again");
+    while ((await events.next()) !== "connected again");
     // The session probes the port once a second, and agents come back within half a second; back-off would take 16 s.
     expect(performance.now() - back).toBeLessThan(2000);
   });

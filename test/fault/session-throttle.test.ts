@@ -16,11 +16,11 @@ describe("On a link of 1 Mbit/s with 20 MB of output waiting", () => {
   test("heartbeats arrive within the lease, and a cancel takes effect within a second", async () => {
     const { jobs, address } = await testTracker({ heartbeatInterval: 1000, lease: LEASE });
     const proxy = await TcpProxy.start(address);
-    proxy.setWeather({ up: { bytesPerSecond: NARROW }, down: { bytesPerSecond: NARROW } });
+    proxy.setConditions({ up: { bytesPerSecond: NARROW }, down: { bytesPerSecond: NARROW } });
     const agent = someAgent(proxy.url, "echo ready; head -c 20000000 /dev/urandom; echo done; exec sleep 1000", {
       spoolDirectory: await testDirectory(),
     });
-    await until(agent.said, /^connected/);
+    await until(agent.progress, /^connected/);
     await agent.prints("ready");
     const begin = performance.now();
     let longest = 0;
@@ -55,7 +55,7 @@ describe("On a link of 1 Mbit/s with 20 MB of output waiting", () => {
     const remark = `a job that is canceled; longest wait for a heartbeat ${Math.round(longest)} ms; confirmed after ${Math.round(confirmed)} ms`;
     record({
       fault: "1 Mbit/s, 20 MB behind: until a cancel is effective",
-      whole: effective,
+      recovered: effective,
       remark,
     });
     // Measured: 7 ms, 2.6 s and 1.0 s. 20 MB take 160 s on this link: a message behind them would exceed every bound.

@@ -17,8 +17,8 @@ function ms(value: number | undefined): string {
 
 process.stdout.write("| fault | noticed after | whole again after | bytes lost | processes harmed | remark |\n");
 process.stdout.write("|---|---|---|---|---|---|\n");
-for (const { fault, noticed, whole, bytesLost, harmed, remark } of rows) {
+for (const { fault, noticed, recovered, bytesLost, harmed, remark } of rows) {
   process.stdout.write(
-    `| ${fault} | ${ms(noticed)} | ${ms(whole)} | ${bytesLost ?? ""} | ${harmed ?? ""} | ${remark ?? ""} |\n`,
+    `| ${fault} | ${ms(noticed)} | ${ms(recovered)} | ${bytesLost ?? ""} | ${harmed ?? ""} | ${remark ?? ""} |\n`,
   );
 }

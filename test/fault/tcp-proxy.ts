@@ -4,7 +4,7 @@ import type { AddressInfo, Server, Socket } from "node:net";
 import { onTestFinished } from "vitest";
 
 /** How the bytes of one direction are passed on. */
-export interface Weather {
+export interface LinkConditions {
   /** `hold` is a black hole: nothing is passed on, and neither end gets an error. */
   readonly flow: "pass" | "hold";
   /** Most bytes a second. 0: no limit. */
@@ -13,7 +13,7 @@ export interface Weather {
   readonly delay: number;
 }
 
-const FAIR: Weather = { flow: "pass", bytesPerSecond: 0, delay: 0 };
+const UNIMPAIRED: LinkConditions = { flow: "pass", bytesPerSecond: 0, delay: 0 };
 
 /** Bytes of a throttled piece: small, so that the rate is even. */
 const SLICE = 1460;
@@ -21,22 +21,22 @@ const SLICE = 1460;
 /** Most bytes that a direction buffers. Further bytes stay in the sender's kernel, as before a slow link. */
 const HOLDS = 32 << 10;
 
-/** One direction of one connection: buffers bytes, and passes them on as the weather allows. */
+/** One direction of one connection: buffers bytes, and passes them on as the conditions allow. */
 class Pipe {
   bytes = 0;
   private readonly from: Socket;
   private readonly to: Socket;
-  private readonly weather: () => Weather;
+  private readonly conditions: () => LinkConditions;
   private readonly waiting: { data: Buffer; readonly at: number }[] = [];
   private held = 0;
   private running = false;
   private freeAt = 0;
   private ended = false;
 
-  constructor(from: Socket, to: Socket, weather: () => Weather) {
+  constructor(from: Socket, to: Socket, conditions: () => LinkConditions) {
     this.from = from;
     this.to = to;
-    this.weather = weather;
+    this.conditions = conditions;
     from.on("data", (data: Buffer) => {
       this.waiting.push({ data, at: performance.now() });
       this.held += data.length;
@@ -49,12 +49,12 @@ class Pipe {
     });
   }
 
-  /** Passes bytes on as the weather allows. Must be called when the weather has changed. */
+  /** Passes bytes on as the conditions allow. Must be called when the conditions have changed. */
   async run(): Promise<void> {
     if (this.running) return;
     this.running = true;
     for (;;) {
-      const { flow, bytesPerSecond, delay } = this.weather();
+      const { flow, bytesPerSecond, delay } = this.conditions();
       const first = this.waiting[0];
       if (first === undefined || flow === "hold" || this.to.destroyed) break;
       const size = bytesPerSecond === 0 ? first.data.length : Math.min(SLICE, first.data.length);
@@ -63,7 +63,7 @@ class Pipe {
       const wait = Math.max(first.at + delay, this.freeAt) - now;
       // Short waits are skipped: the next ones are longer by as much.
       if (wait > 5) await new Promise((resolve) => setTimeout(resolve, wait));
-      if (this.to.destroyed || this.weather().flow === "hold") break;
+      if (this.to.destroyed || this.conditions().flow === "hold") break;
       const piece = first.data.subarray(0, size);
       if (size === first.data.length) this.waiting.shift();
       else first.data = first.data.subarray(size);
@@ -74,7 +74,7 @@ class Pipe {
       const room = (): Promise<unknown> => Promise.race([once(this.to, "drain"), once(this.to, "close")]);
       if (!this.to.write(piece)) await room().catch(() => undefined);
     }
-    if (this.ended && this.waiting.length === 0 && this.weather().flow === "pass") this.to.end();
+    if (this.ended && this.waiting.length === 0 && this.conditions().flow === "pass") this.to.end();
     this.running = false;
   }
 }
@@ -86,13 +86,13 @@ interface Connection {
   readonly down: Pipe;
 }
 
-/** A TCP proxy in front of a tracker. A test sets its weather: rate, delay, loss. "Up" is towards the tracker. */
+/** A TCP proxy in front of a tracker. A test sets its conditions: rate, delay, loss. "Up" is towards the tracker. */
 export class TcpProxy {
   readonly port: number;
   /** Number of connections accepted so far. */
   taken = 0;
-  up: Weather = FAIR;
-  down: Weather = FAIR;
+  up: LinkConditions = UNIMPAIRED;
+  down: LinkConditions = UNIMPAIRED;
   private readonly server: Server;
   private target: { host: string; port: number };
   private readonly connections = new Set<Connection>();
@@ -130,16 +130,16 @@ export class TcpProxy {
     return { up: sum(all.map(({ up }) => up.bytes)), down: sum(all.map(({ down }) => down.bytes)) };
   }
 
-  /** Changes the weather of open and later connections. */
-  setWeather(weather: { up?: Partial<Weather>; down?: Partial<Weather> }): void {
-    this.up = { ...this.up, ...weather.up };
-    this.down = { ...this.down, ...weather.down };
+  /** Changes the conditions of open and later connections. */
+  setConditions(conditions: { up?: Partial<LinkConditions>; down?: Partial<LinkConditions> }): void {
+    this.up = { ...this.up, ...conditions.up };
+    this.down = { ...this.down, ...conditions.down };
     for (const { up, down } of this.connections) void Promise.all([up.run(), down.run()]);
   }
 
   /** Passes no bytes on in either direction; neither end gets an error. */
   blackHole(): void {
-    this.setWeather({ up: { flow: "hold" }, down: { flow: "hold" } });
+    this.setConditions({ up: { flow: "hold" }, down: { flow: "hold" } });
   }
 
   /** Ends the fault: buffered bytes are passed on, and connections that one end has closed are closed. */
@@ -147,7 +147,7 @@ export class TcpProxy {
     for (const connection of this.connections) {
       if (connection.client.destroyed || connection.server.destroyed) drop(connection, "fin");
     }
-    this.setWeather({ up: FAIR, down: FAIR });
+    this.setConditions({ up: UNIMPAIRED, down: UNIMPAIRED });
   }
 
   /** Behaves as if the machine were off: nothing is passed on, and no connection is accepted. */

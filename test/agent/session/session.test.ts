@@ -40,7 +40,7 @@ interface SetUp {
   tracker: ScriptedTracker;
   session: Session;
   report: Report;
-  said: Queue<string>;
+  events: Queue<string>;
 }
 
 interface SessionSetUp {
@@ -57,14 +57,14 @@ async function setUp(options: SessionSetUp = {}): Promise<SetUp> {
   const { clock = systemClock } = options;
   const tracker = await ScriptedTracker.start();
   const report = new Report(clock, new Mask());
-  const said = new Queue<string>();
+  const events = new Queue<string>();
   const handlers: SessionHandlers = {
     jobState: () => JobState.RUNNING,
-    command: (command) => said.push(`command ${command.commandId}`),
-    connected: (_, first) => said.push(first ? "connected" : "connected again"),
-    lost: (why) => said.push(`lost: ${why}`),
-    postponed: (why) => said.push(`postponed: ${why}`),
-    fenced: (message) => said.push(`fenced: ${message}`),
+    command: (command) => events.push(`command ${command.commandId}`),
+    connected: (_, first) => events.push(first ? "connected" : "connected again"),
+    lost: (why) => events.push(`lost: ${why}`),
+    postponed: (why) => events.push(`postponed: ${why}`),
+    fenced: (message) => events.push(`fenced: ${message}`),
   };
   const { startsIn, takeOver = false, poll = SESSION_TIMING.poll } = options;
   const session = new Session(
@@ -91,7 +91,7 @@ async function setUp(options: SessionSetUp = {}): Promise<SetUp> {
     session.close("The test is over");
     tracker.close();
   });
-  return { tracker, session, report, said };
+  return { tracker, session, report, events };
 }
 
 const line = (text: string): Buffer => Buffer.from(`${text}\n`);
@@ -100,7 +100,7 @@ const waits = 'Attempt 2 of job "j1" may not start yet';
 
 describe("an agent whose attempt may not start yet", () => {
   test("comes again after just the time that the tracker names, and says so once", async () => {
-    const { tracker, session, said } = await setUp();
+    const { tracker, session, events } = await setUp();
     void session.run();
     for (const delay of ["300", "200"]) {
       const begin = performance.now();
@@ -111,8 +111,8 @@ describe("an agent whose attempt may not start yet", () => {
     }
     (await tracker.stream()).welcome({ attempt: 2 });
     await session.admitted;
-    expect(await said.next()).toBe(`postponed: ${waits}`);
-    expect(await said.next()).toBe("connected");
+    expect(await events.next()).toBe(`postponed: ${waits}`);
+    expect(await events.next()).toBe("connected");
   });
 
   test("gives up at once where the connect timeout would be over before", async () => {
@@ -281,7 +281,7 @@ describe("records", () => {
   });
 
   test("are sent again from the first that Welcome does not confirm, the same bytes under the same numbers", async () => {
-    const { tracker, session, report, said } = await setUp();
+    const { tracker, session, report, events } = await setUp();
     void session.run();
     const first = await tracker.stream();
     first.welcome();
@@ -296,9 +296,9 @@ describe("records", () => {
     expect(await second.next("hello")).toMatchObject({ attempt: 1, lowestEventSequence: 2n });
     second.welcome({ committed: create(AckSchema, { events: 2n }) });
     expect(await second.next("event")).toMatchObject({ sequence: 3n, kind: { value: { message: "three" } } });
-    expect(await said.next()).toBe("connected");
-    expect(await said.next()).toBe("lost: The tracker ended the stream");
-    expect(await said.next()).toBe("connected again");
+    expect(await events.next()).toBe("connected");
+    expect(await events.next()).toBe("lost: The tracker ended the stream");
+    expect(await events.next()).toBe("connected again");
   });
 
   test("events and heartbeats overtake logs that wait", async () => {
@@ -317,7 +317,7 @@ describe("records", () => {
   });
 
   test("are lost when the tracker's data was rolled back behind what it had confirmed", async () => {
-    const { tracker, session, report, said } = await setUp();
+    const { tracker, session, report, events } = await setUp();
     void session.run();
     const first = await tracker.stream();
     first.welcome();
@@ -329,9 +329,9 @@ describe("records", () => {
     await first.next("event");
     first.end();
     (await tracker.stream()).welcome();
-    await said.next();
-    await said.next();
-    expect(await said.next()).toBe(
+    await events.next();
+    await events.next();
+    expect(await events.next()).toBe(
       "lost: The tracker has events up to 0, but had confirmed them up to 1: its data was rolled back (restored from a backup?)",
     );
   });
@@ -339,14 +339,14 @@ describe("records", () => {
 
 describe("a stream is ended", () => {
   test("when nothing comes for three heartbeat intervals", async () => {
-    const { tracker, session, said } = await setUp();
+    const { tracker, session, events } = await setUp();
     void session.run();
     const stream = await tracker.stream();
     stream.welcome({ interval: 30 });
     await session.admitted;
-    await said.next();
+    await events.next();
     const started = performance.now();
-    expect(await said.next()).toMatch(/^lost: Nothing came from the tracker for /);
+    expect(await events.next()).toMatch(/^lost: Nothing came from the tracker for /);
     expect(performance.now() - started).toBeGreaterThan(60);
     await stream.over;
     expect((await (await tracker.stream()).next("hello")).attempt).toBe(1);
@@ -377,23 +377,23 @@ describe("a stream is ended", () => {
 
 describe("commands", () => {
   test("are passed on, from the stream and from a later Welcome", async () => {
-    const { tracker, session, said } = await setUp();
+    const { tracker, session, events } = await setUp();
     void session.run();
     const first = await tracker.stream();
     first.welcome();
     await session.admitted;
     first.send({ case: "command", value: create(CommandSchema, { commandId: "c1" }) });
-    expect([await said.next(), await said.next()]).toEqual(["connected", "command c1"]);
+    expect([await events.next(), await events.next()]).toEqual(["connected", "command c1"]);
     first.end();
-    await said.next();
+    await events.next();
     (await tracker.stream()).welcome({ commands: [create(CommandSchema, { commandId: "c2" })] });
-    expect([await said.next(), await said.next()]).toEqual(["connected again", "command c2"]);
+    expect([await events.next(), await events.next()]).toEqual(["connected again", "command c2"]);
   });
 });
 
 describe("a fenced agent", () => {
   test("learns that from Goodbye SUPERSEDED, and does not dial again", async () => {
-    const { tracker, session, said } = await setUp();
+    const { tracker, session, events } = await setUp();
     const ended = session.run();
     const stream = await tracker.stream();
     stream.welcome();
@@ -402,7 +402,7 @@ describe("a fenced agent", () => {
     stream.send({ case: "goodbye", value });
     stream.end();
     expect((await ended).kind).toBe("fenced");
-    expect([await said.next(), await said.next()]).toEqual([
+    expect([await events.next(), await events.next()]).toEqual([
       "connected",
       `fenced: Job "j1" is no longer this agent's: attempt 2 runs`,
     ]);

@@ -7,9 +7,9 @@ import { onTestFinished } from "vitest";
 import type { CallVice, SocketVice } from "./vices.ts";
 
 /** A fault for new connections, or for the calls on them. */
-export type Armed =
-  | { readonly meets: "connection" | "first bytes"; readonly does: SocketVice }
-  | { readonly meets: "call"; readonly does: CallVice };
+export type ArmedFault =
+  | { readonly at: "connection" | "first bytes"; readonly does: SocketVice }
+  | { readonly at: "call"; readonly does: CallVice };
 
 /** A call that is passed on, from the answer's headers to its end. */
 interface LiveCall {
@@ -17,20 +17,20 @@ interface LiveCall {
   readonly session: ServerHttp2Session;
   readonly socket: Socket;
   /** Stops passing data in both directions; the stream to the tracker stays open. */
-  readonly letGo: () => void;
+  readonly stopPassing: () => void;
 }
 
 /**
  * Passes calls on to a good tracker, message by message, as an HTTP/2 proxy does, and causes the faults that a test
  * asks for: in a call under way, or in the next connection or call.
  */
-export class Front {
+export class FaultProxy {
   readonly url: string;
   private readonly server: Server;
   private readonly good: string;
   private readonly sockets = new Set<Socket>();
-  private armed: Armed | undefined;
-  private met: () => void = () => undefined;
+  private armed: ArmedFault | undefined;
+  private onFault: () => void = () => undefined;
   private live: LiveCall | undefined;
 
   private constructor(server: Server, good: string) {
@@ -41,23 +41,23 @@ export class Front {
     server.on("connection", (socket) => this.take(socket));
   }
 
-  static async open(good: string): Promise<Front> {
+  static async open(good: string): Promise<FaultProxy> {
     const server = createServer({ noDelay: true });
     // Its own address: no other program gets the port while this one does not listen.
     server.listen(0, "127.42.0.1");
     await once(server, "listening");
-    const front = new Front(server, good);
+    const proxy = new FaultProxy(server, good);
     onTestFinished(() => {
       server.close();
-      front.cut();
+      proxy.cut();
     });
-    return front;
+    return proxy;
   }
 
-  /** Causes a fault in every connection or call from now on, until `disarm`. @param met called for each of them */
-  arm(armed: Armed, met: () => void): void {
+  /** Causes a fault in every connection or call from now on, until `disarm`. @param onFault called for each of them */
+  arm(armed: ArmedFault, onFault: () => void): void {
     this.armed = armed;
-    this.met = met;
+    this.onFault = onFault;
   }
 
   disarm(): void {
@@ -70,11 +70,11 @@ export class Front {
   }
 
   /** Causes a fault in the call under way. */
-  strike(does: CallVice): void {
+  injectFault(does: CallVice): void {
     const { live } = this;
     if (live === undefined) throw new Error("No call is being passed on");
     this.live = undefined;
-    live.letGo();
+    live.stopPassing();
     does(live.stream, live.session, live.socket);
   }
 
@@ -93,13 +93,13 @@ export class Front {
     this.sockets.add(socket.on("error", () => undefined));
     socket.once("close", () => this.sockets.delete(socket));
     const { armed } = this;
-    if (armed?.meets === "connection") {
+    if (armed?.at === "connection") {
       armed.does(socket);
-      this.met();
-    } else if (armed?.meets === "first bytes") {
+      this.onFault();
+    } else if (armed?.at === "first bytes") {
       socket.once("data", () => {
         armed.does(socket);
-        this.met();
+        this.onFault();
       });
     } else {
       const session: ServerHttp2Session = performServerHandshake(socket);
@@ -108,23 +108,23 @@ export class Front {
     }
   }
 
-  private call(call: Omit<LiveCall, "letGo">, headers: IncomingHttpHeaders): void {
+  private call(call: Omit<LiveCall, "stopPassing">, headers: IncomingHttpHeaders): void {
     const { stream, session, socket } = call;
     stream.on("error", () => undefined);
     const { armed } = this;
-    if (armed?.meets !== "call") {
+    if (armed?.at !== "call") {
       this.passOn(call, headers);
       return;
     }
     // The call has sent Hello.
     stream.once("data", () => {
       armed.does(stream, session, socket);
-      this.met();
+      this.onFault();
       stream.resume();
     });
   }
 
-  private passOn(call: Omit<LiveCall, "letGo">, headers: IncomingHttpHeaders): void {
+  private passOn(call: Omit<LiveCall, "stopPassing">, headers: IncomingHttpHeaders): void {
     const { stream, socket } = call;
     const onward = connectHttp2(this.good);
     onward.on("error", () => socket.destroy());
@@ -142,7 +142,7 @@ export class Front {
       up.pipe(stream);
       this.live = {
         ...call,
-        letGo: () => {
+        stopPassing: () => {
           stream.off("wantTrailers", sendTrailers);
           stream.unpipe(up);
           up.unpipe(stream);
