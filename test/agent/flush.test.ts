@@ -57,7 +57,8 @@ async function killedAgent(
   return { directory, seen: Buffer.concat(pieces), sessionId };
 }
 
-function take(stream: ScriptedStream): ModelTracker {
+/** What a tracker makes of the records of a stream. */
+function recordsOf(stream: ScriptedStream): ModelTracker {
   const model = new ModelTracker();
   for (const payload of stream.received) {
     if (payload.case !== "event" && payload.case !== "logBatch") continue;
@@ -86,7 +87,7 @@ describe("an agent that is killed", () => {
         delivered: true,
         sessions: [{ jobId: "j1", attempt: 3, agentLost: true, message: "" }],
       });
-      const model = take(stream);
+      const model = recordsOf(stream);
       const stored = model.bytesOf(LogStream.STDOUT);
       expect(stored.length).toBeGreaterThanOrEqual(seen.length);
       expect(stored.subarray(0, seen.length).equals(seen)).toBe(true);
@@ -119,7 +120,7 @@ describe("an agent that is killed", () => {
     left.welcome({ attempt: 3 });
     left.behave();
     expect(await outcome).toMatchObject({ delivered: true });
-    expect(take(left).bytesOf(LogStream.STDOUT).subarray(0, seen.length).equals(seen)).toBe(true);
+    expect(recordsOf(left).bytesOf(LogStream.STDOUT).subarray(0, seen.length).equals(seen)).toBe(true);
     expect(readdirSync(directory)).toEqual([]);
   });
 });
@@ -143,8 +144,8 @@ describe("what was left behind", () => {
     stream.welcome();
     stream.behave();
     expect(await flushed).toMatchObject({ delivered: true, sessions: [{ agentLost: false }] });
-    expect(take(stream).events.map(({ kind }) => kind.case)).toEqual(["result"]);
-    expect(take(stream).bytesOf(LogStream.STDOUT).toString()).toBe("hello\n");
+    expect(recordsOf(stream).events.map(({ kind }) => kind.case)).toEqual(["result"]);
+    expect(recordsOf(stream).bytesOf(LogStream.STDOUT).toString()).toBe("hello\n");
     expect(existsSync(join(directory, SESSION))).toBe(false);
   });
 

@@ -3,24 +3,24 @@ import { OutputGate } from "../../src/agent/output-gate.ts";
 import type { Backpressure } from "../../src/agent/report/backpressure.ts";
 import { LogStream } from "../../src/gen/belay/v1/job_pb.ts";
 
-interface Side extends Backpressure {
+interface FakeBackpressure extends Backpressure {
   full: boolean;
 }
 
-function side(): Side {
+function fakeBackpressure(): FakeBackpressure {
   return { full: false, onRoom: () => undefined };
 }
 
 function gate(): {
   gate: OutputGate;
-  spool: Side & { acked: number };
-  program: Side;
+  spool: FakeBackpressure & { acked: number };
+  program: FakeBackpressure;
   accepted: string[];
   resumed: () => number;
   over: AbortController;
 } {
-  const spool = { ...side(), acked: 0, committed: () => spool.acked };
-  const program = side();
+  const spool = { ...fakeBackpressure(), acked: 0, committed: () => spool.acked };
+  const program = fakeBackpressure();
   const over = new AbortController();
   const accepted: string[] = [];
   let resumed = 0;

@@ -3,12 +3,12 @@ import { DueQueue } from "../../src/base/due-queue.ts";
 
 /** Takes all items, the earliest first. */
 function drain(queue: DueQueue<{ key: string; due: number }>): number[] {
-  const dues: number[] = [];
+  const dueTimes: number[] = [];
   for (let first = queue.first; first !== undefined; first = queue.first) {
-    dues.push(first.due);
+    dueTimes.push(first.due);
     queue.delete(first.key);
   }
-  return dues;
+  return dueTimes;
 }
 
 /** The same numbers in each run. */
@@ -31,8 +31,8 @@ describe("A queue of what is due", () => {
         queue.set({ key, due });
         expected.set(key, due);
       }
-      const dues = [...expected.values()];
-      expect(queue.first?.due).toBe(dues.length === 0 ? undefined : Math.min(...dues));
+      const dueTimes = [...expected.values()];
+      expect(queue.first?.due).toBe(dueTimes.length === 0 ? undefined : Math.min(...dueTimes));
     }
     expect(queue.size).toBe(expected.size);
     for (const [key, due] of expected) expect(queue.get(key)?.due).toBe(due);

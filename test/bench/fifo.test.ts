@@ -12,8 +12,8 @@ test("a named pipe that a process tree holds is closed when its last process has
   const shell = spawn("sh", ["-c", `${fifo.hold}; sleep 1000 > /dev/null & echo $!`], {
     stdio: ["ignore", "pipe", "inherit"],
   });
-  let said = "";
-  shell.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
+  let output = "";
+  shell.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
   await fifo.opened;
   await once(shell, "close");
   let closed = false;
@@ -24,7 +24,7 @@ test("a named pipe that a process tree holds is closed when its last process has
   expect(closed).toBe(false);
 
   const before = Date.now();
-  process.kill(Number(said), "SIGKILL");
+  process.kill(Number(output), "SIGKILL");
   expect(await fifo.closed).toBeGreaterThanOrEqual(before - 1);
   expect(readdirSync(stage.directory).filter((name) => name.endsWith(".fifo"))).toEqual([]);
 });

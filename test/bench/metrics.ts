@@ -45,7 +45,7 @@ async function store(): Promise<void> {
   let turn: Promise<void>[] = [];
   const begin = process.cpuUsage();
   for (let second = 0; second < SECONDS; second++) {
-    const events = [said(++sequence, second), ...(second % 5 === 0 ? [usage(++sequence, second)] : [])];
+    const events = [ownMetrics(++sequence, second), ...(second % 5 === 0 ? [usage(++sequence, second)] : [])];
     for (const event of events) {
       if (second % 60 === 0) raw += 60 * toBinary(EventSchema, event).length;
       turn.push(opened.commit({ key: 1, event: { attempt: 1, event } }));
@@ -114,7 +114,7 @@ function usage(sequence: bigint, second: number): Event {
   return create(EventSchema, { sequence, kind: { case: "metricSample", value } });
 }
 
-function said(sequence: bigint, second: number): Event {
+function ownMetrics(sequence: bigint, second: number): Event {
   const metrics = NAMES.map((name, i) => ({
     name,
     value: Math.sin(second * (i + 1)) + 1000 / (second + 1),

@@ -1,6 +1,6 @@
 import type { Probe } from "./guard.ts";
 import { bareNode, launch } from "./rows/start.ts";
-import { Course, type Load } from "./rows/throughput.ts";
+import { LoadRunner, type Load } from "./rows/throughput.ts";
 import type { Stage } from "./stage.ts";
 
 /** Output of one run: so much that start and end do not count, so little that a few pairs take only some seconds. */
@@ -10,7 +10,7 @@ const START_PAIRS = 9;
 
 /** The guarded ratios: those that are stable on a machine with other work. Each takes some seconds. */
 export async function openProbes(stage: Stage): Promise<Probe[]> {
-  const course = await Course.prepare(stage, LOAD);
+  const runner = await LoadRunner.prepare(stage, LOAD);
   let run = 0;
   return [
     {
@@ -19,7 +19,7 @@ export async function openProbes(stage: Stage): Promise<Probe[]> {
         cpu: { what: "agent's CPU a byte to that of `cat > file`", better: "less" },
       },
       async measure() {
-        const pairs = await inTurn(THROUGHPUT_PAIRS, () => course.pair(run++));
+        const pairs = await inTurn(THROUGHPUT_PAIRS, () => runner.pair(run++));
         return {
           throughput: pairs.map(({ ours, reference }) => ours.rate / reference.rate),
           cpu: pairs.map(({ ours, reference }) => ours.cpu / reference.cpu),

@@ -67,16 +67,16 @@ export class Stage {
   async startTracker(): Promise<void> {
     const listen = this.url === "" ? "127.0.0.1:0" : new URL(this.url).host;
     this.tracker = this.belay(["tracker", "--listen", listen, "--data", this.data], "stderr");
-    let said = "";
+    let output = "";
     for await (const chunk of this.tracker.child.stderr ?? []) {
-      said += String(chunk);
-      const url = /listening on (\S+?),/.exec(said)?.[1];
+      output += String(chunk);
+      const url = /listening on (\S+?),/.exec(output)?.[1];
       if (url === undefined) continue;
       this.url = url;
       this.jobs = createClient(JobService, createGrpcTransport({ baseUrl: url }));
       return;
     }
-    throw new Error(`The tracker did not start: ${said}`);
+    throw new Error(`The tracker did not start: ${output}`);
   }
 
   /** Kills the tracker with SIGKILL, and waits for its end. */
@@ -98,11 +98,11 @@ export class Stage {
   /** Runs the built command and writes its output into a file. @returns processor seconds that it took */
   async into(file: string, args: readonly string[]): Promise<number> {
     const shell = this.start("bash", ["-c", '"$@" > "$0" && times', file, MAIN, ...args], "stdout");
-    let said = "";
-    for await (const chunk of shell.child.stdout ?? []) said += String(chunk);
+    let output = "";
+    for await (const chunk of shell.child.stdout ?? []) output += String(chunk);
     const code = await shell.ended;
     if (code !== 0) throw new Error(`"belay ${args.join(" ")}" ended with ${code}: expected 0`);
-    return childrenCpu(said);
+    return childrenCpu(output);
   }
 
   /** Starts any process. @param pipe which of its outputs can be read; the others go nowhere */

@@ -13,30 +13,30 @@ it("A job that ends because its agent has lost the tracker reports why", async (
     TrackerProcess.start({ args: ["--agent-tokens", tokens] }),
   ]);
   const cases = [
-    { strike: (proxy: TcpProxy) => proxy.goAway(), why: /^The tracker was away for 1.0s: .*ECONNREFUSED/ },
+    { fail: (proxy: TcpProxy) => proxy.goAway(), why: /^The tracker was away for 1.0s: .*ECONNREFUSED/ },
     {
-      strike: (proxy: TcpProxy) => proxy.divert(empty.url),
+      fail: (proxy: TcpProxy) => proxy.divert(empty.url),
       why: /^The tracker refused the agent for 1.0s: Job "j1" does not exist \(NOT_FOUND\)$/,
     },
     {
-      strike: (proxy: TcpProxy) => proxy.divert(closed.url),
+      fail: (proxy: TcpProxy) => proxy.divert(closed.url),
       why: /^The tracker refused the agent for 1.0s: A token is needed.* \(UNAUTHENTICATED\)$/,
     },
   ];
   const flags = ["--on-disconnect", "cancel-after=1s", "--flush-timeout", "1s", "--connect-timeout", "0"];
   await Promise.all(
-    cases.map(async ({ strike, why }, index) => {
+    cases.map(async ({ fail, why }, index) => {
       const proxy = await TcpProxy.start(tracker.url);
       const job = `j${index}`;
       const command = ["--job", job, "--", "sh", "-c", "echo ready; exec sleep 60"];
       const run = belay(["run", "--tracker", proxy.url, ...flags, ...command]);
       await run.says(/ready/);
-      strike(proxy);
+      fail(proxy);
       proxy.cut("rst");
       expect(await run.ended).toBe(125);
-      const said = run.stderr.replaceAll(`"${job}"`, '"j1"');
-      expect(/^belay: Job j\d CANCELED \(DISCONNECTED, [^)]*\): (.*)$/m.exec(said)?.[1]).toMatch(why);
-      expect(/Not everything reached the tracker \((.*)\); the rest is lost/.exec(said)?.[1]).toMatch(why);
+      const report = run.stderr.replaceAll(`"${job}"`, '"j1"');
+      expect(/^belay: Job j\d CANCELED \(DISCONNECTED, [^)]*\): (.*)$/m.exec(report)?.[1]).toMatch(why);
+      expect(/Not everything reached the tracker \((.*)\); the rest is lost/.exec(report)?.[1]).toMatch(why);
     }),
   );
 });

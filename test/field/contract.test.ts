@@ -205,7 +205,7 @@ describe("An answer is never larger than 3 MiB", { timeout: 30_000 }, () => {
 });
 
 describe("A command's id stands for one order", () => {
-  const orders: [name: string, give: (jobs: TestTracker["jobs"]) => Promise<unknown>][] = [
+  const orders: [name: string, order: (jobs: TestTracker["jobs"]) => Promise<unknown>][] = [
     ["SIGUSR1", (jobs) => jobs.signalJob({ jobId: "j", commandId: "c", signal: "SIGUSR1" })],
     ["SIGTERM", (jobs) => jobs.signalJob({ jobId: "j", commandId: "c", signal: "SIGTERM" })],
     ["pause", (jobs) => jobs.pauseJob({ jobId: "j", commandId: "c" })],
@@ -217,14 +217,14 @@ describe("A command's id stands for one order", () => {
       (jobs) => jobs.cancelJob({ jobId: "j", commandId: "c", gracePeriod: durationFromMs(5) }),
     ],
   ];
-  it.each(orders)("%s: the same order may be repeated, any other is rejected", async (name, give) => {
+  it.each(orders)("%s: the same order may be repeated, any other is rejected", async (name, order) => {
     const { address, jobs } = await testTracker();
     await jobs.createJob({ jobId: "j", spec: someSpec });
     await ScriptedAgent.connect({ url: address, jobId: "j" }).hello();
-    await give(jobs);
-    await give(jobs);
-    for (const [other, giveOther] of orders) {
-      expect([other, await codeOf(giveOther(jobs))]).toEqual([other, other === name ? undefined : Code.AlreadyExists]);
+    await order(jobs);
+    await order(jobs);
+    for (const [other, orderOther] of orders) {
+      expect([other, await codeOf(orderOther(jobs))]).toEqual([other, other === name ? undefined : Code.AlreadyExists]);
     }
     const { job } = await jobs.getJob({ jobId: "j" });
     expect(job?.commands).toHaveLength(1);
@@ -232,8 +232,8 @@ describe("A command's id stands for one order", () => {
 });
 
 describe("Calls that their caller cancels", { timeout: 30_000 }, () => {
-  /** Opens a watch and cancels it, as a closed web page does. @param hurry without waiting for the answer */
-  async function watchAndLeave(http: ClientHttp2Session, job: string, hurry = false): Promise<void> {
+  /** Opens a watch and cancels it, as a closed web page does. @param atOnce without waiting for the answer */
+  async function watchAndLeave(http: ClientHttp2Session, job: string, atOnce = false): Promise<void> {
     const path = `${PATH}/WatchJob`;
     const request: ClientHttp2Stream = http.request(
       { ":method": "POST", ":path": path, "content-type": "application/grpc+proto", te: "trailers" },
@@ -241,7 +241,7 @@ describe("Calls that their caller cancels", { timeout: 30_000 }, () => {
     );
     request.on("error", () => undefined);
     request.end(Buffer.from([0, 0, 0, 0, 2 + job.length, 0x0a, job.length, ...Buffer.from(job)]));
-    if (!hurry) await once(request, "response");
+    if (!atOnce) await once(request, "response");
     request.close(constants.NGHTTP2_CANCEL);
     if (!request.destroyed) await once(request, "close");
   }

@@ -79,19 +79,19 @@ function reading({ content }: LogChunk): string {
 const gap = (lines: number): string => `LOG_DAMAGED ${lines * LINE_BYTES}`;
 
 /** A damage: its name, a function that does it, and the log as it is read afterwards. */
-type Harm = [string, (log: string) => Promise<void>, string[]];
+type Damage = [string, (log: string) => Promise<void>, string[]];
 
 /**
  * Damages a log and reads it in each way: at a running tracker and, after a repair, at one that is started again.
  *
  * @returns the attempt as the tracker shows it before and after, and the findings of the check
  */
-async function readHarmed(
-  harm: Harm[1],
+async function readDamaged(
+  damage: Damage[1],
   expected: string[],
 ): Promise<Record<"before" | "findings" | "after", unknown>> {
   const { jobs, tracker, dataDirectory, log } = await trackerWithLog();
-  await harm(log);
+  await damage(log);
   expect(await readings(jobs, { jobId: "j", follow: true })).toEqual(expected);
   expect(await readings(jobs, { jobId: "j", streams: [LogStream.STDOUT] })).toEqual(expected);
   // The last readable line.
@@ -111,7 +111,7 @@ async function readHarmed(
 }
 
 describe("A log that was damaged after its job's end", () => {
-  it.each<Harm>([
+  it.each<Damage>([
     ["a flipped bit in the data of a line", (log) => edit(log, flip(recordOf(4) + 90)), lines("0123", gap(1), "56789")],
     ["a flipped bit in a record's header", (log) => edit(log, flip(recordOf(4) + 5)), lines("0123", gap(1), "56789")],
     ["a flipped bit in a chunk's header", (log) => edit(log, flip(recordOf(4) + 40)), lines("0123", gap(1), "56789")],
@@ -161,8 +161,8 @@ describe("A log that was damaged after its job's end", () => {
     ],
   ])(
     "%s: intact records are read; after a repair, the log counts as incomplete and the check finds nothing",
-    async (_, harm, expected) => {
-      const { before, findings, after } = await readHarmed(harm, expected);
+    async (_, damage, expected) => {
+      const { before, findings, after } = await readDamaged(damage, expected);
       const damaged = { logCompleteness: LogCompleteness.INCOMPLETE, logMessage: "the stored log is damaged" };
       expect(before).toMatchObject(damaged);
       expect(findings).toMatchObject([{ severity: "problem", where: "j, attempt 1" }]);
@@ -171,13 +171,13 @@ describe("A log that was damaged after its job's end", () => {
     },
   );
 
-  it.each<Harm>([
+  it.each<Damage>([
     ["a flipped bit in the header", (log) => edit(log, flip(6)), lines("0123456789")],
     ["garbage behind its end", (log) => writeFile(log, "BREC and more", { flag: "a" }), lines("0123456789")],
     ["an index that is gone", (log) => rm(`${log}.index`), lines("0123456789")],
     ["an index of another log", (log) => edit(`${log}.index`, flip(172)), lines("0123456789")],
-  ])("%s: all of it is read, and the log stays complete", async (_, harm, expected) => {
-    const { before, after } = await readHarmed(harm, expected);
+  ])("%s: all of it is read, and the log stays complete", async (_, damage, expected) => {
+    const { before, after } = await readDamaged(damage, expected);
     expect(before).toMatchObject({ logCompleteness: LogCompleteness.COMPLETE });
     expect(after).toMatchObject({ logMessage: "", logCompleteness: LogCompleteness.COMPLETE });
   });
@@ -214,11 +214,11 @@ describe("A log that was damaged after its job's end", () => {
       },
     ],
     ["is the log of another job", (log) => copyFile(join(log, "..", "..", "2", "1.log"), log)],
-  ])("completely, because the file %s: an error, and never the log of another job", async (_, harm) => {
+  ])("completely, because the file %s: an error, and never the log of another job", async (_, damage) => {
     const tested = await trackerWithLog();
     const { jobs, tracker, dataDirectory, log } = tested;
     await runJob(tested, "other");
-    await harm(log);
+    await damage(log);
     await expect(readings(jobs, { jobId: "j" })).rejects.toMatchObject(DATA_LOSS);
     await expect(readings(jobs, { jobId: "j", follow: true })).rejects.toMatchObject(DATA_LOSS);
     expect((await jobs.getJob({ jobId: "j" })).job?.attempts[0]?.logCompleteness).toBe(LogCompleteness.INCOMPLETE);
@@ -265,7 +265,7 @@ describe("A log that is damaged while its job runs and the tracker is down", () 
       (log) => copyFile(join(log, "..", "..", "2", "1.log"), log),
       lines("UNSPECIFIED 1000"),
     ],
-  ])("%s goes on with a gap", async (_, harm, expected) => {
+  ])("%s goes on with a gap", async (_, damage, expected) => {
     const first = await testTracker();
     const { dataDirectory } = first;
     const agent = ScriptedAgent.connect({ url: first.address, jobId: "j" });
@@ -274,7 +274,7 @@ describe("A log that is damaged while its job runs and the tracker is down", () 
     await agent.acked(0n, BigInt(LINES));
     await runJob(first, "other");
     await first.tracker.close();
-    await harm(join(dataDirectory, "logs", "1", "1.log"));
+    await damage(join(dataDirectory, "logs", "1", "1.log"));
     const { address, jobs } = await testTracker({ dataDirectory });
     const back = ScriptedAgent.connect({ url: address, jobId: "j", sessionId: agent.sessionId }).follow(agent);
     await back.hello({ attempt: 1, lowestLogSequence: BigInt(LINES + 1) });
@@ -309,11 +309,11 @@ describe("A data directory that was changed from outside", () => {
   const part = (name: string) => (data: string) => rm(join(data, name), { recursive: true });
 
   /** Damages a directory with one job's log: a tracker must reject it, and serve it after a repair. */
-  async function refusedUntilRepair(harm: (data: string) => Promise<void>, message: RegExp) {
+  async function refusedUntilRepair(damage: (data: string) => Promise<void>, message: RegExp) {
     const { tracker, dataDirectory, log } = await trackerWithLog();
     await tracker.close();
     const kept = await readFile(log);
-    await harm(dataDirectory);
+    await damage(dataDirectory);
     const refused = testTracker({ dataDirectory });
     await expect(refused).rejects.toMatchObject(STORE(message));
     await expect(refused).rejects.toMatchObject(STORE(/--data|check --repair/));
@@ -349,8 +349,8 @@ describe("A data directory that was changed from outside", () => {
       },
       /belay\.db belongs to other logs/,
     ],
-  ])("%s is rejected with one sentence until a repair, which sets the logs aside", async (_, harm, message) => {
-    const { dataDirectory, kept } = await refusedUntilRepair(harm, message);
+  ])("%s is rejected with one sentence until a repair, which sets the logs aside", async (_, damage, message) => {
+    const { dataDirectory, kept } = await refusedUntilRepair(damage, message);
     const aside = (await readdir(dataDirectory)).filter((name) => name.startsWith("set-aside"));
     expect(await readFile(join(dataDirectory, ...aside, "logs", "1", "1.log"))).toEqual(kept);
   });
@@ -377,7 +377,7 @@ describe("A data directory that was changed from outside", () => {
   it.each<[string, (data: string, backup: string) => Promise<void>]>([
     ["was set back to an older copy", (data, backup) => copyFile(backup, join(data, "belay.db"))],
     ["lost its newest job by hand", (data) => deleteNewest(data)],
-  ])("whose database %s: a new job never continues the log of a job that is unknown now", async (_, harm) => {
+  ])("whose database %s: a new job never continues the log of a job that is unknown now", async (_, damage) => {
     const first = await trackerWithLog("old");
     const { dataDirectory } = first;
     await first.tracker.close();
@@ -386,7 +386,7 @@ describe("A data directory that was changed from outside", () => {
     const second = await testTracker({ dataDirectory });
     await runJob(second, "unknown");
     await second.tracker.close();
-    await harm(dataDirectory, backup);
+    await damage(dataDirectory, backup);
     const third = await testTracker({ dataDirectory });
     await runJob(third, "new");
     expect(await readings(third.jobs, { jobId: "new" })).toEqual(lines("0123456789"));

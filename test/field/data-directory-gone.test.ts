@@ -18,14 +18,14 @@ async function ready(address: string): Promise<string> {
 
 /** The answers that a client of grpc.health.v1 has received from Watch so far. */
 function watchedHealth(address: string): Serving[] {
-  const heard: Serving[] = [];
+  const received: Serving[] = [];
   const stop = new AbortController();
   onTestFinished(() => stop.abort());
   const client = createClient(Health, createGrpcTransport({ baseUrl: address }));
   void (async () => {
-    for await (const { status } of client.watch({}, { signal: stop.signal })) heard.push(status);
+    for await (const { status } of client.watch({}, { signal: stop.signal })) received.push(status);
   })().catch(() => undefined);
-  return heard;
+  return received;
 }
 
 /** Replaces a file by a copy. */
@@ -58,7 +58,7 @@ describe("A data directory that disappears while the tracker runs", () => {
     ["with a copy of its database", (data) => replace(join(data, "belay.db")), /belay\.db was replaced/],
     ["without the database's latest changes", (data) => rm(join(data, "belay.db-wal")), /belay\.db-wal is missing/],
     ["without its logs", (data) => rm(join(data, "logs"), { recursive: true }), /logs is missing/],
-  ])("%s: every probe fails, nothing more is confirmed, and agents keep their records", async (_, harm, why) => {
+  ])("%s: every probe fails, nothing more is confirmed, and agents keep their records", async (_, damage, why) => {
     const dataDirectory = join(await testDirectory(), "data");
     const { address, jobs } = await testTracker({ dataDirectory });
     const agent = ScriptedAgent.connect({ url: address, jobId: "j" });
@@ -68,7 +68,7 @@ describe("A data directory that disappears while the tracker runs", () => {
     const health = watchedHealth(address);
     expect(await ready(address)).toBe("200 ok");
     await expect.poll(() => health).toEqual([Serving.SERVING]);
-    await harm(dataDirectory);
+    await damage(dataDirectory);
     const ended = await agent.ended;
     expect(ended.code).toBe(RESOURCE_EXHAUSTED);
     expect(ended.details).toMatch(why);

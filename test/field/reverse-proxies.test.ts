@@ -96,7 +96,7 @@ describe("Behind nginx and HAProxy", () => {
     const away = calls.slice(0, -1);
     for (const call of away) await call.says(/cannot reach its tracker now \(HTTP 50[234]\); trying for /);
     await tracker.killAndRestart();
-    for (const call of calls) expect({ code: await call.ended, said: call.stderr }).toMatchObject({ code: 0 });
+    for (const call of calls) expect({ code: await call.ended, stderr: call.stderr }).toMatchObject({ code: 0 });
     expect((await belayEnds(["cancel", "--wait", "--tracker", front, "j1"])).code).toBe(0);
     expect(await run.ended).toBe(143);
     expect(await Promise.all(follow.slice(0, 3).map(({ ended }) => ended))).toEqual([0, 143, 0]);

@@ -28,13 +28,13 @@ describe.skipIf(noLinux !== undefined)("A process", () => {
   it("that a signal from 1 to 64 ends has failed by that signal, as command and as setup step", async () => {
     expect(DEADLY.length).toBe(56);
     for (const [number, names] of DEADLY) {
-      const suicide = `kill -${number} $$; sleep 9`;
-      const own = await start({ command: ["sh", "-c", suicide] }).result;
+      const killItself = `kill -${number} $$; sleep 9`;
+      const own = await start({ command: ["sh", "-c", killItself] }).result;
       expect.soft(own, `${number}`).toMatchObject({ outcome: Outcome.FAILED, reason: EndReason.SIGNALED });
       expect.soft(names, `${number}`).toContain(own.signal);
       expect.soft(own.exitCode).toBeUndefined();
       expect.soft(own.message).toContain(`was ended by ${own.signal}`);
-      const setup = start({ setup: [{ run: suicide }], command: ["true"] });
+      const setup = start({ setup: [{ run: killItself }], command: ["true"] });
       const step = await setup.result;
       expect.soft(step, `${number}`).toMatchObject({ outcome: Outcome.FAILED, reason: EndReason.SETUP_FAILED });
       expect.soft(step.signal).toBe(own.signal);

@@ -79,16 +79,16 @@ class Unread {
 }
 
 /** Waits until the job has filled all buffers on the way to the reader, and waits itself. */
-async function untilStill(tracker: TrackerProcess, stream = "stdout"): Promise<void> {
+async function untilBlocked(tracker: TrackerProcess, stream = "stdout"): Promise<void> {
   let before = -1;
   await expect
     .poll(
       async () => {
         const now = (await tracker.ends("logs", "--stream", stream, "j1")).stdout.length;
         // More than the FIFO holds.
-        const still = now > 65_536 && now === before;
+        const blocked = now > 65_536 && now === before;
         before = now;
-        return still;
+        return blocked;
       },
       { timeout: 20_000, interval: 300 },
     )
@@ -116,7 +116,7 @@ describe("A reader of the agent's output that stops reading", () => {
     const tracker = await TrackerProcess.start();
     const trap = what === "two signals to stop" ? "trap '' TERM; " : "";
     const run = await Unread.run(tracker, "> $FIFO", "--job", "j1", ...flags, "--", "sh", "-c", `${trap}${FLOOD}`);
-    await untilStill(tracker);
+    await untilBlocked(tracker);
     const begin = performance.now();
     if (what === "a cancel") {
       expect((await tracker.ends("cancel", "--wait", "--grace", "1s", "j1")).stdout).toContain("no process left");
@@ -160,7 +160,7 @@ describe("A reader of the agent's output that stops reading", () => {
   it("of standard error, which also gets Belay's own lines, delays nothing", async () => {
     const tracker = await TrackerProcess.start();
     const run = await Unread.run(tracker, "2> $FIFO", "--job", "j1", "--", "sh", "-c", `(seq 300000; sleep 60) >&2`);
-    await untilStill(tracker, "stderr");
+    await untilBlocked(tracker, "stderr");
     const begin = performance.now();
     await tracker.ends("cancel", "--wait", "--grace", "1s", "j1");
     expect(await run.ended()).toBe(143);
@@ -171,7 +171,7 @@ describe("A reader of the agent's output that stops reading", () => {
   it("does not delay the end of a setup step", async () => {
     const tracker = await TrackerProcess.start();
     const run = await Unread.run(tracker, "> $FIFO", "--job", "j1", "--setup", FLOOD, "--", "true");
-    await untilStill(tracker);
+    await untilBlocked(tracker);
     await tracker.ends("cancel", "--wait", "--grace", "1s", "j1");
     expect(await run.ended()).toBe(143);
     await wholeLog(tracker);
@@ -206,7 +206,7 @@ describe("A reader of the agent's output that stops reading", () => {
   it("makes a running job wait, as in a shell's pipe, and gets everything when it goes on reading", async () => {
     const tracker = await TrackerProcess.start();
     const run = await Unread.run(tracker, "> $FIFO", "--job", "j1", "--", "seq", "300000");
-    await untilStill(tracker);
+    await untilBlocked(tracker);
     expect((await tracker.ends("jobs")).stdout).toContain("RUNNING");
     const passed = await run.readAll(SEQ.length);
     expect(passed === SEQ).toBe(true);

@@ -132,9 +132,9 @@ describe("A file of saved flags is rejected at once that", () => {
   ])("%s", async (_, text, why) => {
     const file = path.join(await tempDirectory(), "context.json");
     writeFileSync(file, text);
-    const said = await refusal(["jobs"], { BELAY_CONTEXT: file });
-    const [, found = said] =
-      /^belay: Cannot use ".*context\.json" for saved flags: (.*); belay config writes it$/m.exec(said) ?? [];
+    const message = await refusal(["jobs"], { BELAY_CONTEXT: file });
+    const [, found = message] =
+      /^belay: Cannot use ".*context\.json" for saved flags: (.*); belay config writes it$/m.exec(message) ?? [];
     expect(found).toMatch(typeof why === "string" ? new RegExp(`^${why}$`) : why);
   });
 
@@ -170,8 +170,8 @@ it.each([
     );
   }
   for (const command of ["jobs", "run"]) {
-    const said = await refusal([command, "--token-file", file, ...(command === "run" ? ["--", "true"] : [])]);
-    expect(said).toMatch(/^belay: Cannot use --token-file ".*": expected one line of printable ASCII/);
-    expect(said).not.toContain("secret");
+    const message = await refusal([command, "--token-file", file, ...(command === "run" ? ["--", "true"] : [])]);
+    expect(message).toMatch(/^belay: Cannot use --token-file ".*": expected one line of printable ASCII/);
+    expect(message).not.toContain("secret");
   }
 });

@@ -7,7 +7,7 @@ import type { ReceivedPoint, ReceivedSpan } from "./otlp-decode.ts";
 import { decodePoints, decodeSpans } from "./otlp-decode.ts";
 
 /** How a collector treats a request: accepts it, never answers, answers slowly, or answers with a status. */
-export type Mood = "take" | "hang" | "trickle" | number;
+export type Behavior = "take" | "hang" | "trickle" | number;
 
 /** An OTLP endpoint over HTTP that keeps the requests. It is closed when the test is over. */
 export class OtlpCollector {
@@ -17,7 +17,7 @@ export class OtlpCollector {
   readonly bodies: Buffer[] = [];
   /** Headers of each request. */
   readonly headers: IncomingMessage["headers"][] = [];
-  mood: Mood = "take";
+  behavior: Behavior = "take";
   /** Number of requests so far. */
   requests = 0;
   private server: Server | undefined;
@@ -75,18 +75,18 @@ export class OtlpCollector {
     this.requests++;
     this.headers.push(request.headers);
     this.bodies.push(body);
-    const { mood } = this;
-    if (mood === "take") {
+    const { behavior } = this;
+    if (behavior === "take") {
       if (request.headers["content-type"] !== "application/x-protobuf") throw new Error("Not protobuf");
       if (request.url === "/v1/traces") this.spans.push(...decodeSpans(body));
       else if (request.url === "/v1/metrics") this.points.push(...decodePoints(body));
       response.writeHead(200, { "content-type": "application/x-protobuf" }).end();
-    } else if (mood === "trickle") {
+    } else if (behavior === "trickle") {
       response.writeHead(200).write("x");
       const timer = setInterval(() => response.write("x"), 200);
       response.on("close", () => clearInterval(timer));
-    } else if (mood !== "hang") {
-      response.writeHead(mood).end("not now");
+    } else if (behavior !== "hang") {
+      response.writeHead(behavior).end("not now");
     }
     for (const wake of this.waiting) wake();
     this.waiting.clear();

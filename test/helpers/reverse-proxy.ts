@@ -79,8 +79,8 @@ export async function startReverseProxy(proxy: ReverseProxy, tracker: string, se
   await writeFile(config, proxy.config(directory, socket, new URL(tracker).host, seconds));
   const [command = "", ...args] = proxy.command(directory, config);
   const child = spawn(command, args, { env, stdio: ["ignore", "ignore", "pipe"] });
-  const said: Buffer[] = [];
-  child.stderr.on("data", (chunk: Buffer) => said.push(chunk));
+  const errors: Buffer[] = [];
+  child.stderr.on("data", (chunk: Buffer) => errors.push(chunk));
   onTestFinished(async () => {
     child.kill("SIGTERM");
     if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
@@ -88,7 +88,7 @@ export async function startReverseProxy(proxy: ReverseProxy, tracker: string, se
   await vi.waitFor(
     async () => {
       if (await accepts(socket)) return;
-      throw new Error(`${proxy.name} does not listen: ${Buffer.concat(said).toString()}`);
+      throw new Error(`${proxy.name} does not listen: ${Buffer.concat(errors).toString()}`);
     },
     { interval: 20, timeout: 10_000 },
   );

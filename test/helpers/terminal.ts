@@ -53,7 +53,7 @@ export class AtTerminal implements AsyncDisposable {
     });
     this.child.stdout?.on("data", (data) => {
       this.output += String(data);
-      for (const look of this.waiting) look();
+      for (const check of this.waiting) check();
     });
     this.ended = this.says(/^ended (-?\d+)$/m).then(([, code]) => Number(code));
     // A test that awaits it gets the error; without one, it must not be an unhandled rejection.
@@ -68,18 +68,18 @@ export class AtTerminal implements AsyncDisposable {
   says(pattern: RegExp): Promise<RegExpExecArray> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        this.waiting.delete(look);
+        this.waiting.delete(check);
         reject(new Error(`Not within ${TIMEOUT_MS} ms: ${String(pattern)}; it wrote ${this.output}`));
       }, TIMEOUT_MS);
-      const look = (): void => {
+      const check = (): void => {
         const match = pattern.exec(this.output);
         if (match === null) return;
         clearTimeout(timer);
-        this.waiting.delete(look);
+        this.waiting.delete(check);
         resolve(match);
       };
-      this.waiting.add(look);
-      look();
+      this.waiting.add(check);
+      check();
     });
   }
 

@@ -52,9 +52,9 @@ describe("A user of belay metrics", () => {
     await writeFile(gate, "");
     expect(await run.ended).toBe(0);
     expect(await following.ended).toBe(0);
-    const said = [...following.stdout.matchAll(/ n=(\d+)$/gm)].map(([, n]) => Number(n));
-    expect(said).toEqual(said.map((_, i) => i + 1));
-    expect(said.at(-1)).toBe(run.stdout.trim().split("\n").length);
+    const values = [...following.stdout.matchAll(/ n=(\d+)$/gm)].map(([, n]) => Number(n));
+    expect(values).toEqual(values.map((_, i) => i + 1));
+    expect(values.at(-1)).toBe(run.stdout.trim().split("\n").length);
   });
 
   it.skipIf(spawnSync("tmux", ["-V"]).status !== 0)(

@@ -17,11 +17,11 @@ describe("belay run exits with its job's code", () => {
     ["with the job's own code", 3, ["sh", "-c", "exit 3"], ""],
     ["with 128 + n when a signal ends it", 139, ["sh", "-c", "kill -SEGV $$"], "SIGSEGV"],
     ["with 127 when there is no such command", 127, ["no-such-command-anywhere"], "no-such-command-anywhere"],
-  ])("%s: %i", async (_, code, command, said) => {
+  ])("%s: %i", async (_, code, command, expected) => {
     const tracker = await TrackerProcess.start();
     const done = await tracker.ends("run", "--job", "j1", "--", ...command);
     expect(done.code).toBe(code);
-    expect(done.stderr).toContain(said);
+    expect(done.stderr).toContain(expected);
     expect((await tracker.ends("wait", "j1")).code).toBe(code);
   });
 

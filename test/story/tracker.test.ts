@@ -87,13 +87,13 @@ describe("An operator of a tracker", () => {
     const flags = ["--listen", `unix:${directory}/socket`, "--data", path.join(directory, "data")];
     await using tracker = new AtTerminal(["tracker", ...flags], { nohup: directory });
     const jobs = (): ReturnType<typeof belayEnds> => belayEnds(["jobs", "--tracker", `unix:${directory}/socket`]);
-    const said = (text: string): Promise<void> =>
+    const logged = (text: string): Promise<void> =>
       expect
         .poll(() => readFile(path.join(directory, "nohup.out"), "utf8").catch(String), { timeout: 20_000 })
         .toContain(text);
-    await said("listening on");
+    await logged("listening on");
     tracker.closeTerminal();
-    await said("Read certificates and tokens again");
+    await logged("Read certificates and tokens again");
     expect(await jobs()).toMatchObject({ code: 0 });
     process.kill(tracker.pid, "SIGTERM");
     expect(await tracker.ended).toBe(0);

@@ -49,7 +49,7 @@ function randomFrom(seed: number): () => number {
   };
 }
 
-const TRICKS = [
+const BAD_IDS = [
   "../../etc/passwd",
   "..",
   ".",
@@ -146,13 +146,13 @@ class Attacker {
     };
     const body = this.body();
     // Some never end what they began, and go.
-    const goes = this.below(3) === 0;
-    this.doing = `A call that ${goes ? "goes" : "ends"}: ${JSON.stringify(headers)} ${body.toString("hex", 0, 300)}`;
+    const leaves = this.below(3) === 0;
+    this.doing = `A call that ${leaves ? "leaves" : "ends"}: ${JSON.stringify(headers)} ${body.toString("hex", 0, 300)}`;
     const stream = this.openSession().request(headers);
     stream.on("response", ({ ":status": status }) => (this.doing += `, answered ${status}`));
     stream.on("error", () => undefined).resume();
     stream.write(body, () => undefined);
-    if (goes) setTimeout(() => stream.close(8), 20);
+    if (leaves) setTimeout(() => stream.close(8), 20);
     else stream.end();
     if (!stream.closed) await once(stream, "close").catch(() => undefined);
   }
@@ -166,7 +166,7 @@ class Attacker {
             case: "hello",
             value: {
               sessionId: "s",
-              jobId: this.pick([...TRICKS, "victim"]),
+              jobId: this.pick([...BAD_IDS, "victim"]),
               ...(this.below(2) === 0 ? { spec: someSpec } : {}),
             },
           },
@@ -186,7 +186,7 @@ class Attacker {
 
   /** Ids that are paths, code, or too long; as JSON, as anybody could send them. */
   private async tricks(): Promise<void> {
-    const jobId = this.pick(TRICKS);
+    const jobId = this.pick(BAD_IDS);
     const method = this.pick(METHODS);
     this.doing = `${method} of ${jobId.slice(0, 40)}`;
     const answer = await fetch(new URL(`/belay.v1.JobService/${method}`, this.address), {

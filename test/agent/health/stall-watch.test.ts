@@ -9,7 +9,7 @@ import { ManualClock } from "../../helpers/manual-clock.ts";
 /** A job whose signs of life the test gives, watched by a clock that the test moves. */
 class WatchedJob {
   readonly clock = new ManualClock();
-  readonly said: string[] = [];
+  readonly reported: string[] = [];
   readonly orders: EndOrder[] = [];
   readonly watch: StallWatch;
   private printed = this.clock.monotonic();
@@ -35,8 +35,8 @@ class WatchedJob {
         end: (order) => this.orders.push(order),
       },
       clock: this.clock,
-      stalled: (message) => this.said.push(message ?? "well"),
-      notice: (message) => this.said.push(message.split("\n", 1)[0] ?? ""),
+      stalled: (message) => this.reported.push(message ?? "well"),
+      notice: (message) => this.reported.push(message.split("\n", 1)[0] ?? ""),
       withoutSecrets: (text) => text,
     });
   }
@@ -60,18 +60,18 @@ describe("A main command that gives no sign of life", () => {
     job.clock.advance(32_345);
     job.print();
     job.clock.advance(59_999);
-    expect(job.said).toEqual([]);
+    expect(job.reported).toEqual([]);
     job.clock.advance(1);
-    expect(job.said).toEqual([
+    expect(job.reported).toEqual([
       "The job has stalled. No output or progress for 1m. Its processes:",
       "No output or progress for 1m",
     ]);
     job.clock.advance(600_000);
     job.print();
     job.clock.advance(5000);
-    expect(job.said.slice(2)).toEqual(["The job has given a sign of life again: output", "well"]);
+    expect(job.reported.slice(2)).toEqual(["The job has given a sign of life again: output", "well"]);
     job.clock.advance(59_999);
-    expect(job.said.slice(4)).toHaveLength(2);
+    expect(job.reported.slice(4)).toHaveLength(2);
     expect(job.orders).toEqual([]);
   });
 
@@ -84,23 +84,23 @@ describe("A main command that gives no sign of life", () => {
         watch.progressed();
       }
     }
-    expect(byDefault.said).toEqual([]);
-    expect(byOutput.said[1]).toBe("No output for 1m");
+    expect(byDefault.reported).toEqual([]);
+    expect(byOutput.reported[1]).toBe("No output for 1m");
   });
 
   it("counts 1 % of a processor as one, where the policy says so", () => {
     const signs = [StallSign.OUTPUT, StallSign.CPU];
     const busy = new WatchedJob({ signs });
     busy.compute(120_000, 0.011);
-    expect(busy.said).toEqual([]);
+    expect(busy.reported).toEqual([]);
     const idle = new WatchedJob({ signs });
     idle.compute(120_000, 0.009);
-    expect(idle.said[1]).toBe("No output or processor time for 1m");
+    expect(idle.reported[1]).toBe("No output or processor time for 1m");
     const spinning = new WatchedJob({});
     spinning.compute(120_000, 1);
-    expect(spinning.said[1]).toBe("No output or progress for 1m");
+    expect(spinning.reported[1]).toBe("No output or progress for 1m");
     idle.compute(5000, 0.5);
-    expect(idle.said[2]).toBe("The job has given a sign of life again: processor time");
+    expect(idle.reported[2]).toBe("The job has given a sign of life again: processor time");
   });
 
   it("has time that it was paused taken off", () => {
@@ -110,32 +110,32 @@ describe("A main command that gives no sign of life", () => {
     job.clock.advance(3_600_000);
     job.watch.stateChanged(JobState.RUNNING);
     job.clock.advance(29_999);
-    expect(job.said).toEqual([]);
+    expect(job.reported).toEqual([]);
     job.clock.advance(1);
-    expect(job.said).toHaveLength(2);
+    expect(job.reported).toHaveLength(2);
   });
 
   it("is not to blame while its output is not read", () => {
     const job = new WatchedJob({});
     job.full = true;
     job.clock.advance(600_000);
-    expect(job.said).toEqual([]);
+    expect(job.reported).toEqual([]);
   });
 
   it("is not stalled because the agent itself was stopped", () => {
     const job = new WatchedJob({});
     job.clock.advance(10_000);
     job.clock.stall(300_000);
-    expect(job.said).toEqual([]);
+    expect(job.reported).toEqual([]);
     job.clock.advance(60_000);
-    expect(job.said).toHaveLength(2);
+    expect(job.reported).toHaveLength(2);
   });
 
   it("is noticed also where measuring it takes long: then it is measured every 5 s", () => {
     const job = new WatchedJob({ signs: [StallSign.CPU] }, 4000);
     job.measuring = 50;
     job.clock.advance(12_000);
-    expect(job.said[1]).toBe("No processor time for 4.0s");
+    expect(job.reported[1]).toBe("No processor time for 4.0s");
     job.measured = 0;
     job.clock.advance(60_000);
     expect(job.measured).toBeGreaterThanOrEqual(11);
@@ -158,7 +158,7 @@ describe("A main command that gives no sign of life", () => {
     canceled.watch.stateChanged(JobState.CANCELING);
     for (const job of [ended, canceled]) {
       job.clock.advance(120_000);
-      expect(job.said).toEqual([]);
+      expect(job.reported).toEqual([]);
       expect(job.clock.pending).toBe(0);
     }
   });

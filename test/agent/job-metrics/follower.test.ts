@@ -13,7 +13,7 @@ let directory: string;
 let path: string;
 let clock: ManualClock;
 let waiting: number;
-let taking: boolean;
+let accepts: boolean;
 let events: JobMetrics[];
 let notices: string[];
 let secrets: string[];
@@ -24,14 +24,14 @@ beforeEach(() => {
   path = join(directory, "metrics");
   clock = new ManualClock();
   waiting = 0;
-  taking = true;
+  accepts = true;
   events = [];
   notices = [];
   secrets = [];
   follower = new Follower(path, createMetricsFile(path), {
     metrics: (value) => {
-      if (taking) events.push(value);
-      return taking;
+      if (accepts) events.push(value);
+      return accepts;
     },
     notice: (message) => notices.push(message),
     text: (value) => secrets.reduce((text, secret) => text.replaceAll(secret, "***"), value),
@@ -42,13 +42,13 @@ beforeEach(() => {
 });
 afterEach(() => fs.rmSync(directory, { recursive: true, force: true }));
 
-const say = (text: string): void => fs.appendFileSync(path, text);
+const append = (text: string): void => fs.appendFileSync(path, text);
 const valuesOf = (): number[] => events.flatMap(({ metrics }) => metrics.map(({ value }) => value));
 
 describe("what a job reports is sent", () => {
   it("at most once a second, and completely", async () => {
     for (let i = 0; i < 40; i++) {
-      say(`x=${i}\n`);
+      append(`x=${i}\n`);
       await follower.poll();
       clock.advance(100);
     }
@@ -60,10 +60,10 @@ describe("what a job reports is sent", () => {
 
   it("less often, with no more values per event, while much waits for the tracker", async () => {
     waiting = 100_000;
-    say("x=-1\n");
+    append("x=-1\n");
     await follower.poll();
     for (let minute = 0; minute < 20; minute++) {
-      say(Array.from({ length: 1000 }, (_, i) => `x=${i}\n`).join(""));
+      append(Array.from({ length: 1000 }, (_, i) => `x=${i}\n`).join(""));
       clock.advance(60_000);
       await follower.poll();
     }
@@ -74,12 +74,12 @@ describe("what a job reports is sent", () => {
   });
 
   it("at once when a step ends, and is counted when there is no room for it", async () => {
-    say("x=1\n");
+    append("x=1\n");
     await follower.settle();
-    say("x=2\nprogress=0.5\n");
-    taking = false;
+    append("x=2\nprogress=0.5\n");
+    accepts = false;
     await follower.settle();
-    taking = true;
+    accepts = true;
     expect(valuesOf()).toEqual([1]);
     await follower.end();
     // Progress is what is, not what was: it is said as soon as there is room.
@@ -89,7 +89,7 @@ describe("what a job reports is sent", () => {
 
   it("not at all when there is nothing new", async () => {
     await follower.poll();
-    say("# nothing\n\n");
+    append("# nothing\n\n");
     clock.advance(5000);
     await follower.poll();
     await follower.end();
@@ -99,7 +99,7 @@ describe("what a job reports is sent", () => {
 
 describe("a text for users", () => {
   it("is truncated between two characters when a note is long", async () => {
-    say(`note="x${"€".repeat(200)}"\n`);
+    append(`note="x${"€".repeat(200)}"\n`);
     await follower.end();
     expect(events[0]?.progress?.note).toBe(`x${"€".repeat(84)}…`);
     expect(Buffer.byteLength(events[0]?.progress?.note ?? "")).toBe(MOST_NOTE_BYTES);
@@ -108,8 +108,8 @@ describe("a text for users", () => {
   it("has its secrets removed before it is truncated", async () => {
     const secret = "s3cret".repeat(10);
     secrets.push(secret);
-    say(`note="${"x".repeat(MOST_NOTE_BYTES - 10)}${secret}"\n`);
-    say(`${secret}\n`);
+    append(`note="${"x".repeat(MOST_NOTE_BYTES - 10)}${secret}"\n`);
+    append(`${secret}\n`);
     await follower.end();
     expect(events[0]?.progress?.note).toBe(`${"x".repeat(MOST_NOTE_BYTES - 10)}***`);
     expect(notices).toEqual([
@@ -119,7 +119,7 @@ describe("a text for users", () => {
 
   it("quotes a bad line that would be good without its secret", async () => {
     secrets.push("x y");
-    say("x y=1\n");
+    append("x y=1\n");
     await follower.end();
     expect(notices.join()).not.toContain("x y");
   });
@@ -145,7 +145,7 @@ describe("at the end, the log says exactly what was left out", () => {
       "99744 values of $BELAY_METRICS were dropped, of at least 4096 names: an event holds 256 names, and these came later",
     ],
   ])("%#", async (text, expected) => {
-    say(text);
+    append(text);
     await follower.end();
     expect(notices.join("|")).toBe(expected);
   });
@@ -158,13 +158,13 @@ describe("a job that writes endlessly", () => {
     await follower.poll();
     expect(events).toHaveLength(1);
     expect(events[0]?.metrics.length).toBeLessThanOrEqual(MOST_VALUES);
-    let looks = 1;
-    for (; ; looks++) {
+    let polls = 1;
+    for (; ; polls++) {
       clock.advance(1000);
       await follower.poll();
-      if (events.length === looks) break;
+      if (events.length === polls) break;
     }
-    expect(looks).toBe(Math.ceil(lines.length / (2 * MiB)));
+    expect(polls).toBe(Math.ceil(lines.length / (2 * MiB)));
     await follower.end();
     const kept = valuesOf().length;
     expect(notices).toEqual([expect.stringMatching(new RegExp(`^${800_000 - kept} values`))]);
@@ -173,10 +173,10 @@ describe("a job that writes endlessly", () => {
   it("faster than the agent reads loses its oldest lines, and no line is split", async () => {
     const before = "a=1\n";
     const hole = 20 * MiB;
-    say(before);
+    append(before);
     await follower.poll();
     fs.truncateSync(path, before.length + hole);
-    say("\nb=2\n");
+    append("\nb=2\n");
     await follower.end();
     expect(valuesOf()).toEqual([1, 2]);
     expect(notices[0]).toMatch(/^4\.0 MiB of \$BELAY_METRICS were skipped/);

@@ -23,7 +23,7 @@ afterEach(() => {
 });
 
 /** What a job said, and what its agent remarked. */
-interface Told {
+interface ScriptRun {
   readonly events: JobMetrics[];
   readonly notices: string;
   /** Kinds of events, in order. */
@@ -32,7 +32,10 @@ interface Told {
 }
 
 /** Runs a shell script to its success under an agent. `$T` is a directory of the test. */
-async function told(script: string, options: Partial<AgentOptions> & { setup?: string[] } = {}): Promise<Told> {
+async function runScript(
+  script: string,
+  options: Partial<AgentOptions> & { setup?: string[] } = {},
+): Promise<ScriptRun> {
   const { setup = [], ...rest } = options;
   const spec = create(JobSpecSchema, {
     command: ["sh", "-c", script],
@@ -67,26 +70,26 @@ function textOf(stream: ScriptedStream, wanted: LogStream): string {
 }
 
 /** `loss=0.5@10` for each value, in order. */
-function valuesOf({ events }: Told): string[] {
+function valuesOf({ events }: ScriptRun): string[] {
   return events
     .flatMap(({ metrics }) => metrics)
     .map(({ name, value, step }) => `${name}=${value}${step === undefined ? "" : `@${step}`}`);
 }
 
-function progressOf({ events }: Told): string[] {
+function progressOf({ events }: ScriptRun): string[] {
   return events.flatMap(({ progress }) => (progress === undefined ? [] : [`${progress.fraction} ${progress.note}`]));
 }
 
 describe("what a job appends to $BELAY_METRICS reaches the tracker", () => {
   it("from a shell's echo, before the result, and with a last line that has no newline", async () => {
-    const said = await told(`
+    const ran = await runScript(`
       echo "loss=0.5 step=10 acc=0.9" >> "$BELAY_METRICS"
       echo 'progress=0.42 note="epoch 3/10"' >> "$BELAY_METRICS"
       printf 'loss=0.25 step=11' >> "$BELAY_METRICS"`);
-    expect(valuesOf(said)).toEqual(["loss=0.5@10", "acc=0.9@10", "loss=0.25@11"]);
-    expect(progressOf(said)).toEqual(["0.42 epoch 3/10"]);
-    expect(said.kinds.indexOf("jobMetrics")).toBeLessThan(said.kinds.indexOf("result"));
-    expect(said.notices).toBe("");
+    expect(valuesOf(ran)).toEqual(["loss=0.5@10", "acc=0.9@10", "loss=0.25@11"]);
+    expect(progressOf(ran)).toEqual(["0.42 epoch 3/10"]);
+    expect(ran.kinds.indexOf("jobMetrics")).toBeLessThan(ran.kinds.indexOf("result"));
+    expect(ran.notices).toBe("");
   });
 
   it("while it runs", async () => {
@@ -106,44 +109,44 @@ describe("what a job appends to $BELAY_METRICS reaches the tracker", () => {
   it("from python without a library, through a file that it holds open", async () => {
     const script = `
 import os
-with open(os.environ["BELAY_METRICS"], "a", buffering=1) as said:
+with open(os.environ["BELAY_METRICS"], "a", buffering=1) as metrics:
     for step in range(3):
-        print(f"train/loss={1 / (step + 1)} step={step}", file=said)
-    print(f"grad={float('nan')}", file=said)
+        print(f"train/loss={1 / (step + 1)} step={step}", file=metrics)
+    print(f"grad={float('nan')}", file=metrics)
 `;
-    const said = await told(`python3 -c '${script.replaceAll("'", `'\\''`)}'`);
-    expect(valuesOf(said)).toEqual(["train/loss=1@0", "train/loss=0.5@1", `train/loss=${1 / 3}@2`, "grad=NaN"]);
+    const ran = await runScript(`python3 -c '${script.replaceAll("'", `'\\''`)}'`);
+    expect(valuesOf(ran)).toEqual(["train/loss=1@0", "train/loss=0.5@1", `train/loss=${1 / 3}@2`, "grad=NaN"]);
   });
 
   it("from many processes at once, each line whole", async () => {
-    const said = await told(`
+    const ran = await runScript(`
       for p in 1 2 3 4 5 6 7 8; do
         (i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo "p$p=$i step=$i" >> "$BELAY_METRICS"; done) &
       done; wait`);
-    const last = new Map(said.events.flatMap(({ metrics }) => metrics).map(({ name, value }) => [name, value]));
+    const last = new Map(ran.events.flatMap(({ metrics }) => metrics).map(({ name, value }) => [name, value]));
     expect(Object.fromEntries(last)).toEqual(Object.fromEntries([1, 2, 3, 4, 5, 6, 7, 8].map((p) => [`p${p}`, 300])));
-    expect(said.notices).not.toContain("skipped");
-    expect(said.notices).toContain("were thinned");
+    expect(ran.notices).not.toContain("skipped");
+    expect(ran.notices).toContain("were thinned");
   });
 
   it("from setup steps, even if the next one empties the file", async () => {
-    const said = await told(`echo c=3 > "$BELAY_METRICS"`, {
+    const ran = await runScript(`echo c=3 > "$BELAY_METRICS"`, {
       setup: [`echo a=1 >> "$BELAY_METRICS"`, `echo b=2 > "$BELAY_METRICS"`],
     });
-    expect(valuesOf(said)).toEqual(["a=1", "b=2", "c=3"]);
+    expect(valuesOf(ran)).toEqual(["a=1", "b=2", "c=3"]);
   });
 
   it.skipIf(process.getuid?.() !== 0)("from a job that has given up root", async () => {
-    const said = await told(
+    const ran = await runScript(
       `setpriv --reuid=65534 --clear-groups sh -c 'echo a=1 >> "$BELAY_METRICS"; ls "$(dirname "$BELAY_METRICS")" || cat "$BELAY_METRICS" || true'`,
     );
-    expect(valuesOf(said)).toEqual(["a=1"]);
+    expect(valuesOf(ran)).toEqual(["a=1"]);
     // What it does not know it cannot find out.
-    expect(said.stdout).toBe("");
+    expect(ran.stdout).toBe("");
   });
 
   it("and the file is removed", async () => {
-    const { stdout } = await told(`dirname "$BELAY_METRICS"`);
+    const { stdout } = await runScript(`dirname "$BELAY_METRICS"`);
     expect(stdout).toContain(join(tmpdir(), "belay-"));
     expect(fs.existsSync(stdout.trim())).toBe(false);
   });
@@ -151,7 +154,7 @@ with open(os.environ["BELAY_METRICS"], "a", buffering=1) as said:
 
 describe("progress", () => {
   it("and its note each stay until the job sets them again", async () => {
-    const said = await told("true", {
+    const ran = await runScript("true", {
       setup: [
         `echo 'note="loading"' >> "$BELAY_METRICS"`,
         `echo 'progress=0 note=loading' >> "$BELAY_METRICS"`,
@@ -159,44 +162,44 @@ describe("progress", () => {
         `echo 'note=""' >> "$BELAY_METRICS"`,
       ],
     });
-    expect(progressOf(said)).toEqual(["0 loading", "0.5 loading", "0.5 "]);
+    expect(progressOf(ran)).toEqual(["0 loading", "0.5 loading", "0.5 "]);
   });
 
   it("has no secrets in its note, nor in a line that is quoted", async () => {
-    const said = await told(
+    const ran = await runScript(
       `echo 'progress=0.5 note="with hunter2-hunter2"' >> "$BELAY_METRICS"; echo hunter2-hunter2 >> "$BELAY_METRICS"; echo hunter2-hunter2=1 >> "$BELAY_METRICS"`,
       { environment: { ...process.env, DB_PASSWORD: "hunter2-hunter2" } },
     );
-    expect(progressOf(said)).toEqual(["0.5 with ***"]);
-    expect(JSON.stringify(valuesOf(said)) + said.notices).not.toContain("hunter2");
-    expect(said.notices).toContain("is skipped");
+    expect(progressOf(ran)).toEqual(["0.5 with ***"]);
+    expect(JSON.stringify(valuesOf(ran)) + ran.notices).not.toContain("hunter2");
+    expect(ran.notices).toContain("is skipped");
   });
 });
 
 describe("a job that misuses the file harms nothing", () => {
   it("when lines are bad: the first is quoted, the others are counted, and good lines around them are kept", async () => {
-    const said = await told(`
+    const ran = await runScript(`
       echo a=1 >> "$BELAY_METRICS"
       for i in 1 2 3; do echo "loss = $i" >> "$BELAY_METRICS"; done
       head -c 100000 /dev/zero >> "$BELAY_METRICS"
       echo >> "$BELAY_METRICS"; echo b=2 >> "$BELAY_METRICS"`);
-    expect(valuesOf(said)).toEqual(["a=1", "b=2"]);
-    expect(said.notices).toBe(
+    expect(valuesOf(ran)).toEqual(["a=1", "b=2"]);
+    expect(ran.notices).toBe(
       'A line of $BELAY_METRICS is skipped: expected name=value, found "loss", in "loss = 1". More such lines are only counted\n' +
         "4 lines of $BELAY_METRICS were skipped\n",
     );
   });
 
   it("when it removes and makes it again, replaces it or empties it", async () => {
-    const said = await told(`echo d=4 > "$BELAY_METRICS"`, {
+    const ran = await runScript(`echo d=4 > "$BELAY_METRICS"`, {
       setup: [
         `echo a=1 >> "$BELAY_METRICS"; rm "$BELAY_METRICS"`,
         `echo b=2 >> "$BELAY_METRICS"`,
         `echo c=3 > "$T/new"; mv "$T/new" "$BELAY_METRICS"`,
       ],
     });
-    expect(valuesOf(said)).toEqual(["a=1", "b=2", "c=3", "d=4"]);
-    expect(said.notices).toBe("");
+    expect(valuesOf(ran)).toEqual(["a=1", "b=2", "c=3", "d=4"]);
+    expect(ran.notices).toBe("");
   });
 
   it.each([
@@ -204,28 +207,30 @@ describe("a job that misuses the file harms nothing", () => {
     ["a named pipe", `rm "$BELAY_METRICS"; mkfifo "$BELAY_METRICS"`],
     ["a symbolic link", `ln -sf /dev/zero "$BELAY_METRICS"`],
   ])("replaced by %s", async (what, script) => {
-    const said = await told(`${script}; echo done`);
-    expect(said.stdout).toBe("done\n");
-    expect(said.notices).toBe(`Cannot read $BELAY_METRICS: it is ${what}. It is read again when a file is there\n`);
+    const ran = await runScript(`${script}; echo done`);
+    expect(ran.stdout).toBe("done\n");
+    expect(ran.notices).toBe(`Cannot read $BELAY_METRICS: it is ${what}. It is read again when a file is there\n`);
   });
 
   it("when it writes as fast as it can: its output is complete, its events are few and small", async () => {
     const begin = performance.now();
-    const said = await told(`
+    const ran = await runScript(`
       (yes "loss=0.25 acc=0.5 step=7" | head -n 300000 >> "$BELAY_METRICS"; echo loss=1 >> "$BELAY_METRICS") &
       seq 1 200000; wait`);
     const seconds = (performance.now() - begin) / 1000;
-    expect(said.stdout).toBe(Array.from({ length: 200_000 }, (_, i) => `${i + 1}\n`).join(""));
-    expect(said.events.length).toBeLessThan(seconds + 3);
-    expect(valuesOf(said).length).toBeLessThanOrEqual(said.events.length * 8);
-    expect(valuesOf(said).at(-1)).toBe("loss=1");
-    expect(said.notices).toMatch(/^\d+ values of \$BELAY_METRICS came too fast/);
+    expect(ran.stdout).toBe(Array.from({ length: 200_000 }, (_, i) => `${i + 1}\n`).join(""));
+    expect(ran.events.length).toBeLessThan(seconds + 3);
+    expect(valuesOf(ran).length).toBeLessThanOrEqual(ran.events.length * 8);
+    expect(valuesOf(ran).at(-1)).toBe("loss=1");
+    expect(ran.notices).toMatch(/^\d+ values of \$BELAY_METRICS came too fast/);
   });
 
   it("when it makes it look larger than the disk", async () => {
-    const said = await told(`truncate -s 1T "$BELAY_METRICS"; echo >> "$BELAY_METRICS"; echo a=1 >> "$BELAY_METRICS"`);
-    expect(valuesOf(said)).toEqual(["a=1"]);
-    expect(said.notices).toMatch(/^1\.0 TiB of \$BELAY_METRICS were skipped/);
+    const ran = await runScript(
+      `truncate -s 1T "$BELAY_METRICS"; echo >> "$BELAY_METRICS"; echo a=1 >> "$BELAY_METRICS"`,
+    );
+    expect(valuesOf(ran)).toEqual(["a=1"]);
+    expect(ran.notices).toMatch(/^1\.0 TiB of \$BELAY_METRICS were skipped/);
   });
 
   it.each([
@@ -233,8 +238,8 @@ describe("a job that misuses the file harms nothing", () => {
     ["replaced by a file", `touch "$d"`],
     ["replaced by a link to itself", `ln -s "$d" "$d"`],
   ])("with its whole directory %s", async (_, script) => {
-    const said = await told(`d="$(dirname "$BELAY_METRICS")"; rm -rf "$d"; ${script}; sleep 1.2; echo "$d"`);
-    expect(fs.lstatSync(said.stdout.trim(), { throwIfNoEntry: false })).toBeUndefined();
+    const ran = await runScript(`d="$(dirname "$BELAY_METRICS")"; rm -rf "$d"; ${script}; sleep 1.2; echo "$d"`);
+    expect(fs.lstatSync(ran.stdout.trim(), { throwIfNoEntry: false })).toBeUndefined();
   });
 });
 
@@ -260,10 +265,10 @@ describe("what a job reports while the tracker is away", () => {
 
 describe("where the file cannot be made", () => {
   it("the job runs without it, and its log says why", async () => {
-    const said = new MetricsFile(join(directory, "none", "deeper"));
-    expect(said.environment).toEqual({});
+    const file = new MetricsFile(join(directory, "none", "deeper"));
+    expect(file.environment).toEqual({});
     const notices: string[] = [];
-    said.begin({
+    file.begin({
       metrics: () => true,
       notice: (message) => notices.push(message),
       text: (value) => value,
@@ -271,8 +276,8 @@ describe("where the file cannot be made", () => {
       clock: systemClock,
       environment: {},
     });
-    expect(said.settle()).toBeUndefined();
-    await said.end();
+    expect(file.settle()).toBeUndefined();
+    await file.end();
     expect(notices).toEqual([expect.stringMatching(/^Cannot make the file for \$BELAY_METRICS: ENOENT/)]);
   });
 });

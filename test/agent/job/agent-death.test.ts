@@ -37,9 +37,9 @@ describe.for(MODES)("When the agent dies $name", ({ skip, ...mode }) => {
       await using agent = new Driven(mode, (mark, note) => [vice("clears-environment-later.sh"), mark, note]);
       await agent.printed("ready");
       // To pause a job, the agent looks for all of its processes.
-      agent.tell({ pause: true });
+      agent.send({ pause: true });
       await agent.until("pause", () => agent.lines.some((line) => line["paused"] === true));
-      agent.tell({ resume: true });
+      agent.send({ resume: true });
       if (replaced) await replaceWatcher(agent);
       fs.writeFileSync(agent.note, "");
       await agent.printed("cleared");
@@ -59,7 +59,7 @@ describe.for(MODES)("When the agent dies $name", ({ skip, ...mode }) => {
   it("while the job is paused, nothing is left", async () => {
     await using agent = new Driven(mode, () => [vice("setsid-child.sh")]);
     await agent.printed("ready");
-    agent.tell({ pause: true });
+    agent.send({ pause: true });
     await agent.until("pause", () => agent.lines.some((line) => line["paused"] === true));
     agent.child.kill("SIGKILL");
     await nothingLeft(agent);
@@ -111,7 +111,7 @@ async function replaceWatcher(agent: Driven): Promise<void> {
 async function nothingLeft(agent: Driven): Promise<void> {
   await agent.until("processes gone", () => agent.processes().filter(isJobs).length === 0, LIMIT_MS);
   await agent.until("watcher gone", () => agent.processes().length === 0);
-  expect(agent.leavings()).toEqual([]);
+  expect(agent.leftovers()).toEqual([]);
 }
 
 function isJobs(line: string): boolean {

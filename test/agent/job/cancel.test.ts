@@ -26,21 +26,21 @@ describe.for(MODES)("A cancel $name", ({ skip, ...mode }) => {
     await using agent = new Driven(mode, command);
     await agent.printed("ready");
     expect(agent.processes()).not.toEqual([]);
-    agent.tell({ end: { grace: 300 } });
+    agent.send({ end: { grace: 300 } });
     const result = await agent.result();
     expect(agent.processes()).toEqual([]);
     expect(result).toMatchObject({ outcome: "OUTCOME_CANCELED", reason: "END_REASON_CANCELED" });
     expect(result["evidence"]).toHaveProperty("treeEmptyTime");
     expect(result["evidence"]).not.toHaveProperty("survivors");
     await agent.exited();
-    expect(agent.leavings()).toEqual([]);
+    expect(agent.leftovers()).toEqual([]);
   });
 
   it("catches a chain of processes that each start the next and end", async () => {
     await using agent = new Driven(mode, (_mark, note) => [vice("comet.pl"), note]);
     const length = (): number => fs.statSync(agent.note, { throwIfNoEntry: false })?.size ?? 0;
     await agent.until("some generations", () => length() > 20);
-    agent.tell({ end: { grace: 100 } });
+    agent.send({ end: { grace: 100 } });
     const result = await agent.result();
     const before = length();
     expect(result["evidence"]).toHaveProperty("treeEmptyTime");
@@ -53,7 +53,7 @@ describe.for(MODES)("A cancel $name", ({ skip, ...mode }) => {
   it("reaches even an orphan that cleared its environment, as long as it holds the job's output", async () => {
     await using agent = new Driven(mode, (mark) => [vice("clears-environment-orphaned.sh"), mark]);
     await agent.printed("ready");
-    agent.tell({ end: { grace: 100 } });
+    agent.send({ end: { grace: 100 } });
     const result = await agent.result();
     expect(agent.processes()).toEqual([]);
     expect(result["evidence"]).not.toHaveProperty("outputCut");
@@ -66,7 +66,7 @@ describe.for(MODES)("A cancel $name", ({ skip, ...mode }) => {
   it.skipIf(byChance)(`${silent}${byChance ? " (skipped: without a cgroup, by chance only)" : ""}`, async () => {
     await using agent = new Driven(mode, (mark) => [vice("clears-environment-orphaned.sh"), mark, "silent"]);
     await agent.printed("ready");
-    agent.tell({ end: { grace: 100 } });
+    agent.send({ end: { grace: 100 } });
     await agent.result();
     expect(agent.processes()).toEqual([]);
   });
@@ -84,7 +84,7 @@ describe.for(MODES)("A natural end $name", ({ skip, ...mode }) => {
     expect(agent.output).toBe("ready\n");
     await agent.exited();
     expect(agent.processes()).toEqual([]);
-    expect(agent.leavings()).toEqual([]);
+    expect(agent.leftovers()).toEqual([]);
   });
 
   it("keeps descendants beyond the agent's own end if the spec asks for that, and nothing else", async () => {
@@ -95,7 +95,7 @@ describe.for(MODES)("A natural end $name", ({ skip, ...mode }) => {
       agent.processes().find((line) => line.includes("sleep 1000")),
     );
     expect(agent.processes()).toEqual([kept]);
-    expect(agent.leavings()).toEqual([]);
+    expect(agent.leftovers()).toEqual([]);
     process.kill(Number.parseInt(kept, 10), "SIGKILL");
     await eventually("clean up", () => agent.processes().length === 0);
   });

@@ -113,10 +113,10 @@ export class Driven implements AsyncDisposable {
     this.child.stderr?.on("data", (data) => (this.errors += String(data)));
     this.child.stdin?.on("error", () => undefined);
     const job = create(JobSpecSchema, { command: command(this.mark, this.note), ...spec });
-    this.tell({ start: { spec: toJson(JobSpecSchema, job), containment: mode.containment, timing } });
+    this.send({ start: { spec: toJson(JobSpecSchema, job), containment: mode.containment, timing } });
   }
 
-  tell(line: Record<string, unknown>): void {
+  send(line: Record<string, unknown>): void {
     this.child.stdin?.write(`${JSON.stringify(line)}\n`);
   }
 
@@ -129,9 +129,9 @@ export class Driven implements AsyncDisposable {
     await this.until(`output "${text}"`, () => this.output.includes(text));
   }
 
-  async until<T>(what: string, look: () => T | undefined | false, ms?: number): Promise<T> {
+  async until<T>(what: string, probe: () => T | undefined | false, ms?: number): Promise<T> {
     try {
-      return await eventually(what, look, ms);
+      return await eventually(what, probe, ms);
     } catch (error) {
       throw new Error(`${String(error)}; lines ${JSON.stringify(this.lines)}; errors ${this.errors}`, { cause: error });
     }
@@ -147,7 +147,7 @@ export class Driven implements AsyncDisposable {
   }
 
   /** All that is there of a job apart from processes. */
-  leavings(): string[] {
+  leftovers(): string[] {
     const left = fs.readdirSync(this.temporary).map((name) => `${this.temporary}/${name}`);
     const cgroup = this.lines.find((line) => line.cgroup !== undefined)?.cgroup ?? "";
     return cgroup !== "" && fs.existsSync(cgroup) ? [...left, cgroup] : left;

@@ -2,10 +2,10 @@ import fs from "node:fs";
 import { sleep } from "../../../src/base/clock.ts";
 
 /** Waits for something to become true. Never a fixed sleep: it looks every few milliseconds, up to a deadline. */
-export async function eventually<T>(what: string, look: () => T | undefined | false, ms = 10_000): Promise<T> {
+export async function eventually<T>(what: string, probe: () => T | undefined | false, ms = 10_000): Promise<T> {
   const deadline = performance.now() + ms;
   for (;;) {
-    const found = look();
+    const found = probe();
     if (found !== undefined && found !== false) return found;
     if (performance.now() > deadline) throw new Error(`Not within ${ms} ms: ${what}`);
     await sleep(3);

@@ -8,13 +8,13 @@ import { JobMetricsSchema, JobState, MetricSampleSchema } from "../../../src/gen
 it("measurements do not displace other events while the tracker is away: samples are left out first, the job's own metrics next", () => {
   const report = new Report(systemClock, new Mask());
   const sample = (): boolean => report.event({ case: "metricSample", value: create(MetricSampleSchema) });
-  const said = (): boolean => report.event({ case: "jobMetrics", value: create(JobMetricsSchema) });
+  const ownMetrics = (): boolean => report.event({ case: "jobMetrics", value: create(JobMetricsSchema) });
   while (sample());
   expect(report.eventsWaiting).toBe(5001);
-  while (said());
+  while (ownMetrics());
   expect(report.eventsWaiting).toBe(10_001);
   report.state(JobState.RUNNING, "");
   expect(report.eventsWaiting).toBe(10_002);
   report.spool.ack("events", 10_002);
-  expect([sample(), said()]).toEqual([true, true]);
+  expect([sample(), ownMetrics()]).toEqual([true, true]);
 });

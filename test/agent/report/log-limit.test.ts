@@ -79,8 +79,8 @@ describe("a log limit", () => {
           list.flatMap(([from, text]) => (from === stream ? [text] : [])).join("");
         for (const stream of [LogStream.STDOUT, LogStream.STDERR]) {
           const cut = log.cutEnds.find((end) => end.stream === stream)?.bytes ?? 0;
-          const came = of(chunks, stream);
-          expect(of(kept, stream)).toBe(came.slice(0, came.length - cut));
+          const printed = of(chunks, stream);
+          expect(of(kept, stream)).toBe(printed.slice(0, printed.length - cut));
         }
         const total = chunks.reduce((sum, [, text]) => sum + text.length, 0);
         expect(kept.reduce((sum, [, text]) => sum + text.length, 0)).toBe(Math.min(limit, total));

@@ -6,15 +6,15 @@ import type { LaneName } from "../../../src/agent/report/spool.ts";
 
 test("a spool holds what was pushed until it is acked, in order, whatever is done to it", () => {
   const lane = fc.constantFrom<LaneName>("events", "logs");
-  const act = fc.oneof(
+  const action = fc.oneof(
     fc.record({ kind: fc.constant("push" as const), lane, bytes: fc.integer({ min: 1, max: 9000 }) }),
     fc.record({ kind: fc.constant("ack" as const), lane, upTo: fc.nat({ max: 900 }) }),
   );
   fc.assert(
-    fc.property(fc.array(act, { maxLength: 900, size: "max" }), (acts) => {
+    fc.property(fc.array(action, { maxLength: 900, size: "max" }), (actions) => {
       const spool = new MemorySpool(new SlabPool());
       const model = { events: { pushed: [] as Buffer[], acked: 0 }, logs: { pushed: [] as Buffer[], acked: 0 } };
-      for (const { kind, lane, ...rest } of acts) {
+      for (const { kind, lane, ...rest } of actions) {
         const { pushed } = model[lane];
         if (kind === "push") {
           const frame = Buffer.alloc((rest as { bytes: number }).bytes, pushed.length);

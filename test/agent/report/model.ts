@@ -50,7 +50,7 @@ export class ModelTracker {
   logs: number;
   eventsTaken: number;
   /** Takes a hole between two chunks for a gap, as the tracker does. */
-  forgiving = false;
+  acceptsHoles = false;
   private readonly sums: LogSums = noSums();
 
   constructor(after: { events: number; logs: number } = { events: 0, logs: 0 }) {
@@ -73,7 +73,7 @@ export class ModelTracker {
     for (const { stream, step, offset, content } of payload.value.chunks) {
       const sums = sumsOf(this.sums, stream);
       const missing = Number(offset) - sums.bytes;
-      if (missing > 0 && this.forgiving) {
+      if (missing > 0 && this.acceptsHoles) {
         this.gaps.push({ stream, step, offset: sums.bytes, bytes: missing, reason: GapReason.UNSPECIFIED });
         addGap(sums, missing);
       }

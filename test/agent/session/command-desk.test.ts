@@ -12,10 +12,10 @@ import {
 import { type Command, CommandSchema } from "../../../src/gen/belay/v1/tracker_service_pb.ts";
 import { Queue } from "../../helpers/queue.ts";
 
-type Said = { commandId: string; state: CommandState; message: string; status?: unknown };
+type Update = { commandId: string; state: CommandState; message: string; status?: unknown };
 
-function setUp(): { desk: CommandDesk; said: Queue<Said>; job: Commandable & { orders: unknown[] } } {
-  const said = new Queue<Said>();
+function setUp(): { desk: CommandDesk; updates: Queue<Update>; job: Commandable & { orders: unknown[] } } {
+  const updates = new Queue<Update>();
   const orders: unknown[] = [];
   const job = {
     state: JobState.RUNNING,
@@ -27,10 +27,10 @@ function setUp(): { desk: CommandDesk; said: Queue<Said>; job: Commandable & { o
     resume: () => Promise.resolve(),
   };
   const desk = new CommandDesk(
-    (update) => said.push(update),
+    (update) => updates.push(update),
     () => Promise.resolve(create(StatusReportSchema, { pid: 7 })),
   );
-  return { desk, said, job };
+  return { desk, updates, job };
 }
 
 const command = (commandId: string, order: Command["order"]): Command => create(CommandSchema, { commandId, order });
@@ -46,18 +46,18 @@ const cancel = (id: string, ms?: number): Command =>
 
 describe("a command", () => {
   test("is carried out once, however often it is delivered", () => {
-    const { desk, said, job } = setUp();
+    const { desk, updates, job } = setUp();
     desk.attach(job);
     desk.accept(cancel("c1"));
     desk.accept(cancel("c1"));
     expect(job.orders).toEqual([{ reason: EndReason.CANCELED, message: "Canceled: too dear", commandId: "c1" }]);
-    expect(said.size).toBe(1);
+    expect(updates.size).toBe(1);
   });
 
   test("that comes before there is a job waits for it", async () => {
-    const { desk, said, job } = setUp();
+    const { desk, updates, job } = setUp();
     desk.accept(cancel("c1", 0));
-    expect(await said.next()).toMatchObject({ commandId: "c1", state: CommandState.RECEIVED });
+    expect(await updates.next()).toMatchObject({ commandId: "c1", state: CommandState.RECEIVED });
     expect(job.orders).toEqual([]);
     desk.attach(job);
     expect(job.orders).toMatchObject([{ commandId: "c1", grace: 0 }]);
@@ -72,11 +72,11 @@ describe("a command", () => {
     ["status", { case: "status", value: { $typeName: "belay.v1.Status" } }, ""],
     ["resume", { case: "resume", value: { $typeName: "belay.v1.Resume" } }, "Resumed"],
   ] as [string, Command["order"], string][])("%s is answered RECEIVED, then COMPLETED", async (_, order, message) => {
-    const { desk, said, job } = setUp();
+    const { desk, updates, job } = setUp();
     desk.attach(job);
     desk.accept(command("c1", order));
-    expect(await said.next()).toMatchObject({ state: CommandState.RECEIVED });
-    expect(await said.next()).toMatchObject({ state: CommandState.COMPLETED, message });
+    expect(await updates.next()).toMatchObject({ state: CommandState.RECEIVED });
+    expect(await updates.next()).toMatchObject({ state: CommandState.COMPLETED, message });
   });
 
   test.each([
@@ -84,11 +84,11 @@ describe("a command", () => {
     ["a pause in the wrong state", { case: "pause", value: { $typeName: "belay.v1.Pause" } }, /SETTING_UP/],
     ["an order of a later version", { case: undefined }, /does not know/],
   ] as [string, Command["order"], RegExp][])("%s is REJECTED, and the message says why", async (_, order, why) => {
-    const { desk, said, job } = setUp();
+    const { desk, updates, job } = setUp();
     desk.attach(job);
     desk.accept(command("c1", order));
-    await said.next();
-    const answer = await said.next();
+    await updates.next();
+    const answer = await updates.next();
     expect(answer.state).toBe(CommandState.REJECTED);
     expect(answer.message).toMatch(why);
   });
@@ -96,24 +96,24 @@ describe("a command", () => {
 
 describe("a cancel", () => {
   test("is COMPLETED when the job has ended, each one", async () => {
-    const { desk, said, job } = setUp();
+    const { desk, updates, job } = setUp();
     desk.attach(job);
     desk.accept(cancel("c1", 5000));
     desk.accept(cancel("c2", 10));
-    await said.next();
-    await said.next();
+    await updates.next();
+    await updates.next();
     desk.finish(create(JobResultSchema, { message: "Canceled: too dear" }));
-    expect(await said.next()).toMatchObject({ commandId: "c1", state: CommandState.COMPLETED });
-    expect(await said.next()).toMatchObject({ commandId: "c2", state: CommandState.COMPLETED });
+    expect(await updates.next()).toMatchObject({ commandId: "c1", state: CommandState.COMPLETED });
+    expect(await updates.next()).toMatchObject({ commandId: "c2", state: CommandState.COMPLETED });
   });
 
   test("of a job that has ended answers with the result that it has", async () => {
-    const { desk, said, job } = setUp();
+    const { desk, updates, job } = setUp();
     desk.attach(job);
     desk.finish(create(JobResultSchema, { message: "Exited with code 0" }));
     desk.accept(cancel("c1"));
-    await said.next();
-    expect(await said.next()).toMatchObject({
+    await updates.next();
+    expect(await updates.next()).toMatchObject({
       state: CommandState.COMPLETED,
       message: "Had ended already: Exited with code 0",
     });

@@ -34,7 +34,7 @@ test("A scout reports an address that was shut and opens, and no other", async (
   const opened = performance.now();
   const again = await listen(port);
   expect(await found.next()).toBe(`http://127.0.0.1:${port}`);
-  // A scout looks once a second: at most that, and half a second for a busy machine.
+  // A scout checks once a second: at most that, and half a second for a busy machine.
   expect(performance.now() - opened).toBeLessThan(1500);
   // It is open all along from now on.
   await once(again, "connection");
@@ -43,8 +43,8 @@ test("A scout reports an address that was shut and opens, and no other", async (
 
 test("A scout that is stopped makes no more connections", async () => {
   const server = await listen();
-  let looks = 0;
-  server.on("connection", () => looks++);
+  let connections = 0;
+  server.on("connection", () => connections++);
   const scout = new Scout(parseTrackerAddresses(`http://127.0.0.1:${portOf(server)}`), systemClock, () => undefined);
   scout.start();
   await once(server, "connection");
@@ -54,7 +54,7 @@ test("A scout that is stopped makes no more connections", async () => {
   other.start();
   await once(server, "connection");
   await once(server, "connection");
-  expect(looks).toBe(3);
+  expect(connections).toBe(3);
 });
 
 test("Behind a proxy, a scout asks the proxy for a tunnel, and reports when it is open again", async () => {

@@ -13,10 +13,10 @@ loop.enable();
 let cpu = process.cpuUsage();
 let logging = new AbortController();
 
-process.on("message", (order: Order) => void obey(order));
+process.on("message", (order: Order) => void carryOut(order));
 process.once("disconnect", () => process.exit());
 
-async function obey(order: Order): Promise<void> {
+async function carryOut(order: Order): Promise<void> {
   switch (order.order) {
     case "connect":
       await Promise.all(Array.from({ length: OPENING }, () => open(order.count)));

@@ -16,9 +16,9 @@ export const read: Bench = {
   name: "read",
   about: "a log of 100-byte lines read back by `belay logs > file`, against `cat log > file`; tracker's CPU meanwhile",
   async run(stage, plan): Promise<Row[]> {
-    const course = await Course.prepare(stage);
+    const runner = await ReadRunner.prepare(stage);
     const pairs: Pair[] = [];
-    await rounds(plan, RUNS, async () => void pairs.push(await course.pair()));
+    await rounds(plan, RUNS, async () => void pairs.push(await runner.pair()));
     return rowsOf(pairs);
   },
 };
@@ -32,7 +32,7 @@ interface Pair {
   readonly reader: number;
 }
 
-class Course {
+class ReadRunner {
   private readonly stage: Stage;
   private readonly plain: string;
   private readonly out: string;
@@ -45,13 +45,13 @@ class Course {
   }
 
   /** Runs a job that prints the log. */
-  static async prepare(stage: Stage): Promise<Course> {
-    const course = new Course(stage);
-    const job = `yes ${"x".repeat(99)} | head -c ${BYTES} | tee ${course.plain}`;
+  static async prepare(stage: Stage): Promise<ReadRunner> {
+    const runner = new ReadRunner(stage);
+    const job = `yes ${"x".repeat(99)} | head -c ${BYTES} | tee ${runner.plain}`;
     const code = await stage.agent("read", ["sh", "-c", job]).ended;
     if (code !== 0) throw new Error(`The job to be read ended with ${code}: expected 0`);
-    course.checksum = await checksumOf(course.plain);
-    return course;
+    runner.checksum = await checksumOf(runner.plain);
+    return runner;
   }
 
   async pair(): Promise<Pair> {

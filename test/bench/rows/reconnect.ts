@@ -22,17 +22,17 @@ export const reconnects: readonly Bench[] = [
     name: "reconnect-cut",
     about: "connection reset to the first line committed that was printed afterwards, against a bare TCP connect",
     async run(stage, plan): Promise<Row[]> {
-      await using way = await Cutter.open(stage.address);
+      await using cutter = await Cutter.open(stage.address);
       const jobId = "reconnect-cut";
-      const agent = stage.agent(jobId, ["bash", "-c", PRINTER], ["--tracker", way.address]);
+      const agent = stage.agent(jobId, ["bash", "-c", PRINTER], ["--tracker", cutter.address]);
       await stage.until(jobId, JobState.RUNNING);
       const bare: number[] = [];
       const ours: number[] = [];
       await rounds(plan, RUNS, async () => {
         await wait(SETTLE_MS);
-        bare.push(await bareConnect(way.address));
+        bare.push(await bareConnect(cutter.address));
         const cut = wallClock();
-        way.cut();
+        cutter.cut();
         ours.push((await committedAfter(stage, jobId, cut)) - cut);
       });
       await stage.clear(jobId, agent);

@@ -40,9 +40,9 @@ export const throughputs: readonly Bench[] = LOADS.map((load) => ({
   name: `throughput-${load.name}`,
   about: `log throughput of ${load.what}, committed, against \`job | cat > file\`; agent's CPU and memory meanwhile`,
   async run(stage, plan): Promise<Row[]> {
-    const course = await Course.prepare(stage, load);
+    const runner = await LoadRunner.prepare(stage, load);
     const pairs: Pair[] = [];
-    await rounds(plan, RUNS, async (index) => void pairs.push(await course.pair(index)));
+    await rounds(plan, RUNS, async (index) => void pairs.push(await runner.pair(index)));
     return rowsOf(load, pairs);
   },
 }));
@@ -61,7 +61,7 @@ interface Pace {
 }
 
 /** Runs one load repeatedly. */
-export class Course {
+export class LoadRunner {
   private readonly stage: Stage;
   private readonly load: Load;
   private readonly job: string;
@@ -77,9 +77,9 @@ export class Course {
   }
 
   /** Writes the lines that the job will copy. */
-  static async prepare(stage: Stage, load: Load): Promise<Course> {
-    const course = new Course(stage, load);
-    if (load.generates) return course;
+  static async prepare(stage: Stage, load: Load): Promise<LoadRunner> {
+    const runner = new LoadRunner(stage, load);
+    if (load.generates) return runner;
     const file = createWriteStream(path.join(stage.directory, "lines.txt"));
     const block = Buffer.alloc(Math.max(1_000_000, load.lineBytes), `${"x".repeat(load.lineBytes - 1)}\n`);
     for (let written = 0; written < load.bytes; written += block.byteLength) {
@@ -87,7 +87,7 @@ export class Course {
     }
     file.end();
     await once(file, "close");
-    return course;
+    return runner;
   }
 
   /** Runs the reference, then Belay. */
@@ -100,12 +100,12 @@ export class Course {
     rmSync(this.out, { force: true });
     const start = performance.now();
     const shell = this.stage.start("bash", ["-c", `${this.job} | { cat > ${this.out}; times; }`], "stdout");
-    let said = "";
-    for await (const chunk of shell.child.stdout ?? []) said += String(chunk);
+    let times = "";
+    for await (const chunk of shell.child.stdout ?? []) times += String(chunk);
     const seconds = (performance.now() - start) / 1000;
     if ((await shell.ended) !== 0) throw new Error(`The job "${this.job}" failed`);
     this.checksum ??= await checksumOf(createReadStream(this.out, { highWaterMark: 1 << 20 }));
-    return { rate: this.load.bytes / 1e6 / seconds, cpu: (childrenCpu(said) / this.load.bytes) * 1e9 };
+    return { rate: this.load.bytes / 1e6 / seconds, cpu: (childrenCpu(times) / this.load.bytes) * 1e9 };
   }
 
   private async ours(jobId: string, isFirst: boolean): Promise<Pair["ours"]> {

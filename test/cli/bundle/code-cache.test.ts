@@ -95,13 +95,13 @@ describe("The code cache", () => {
     ["cut short", (bytes) => bytes.subarray(0, bytes.length - 1)],
     ["empty", () => Buffer.alloc(0)],
     ["no cache at all", () => Buffer.from("00000000 this is something else\n")],
-  ])("that is %s is not used, and is written again", (_, spoil) => {
+  ])("that is %s is not used, and is written again", (_, damage) => {
     const first = open();
     run(first);
     first.saveWhole("success");
     const [file = ""] = files();
     const good = fs.readFileSync(file);
-    fs.writeFileSync(file, spoil(good));
+    fs.writeFileSync(file, damage(good));
     const second = open();
     expect(run(second)).toBe(202);
     second.saveWhole("success");

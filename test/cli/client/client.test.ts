@@ -269,17 +269,17 @@ describe("a stream that breaks", () => {
         if (asked.length > 1) await once(context.signal, "abort");
       },
     });
-    const told: string[] = [];
+    const received: string[] = [];
     const over = new AbortController();
     const outages: boolean[] = [];
     const onOutage = (outage: Outage | undefined): void => void outages.push(outage !== undefined);
     for await (const answer of watchJobs(await open(tracker.url), {}, { signal: over.signal, onOutage })) {
-      told.push(answer === "snapshot" ? answer : (answer.change.case ?? ""));
-      if (told.length === 4) tracker.dropConnections();
-      if (told.length === 7) over.abort();
+      received.push(answer === "snapshot" ? answer : (answer.change.case ?? ""));
+      if (received.length === 4) tracker.dropConnections();
+      if (received.length === 7) over.abort();
     }
     expect(asked).toEqual([0n, 7n, 7n, 0n]);
-    expect(told).toEqual(["snapshot", "job", "synced", "synced", "snapshot", "job", "synced"]);
+    expect(received).toEqual(["snapshot", "job", "synced", "synced", "snapshot", "job", "synced"]);
     // Ended, back, lost, too old, back.
     expect(outages).toEqual([true, false, true, true, false]);
   });

@@ -116,18 +116,18 @@ describe("health", () => {
   const stalled = { status: HealthStatus.STALLED, since: at(-200_000), message: "No output for 5m" };
 
   it("is shown where something is wrong", () => {
-    const sick = job({ state: JobState.RUNNING, attempts: [{ attempt: 1, health: stalled }] });
-    expect(healthText(sick.attempts[0], plain, NOW)).toBe("STALLED for 3m 20s: No output for 5m");
-    expect(showText(sick, plain, NOW)).toMatch(/^Health +STALLED for 3m 20s: No output for 5m$/m);
-    expect(rowOf(sick, undefined)).toMatchObject({ unwell: true, remark: "STALLED: No output for 5m" });
+    const stalledJob = job({ state: JobState.RUNNING, attempts: [{ attempt: 1, health: stalled }] });
+    expect(healthText(stalledJob.attempts[0], plain, NOW)).toBe("STALLED for 3m 20s: No output for 5m");
+    expect(showText(stalledJob, plain, NOW)).toMatch(/^Health +STALLED for 3m 20s: No output for 5m$/m);
+    expect(rowOf(stalledJob, undefined)).toMatchObject({ unwell: true, remark: "STALLED: No output for 5m" });
   });
 
   it("is not shown where nothing is wrong or known, with colours neither", () => {
     const colored = styleOf({ color: true });
     for (const health of [undefined, { status: HealthStatus.OK }]) {
-      const well = job({ state: JobState.RUNNING, attempts: [{ attempt: 1, ...(health && { health }) }] });
-      expect(showText(well, colored, NOW)).not.toContain("Health");
-      expect(rowOf(well, undefined)).toMatchObject({ unwell: false, remark: "" });
+      const healthyJob = job({ state: JobState.RUNNING, attempts: [{ attempt: 1, ...(health && { health }) }] });
+      expect(showText(healthyJob, colored, NOW)).not.toContain("Health");
+      expect(rowOf(healthyJob, undefined)).toMatchObject({ unwell: false, remark: "" });
     }
   });
 });

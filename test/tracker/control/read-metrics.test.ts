@@ -74,9 +74,9 @@ describe("A reader of metrics", () => {
     const metrics = Array.from({ length: 300 }, (_, i) => ({ name: `n${i}`, value: i }));
     for (let i = 1; i <= 2; i++) agent.event({ case: "jobMetrics", value: { readUnixNano: BigInt(i), metrics } });
     await agent.acked(2n, 0n);
-    const told: bigint[] = [];
-    for await (const { unkeptValues } of jobs.readMetrics({ jobId: "j" })) told.push(unkeptValues);
-    expect(told).toEqual([88n]);
+    const unkept: bigint[] = [];
+    for await (const { unkeptValues } of jobs.readMetrics({ jobId: "j" })) unkept.push(unkeptValues);
+    expect(unkept).toEqual([88n]);
   });
 
   test("gets the points of a long record in several answers of at most 3 MiB, in order and whole", async () => {

@@ -172,10 +172,10 @@ describe("Limits", () => {
       .toMatchObject({ attempt: 1 });
   });
 
-  test("on a client's agents: one that comes back over a new way frees the place of its old one, which is dead", async () => {
+  test("on a client's agents: one that comes back over a new path frees the place of its old one, which is dead", async () => {
     const { address } = await testTracker({ limits: { agentsPerClient: 2 } });
     const sessionId = uuidv7();
-    for (let way = 1; way <= 4; way++) {
+    for (let connection = 1; connection <= 4; connection++) {
       const proxy = await TcpProxy.start(address);
       // The place is free a moment after the newer stream has been welcomed.
       await expect

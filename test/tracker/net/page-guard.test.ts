@@ -120,23 +120,23 @@ describe("A tracker without tokens on loopback", () => {
 });
 
 describe("Nothing is asked of Host", () => {
-  const evil = { host: "evil.example" };
+  const hostile = { host: "evil.example" };
 
   it("at a socket, which no browser reaches", async () => {
     const { address } = await testTracker({ listen: `unix:${await testDirectory()}/s` });
-    expect((await http1(address, CREATE, evil)).status).toBe(200);
-    expect((await http1(address, CREATE, { ...evil, origin: "http://other.example" })).status).toBe(403);
+    expect((await http1(address, CREATE, hostile)).status).toBe(200);
+    expect((await http1(address, CREATE, { ...hostile, origin: "http://other.example" })).status).toBe(403);
   });
 
   it("beyond this machine, where --insecure has allowed all", async () => {
     const { address } = await testTracker({ listen: "0.0.0.0:0", insecure: true });
-    expect((await http1(address, CREATE, evil)).status).toBe(200);
-    expect((await http1(address, CREATE, { ...evil, origin: "http://other.example" })).status).toBe(403);
+    expect((await http1(address, CREATE, hostile)).status).toBe(200);
+    expect((await http1(address, CREATE, { ...hostile, origin: "http://other.example" })).status).toBe(403);
   });
 
   it("with tokens, which no page has", async () => {
     const { address } = await testTracker({ tokens: { agent: [], operator: ["t"] } });
-    const headers = { ...evil, origin: "http://evil.example" };
+    const headers = { ...hostile, origin: "http://evil.example" };
     expect((await http1(address, CREATE, { ...headers, authorization: "Bearer t" })).status).toBe(200);
     expect((await http1(address, CREATE, headers)).status).toBe(401);
   });

@@ -140,9 +140,10 @@ test("No secret is in the tracker's log, nor in its answers about a job", async 
   await tracker.close();
   await logger.flush();
   expect(log).toContain("Session opened");
-  const told = log + JSON.stringify(job, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value));
+  const reported =
+    log + JSON.stringify(job, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value));
   for (const secret of [KEY, signed, signed.split(".")[2] ?? "", "agent-secret", "operator-secret", "a-wrong-secret"]) {
-    expect(told).not.toContain(secret);
+    expect(reported).not.toContain(secret);
   }
 });
 

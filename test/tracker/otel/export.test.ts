@@ -44,10 +44,10 @@ describe("A job that has run", () => {
     expect(parents).toEqual(["", job.spanId, attempt.spanId, attempt.spanId]);
     expect([job, attempt, prepare, main].map(({ code }) => code)).toEqual([1, 1, 1, 1]);
     expect(parseTraceParent(output.trim())).toEqual({ traceId: job.traceId, spanId: attempt.spanId, sampled: true });
-    const { job: told } = await jobs.getJob({ jobId: "j1" });
-    expect(parseTraceParent(told?.traceParent ?? "")).toMatchObject({ traceId: job.traceId, spanId: job.spanId });
-    expect(Number(job.start / 1_000_000n)).toBe(Math.floor(timestampMs(told?.createTime ?? never())));
-    expect(Math.abs(Number(job.end / 1_000_000n) - timestampMs(told?.endTime ?? never()))).toBeLessThanOrEqual(1);
+    const { job: stored } = await jobs.getJob({ jobId: "j1" });
+    expect(parseTraceParent(stored?.traceParent ?? "")).toMatchObject({ traceId: job.traceId, spanId: job.spanId });
+    expect(Number(job.start / 1_000_000n)).toBe(Math.floor(timestampMs(stored?.createTime ?? never())));
+    expect(Math.abs(Number(job.end / 1_000_000n) - timestampMs(stored?.endTime ?? never()))).toBeLessThanOrEqual(1);
     for (const span of collector.spans) expect(span.end).toBeGreaterThanOrEqual(span.start);
     expect(main.start).toBeGreaterThanOrEqual(prepare.end);
     expect(job.events).toMatchObject([{ name: "belay.assigned", attributes: { "belay.attempt": 1 } }]);

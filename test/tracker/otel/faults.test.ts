@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ScriptedAgent } from "../../../src/testing/index.ts";
 import { OtlpCollector } from "../../helpers/otlp-collector.ts";
-import type { Mood } from "../../helpers/otlp-collector.ts";
+import type { Behavior } from "../../helpers/otlp-collector.ts";
 import { testDirectory, testTracker } from "../../helpers/tracker.ts";
 import type { TestTracker } from "../../helpers/tracker.ts";
 
@@ -31,7 +31,7 @@ async function metric({ address }: TestTracker, name: string): Promise<number> {
   );
 }
 
-const moods: [string, Mood | "refuse"][] = [
+const behaviors: [string, Behavior | "refuse"][] = [
   ["refuses connections", "refuse"],
   ["answers with 503", 503],
   ["answers with 401", 401],
@@ -40,30 +40,36 @@ const moods: [string, Mood | "refuse"][] = [
 ];
 
 describe("A collector that", () => {
-  it.each(moods)("%s delays no job, and has every span once it works again", { timeout: 90_000 }, async (_, mood) => {
-    const collector = await OtlpCollector.start();
-    if (mood === "refuse") await collector.close();
-    else collector.mood = mood;
-    const tracker = await testTracker({ otlp: { endpoint: collector.endpoint, metricsInterval: 100, timeout: 1500 } });
-    expect(await runJob(tracker, "a")).toBeLessThan(SOON_MS);
-    if (mood !== "refuse") await collector.until(() => collector.requests > 0);
-    for (const name of ["b", "c", "d"]) expect(await runJob(tracker, name)).toBeLessThan(SOON_MS);
-    expect(await metric(tracker, "belay_otlp_spans_waiting")).toBe(8);
-    expect(await metric(tracker, 'belay_otlp_spans_total{result="exported"}')).toBe(0);
-    if (mood === "refuse") await collector.open();
-    else collector.mood = "take";
-    for (const name of ["a", "b", "c", "d"]) await collector.span(`job ${name}`);
-    expect(collector.spans).toHaveLength(8);
-    expect(new Set(collector.spans.map(({ spanId }) => spanId)).size).toBe(8);
-  });
+  it.each(behaviors)(
+    "%s delays no job, and has every span once it works again",
+    { timeout: 90_000 },
+    async (_, behavior) => {
+      const collector = await OtlpCollector.start();
+      if (behavior === "refuse") await collector.close();
+      else collector.behavior = behavior;
+      const tracker = await testTracker({
+        otlp: { endpoint: collector.endpoint, metricsInterval: 100, timeout: 1500 },
+      });
+      expect(await runJob(tracker, "a")).toBeLessThan(SOON_MS);
+      if (behavior !== "refuse") await collector.until(() => collector.requests > 0);
+      for (const name of ["b", "c", "d"]) expect(await runJob(tracker, name)).toBeLessThan(SOON_MS);
+      expect(await metric(tracker, "belay_otlp_spans_waiting")).toBe(8);
+      expect(await metric(tracker, 'belay_otlp_spans_total{result="exported"}')).toBe(0);
+      if (behavior === "refuse") await collector.open();
+      else collector.behavior = "take";
+      for (const name of ["a", "b", "c", "d"]) await collector.span(`job ${name}`);
+      expect(collector.spans).toHaveLength(8);
+      expect(new Set(collector.spans.map(({ spanId }) => spanId)).size).toBe(8);
+    },
+  );
 
   it("refuses spans for their content does not get them again, and they are counted", async () => {
     const collector = await OtlpCollector.start();
-    collector.mood = 400;
+    collector.behavior = 400;
     const tracker = await testTracker({ otlp: { endpoint: collector.endpoint, metricsInterval: 0 } });
     await runJob(tracker, "bad");
     await collector.until(() => collector.requests > 0);
-    collector.mood = "take";
+    collector.behavior = "take";
     await runJob(tracker, "good");
     await collector.span("job good");
     expect(collector.spans.map(({ attributes }) => attributes["belay.job.id"])).not.toContain("bad");
@@ -72,7 +78,7 @@ describe("A collector that", () => {
 
   it("hangs does not delay the tracker's stop, and gets the spans after the tracker's next start", async () => {
     const collector = await OtlpCollector.start();
-    collector.mood = "hang";
+    collector.behavior = "hang";
     const options = { otlp: { endpoint: collector.endpoint, metricsInterval: 100 }, drainTimeout: 200 };
     const first = await testTracker(options);
     await runJob(first, "a");
@@ -81,7 +87,7 @@ describe("A collector that", () => {
     await first.tracker.close();
     expect(performance.now() - start).toBeLessThan(SOON_MS);
     expect(collector.spans).toEqual([]);
-    collector.mood = "take";
+    collector.behavior = "take";
     await testTracker({ ...options, dataDirectory: first.dataDirectory });
     await collector.span("job a");
     expect(collector.spans).toHaveLength(2);

@@ -23,8 +23,8 @@ test("A tracker that is killed while a job runs, with and without a collector, e
       stdio: ["ignore", "pipe", "inherit"],
     });
     onTestFinished(() => void child.kill("SIGKILL"));
-    const [said] = (await once(child.stdout, "data")) as [Buffer];
-    const address = said.toString().trim();
+    const [printed] = (await once(child.stdout, "data")) as [Buffer];
+    const address = printed.toString().trim();
     listen = address.replace("http://", "");
     return { child, address, jobs: jobClient(address) };
   };

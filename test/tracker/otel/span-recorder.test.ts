@@ -220,8 +220,8 @@ describe("A span", () => {
     await returned.hello({ attempt: 1 });
     returned.result();
     const job = await collector.span("job some");
-    const { job: told } = await jobs.getJob({ jobId: "a" });
-    expect(job.start / 1_000_000_000n).toBe(told?.createTime?.seconds);
+    const { job: stored } = await jobs.getJob({ jobId: "a" });
+    expect(job.start / 1_000_000_000n).toBe(stored?.createTime?.seconds);
     expect(await collector.span("attempt 1")).toMatchObject({ parentSpanId: job.spanId });
   });
 });

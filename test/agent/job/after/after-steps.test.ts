@@ -23,7 +23,7 @@ const CANCEL: EndOrder = { reason: EndReason.CANCELED, message: "Canceled by the
 const STOP: EndOrder = { reason: EndReason.AGENT_STOPPED, message: "The agent was asked to stop" };
 
 /** What became of each step: its exit code or signal, or why it did not run. */
-function fates({ after }: JobResult): string[] {
+function stepEnds({ after }: JobResult): string[] {
   return after.map((step) => {
     if (step.skipped) return "skipped";
     if (step.step === 0) return step.notRun;
@@ -51,7 +51,7 @@ describe.for(LOCAL_MODES)("Steps after the end, in a %s,", (containment) => {
       { run: "echo failure", when: AfterCondition.FAILURE },
       { run: "echo canceled", when: AfterCondition.CANCELED },
     ];
-    const hang = ["sh", "-c", "echo ready; exec sleep 1000"];
+    const waiting = ["sh", "-c", "echo ready; exec sleep 1000"];
     it.for<[string, Spec, EndOrder | undefined, string]>([
       ["a success", { command: ["true"] }, undefined, "SUCCEEDED,EXITED,0,,2,x\nalways\nsuccess"],
       ["an exit code", { command: ["sh", "-c", "exit 3"] }, undefined, "FAILED,EXITED,3,,2,x\nalways\nfailure"],
@@ -79,8 +79,8 @@ describe.for(LOCAL_MODES)("Steps after the end, in a %s,", (containment) => {
         undefined,
         "FAILED,TIMED_OUT,,SIGTERM,2,x\nalways\nfailure",
       ],
-      ["a cancel", { command: hang }, CANCEL, "CANCELED,CANCELED,,SIGTERM,2,x\nalways\ncanceled"],
-      ["a stop of the agent", { command: hang }, STOP, "CANCELED,AGENT_STOPPED,,SIGTERM,2,x\nalways\ncanceled"],
+      ["a cancel", { command: waiting }, CANCEL, "CANCELED,CANCELED,,SIGTERM,2,x\nalways\ncanceled"],
+      ["a stop of the agent", { command: waiting }, STOP, "CANCELED,AGENT_STOPPED,,SIGTERM,2,x\nalways\ncanceled"],
     ])("%s", async ([, spec, order, expected], { expect }) => {
       const job = run({ ...spec, environment: { OWN: "x" }, after: [env, ...conditions] });
       if (order !== undefined) {
@@ -89,7 +89,7 @@ describe.for(LOCAL_MODES)("Steps after the end, in a %s,", (containment) => {
       }
       const result = await job.result;
       expect(job.stdout().toString().replace("ready\n", "")).toBe(`${expected}\n`);
-      expect(fates(result).filter((fate) => fate === "skipped")).toHaveLength(2);
+      expect(stepEnds(result).filter((end) => end === "skipped")).toHaveLength(2);
     });
   });
 
@@ -152,7 +152,7 @@ describe.for(LOCAL_MODES)("Steps after the end, in a %s,", (containment) => {
         ],
       });
       const ended = await job.result;
-      expect(fates(ended)).toEqual(["SIGKILL timed out", "0 timed out", "0"]);
+      expect(stepEnds(ended)).toEqual(["SIGKILL timed out", "0 timed out", "0"]);
       expect(ended.after[0]?.message).toMatch(/was ended by SIGKILL.*: it ran longer than its timeout of 300ms$/);
       expect(ended.after[1]?.message).toMatch(/exited with code 0: it ran longer than its timeout of 300ms$/);
       expect(job.stdout().toString()).toBe("hangs\nnext\n");
@@ -169,7 +169,7 @@ describe.for(LOCAL_MODES)("Steps after the end, in a %s,", (containment) => {
           { run: "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -c 'sleep 777' ; echo over" },
         ],
       });
-      expect(fates(await job.result)).toEqual(["SIGKILL timed out", "SIGKILL timed out", "0"]);
+      expect(stepEnds(await job.result)).toEqual(["SIGKILL timed out", "SIGKILL timed out", "0"]);
       expect(job.stdout().toString().split("\n").slice(-3)).toEqual(["1", "over", ""]);
     });
 
@@ -179,7 +179,7 @@ describe.for(LOCAL_MODES)("Steps after the end, in a %s,", (containment) => {
         after: [{ run: "rm -rf $PWD" }, { run: ":" }],
         workingDirectory: temporary(),
       });
-      const [first, second] = fates(await job.result);
+      const [first, second] = stepEnds(await job.result);
       expect(first).toBe("0");
       expect(second).toMatch(/^Cannot use the working directory/);
     });
@@ -194,7 +194,7 @@ describe.for(LOCAL_MODES)("Steps after the end, in a %s,", (containment) => {
       job.job.end(CANCEL);
       const ended = await job.result;
       expect(ended).toMatchObject({ outcome: Outcome.SUCCEEDED, reason: EndReason.EXITED, exitCode: 0 });
-      expect(fates(ended)).toEqual(["SIGTERM", "The job was canceled while steps after its end ran"]);
+      expect(stepEnds(ended)).toEqual(["SIGTERM", "The job was canceled while steps after its end ran"]);
       expect(job.stdout().toString()).toBe("ready\n");
       expect(job.events).toContain("CANCELING");
     });
@@ -209,7 +209,7 @@ describe.for(LOCAL_MODES)("Steps after the end, in a %s,", (containment) => {
       job.job.end(CANCEL);
       await printed(job, "asked");
       job.job.end({ ...CANCEL, grace: 0 });
-      expect(fates(await job.result)).toEqual(["SIGKILL"]);
+      expect(stepEnds(await job.result)).toEqual(["SIGKILL"]);
     });
 
     it("twice before its command has ended, they run: the second cancel concerns the command", async ({ expect }) => {
@@ -222,7 +222,7 @@ describe.for(LOCAL_MODES)("Steps after the end, in a %s,", (containment) => {
       job.job.end(CANCEL);
       await printed(job, "asked");
       job.job.end({ ...CANCEL, grace: 0 });
-      expect(fates(await job.result)).toEqual(["0"]);
+      expect(stepEnds(await job.result)).toEqual(["0"]);
     });
 
     it("before its first step, none runs: there is nothing to clean up", async ({ expect }) => {
@@ -230,7 +230,7 @@ describe.for(LOCAL_MODES)("Steps after the end, in a %s,", (containment) => {
       job.job.end(CANCEL);
       const ended = await job.result;
       expect(ended).toMatchObject({ outcome: Outcome.CANCELED, step: 0 });
-      expect(fates(ended)).toEqual(["The job was ended before its first step started"]);
+      expect(stepEnds(ended)).toEqual(["The job was ended before its first step started"]);
       expect(job.events).not.toContain("started 2");
     });
   });
@@ -247,7 +247,7 @@ describe.for(LOCAL_MODES)("Steps after the end, in a %s,", (containment) => {
       job.job.end(STOP);
       const ended = await job.result;
       const spent = "The agent was asked to stop, and its stop budget of 1.0s is used up";
-      expect(fates(ended)).toEqual(["0", "SIGTERM timed out", spent]);
+      expect(stepEnds(ended)).toEqual(["0", "SIGTERM timed out", spent]);
       expect(ended.after[1]?.message).toBe(`After-step 3 "${slow.run}" was ended by SIGTERM: ${spent}`);
       expect(ended).toMatchObject({ outcome: Outcome.CANCELED, reason: EndReason.AGENT_STOPPED });
     });
@@ -259,7 +259,7 @@ describe.for(LOCAL_MODES)("Steps after the end, in a %s,", (containment) => {
       job.job.end(STOP);
       const ended = await job.result;
       expect(performance.now() - begin).toBeGreaterThan(395);
-      expect(fates(ended)).toEqual(["SIGKILL timed out"]);
+      expect(stepEnds(ended)).toEqual(["SIGKILL timed out"]);
       expect(ended).toMatchObject({ outcome: Outcome.FAILED, reason: EndReason.EXITED, exitCode: 1 });
     });
 
@@ -267,7 +267,7 @@ describe.for(LOCAL_MODES)("Steps after the end, in a %s,", (containment) => {
       const job = run({ command: ["sh", "-c", "echo up; exec sleep 1000"], after: [slow] }, 0);
       await printed(job, "up");
       job.job.end(STOP);
-      expect(fates(await job.result)).toEqual(["The agent was asked to stop, and its stop budget is 0"]);
+      expect(stepEnds(await job.result)).toEqual(["The agent was asked to stop, and its stop budget is 0"]);
     });
 
     it("at once, the running one is killed, and the others do not run", async ({ expect }) => {
@@ -275,7 +275,7 @@ describe.for(LOCAL_MODES)("Steps after the end, in a %s,", (containment) => {
       await printed(job, "ready");
       job.job.end(STOP);
       job.job.end({ ...STOP, grace: 0 });
-      expect(fates(await job.result)).toEqual(["SIGKILL", "The agent was asked to stop at once"]);
+      expect(stepEnds(await job.result)).toEqual(["SIGKILL", "The agent was asked to stop at once"]);
     });
   });
 
@@ -286,14 +286,14 @@ describe.for(LOCAL_MODES)("Steps after the end, in a %s,", (containment) => {
       const job = run({ command: ["sh", "-c", "echo up; exec sleep 1000"], after: [{ run: "echo never" }] });
       await printed(job, "up");
       job.job.end(superseded);
-      expect(fates(await job.result)).toEqual(["Another attempt has the job"]);
+      expect(stepEnds(await job.result)).toEqual(["Another attempt has the job"]);
     });
 
     it("are killed", async ({ expect }) => {
       const job = run({ command: ["true"], after: [{ run: "echo ready; exec sleep 1000" }, { run: "echo never" }] });
       await printed(job, "ready");
       job.job.end(superseded);
-      expect(fates(await job.result)).toEqual(["SIGKILL", "Another attempt has the job"]);
+      expect(stepEnds(await job.result)).toEqual(["SIGKILL", "Another attempt has the job"]);
     });
   });
 
@@ -302,7 +302,7 @@ describe.for(LOCAL_MODES)("Steps after the end, in a %s,", (containment) => {
       const job = run({ command: ["true"], after: [{ run: "echo ready; sleep 0.2" }, { run: "echo two" }] });
       await printed(job, "ready");
       job.job.end({ reason: EndReason.DISCONNECTED, message: "The tracker was away for too long" });
-      expect(fates(await job.result)).toEqual(["0", "0"]);
+      expect(stepEnds(await job.result)).toEqual(["0", "0"]);
       expect(job.events).not.toContain("CANCELING");
     });
 
@@ -315,7 +315,7 @@ describe.for(LOCAL_MODES)("Steps after the end, in a %s,", (containment) => {
       expect(await job.job.status()).toMatchObject({ step: 2, state: JobState.RUNNING });
       expect((await job.job.sample())?.step).toBe(2);
       await job.job.signal("SIGUSR1");
-      expect(fates(await job.result)).toEqual(["6"]);
+      expect(stepEnds(await job.result)).toEqual(["6"]);
     });
 
     it("are paused with their time limit, and resumed", async ({ expect }) => {
@@ -330,7 +330,7 @@ describe.for(LOCAL_MODES)("Steps after the end, in a %s,", (containment) => {
       expect(job.job.state).toBe(JobState.PAUSED);
       await job.job.resume();
       const ended = await job.result;
-      expect(fates(ended)).toEqual(["0"]);
+      expect(stepEnds(ended)).toEqual(["0"]);
       expect(Number(ended.pausedDuration?.seconds)).toBeGreaterThanOrEqual(1);
       expect(job.events.filter((event) => /^[A-Z]/.test(event))).toEqual(["RUNNING", "PAUSED", "RUNNING"]);
     });
@@ -340,7 +340,7 @@ describe.for(LOCAL_MODES)("Steps after the end, in a %s,", (containment) => {
       await printed(job, "ready");
       await job.job.pause();
       job.job.end(CANCEL);
-      expect(fates(await job.result)).toEqual(["SIGTERM", "The job was canceled while steps after its end ran"]);
+      expect(stepEnds(await job.result)).toEqual(["SIGTERM", "The job was canceled while steps after its end ran"]);
     });
   });
 
@@ -358,7 +358,7 @@ describe.for(LOCAL_MODES)("Steps after the end, in a %s,", (containment) => {
     const kept = Number.parseInt(job.stdout().toString(), 10);
     expect(isAlive(kept)).toBe(true);
     process.kill(kept, "SIGKILL");
-    expect(fates(ended)).toEqual(["SIGTERM timed out", "0"]);
+    expect(stepEnds(ended)).toEqual(["SIGTERM timed out", "0"]);
     expect(ended.usage?.cpuSeconds).toBeGreaterThanOrEqual(0.2);
   });
 });

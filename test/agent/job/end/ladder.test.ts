@@ -5,7 +5,7 @@ import { type ProcessEntry, readProcess } from "../../../../src/agent/job/tree/p
 import type { ProcessTree } from "../../../../src/agent/job/tree/tree.ts";
 
 /** A tree of which one process, in truth our own, is never killed; where processes can be frozen, see survivors.test. */
-class Immortal {
+class UnkillableTree {
   readonly sent: string[] = [];
   protected member = readProcess(process.pid) as ProcessEntry;
 
@@ -27,7 +27,7 @@ class Immortal {
 }
 
 /** A tree whose one process is another one after each SIGKILL, with the same pid. */
-class Reborn extends Immortal {
+class RespawningTree extends UnkillableTree {
   override kill(): ProcessEntry[] {
     const killed = super.kill();
     this.member = { ...this.member, startTime: this.member.startTime + 1 };
@@ -36,7 +36,7 @@ class Reborn extends Immortal {
 }
 
 /** @param sweep for how long SIGKILL is repeated, in milliseconds */
-async function climb(tree: Immortal, sweep: number = END_TIMING.sweep): Promise<TreeEnd> {
+async function climb(tree: UnkillableTree, sweep: number = END_TIMING.sweep): Promise<TreeEnd> {
   const ladder = new Ladder(
     tree as Partial<ProcessTree> as ProcessTree,
     { stop: 0, kill: 3_600_000 },
@@ -49,7 +49,7 @@ async function climb(tree: Immortal, sweep: number = END_TIMING.sweep): Promise<
 
 describe("A ladder", () => {
   it.concurrent("repeats SIGKILL for five seconds for a process that does not end, records it once, and names it", async () => {
-    const tree = new Immortal();
+    const tree = new UnkillableTree();
     const start = performance.now();
     const end = await climb(tree);
     expect(performance.now() - start).toBeGreaterThan(4_900);
@@ -63,7 +63,7 @@ describe("A ladder", () => {
   });
 
   it.concurrent("records each round that reached a new process, but no more than fifty", async () => {
-    const tree = new Reborn();
+    const tree = new RespawningTree();
     const end = await climb(tree);
     expect(tree.sent.length).toBeGreaterThan(50);
     expect(end.rounds.map(({ signal }) => signal)).toEqual(tree.sent.slice(0, 50));

@@ -24,7 +24,7 @@ describe.for(MODES)("A process that outlives SIGKILL $name", ({ skip, ...mode })
     const pid = await agent.until("the start", () => agent.lines.find((line) => line["started"] !== undefined)?.pid);
     await runs(pid, "sleep 1000 ");
     await using frozen = await Frozen.freeze(pid);
-    agent.tell({ end: { grace: 100 } });
+    agent.send({ end: { grace: 100 } });
     const result = await agent.result();
     expect(result).toMatchObject({
       outcome: "OUTCOME_CANCELED",
@@ -43,7 +43,7 @@ describe.for(MODES)("A process that outlives SIGKILL $name", ({ skip, ...mode })
     await agent.exited();
     frozen.thaw();
     await agent.until("an end", () => agent.processes().length === 0);
-    await agent.until("no leavings", () => agent.leavings().length === 0);
+    await agent.until("no leavings", () => agent.leftovers().length === 0);
   });
 });
 

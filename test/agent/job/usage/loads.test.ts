@@ -14,10 +14,10 @@ import { LOCAL_MODES, start } from "../local.ts";
 /** Uses so many milliseconds of processor time. */
 const BURN = `use Time::HiRes qw(clock_gettime CLOCK_PROCESS_CPUTIME_ID);
 sub burn { my $end = clock_gettime(CLOCK_PROCESS_CPUTIME_ID) + $_[0] / 1000; 1 while clock_gettime(CLOCK_PROCESS_CPUTIME_ID) < $end }
-sub told { my ($u, $s, $cu, $cs) = times; printf "%.2f\\n", $u + $s + $cu + $cs }
+sub print_used { my ($u, $s, $cu, $cs) = times; printf "%.2f\\n", $u + $s + $cu + $cs }
 `;
-const TWO_LOOPS = `${BURN} for (1, 2) { fork or do { burn(1000); exit } } 1 while wait > 0; told`;
-const MANY_CHILDREN = `${BURN} for (1 .. 200) { fork or do { burn(15); exit }; wait } told`;
+const TWO_LOOPS = `${BURN} for (1, 2) { fork or do { burn(1000); exit } } 1 while wait > 0; print_used`;
+const MANY_CHILDREN = `${BURN} for (1 .. 200) { fork or do { burn(15); exit }; wait } print_used`;
 /** The parent of each burner has ended already, so that no process of the job waits for it. Each prints what it used. */
 const ORPHANS = `${BURN} $| = 1; pipe(R, W);
 for (1 .. 20) { fork or do { close R; fork and exit; burn(50); syswrite W, "x" x 50; exit }; wait }
@@ -38,28 +38,28 @@ describe.each(LOCAL_MODES)("The measured use of a job in a %s", { timeout: 120_0
   const inCgroup = containment === "cgroup";
 
   it("is right within 5 % for two busy loops", async () => {
-    const { told, usage, samples } = await measure(TWO_LOOPS, containment);
-    expect(told).toBeGreaterThan(1.95);
-    near(usage.cpuSeconds, told, 0.05);
-    near(samples.at(-1)?.cpuSeconds, told, 0.05);
+    const { printed, usage, samples } = await measure(TWO_LOOPS, containment);
+    expect(printed).toBeGreaterThan(1.95);
+    near(usage.cpuSeconds, printed, 0.05);
+    near(samples.at(-1)?.cpuSeconds, printed, 0.05);
     expect(usage.exact).toBe(inCgroup);
   });
 
   it("is right within 5 % for 200 short-lived children that use 3 s of processor together", async () => {
-    const { told, usage, samples } = await measure(MANY_CHILDREN, containment);
-    expect(told).toBeGreaterThan(2.95);
-    near(usage.cpuSeconds, told, 0.05);
-    near(samples.at(-1)?.cpuSeconds, told, 0.05);
+    const { printed, usage, samples } = await measure(MANY_CHILDREN, containment);
+    expect(printed).toBeGreaterThan(2.95);
+    near(usage.cpuSeconds, printed, 0.05);
+    near(samples.at(-1)?.cpuSeconds, printed, 0.05);
   });
 
   const orphans = "what short-lived processes used that no process waited for";
   const least = inCgroup ? 0.95 : 0;
   it(`${inCgroup ? "includes all of" : "says that it may lack some of"} ${orphans}`, async () => {
-    const { told, usage } = await measure(ORPHANS, containment);
-    expect(told).toBe(1);
-    expect(usage.cpuSeconds).toBeGreaterThan(told * least);
+    const { printed, usage } = await measure(ORPHANS, containment);
+    expect(printed).toBe(1);
+    expect(usage.cpuSeconds).toBeGreaterThan(printed * least);
     // The parents, and forking, are not in what the orphans tell.
-    expect(usage.cpuSeconds).toBeLessThan(told * 1.3);
+    expect(usage.cpuSeconds).toBeLessThan(printed * 1.3);
     expect(usage.exact).toBe(inCgroup);
   });
 
@@ -116,7 +116,7 @@ function near(value: number | undefined, expected: number, share: number): void 
 
 interface Measured {
   /** The last number that the load printed. */
-  readonly told: number;
+  readonly printed: number;
   readonly usage: ResourceUsage;
   readonly samples: MetricSample[];
 }
@@ -130,7 +130,7 @@ async function measureCommand(command: string[], containment: (typeof LOCAL_MODE
   const job = start({ command }, { containment }, { usage: (sample) => samples.push(sample) });
   const { usage } = await job.result;
   if (usage === undefined) throw new Error("The result has no usage");
-  return { told: Number(String(job.stdout()).trim().split("\n").at(-1)), usage, samples };
+  return { printed: Number(String(job.stdout()).trim().split("\n").at(-1)), usage, samples };
 }
 
 /** A directory on a disk, not in memory; undefined: none was found. */

@@ -12,14 +12,14 @@ import { diskSpool, ModelTracker, opened, SESSION, temporaryDirectory } from "..
 
 const STREAMS = [LogStream.STDOUT, LogStream.STDERR] as const;
 
-type Act =
+type Action =
   | { readonly kind: "print"; readonly stream: LogStream; readonly bytes: number; readonly fill: number }
   | { readonly kind: "event" }
   | { readonly kind: "wait"; readonly ms: number }
   | { readonly kind: "deliver"; readonly records: number }
   | { readonly kind: "reconnect" };
 
-const acts = fc.array(
+const actions = fc.array(
   fc.oneof(
     {
       weight: 6,
@@ -37,7 +37,7 @@ const acts = fc.array(
       arbitrary: fc.record({ kind: fc.constant("deliver" as const), records: fc.nat({ max: 12 }) }),
     },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("reconnect" as const) }) },
-  ) as fc.Arbitrary<Act>,
+  ) as fc.Arbitrary<Action>,
   { minLength: 1, maxLength: 60, size: "max" },
 );
 
@@ -49,7 +49,7 @@ class Run {
   private readonly events: EventWriter;
   private readonly spool: Spool;
   private readonly clock = new ManualClock();
-  events_ = 0;
+  eventCount = 0;
 
   constructor(spool: Spool, pool: ConstructorParameters<typeof LogLane>[1]) {
     this.spool = spool;
@@ -57,27 +57,27 @@ class Run {
     this.events = new EventWriter(spool, this.clock);
   }
 
-  async act(act: Act): Promise<void> {
-    switch (act.kind) {
+  async perform(action: Action): Promise<void> {
+    switch (action.kind) {
       case "print": {
-        const data = Buffer.alloc(act.bytes, act.fill);
+        const data = Buffer.alloc(action.bytes, action.fill);
         data[0] = 10;
-        this.printed.get(act.stream)?.push(data);
-        this.logs.append(act.stream, 1, data, 1n);
+        this.printed.get(action.stream)?.push(data);
+        this.logs.append(action.stream, 1, data, 1n);
         return;
       }
       case "event":
-        this.events_++;
+        this.eventCount++;
         this.events.push({
           case: "stateChange",
           value: { $typeName: "belay.v1.StateChange", state: JobState.RUNNING, message: "x".repeat(500) },
         });
         return;
       case "wait":
-        this.clock.advance(act.ms);
+        this.clock.advance(action.ms);
         return;
       case "deliver":
-        for (let i = 0; i < act.records; i++) {
+        for (let i = 0; i < action.records; i++) {
           const log = this.spool.read("logs", this.tracker.logs + 1);
           if (log !== undefined) this.tracker.take(await log);
           const event = this.spool.read("events", this.tracker.eventsTaken + 1);
@@ -108,15 +108,15 @@ const bounds = fc.record({
 describe("a spool on disk", () => {
   test("hands out all that was pushed until it is acked, wherever it is", async () => {
     await fc.assert(
-      fc.asyncProperty(acts, bounds, async (list, options) => {
+      fc.asyncProperty(actions, bounds, async (list, options) => {
         const directory = temporaryDirectory();
         const { spool, pool, path, troubles } = diskSpool(directory, options);
         const run = new Run(spool, pool);
-        for (const act of list) await run.act(act);
+        for (const action of list) await run.perform(action);
         run.logs.flush();
         await run.tracker.takeAll(spool);
         for (const stream of STREAMS) expect(run.tracker.bytesOf(stream).equals(run.bytesOf(stream))).toBe(true);
-        expect(run.tracker.events).toHaveLength(run.events_);
+        expect(run.tracker.events).toHaveLength(run.eventCount);
         expect(run.logs.totals()).toEqual(run.tracker.totals());
         spool.ack("logs", run.tracker.logs);
         spool.ack("events", run.tracker.eventsTaken);
@@ -132,12 +132,12 @@ describe("a spool on disk", () => {
 
   test("is whole at whatever moment the agent dies: batches that are not closed included", async () => {
     await fc.assert(
-      fc.asyncProperty(acts, bounds, fc.nat(), async (list, options, when) => {
+      fc.asyncProperty(actions, bounds, fc.nat(), async (list, options, when) => {
         const directory = temporaryDirectory();
         const { spool, pool, path } = diskSpool(directory, options);
         const run = new Run(spool, pool);
         const moment = when % list.length;
-        for (const act of list.slice(0, moment + 1)) await run.act(act);
+        for (const action of list.slice(0, moment + 1)) await run.perform(action);
         const copy = join(directory, "copy");
         cpSync(path, copy, { recursive: true });
         const recovered = await opened(copy);
@@ -147,7 +147,7 @@ describe("a spool on disk", () => {
         recovered.spool.ack("events", run.tracker.eventsTaken);
         await run.tracker.takeAll(recovered.spool);
         for (const stream of STREAMS) expect(run.tracker.bytesOf(stream).equals(run.bytesOf(stream))).toBe(true);
-        expect(run.tracker.events).toHaveLength(run.events_);
+        expect(run.tracker.events).toHaveLength(run.eventCount);
         expect(recovered.streams).toEqual(run.tracker.totals());
         await recovered.spool.close();
         await spool.close();
@@ -165,7 +165,7 @@ describe("a spool on disk", () => {
       let compared = 0;
       await fc.assert(
         fc.asyncProperty(
-          acts,
+          actions,
           bounds,
           fc.nat(),
           fc.double({ min: 0, max: 1, noNaN: true }),
@@ -173,19 +173,19 @@ describe("a spool on disk", () => {
             const directory = temporaryDirectory();
             const { spool, pool, path } = diskSpool(directory, options);
             const run = new Run(spool, pool);
-            for (const act of list) if (delivers || act.kind !== "deliver") await run.act(act);
+            for (const action of list) if (delivers || action.kind !== "deliver") await run.perform(action);
             const copy = join(directory, "copy");
             cpSync(path, copy, { recursive: true });
             const segments = readdirSync(copy)
               .filter((name) => name.endsWith(".seg"))
               .toSorted();
             if (segments.length > 0) {
-              const victim = join(copy, segments[which % segments.length] as string);
-              truncateSync(victim, Math.floor(statSync(victim).size * where));
+              const cutFile = join(copy, segments[which % segments.length] as string);
+              truncateSync(cutFile, Math.floor(statSync(cutFile).size * where));
             }
             const recovered = await opened(copy);
             if (recovered.spool.nextSequence("logs") > run.tracker.logs) {
-              run.tracker.forgiving = true;
+              run.tracker.acceptsHoles = true;
               compared++;
               recovered.spool.ack("logs", run.tracker.logs);
               await takeLogs(run.tracker, recovered.spool);

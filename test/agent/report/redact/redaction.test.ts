@@ -113,13 +113,13 @@ describe.each(["pipe", "file"] as const)("a secret that comes up while the job r
     expect(print("new-secret-1 new-secret-1-and-more\n")).toBe("*** ***\n");
   });
 
-  const mishaps: { name: string; script: string }[] = [
+  const changes: { name: string; script: string }[] = [
     { name: "overwritten by one of the same length", script: 'echo new-secret-2 > "$BELAY_REDACT"' },
     { name: "truncated", script: ': > "$BELAY_REDACT"; echo new-secret-2 >> "$BELAY_REDACT"' },
     { name: "removed and made again", script: 'rm "$BELAY_REDACT"; echo new-secret-2 >> "$BELAY_REDACT"' },
     { name: "replaced", script: 'echo new-secret-2 > "$BELAY_REDACT.new"; mv "$BELAY_REDACT.new" "$BELAY_REDACT"' },
   ];
-  test.for(mishaps)("stays one when the file is $name, and the next is seen", ({ script }) => {
+  test.for(changes)("stays one when the file is $name, and the next is seen", ({ script }) => {
     start();
     shell('echo new-secret-1 >> "$BELAY_REDACT"');
     expect(print("new-secret-1 new-secret-2\n")).toBe("*** new-secret-2\n");

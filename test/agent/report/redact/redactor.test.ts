@@ -44,7 +44,7 @@ function redact(text: Uint8Array, patterns: readonly Uint8Array[], sizes: readon
 }
 
 /** Texts made of secrets, parts of them, and other bytes; few letters, so that everything overlaps. */
-function situation(letters: number, pieceLength: number) {
+function textWithSecrets(letters: number, pieceLength: number) {
   const letter = fc.integer({ min: 97, max: 96 + letters });
   const pattern = fc
     .uint8Array({ minLength: 6, maxLength: 24 })
@@ -77,7 +77,7 @@ describe("whatever the secrets, the text and the cuts", () => {
   ];
   test.for(cases)("what passes is what the reference leaves, with $letters letters", ({ letters, pieceLength }) => {
     fc.assert(
-      fc.property(situation(letters, pieceLength), ({ patterns, text, sizes }) => {
+      fc.property(textWithSecrets(letters, pieceLength), ({ patterns, text, sizes }) => {
         expect(redact(text, patterns, sizes).toString()).toBe(redactedByReference(text, patterns).toString());
       }),
       { numRuns: 1500 },
@@ -102,7 +102,7 @@ describe("whatever the secrets, the text and the cuts", () => {
   });
 
   test("patterns that come in the middle of a stream hold from the next byte on, and all others still hold", () => {
-    const input = fc.record({ now: situation(2, 12), later: situation(2, 12), cut: fc.nat(400) });
+    const input = fc.record({ now: textWithSecrets(2, 12), later: textWithSecrets(2, 12), cut: fc.nat(400) });
     fc.assert(
       fc.property(input, ({ now, later, cut }) => {
         const all = [...now.patterns, ...later.patterns];

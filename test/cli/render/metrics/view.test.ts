@@ -24,7 +24,7 @@ const USAGE = Array.from({ length: 10 }, (_, i) => ({
   exact: true,
 }));
 
-const SAID = Array.from({ length: 10 }, (_, i) => ({
+const OWN_METRICS = Array.from({ length: 10 }, (_, i) => ({
   readUnixNano: BigInt(i) * 60n * SECOND,
   metrics: [{ name: "loss", value: 10 - i, step: i * 100 }],
   progress: { fraction: i / 20, note: `epoch ${i}/20`, readUnixNano: BigInt(i) * 60n * SECOND },
@@ -48,7 +48,7 @@ function shown(answer: MessageInitShape<typeof ReadMetricsResponseSchema>, optio
 
 describe("The metrics of a job", () => {
   it("on 80 columns", () => {
-    expect(shown({ samples: USAGE, jobMetrics: SAID })).toBe(`train-17  RUNNING  10 samples in 9m
+    expect(shown({ samples: USAGE, jobMetrics: OWN_METRICS })).toBe(`train-17  RUNNING  10 samples in 9m
 ██████████████████░░░░░░░░░░░░░░░░░░░░░░  45 %  11m left  epoch 9/20
 
                     NOW    AVERAGE       PEAK
@@ -63,7 +63,9 @@ loss     1    1   10  step 900  ██████▇▇▇▇▇▆▆▆▆▆
   });
 
   it("on 40 columns: without notes and averages, charts on lines of their own", () => {
-    expect(shown({ samples: USAGE, jobMetrics: SAID }, { columns: 40 })).toBe(`train-17  RUNNING  10 samples in 9m
+    expect(
+      shown({ samples: USAGE, jobMetrics: OWN_METRICS }, { columns: 40 }),
+    ).toBe(`train-17  RUNNING  10 samples in 9m
 █████▍░░░░░░  45 %  11m left  epoch 9/20
 
                     NOW       PEAK
@@ -82,13 +84,13 @@ loss     1    1   10  ██▇▇▆▆▅▅▅▅▄▄▃▃▂▂▁▁
   });
 
   it("on 200 columns", () => {
-    const lines = shown({ samples: USAGE, jobMetrics: SAID }, { columns: 200 }).split("\n");
+    const lines = shown({ samples: USAGE, jobMetrics: OWN_METRICS }, { columns: 200 }).split("\n");
     expect(Math.max(...lines.map(({ length }) => length))).toBe(200);
     expect(lines[4]).toMatch(/^cpu +3\.00 +2\.67 +3\.00 {2}of 4 cores {8}▃{15}▅{15}▇{105}$/);
   });
 
   it("in ASCII", () => {
-    const text = shown({ samples: USAGE, jobMetrics: SAID }, { ascii: true });
+    const text = shown({ samples: USAGE, jobMetrics: OWN_METRICS }, { ascii: true });
     expect(text).toMatch(/^[\n\u0020-\u007e]*$/);
     expect(text).toContain("[#################---------------------]  45 %  11m left  epoch 9/20");
     expect(text).toMatch(/^processes +3 +- +3 +@+$/m);
@@ -96,18 +98,18 @@ loss     1    1   10  ██▇▇▆▆▅▅▅▅▄▄▃▃▂▂▁▁
 
   it("never wider than the terminal", () => {
     for (let columns = 24; columns <= 200; columns += 8) {
-      const lines = shown({ samples: USAGE, jobMetrics: SAID }, { columns }).split("\n");
+      const lines = shown({ samples: USAGE, jobMetrics: OWN_METRICS }, { columns }).split("\n");
       expect(Math.max(...lines.map(({ length }) => length))).toBeLessThanOrEqual(columns);
     }
   });
 
   it("of a job that has ended have no time left; of a further attempt the number", () => {
-    const text = shown({ jobMetrics: SAID }, { state: JobState.FAILED, attempt: 2 });
+    const text = shown({ jobMetrics: OWN_METRICS }, { state: JobState.FAILED, attempt: 2 });
     expect(text).toMatch(/^train-17 {2}FAILED {2}attempt 2\n█{18}░{22} {2}45 % {2}epoch 9\/20\n/);
   });
 
   it("say when the time left is not known", () => {
-    expect(shown({ jobMetrics: SAID.slice(0, 1) })).toContain("  0 %  time left –  epoch 0/20");
+    expect(shown({ jobMetrics: OWN_METRICS.slice(0, 1) })).toContain("  0 %  time left –  epoch 0/20");
   });
 
   it("of a job that has reported and used nothing", () => {
@@ -174,9 +176,9 @@ loss     1    1   10  ██▇▇▆▆▅▅▅▅▄▄▃▃▂▂▁▁
   });
 
   it("show control sequences in a name or a note as text", () => {
-    const evil = "\u001b[2Jx";
-    const metrics = [{ name: evil, value: 1 }];
-    const text = shown({ jobMetrics: [{ readUnixNano: SECOND, metrics, progress: { fraction: 0.5, note: evil } }] });
+    const hostile = "\u001b[2Jx";
+    const metrics = [{ name: hostile, value: 1 }];
+    const text = shown({ jobMetrics: [{ readUnixNano: SECOND, metrics, progress: { fraction: 0.5, note: hostile } }] });
     expect(text).not.toContain("\u001b");
   });
 });

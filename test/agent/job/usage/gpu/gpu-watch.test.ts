@@ -21,13 +21,13 @@ const NVIDIA_SMI = fileURLToPath(new URL("../../../../../src/agent/job/usage/gpu
 let directory = "";
 let environment: Record<string, string> = {};
 /** Lines that were logged, with their level. */
-let said: string[] = [];
+let logged: string[] = [];
 const logger = Object.fromEntries(
-  ["debug", "info", "warn", "error"].map((level) => [level, (message: string) => said.push(`${level} ${message}`)]),
+  ["debug", "info", "warn", "error"].map((level) => [level, (message: string) => logged.push(`${level} ${message}`)]),
 ) as unknown as Logger;
 
 beforeEach(() => {
-  said = [];
+  logged = [];
   directory = fs.mkdtempSync(path.join(os.tmpdir(), "belay-gpu-"));
   environment = { PATH: `${directory}:${process.env["PATH"]}`, GPU_TEST_MARK: path.basename(directory) };
 });
@@ -100,19 +100,19 @@ describe("Graphics processors", () => {
     await gpus.close();
     expect(calls()).toBe(1);
     expect(gpus.latest([])).toEqual([]);
-    expect(said).toEqual([]);
+    expect(logged).toEqual([]);
   });
 
   it("are read rarely after three failures, which are reported in one line", async () => {
     const gpus = watch(nvidiaSmi(`printf '%s' "${VERSION_MISMATCH}"; exit 18`), { interval: 1, retryInterval: 50 });
     await eventually("more than three calls", () => calls() > 5);
-    expect(said).toHaveLength(1);
-    expect(said[0]).toMatch(/^info Cannot read GPUs with "/);
+    expect(logged).toHaveLength(1);
+    expect(logged[0]).toMatch(/^info Cannot read GPUs with "/);
     recorded(TWO_DEVICES, "");
     await eventually("they are read", () => gpus.latest([]).length === 2);
     nvidiaSmi("exit 3");
-    await eventually("it is said that they no longer are", () => said.length === 2);
-    expect(said[1]).toMatch(/^warn Cannot read GPUs with "/);
+    await eventually("it is logged that they no longer are", () => logged.length === 2);
+    expect(logged[1]).toMatch(/^warn Cannot read GPUs with "/);
     await gpus.close();
   });
 
@@ -131,7 +131,7 @@ describe("Graphics processors", () => {
     await eventually("a reading", () => gpus.latest([]).length === 2);
     fs.rmSync(file);
     await eventually("no reading", () => gpus.latest([]).length === 0);
-    await eventually("a message about it", () => said.length === 1);
+    await eventually("a message about it", () => logged.length === 1);
     await gpus.close();
   });
 });
@@ -153,7 +153,7 @@ describe("A query of nvidia-smi", () => {
     // As one that sleeps in the driver: out of reach, with its output open.
     const file = nvidiaSmi("exec setsid sleep 1000");
     const gpus = watch(file, { timeout: 100 });
-    await eventually("it is given up and said so", () => said.length === 1);
+    await eventually("it is given up and logged so", () => logged.length === 1);
     expect(calls()).toBe(1);
     const start = performance.now();
     await gpus.close();
