@@ -16,6 +16,9 @@ import type { Job } from "./job/types.ts";
 import type { Mask } from "./report/redact/mask.ts";
 import type { Report } from "./report/report.ts";
 
+/** A shorter blockage of the event loop changes no health, so that nothing needs to be loaded for it. Milliseconds. */
+const WORTH_LOADING_MS = 1000;
+
 /** What a watch needs. */
 export interface WatchOptions {
   readonly spec: Pick<JobSpec, "stall" | "after">;
@@ -58,8 +61,7 @@ export class Watch {
   /** @param ms longest time for which the event loop was blocked since the heartbeat before */
   async loopDelay(ms: number): Promise<void> {
     if (!this.running || !this.options.reportsHealth) return;
-    // Nothing has been wrong before it is loaded.
-    (this.loaded ?? (ms >= 1000 ? await this.load() : undefined))?.loopDelay(ms);
+    (this.loaded ?? (ms >= WORTH_LOADING_MS ? await this.load() : undefined))?.loopDelay(ms);
   }
 
   /** The job has reported metrics or progress. */
@@ -99,7 +101,9 @@ export class Watch {
       });
       return this.loaded;
     } catch (error) {
-      logger.warn("Cannot watch whether the job is well", { error: messageOf(error) });
+      const problem = `Cannot watch whether the job is well: ${messageOf(error)}`;
+      logger.warn(problem);
+      report.notice(0, problem);
       return undefined;
     }
   }

@@ -15,7 +15,7 @@ const NEAR_LIMIT = { from: 0.95, until: 0.9 };
 /** Pressure from which the job is starved, and below which it no longer is. */
 const STARVED = { from: 0.5, until: 0.4 };
 /** The agent is slow if its event loop was blocked for this long between two heartbeats. Milliseconds. */
-export const SLOW_MS = 1000;
+const SLOW_MS = 1000;
 
 /** What can be wrong, the most severe first. */
 const SEVERITY = [
