@@ -129,11 +129,16 @@ const CASES: readonly Case[] = [
   },
 ];
 
+/** What `belay run --quiet` wrote to standard error for a command that fails, and for one that succeeds. */
+let quiet: string[] = [];
 /** What `belay show` prints for each case, and what `belay run` and `belay wait` wrote to standard error. */
 const shown = new Map<string, { readonly show: string; readonly run: string; readonly wait: string }>();
 
 beforeAll(async () => {
   const tracker = await TrackerProcess.start();
+  const quietly = ["echo epoch 1; echo bad >&2; exit 3", "echo fine"].map((script, i) =>
+    tracker.ends("run", "--quiet", "--job", `q${i}`, "--", "sh", "-c", script),
+  );
   const tried = CASES.filter(({ skip }) => skip === undefined);
   await Promise.all(
     tried.map(async ({ name, run: words }, index) => {
@@ -145,6 +150,7 @@ beforeAll(async () => {
       shown.set(name, { show: show.stdout, run: run.stderr, wait: wait.stderr });
     }),
   );
+  quiet = (await Promise.all(quietly)).map(({ stdout, stderr }) => stdout + stderr);
 });
 
 /** The lines of an attempt that make up its card, with what differs from run to run replaced. */
@@ -175,6 +181,13 @@ describe("Of the card", () => {
       "belay: Job j5 FAILED (TIMED_OUT, SIGTERM after TIME): Main command ran longer than its timeout of 1.0s\n" +
         'belay: Hint: The last line that it printed is "epoch 2"; raise --timeout (1.0s) if the work needs longer\n',
     );
+  });
+
+  it("belay run --quiet prints the tail, and nothing of a job that succeeds", () => {
+    expect(quiet.map((text) => text.replace(/ after [\d.]+m?s/, " after TIME"))).toEqual([
+      "belay: Job q0 FAILED (exit code 3 after TIME)\nLast lines of standard error\n  | bad\n",
+      "",
+    ]);
   });
 
   it("belay wait prints all", () => {
