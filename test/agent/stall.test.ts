@@ -34,7 +34,7 @@ describe.concurrent(`A main command that hangs${noPython ? " (not tried: there i
       expect(stalled?.message).toBe("No output or progress for 1.0s");
       const quiet = timestampMs(stalled?.since ?? never()) - timestampMs(ok?.since ?? never());
       expect(quiet).toBeGreaterThanOrEqual(AFTER - 5);
-      expect(quiet).toBeLessThan(AFTER + 1000);
+      expect(quiet).toBeLessThan(AFTER + 10_000);
       await expect.poll(() => job.agentLog(), eventually).toContain("Its processes:");
       const [head, columns, ...rows] = job.agentLog().trimEnd().split("\n");
       expect(head).toBe("The job has stalled. No output or progress for 1.0s. Its processes:");
