@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { makeContainment } from "../../../../src/agent/job/tree/containment.ts";
 import { EndReason, Outcome } from "../../../../src/gen/belay/v1/job_pb.ts";
 import { eventually } from "../facts.ts";
-import { start } from "../local.ts";
+import { type LocalJob, start } from "../local.ts";
 
 /** Uses 200 MB. */
 const GREEDY = ["perl", "-e", "$x = 'a' x 200_000_000; print 'done'"];
@@ -35,6 +35,16 @@ describe(`A memory limit${skip === undefined ? "" : ` (not enforceable here: ${s
     const ended = await start({ command: ["sh", "-c", '"$@"; exit 4', "sh", ...GREEDY], memoryLimitBytes: LIMIT })
       .result;
     expect(ended).toMatchObject({ outcome: Outcome.FAILED, reason: EndReason.OOM_KILLED, exitCode: 4 });
+  });
+
+  it.skipIf(skip !== undefined)("stays the cause when the agent is asked to stop at the next moment", async () => {
+    const stop = { reason: EndReason.AGENT_STOPPED, message: "The agent was asked to stop" };
+    const ended: LocalJob = start(
+      { command: GREEDY, memoryLimitBytes: LIMIT },
+      { mayBeStopped: true },
+      { stepEnded: () => setImmediate(() => ended.job.end(stop)) },
+    );
+    expect(await ended.result).toMatchObject({ outcome: Outcome.FAILED, reason: EndReason.OOM_KILLED });
   });
 
   it.skipIf(skip !== undefined)("applies to every step", async () => {
