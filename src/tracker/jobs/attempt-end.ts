@@ -68,6 +68,7 @@ export function endAttempt(live: LiveJob, result: JobResult, now: number, nextAt
 
 /**
  * Takes the job away from the session of the latest attempt: nothing more is accepted from it, and its log ends here.
+ * Must come before the attempt gets a result of the tracker's own, which cannot say how much the job printed.
  *
  * @param why for the agent, if it has a stream
  */
