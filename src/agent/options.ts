@@ -106,7 +106,7 @@ export interface AgentOptions {
   readonly inherited?: Inherited;
   /**
    * Aborting it stops the agent: the job is ended with AGENT_STOPPED. Its class is ORDERED if the signal's reason is a
-   * `StopReason` that says so, and PREEMPTED with any other reason.
+   * `StopReason` that says so, or `onStop` is "end", and else PREEMPTED.
    */
   readonly stop?: AbortSignal;
   /**
@@ -128,7 +128,7 @@ export interface AgentOptions {
   /** Aborting it, after `stop`, skips the grace period and the steps after the end. */
   readonly stopNow?: AbortSignal;
   /**
-   * Signals that this program receives and the job must have. Called once, with a function that sends a signal to the job's
+   * Signals that this program receives and the job must have. Called once for each attempt, with a function that sends a signal to the job's
    * processes and notes it in the job's log; returns a function that ends that. @default no signals
    */
   readonly signals?: (pass: (signal: NodeJS.Signals) => void) => () => void;

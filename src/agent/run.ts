@@ -102,6 +102,9 @@ class Agent {
       if (end.kind === "fenced") throw end.error;
       return this.outcome(welcome, result, end);
     } finally {
+      // The job and its delivery are over: a function that fails from here on changes nothing.
+      const { failures } = this.setting;
+      const { first } = failures;
       stop.close();
       endSignals?.();
       this.over.abort();
@@ -111,6 +114,7 @@ class Agent {
       leftBehind.stop();
       await others;
       await this.release();
+      failures.first = first;
     }
   }
 
