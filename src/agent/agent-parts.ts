@@ -124,7 +124,7 @@ export function connectParts(
   );
   const stop = new Stop(options, {
     closeSession: (why) => session.close(why),
-    hurry: () => session.dialNow(),
+    dialNow: () => session.dialNow(),
     isAwaited: startsIn !== undefined,
   });
   return {

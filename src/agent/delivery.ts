@@ -15,16 +15,16 @@ export async function awaitDelivery(
     options.stop?.aborted === true ? stopPatience(options) : (options.flushTimeout ?? DEFAULTS.flushTimeout);
   const abandon = (): void => session.close(session.whyUndelivered(patience()));
   let timer = clock.after(patience(), abandon);
-  const hurry = (): void => {
+  const restartTimer = (): void => {
     timer.cancel();
     timer = clock.after(patience(), abandon);
   };
-  options.stop?.addEventListener("abort", hurry, { once: true });
+  options.stop?.addEventListener("abort", restartTimer, { once: true });
   try {
     return await ended;
   } finally {
     timer.cancel();
-    options.stop?.removeEventListener("abort", hurry);
+    options.stop?.removeEventListener("abort", restartTimer);
   }
 }
 

@@ -49,7 +49,7 @@ export async function runAgentTimed(given: AgentOptions, timing: SessionTiming):
 export async function runAttempt(setting: AttemptSetting): Promise<AgentOutcome> {
   const { environment, spec } = setting.options;
   const mask = new Mask();
-  mask.know(...secretsFor(environment, spec));
+  mask.setEnvironment(...secretsFor(environment, spec));
   try {
     return await Agent.begin(mask, setting).run();
   } catch (error) {

@@ -49,11 +49,11 @@ export interface JobSurroundings {
  *
  * @throws BelayError as `startJob` does, and `TRACKER_REFUSED` when neither we nor the tracker has a spec
  */
-export function startReportedJob(welcome: Welcome, around: JobSurroundings): RunningJob {
-  const { options, mask, report, prepared, metricsFile, over } = around;
+export function startReportedJob(welcome: Welcome, surroundings: JobSurroundings): RunningJob {
+  const { options, mask, report, prepared, metricsFile, over } = surroundings;
   const { environment, logger } = options;
   const spec = specFor(options, welcome);
-  if (options.spec === undefined) mask.know(...secretsFor(environment, spec));
+  if (options.spec === undefined) mask.setEnvironment(...secretsFor(environment, spec));
   const warn = (message: string): void => {
     report.notice(0, message);
     logger.warn(message);
@@ -91,7 +91,7 @@ export function startReportedJob(welcome: Welcome, around: JobSurroundings): Run
       logger,
       prepared,
     },
-    { ...handlersOf(around, path, gate, watch), usage: sampled },
+    { ...handlersOf(surroundings, path, gate, watch), usage: sampled },
   ));
   const interval = spec.metricsInterval === undefined ? DEFAULT_METRICS_INTERVAL_MS : durationMs(spec.metricsInterval);
   const loop = new MetricsLoop({
@@ -121,8 +121,8 @@ function specFor({ spec, jobId }: SafeOptions, welcome: Welcome): JobSpec {
   throw new BelayError("TRACKER_REFUSED", `The tracker sent no spec for job "${jobId}"`);
 }
 
-function handlersOf(around: JobSurroundings, path: OutputPath, gate: OutputGate, watch: Watch): JobHandlers {
-  const { options, mask, report, metricsFile } = around;
+function handlersOf(surroundings: JobSurroundings, path: OutputPath, gate: OutputGate, watch: Watch): JobHandlers {
+  const { options, mask, report, metricsFile } = surroundings;
   const metricsHost = {
     metrics: (value: JobMetrics) => report.event({ case: "jobMetrics", value }),
     written: () => watch.progressed(),

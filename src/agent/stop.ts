@@ -14,7 +14,7 @@ export interface StopHost {
   /** Ends the session: nothing is run. */
   closeSession(why: string): void;
   /** Has the tracker admit the session as soon as it can. */
-  hurry(): void;
+  dialNow(): void;
   /** Whether the job waits for this agent, which ran the attempt before: an ordered stop must end it. */
   readonly isAwaited: boolean;
 }
@@ -27,7 +27,7 @@ export class Stop {
   private readonly options: StopOptions;
   private readonly host: StopHost;
   private running: RunningJob | undefined;
-  private giveUp: Timer | undefined;
+  private giveUpTimer: Timer | undefined;
 
   constructor(options: StopOptions, host: StopHost) {
     this.options = options;
@@ -56,7 +56,7 @@ export class Stop {
     const { stop, stopNow } = this.options;
     stop?.removeEventListener("abort", this.onStop);
     stopNow?.removeEventListener("abort", this.onStopNow);
-    this.giveUp?.cancel();
+    this.giveUpTimer?.cancel();
   }
 
   private readonly onStop = (): void => {
@@ -64,11 +64,11 @@ export class Stop {
     const patience = options.stopFlushTimeout ?? DEFAULTS.stopFlushTimeout;
     if (running === undefined) {
       if (!this.endsAwaitedJob) return host.closeSession(MESSAGE);
-      this.giveUp = systemClock.after(patience, () => host.closeSession(MESSAGE));
-      host.hurry();
+      this.giveUpTimer = systemClock.after(patience, () => host.closeSession(MESSAGE));
+      host.dialNow();
       return;
     }
-    this.giveUp?.cancel();
+    this.giveUpTimer?.cancel();
     running.gate.endStalemate(patience);
     running.job.end({ ...this.order(), ...(options.stopNow?.aborted === true && { grace: 0 }) });
   };

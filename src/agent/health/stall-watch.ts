@@ -49,7 +49,7 @@ export class StallWatch {
   /** Milliseconds from the check before to the next. */
   private pause = 0;
   /** Milliseconds without a sign of life. */
-  private quiet = 0;
+  private silentMs = 0;
   private checked: number;
   private progressAt = Number.NEGATIVE_INFINITY;
   private cpu: { readonly seconds: number; readonly at: number } | undefined;
@@ -99,7 +99,7 @@ export class StallWatch {
   }
 
   private checkLater(): void {
-    const left = this.stalled ? this.interval : Math.max(1, this.after - this.quiet);
+    const left = this.stalled ? this.interval : Math.max(1, this.after - this.silentMs);
     const rest = Math.min(LONGEST_INTERVAL_MS, this.cpuCost / MOST_SHARE);
     this.pause = Math.max(rest, Math.min(this.interval, left));
     this.timer = this.host.clock.after(this.pause, () => this.check());
@@ -107,7 +107,7 @@ export class StallWatch {
 
   private check(): void {
     this.update();
-    if (this.stalled !== this.quiet >= this.after) {
+    if (this.stalled !== this.silentMs >= this.after) {
       this.stalled = !this.stalled;
       if (this.stalled) this.reportStalled();
       else this.reportAlive();
@@ -115,7 +115,7 @@ export class StallWatch {
     if (this.timer !== undefined) this.checkLater();
   }
 
-  /** Brings `quiet` and `latestSign` up to date. */
+  /** Brings `silentMs` and `latestSign` up to date. */
   private update(): void {
     // Read before the time: what was printed since the check before is then never older than that check.
     const { outputSilence } = this.host.job.vitals();
@@ -123,10 +123,10 @@ export class StallWatch {
     const passed = now - this.checked;
     this.checked = now;
     // While the agent was stopped, the job may have been stopped as well, and its output was not read.
-    if (!this.paused) this.quiet += Math.min(passed, 2 * Math.max(this.pause, this.interval));
+    if (!this.paused) this.silentMs += Math.min(passed, 2 * Math.max(this.pause, this.interval));
     const found = (sign: StallSign, ago: number): void => {
-      if (!this.signs.has(sign) || ago > passed || ago >= this.quiet) return;
-      this.quiet = ago;
+      if (!this.signs.has(sign) || ago > passed || ago >= this.silentMs) return;
+      this.silentMs = ago;
       this.latestSign = sign;
     };
     found(StallSign.OUTPUT, outputSilence);

@@ -95,13 +95,13 @@ export class MetricsFile {
     }
   }
 
-  private inTurn(act: (follower: Follower) => Promise<void>): Promise<void> {
+  private inTurn(task: (follower: Follower) => Promise<void>): Promise<void> {
     this.reading = this.reading.then(async () => {
       const { host } = this;
       if (host === undefined) return;
       try {
         this.follower ??= import("./follower.ts").then((room) => new room.Follower(this.path, this.fd, host));
-        await act(await this.follower);
+        await task(await this.follower);
       } catch (error) {
         if (!this.failed) host.notice(`Cannot read $BELAY_METRICS: ${messageOf(error)}`);
         this.failed = true;

@@ -51,7 +51,9 @@ export async function finishJob(parts: FinishParts, last: LastStep): Promise<Job
   const { prepared, cause, pauses, spec, sampler, warning } = parts;
   const { ordered } = cause;
   const askTime = ordered?.askTime ?? systemClock.unixMs();
-  const { end, usage, outputCut } = keepsProcesses(parts, last) ? await letGo(parts) : await endAll(parts, last);
+  const { end, usage, outputCut } = keepsProcesses(parts, last)
+    ? await releaseProcesses(parts)
+    : await endAll(parts, last);
   const endTime = end.emptyTime ?? systemClock.unixMs();
   pauses.end();
   const rounds = [...warning.rounds, ...end.rounds];
@@ -77,7 +79,7 @@ function keepsProcesses({ spec, cause }: FinishParts, { running }: LastStep): bo
   return spec.keepDescendants && cause.ordered === undefined && running?.step.main === true;
 }
 
-async function letGo({ sampler, output, prepared }: FinishParts): Promise<Closed> {
+async function releaseProcesses({ sampler, output, prepared }: FinishParts): Promise<Closed> {
   const usage = sampler.total();
   await output.drain(new AbortController().signal);
   output.close();

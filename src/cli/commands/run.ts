@@ -185,10 +185,10 @@ ${EXIT_CODES_HELP}`,
         signals: (pass) => takeWarningSignals(pass, isIgnored),
       });
       const outcome = await Promise.race([running, aborted(signals.leave)]);
-      const hurry = outcome === undefined || ORDERED_ENDS.has(outcome.result.reason);
+      const isUrgent = outcome === undefined || ORDERED_ENDS.has(outcome.result.reason);
       const missing = await output.end(() => {
         if (signals.leave.aborted) return 0;
-        return hurry || signals.stop.aborted ? STOPPED_READER_MS : Math.max(STOPPED_READER_MS, flags.flushTimeout);
+        return isUrgent || signals.stop.aborted ? STOPPED_READER_MS : Math.max(STOPPED_READER_MS, flags.flushTimeout);
       });
       await reportMissing(missing, jobId, io);
       if (outcome === undefined) return await reportLeft(flags.spoolDir, io);

@@ -8,7 +8,7 @@ export interface Cell {
   /** Parameters of SGR, such as `1;31`. `""`: none. */
   readonly style: string;
   /** Whether the terminal may draw the character wider or narrower than we assume. */
-  readonly unsure: boolean;
+  readonly hasUncertainWidth: boolean;
 }
 
 /** How the terminal can draw. */
@@ -19,7 +19,7 @@ export interface Capabilities {
 }
 
 /** An empty column. */
-export const BLANK: Cell = { text: " ", style: "", unsure: false };
+export const BLANK: Cell = { text: " ", style: "", hasUncertainWidth: false };
 
 const SGR: Readonly<Record<Ink, string>> = {
   plain: "",
@@ -42,7 +42,7 @@ const SGR_PLAIN: Readonly<Record<Ink, string>> = {
 };
 /** Style of a line that is reversed. */
 export const REVERSED = "7";
-const REVERSED_BLANK: Cell = { text: " ", style: REVERSED, unsure: false };
+const REVERSED_BLANK: Cell = { text: " ", style: REVERSED, hasUncertainWidth: false };
 
 /** The columns of a line, at most `columns`, without blanks at the end. */
 export function cellsOf(line: Line, columns: number, capabilities: Capabilities): Cell[] {
@@ -58,8 +58,8 @@ export function cellsOf(line: Line, columns: number, capabilities: Capabilities)
       // A blank has no colour, unless it is reversed.
       else if (glyph.text === " ") cells.push(line.reversed === true ? REVERSED_BLANK : BLANK);
       else {
-        cells.push({ text: glyph.text, style, unsure: glyph.width > 1 || glyph.text.length > 1 });
-        if (glyph.width > 1) cells.push({ text: "", style, unsure: false });
+        cells.push({ text: glyph.text, style, hasUncertainWidth: glyph.width > 1 || glyph.text.length > 1 });
+        if (glyph.width > 1) cells.push({ text: "", style, hasUncertainWidth: false });
       }
     }
   }
@@ -82,7 +82,7 @@ function isBlank(cell: Cell | undefined): boolean {
 
 function pushAscii(cells: Cell[], text: string, width: number, style: string): void {
   const shown = text >= " " && text <= "~" ? text : (ASCII[text] ?? "?");
-  for (let i = 0; i < width; i++) cells.push({ text: shown, style, unsure: false });
+  for (let i = 0; i < width; i++) cells.push({ text: shown, style, hasUncertainWidth: false });
 }
 
 /** Replacements for the signs that Belay itself draws, on terminals that have only ASCII. */

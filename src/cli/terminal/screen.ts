@@ -104,13 +104,13 @@ function sameAt(before: readonly Cell[], wanted: readonly Cell[], at: number): b
 function run(cells: readonly Cell[], from: number, to: number): string {
   let out = "";
   let style = "";
-  let unsure = false;
+  let isColumnUncertain = false;
   for (let at = from; at < to; at++) {
     const cell = cells[at] ?? BLANK;
     if (cell.text === "") continue;
     // Terminals disagree about the width of some characters; the rest of the line must not shift.
-    if (unsure && !cell.unsure) out += `\u001b[${at + 1}G`;
-    unsure = cell.unsure;
+    if (isColumnUncertain && !cell.hasUncertainWidth) out += `\u001b[${at + 1}G`;
+    isColumnUncertain = cell.hasUncertainWidth;
     // A blank looks the same in any colour.
     const differs = cell.style !== style && (cell !== BLANK || style === REVERSED);
     if (differs) {

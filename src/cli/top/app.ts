@@ -149,10 +149,10 @@ export class TopApp {
   private async cancel(jobId: string, reason: string): Promise<void> {
     const request = { jobId, reason, commandId: shortId() };
     const { signal } = this.over;
-    this.say(`canceling ${jobId} …`);
+    this.showMessage(`canceling ${jobId} …`);
     const answer = await this.options.client.once((jobs) => jobs.cancelJob(request, { signal }));
     const state = answer.job === undefined ? "" : stateName(answer.job.state);
-    this.say(
+    this.showMessage(
       answer.command === undefined
         ? `${jobId} is ${state}`
         : orderText(jobId, "cancel", answer.command, answer.agentConnected).trimEnd(),
@@ -160,7 +160,7 @@ export class TopApp {
     this.feed.refresh();
   }
 
-  private say(message: string): void {
+  private showMessage(message: string): void {
     this.ui = { ...this.ui, message };
     this.drawNow();
   }
@@ -169,7 +169,7 @@ export class TopApp {
   private track(work: Promise<void>): void {
     const guarded = work
       .catch((error: unknown) => {
-        if (!this.over.signal.aborted) this.say(messageOf(error));
+        if (!this.over.signal.aborted) this.showMessage(messageOf(error));
       })
       .finally(() => this.pending.delete(guarded));
     this.pending.add(guarded);

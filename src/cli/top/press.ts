@@ -27,7 +27,7 @@ export const SORT_KEYS: Readonly<Record<string, Sort>> = {
 };
 
 /** Computes what a key does. Pure, so that every key can be tested without a terminal. */
-export function press(before: Ui, key: string, around: Surroundings): Pressed {
+export function press(before: Ui, key: string, surroundings: Surroundings): Pressed {
   const ui = { ...before, message: "" };
   if (key === "ctrl-c") return { ui, effect: { kind: "quit" } };
   if (key === "ctrl-z") return { ui, effect: { kind: "suspend" } };
@@ -35,7 +35,7 @@ export function press(before: Ui, key: string, around: Surroundings): Pressed {
   const { mode } = ui;
   switch (mode.kind) {
     case "table":
-      return inTable(ui, key, around);
+      return inTable(ui, key, surroundings);
     case "help":
       return { ui: to(ui, { kind: "table" }) };
     case "sort":
@@ -47,14 +47,14 @@ export function press(before: Ui, key: string, around: Surroundings): Pressed {
     case "reason":
       return inReason(ui, mode, key);
     case "pager":
-      return inPager(ui, mode, key, around);
+      return inPager(ui, mode, key, surroundings);
   }
 }
 
-function inTable(ui: Ui, key: string, around: Surroundings): Pressed {
-  const { ids } = around;
+function inTable(ui: Ui, key: string, surroundings: Surroundings): Pressed {
+  const { ids } = surroundings;
   const selected = selectedOf(ui, ids);
-  const moved = moveIn(ids.length, selected === undefined ? 0 : ids.indexOf(selected), key, around.page);
+  const moved = moveIn(ids.length, selected === undefined ? 0 : ids.indexOf(selected), key, surroundings.page);
   if (moved !== undefined) return { ui: { ...ui, selected: ids[moved] } };
   switch (key) {
     case "q":

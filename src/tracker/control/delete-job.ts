@@ -11,7 +11,7 @@ export async function deleteJob({ registry }: ControlContext, { jobId }: DeleteJ
   const live = await jobOf(registry, jobId);
   const { state } = live.job;
   if (!isEnded(state)) {
-    const text = `Cannot delete job "${jobId}": it is ${stateName(state)}; ${whatEnds(state, jobId)}`;
+    const text = `Cannot delete job "${jobId}": it is ${stateName(state)}; ${howToEnd(state, jobId)}`;
     throw new ConnectError(text, Code.FailedPrecondition);
   }
   await registry.remove(live);
@@ -19,7 +19,7 @@ export async function deleteJob({ registry }: ControlContext, { jobId }: DeleteJ
 }
 
 /** What must happen before the job has ended. */
-function whatEnds(state: JobState, jobId: string): string {
+function howToEnd(state: JobState, jobId: string): string {
   switch (state) {
     case JobState.LOST:
       return (

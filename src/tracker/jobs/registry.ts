@@ -197,13 +197,13 @@ export class JobRegistry {
   async remove(live: LiveJob): Promise<void> {
     let removal = this.removing.get(live.id);
     if (removal === undefined) {
-      removal = this.takeOut(live).finally(() => this.removing.delete(live.id));
+      removal = this.removeFromStore(live).finally(() => this.removing.delete(live.id));
       this.removing.set(live.id, removal);
     }
     await removal;
   }
 
-  private async takeOut(live: LiveJob): Promise<void> {
+  private async removeFromStore(live: LiveJob): Promise<void> {
     const { store, changes } = this.context;
     const version = changes.nextVersion();
     this.jobs.delete(live.id);
@@ -220,7 +220,7 @@ export class JobRegistry {
   /** Releases what a job needed while it was busy. Must be called when the job may no longer be busy. */
   async settle(live: LiveJob): Promise<void> {
     if (!live.usesLog) await live.releaseLog();
-    this.forgetSome();
+    this.forgetIdle();
   }
 
   private async load(jobId: string): Promise<LiveJob | undefined> {
@@ -230,7 +230,7 @@ export class JobRegistry {
     if (stored === undefined) return undefined;
     const live = this.loaded(stored);
     this.jobs.set(jobId, live);
-    this.forgetSome();
+    this.forgetIdle();
     return live;
   }
 
@@ -250,16 +250,16 @@ export class JobRegistry {
   }
 
   /** Forgets jobs that are not busy, above a number. Not at every call, since it goes through all jobs. */
-  private forgetSome(): void {
+  private forgetIdle(): void {
     if (this.jobs.size <= KEPT_ENDED || ++this.sinceSweep < KEPT_ENDED / 2) return;
     this.sinceSweep = 0;
-    let spare = 0;
-    for (const live of this.jobs.values()) if (!live.isBusy) spare++;
+    let idle = 0;
+    for (const live of this.jobs.values()) if (!live.isBusy) idle++;
     for (const live of this.jobs.values()) {
-      if (spare <= KEPT_ENDED) return;
+      if (idle <= KEPT_ENDED) return;
       if (live.isBusy) continue;
       this.jobs.delete(live.id);
-      spare--;
+      idle--;
     }
   }
 }

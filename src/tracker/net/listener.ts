@@ -92,8 +92,8 @@ export async function listen(
       for (const session of sessions) session.close();
       port.close();
       const waiting = new AbortController();
-      const quiet = calls.whenNone().then(() => sleep(LAST_BYTES_MS, waiting.signal));
-      await Promise.race([closed, quiet, sleep(timeoutMs, waiting.signal)]);
+      const callsOver = calls.whenNone().then(() => sleep(LAST_BYTES_MS, waiting.signal));
+      await Promise.race([closed, callsOver, sleep(timeoutMs, waiting.signal)]);
       // A timer that is left would keep the process alive.
       waiting.abort();
       await new Promise((resolve) => setImmediate(resolve));

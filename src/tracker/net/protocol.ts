@@ -17,30 +17,30 @@ export function peekProtocol(
 ): void {
   let seen = Buffer.alloc(0);
   const timer = clock.after(timeout, () => socket.destroy());
-  const forget = (): void => {
+  const stopListening = (): void => {
     timer.cancel();
-    socket.off("readable", look);
+    socket.off("readable", readPreface);
     socket.off("error", close);
     socket.off("end", close);
-    socket.off("close", forget);
+    socket.off("close", stopListening);
   };
   const close = (): void => {
-    forget();
+    stopListening();
     socket.destroy();
   };
-  socket.on("readable", look);
+  socket.on("readable", readPreface);
   socket.on("error", close);
   socket.on("end", close);
-  socket.on("close", forget);
+  socket.on("close", stopListening);
 
-  function look(): void {
+  function readPreface(): void {
     const more = socket.read() as Buffer | null;
     if (more === null) return;
     seen = Buffer.concat([seen, more]);
     const length = Math.min(seen.length, PREFACE.length);
     const isHttp2 = seen.subarray(0, length).equals(PREFACE.subarray(0, length));
     if (isHttp2 && seen.length < PREFACE.length) return;
-    forget();
+    stopListening();
     socket.unshift(seen);
     decided(isHttp2 ? "http2" : "http1");
   }

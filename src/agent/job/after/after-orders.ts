@@ -87,10 +87,10 @@ export class AfterOrders {
   order(order: EndOrder, endedByItself: boolean): boolean {
     if (this.phase === "over") return false;
     if (order.reason === EndReason.CANCELED && this.phase === "before" && !endedByItself) return false;
-    const acts = this.apply(order);
+    const takesEffect = this.apply(order);
     if (this.running && this.stopped) this.beginBudget();
-    if (acts) this.resume();
-    return acts && this.running;
+    if (takesEffect) this.resume();
+    return takesEffect && this.running;
   }
 
   pause(): void {

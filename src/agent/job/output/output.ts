@@ -69,7 +69,7 @@ export class JobOutput {
     for (;;) {
       const full = [...this.readers].some((reader) => reader.drain() === "full");
       if (!full || signal.aborted) return;
-      await this.roomAgain(signal);
+      await this.waitForRoom(signal);
     }
   }
 
@@ -83,7 +83,7 @@ export class JobOutput {
     for (const reader of this.readers) reader.pause();
   }
 
-  private roomAgain(signal: AbortSignal): Promise<void> {
+  private waitForRoom(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       if (!this.full || signal.aborted) {
         resolve();

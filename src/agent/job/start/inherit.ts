@@ -55,11 +55,11 @@ export function inheritStart(
     else prefix.push(prlimit, `--nofile=${openFiles}:`, "--");
   }
   if (script.length === 0) return { prefix, lost };
-  const odd = Object.keys(environment).find((name) => !SHELL_NAME.test(name));
-  if (odd !== undefined) {
+  const droppedName = Object.keys(environment).find((name) => !SHELL_NAME.test(name));
+  if (droppedName !== undefined) {
     return {
       prefix,
-      lost: `"${script.join("; ")}"; prlimit or env is missing, and a shell would drop the variable "${odd}"`,
+      lost: `"${script.join("; ")}"; prlimit or env is missing, and a shell would drop the variable "${droppedName}"`,
     };
   }
   return { prefix: ["/bin/sh", "-c", `${script.join("; ")}; exec "$@"`, "sh", ...prefix], lost };

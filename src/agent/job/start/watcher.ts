@@ -91,7 +91,7 @@ export class Watcher {
   private groups: readonly number[] = [];
   private strays: readonly string[] = [];
   /** Strays that were reported to this watcher, including those that have ended. */
-  private told = new Set<string>();
+  private reportedStrays = new Set<string>();
   private restarts = 0;
   private closed = false;
   private cookie: string;
@@ -119,10 +119,10 @@ export class Watcher {
    */
   setStrays(strays: readonly { readonly pid: number; readonly startTime: number }[]): void {
     this.strays = strays.map(({ pid, startTime }) => `${pid}:${startTime}`);
-    const fresh = this.strays.filter((stray) => !this.told.has(stray));
+    const fresh = this.strays.filter((stray) => !this.reportedStrays.has(stray));
     if (fresh.length === 0) return;
-    for (const stray of fresh) this.told.add(stray);
-    if (this.told.size > this.strays.length + MOST_GONE) this.nameAllStrays();
+    for (const stray of fresh) this.reportedStrays.add(stray);
+    if (this.reportedStrays.size > this.strays.length + MOST_GONE) this.nameAllStrays();
     else this.child.stdin?.write(`add ${fresh.join(" ")}\n`);
   }
 
@@ -131,12 +131,12 @@ export class Watcher {
     this.cookie = cookie;
     this.groups = [];
     this.strays = [];
-    this.told.clear();
+    this.reportedStrays.clear();
     this.child.stdin?.write(`cookie ${cookie}\n`);
   }
 
   private nameAllStrays(): void {
-    this.told = new Set(this.strays);
+    this.reportedStrays = new Set(this.strays);
     this.child.stdin?.write(`strays ${this.strays.join(" ")}\n`);
   }
 

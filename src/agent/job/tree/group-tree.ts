@@ -32,7 +32,7 @@ export class GroupTree implements ProcessTree {
   /** Members by pid, as the last scan found them. */
   private known = new Map<number, ProcessEntry>();
   /** Start times of other processes, by pid: kernel threads, and processes whose environment has no cookie. */
-  private readonly strangers = new Map<number, number>();
+  private readonly nonMembers = new Map<number, number>();
   /** Process groups and sessions made by members. The kernel gives no new process an id that one of these uses. */
   private readonly groups = new Set<number>();
   /** Process groups of the processes passed to `adopt`, including those that have ended. */
@@ -51,8 +51,8 @@ export class GroupTree implements ProcessTree {
     this.cookie = cookie;
   }
 
-  onStrays(tell: (strays: readonly ProcessEntry[]) => void): void {
-    this.reportStrays = tell;
+  onStrays(report: (strays: readonly ProcessEntry[]) => void): void {
+    this.reportStrays = report;
   }
 
   start<T>(spawn: () => T): T {
@@ -193,7 +193,7 @@ export class GroupTree implements ProcessTree {
         if (isAlive(entry)) onFound?.(entry);
       }
     }
-    for (const pid of this.strangers.keys()) if (!entries.has(pid)) this.strangers.delete(pid);
+    for (const pid of this.nonMembers.keys()) if (!entries.has(pid)) this.nonMembers.delete(pid);
     return this.settle(entries, found);
   }
 
@@ -205,9 +205,9 @@ export class GroupTree implements ProcessTree {
     const entries = new Map<number, ProcessEntry>();
     const found = new Map<number, ProcessEntry>();
     const pids = new Set(listPids());
-    for (const pid of this.strangers.keys()) if (!pids.has(pid)) this.strangers.delete(pid);
+    for (const pid of this.nonMembers.keys()) if (!pids.has(pid)) this.nonMembers.delete(pid);
     for (const pid of pids) {
-      const entry = this.strangers.has(pid) && !this.known.has(pid) ? undefined : readProcess(pid);
+      const entry = this.nonMembers.has(pid) && !this.known.has(pid) ? undefined : readProcess(pid);
       if (entry === undefined) continue;
       entries.set(pid, entry);
       if (this.recognize(entry)) found.set(pid, entry);
@@ -244,14 +244,14 @@ export class GroupTree implements ProcessTree {
     if (entry.pid === process.pid) return false;
     // 2 is kthreadd; its children are kernel threads.
     if (entry.pid <= 2 || entry.parentPid === 2) {
-      this.strangers.set(entry.pid, entry.startTime);
+      this.nonMembers.set(entry.pid, entry.startTime);
       return false;
     }
     if (this.known.get(entry.pid)?.startTime === entry.startTime) return true;
     if (this.groups.has(entry.group) || this.groups.has(entry.session)) return true;
-    if (this.strangers.get(entry.pid) === entry.startTime) return false;
+    if (this.nonMembers.get(entry.pid) === entry.startTime) return false;
     const holds = environmentHolds(entry.pid, this.cookie);
-    if (holds === false) this.strangers.set(entry.pid, entry.startTime);
+    if (holds === false) this.nonMembers.set(entry.pid, entry.startTime);
     return holds === true;
   }
 

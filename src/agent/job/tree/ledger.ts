@@ -10,7 +10,7 @@ export interface Account {
 }
 
 /** How the ledger reads processes during an update. */
-export interface Witness {
+export interface ProcessReader {
   /** Whether a process still has this pid; a zombie counts. */
   exists(pid: number): boolean;
   /** The current account of one process. */
@@ -26,14 +26,14 @@ export interface Witness {
  * such a process used after that update is missing; all of it is, if no update saw the process.
  */
 export class Ledger {
-  private readonly witness: Witness;
+  private readonly reader: ProcessReader;
   private before: ReadonlyMap<number, Account> = new Map();
   private kept = 0;
   private reaped = 0;
   private most = 0;
 
-  constructor(witness: Witness) {
-    this.witness = witness;
+  constructor(reader: ProcessReader) {
+    this.reader = reader;
   }
 
   /** Adds everything that a child of our own has used. To be called right after we have waited for the child. */
@@ -43,27 +43,27 @@ export class Ledger {
 
   /** @param accounts of all processes that exist, zombies included. @returns the sum */
   update(accounts: Iterable<Account>): number {
-    const { witness, before } = this;
+    const { reader, before } = this;
     const now = new Map<number, Account>();
     const gone = new Map<number, Account>();
     for (const account of before.values()) gone.set(account.pid, account);
     for (const account of accounts) {
       // Reading takes a while: a parent read after its child ended already has the child in its account.
-      const there = witness.exists(account.pid);
+      const there = reader.exists(account.pid);
       (there ? now : gone).set(account.pid, account);
       if (there && gone.get(account.pid)?.startTime === account.startTime) gone.delete(account.pid);
     }
     for (const { pid, startTime } of gone.values()) {
       // A zombie still has its account, though a cgroup no longer lists it.
-      const zombie = now.has(pid) || !witness.exists(pid) ? undefined : witness.account(pid);
+      const zombie = now.has(pid) || !reader.exists(pid) ? undefined : reader.account(pid);
       if (zombie?.startTime !== startTime) continue;
       now.set(pid, zombie);
       gone.delete(pid);
     }
     const lost = new Map<number, number>();
     for (const account of gone.values()) {
-      const heir = heirOf(account, now, gone);
-      lost.set(heir, (lost.get(heir) ?? 0) + account.total);
+      const ancestor = survivingAncestor(account, now, gone);
+      lost.set(ancestor, (lost.get(ancestor) ?? 0) + account.total);
     }
     for (const [pid, amount] of lost) this.kept += Math.max(0, amount - this.inherited(pid, now));
     this.kept += this.reaped;
@@ -74,12 +74,12 @@ export class Ledger {
     return (this.most = Math.max(this.most, sum));
   }
 
-  /** What the account of an heir received since the last update. The heir is read again: now it has the gone ones. */
+  /** What the account of such an ancestor received since the last update. It is read again: now it has the gone ones. */
   private inherited(pid: number, now: Map<number, Account>): number {
     if (pid === process.pid) return this.reaped;
-    const heir = now.get(pid);
-    const fresh = heir === undefined ? undefined : this.witness.account(pid);
-    if (heir === undefined || fresh?.startTime !== heir.startTime) return 0;
+    const ancestor = now.get(pid);
+    const fresh = ancestor === undefined ? undefined : this.reader.account(pid);
+    if (ancestor === undefined || fresh?.startTime !== ancestor.startTime) return 0;
     now.set(pid, fresh);
     const earlier = this.before.get(pid);
     return fresh.inherits - (earlier?.startTime === fresh.startTime ? earlier.inherits : 0);
@@ -87,13 +87,17 @@ export class Ledger {
 }
 
 /** The pid of the nearest ancestor that still exists: a member, this process, or 0 for any other process. */
-function heirOf(account: Account, now: ReadonlyMap<number, Account>, gone: ReadonlyMap<number, Account>): number {
+function survivingAncestor(
+  account: Account,
+  now: ReadonlyMap<number, Account>,
+  gone: ReadonlyMap<number, Account>,
+): number {
   let at = account;
   // Bounded, since the kernel may reuse a pid during the walk.
   for (let generation = 0; generation < 1000; generation++) {
     if (at.parentPid === process.pid) return process.pid;
-    const heir = now.get(at.parentPid);
-    if (heir !== undefined && heir.startTime <= at.startTime) return heir.pid;
+    const ancestor = now.get(at.parentPid);
+    if (ancestor !== undefined && ancestor.startTime <= at.startTime) return ancestor.pid;
     const next = gone.get(at.parentPid);
     if (next === undefined || next.startTime > at.startTime) return 0;
     at = next;

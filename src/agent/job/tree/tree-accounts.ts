@@ -1,4 +1,4 @@
-import { type Account, Ledger, type Witness } from "./ledger.ts";
+import { type Account, Ledger, type ProcessReader } from "./ledger.ts";
 import { pidExists, type ProcessEntry, readProcess, TICKS_PER_SECOND } from "./proc.ts";
 import { type ProcessIo, readIo } from "./process-io.ts";
 import type { Reaped } from "./reaped.ts";
@@ -25,8 +25,8 @@ export class CpuAccounts {
 
 /** Adds up what a tree's processes read from and wrote to storage. */
 export class IoAccounts {
-  private readonly read = new Ledger(this.witness("read"));
-  private readonly written = new Ledger(this.witness("written"));
+  private readonly read = new Ledger(this.readerOf("read"));
+  private readonly written = new Ledger(this.readerOf("written"));
 
   addReaped({ io }: Reaped): void {
     this.read.addReaped(io.read);
@@ -53,7 +53,7 @@ export class IoAccounts {
     return hidden ? undefined : { read: this.read.update(read), written: this.written.update(written) };
   }
 
-  private witness(what: keyof ProcessIo): Witness {
+  private readerOf(what: keyof ProcessIo): ProcessReader {
     return {
       exists: pidExists,
       account: (pid) => {

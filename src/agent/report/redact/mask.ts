@@ -25,7 +25,7 @@ export class Mask {
   private warnedFile = false;
 
   /** Sets the environment whose secrets are removed. Must be called before the job has printed anything. */
-  know(environment: Environment, choice: SecretChoice): void {
+  setEnvironment(environment: Environment, choice: SecretChoice): void {
     this.secrets = new Secrets();
     this.warnings = addEnvironment(this.secrets, environment, choice);
   }

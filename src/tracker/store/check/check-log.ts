@@ -9,7 +9,7 @@ import { ENTRY_BYTES, readEntry } from "../log/index-file.ts";
 import type { LogOwner } from "../log/owner.ts";
 import { readRecords } from "../log/records.ts";
 import type { Damage } from "../log/recover.ts";
-import { lastVouched } from "../log/recover.ts";
+import { lastWholeEntry } from "../log/recover.ts";
 import type { LogTotals } from "../log/totals.ts";
 import { addChunk, emptyTotals, streamTotals, sumsOf } from "../log/totals.ts";
 import { STREAMS } from "../../../contract/log-sums.ts";
@@ -46,7 +46,7 @@ export async function checkLog(file: FileHandle, owner: LogOwner): Promise<Check
 /** What a log's index says, which is written after the log. */
 export interface CheckedIndex {
   /** How far the log was once written. Undefined: it does not say. */
-  readonly vouched: LogTotals | undefined;
+  readonly lastEntry: LogTotals | undefined;
   /** Whether an entry of it cannot be read. */
   readonly isDamaged: boolean;
 }
@@ -56,16 +56,16 @@ export async function checkIndex(path: string, owner: LogOwner): Promise<Checked
   try {
     index = await open(path, "r");
   } catch (error) {
-    if (errnoOf(error) === "ENOENT") return { vouched: undefined, isDamaged: false };
+    if (errnoOf(error) === "ENOENT") return { lastEntry: undefined, isDamaged: false };
     throw error;
   }
   try {
-    const vouched = await lastVouched(index, owner);
+    const lastEntry = await lastWholeEntry(index, owner);
     const entries = Math.floor((await index.stat()).size / ENTRY_BYTES);
     for (let i = 0; i < entries; i++) {
-      if ((await readEntry(index, owner, i)) === undefined) return { vouched, isDamaged: true };
+      if ((await readEntry(index, owner, i)) === undefined) return { lastEntry, isDamaged: true };
     }
-    return { vouched, isDamaged: false };
+    return { lastEntry, isDamaged: false };
   } finally {
     await index.close();
   }

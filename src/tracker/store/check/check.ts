@@ -137,7 +137,13 @@ class Check {
     const found = idOfLogs(this.directory);
     if (found === "" || found === this.database.prepare("SELECT id FROM store").get()?.["id"]) return false;
     const what = "belay.db belongs to other logs than those that are here";
-    await this.mend("problem", "database", what, "both were set aside", async () => void setAside(this.directory));
+    await this.repairOrReport(
+      "problem",
+      "database",
+      what,
+      "both were set aside",
+      async () => void setAside(this.directory),
+    );
     return true;
   }
 
@@ -213,7 +219,7 @@ class Check {
     const where = `${jobId}, attempt ${number}`;
     if (!existsSync(path)) {
       if (stored?.some(({ bytes }) => bytes > 0n) !== true) return;
-      await this.mend("problem", where, "its log is missing", "a log of gaps stands in for it", () =>
+      await this.repairOrReport("problem", where, "its log is missing", "a log of gaps stands in for it", () =>
         this.rewrite(attempt),
       );
       return;
@@ -223,8 +229,8 @@ class Check {
     const checked = await checkLog(file, owner);
     await file.close();
     this.bytes += checked.totals.position;
-    const { vouched, isDamaged } = await checkIndex(`${path}.index`, owner);
-    const missing = shortfall(stored ?? (vouched === undefined ? [] : streamTotals(vouched)), checked.totals);
+    const { lastEntry, isDamaged } = await checkIndex(`${path}.index`, owner);
+    const missing = shortfall(stored ?? (lastEntry === undefined ? [] : streamTotals(lastEntry)), checked.totals);
     const damages = [
       ...damagesOf(checked),
       ...missing.map(
@@ -232,18 +238,22 @@ class Check {
       ),
     ];
     if (damages.length > 0) {
-      const mended = `written again with gaps; the damaged file is kept as ${path}.damaged`;
-      await this.mend("problem", where, damages.join("; "), mended, async () => {
+      const done = `written again with gaps; the damaged file is kept as ${path}.damaged`;
+      await this.repairOrReport("problem", where, damages.join("; "), done, async () => {
         if (checked.owner === "other") await rename(path, `${path}.damaged`);
         await this.rewrite(attempt);
       });
     } else if (checked.torn > 0) {
       const what = `${checked.torn} bytes of a write that was under way when the tracker died; never acknowledged`;
-      await this.mend("note", where, what, "cut off", () => truncate(path, checked.totals.position));
+      await this.repairOrReport("note", where, what, "cut off", () => truncate(path, checked.totals.position));
     }
     if (!isDamaged) return;
-    await this.mend("note", where, "its index is damaged: reads of it begin far from where they could", "removed", () =>
-      rm(`${path}.index`, { force: true }),
+    await this.repairOrReport(
+      "note",
+      where,
+      "its index is damaged: reads of it begin far from where they could",
+      "removed",
+      () => rm(`${path}.index`, { force: true }),
     );
   }
 
@@ -262,13 +272,13 @@ class Check {
       const path = join(this.logs, String(key));
       if (kept.has(key)) continue;
       if (key <= newest) {
-        await this.mend("note", path, "the logs of a job that was deleted", "removed", () =>
+        await this.repairOrReport("note", path, "the logs of a job that was deleted", "removed", () =>
           rm(path, { recursive: true }),
         );
       } else {
         const aside = join(this.directory, "logs-set-aside");
         const what = "the logs of a job that the database does not know";
-        await this.mend("note", path, what, `moved to ${aside}`, async () => {
+        await this.repairOrReport("note", path, what, `moved to ${aside}`, async () => {
           await mkdir(aside, { recursive: true, mode: 0o700 });
           await rename(path, join(aside, `${key}-${Date.now()}`));
         });
@@ -289,14 +299,14 @@ class Check {
     this.findings.push({ severity: "problem", where, what });
   }
 
-  private async mend(
+  private async repairOrReport(
     severity: Finding["severity"],
     where: string,
     what: string,
     done: string,
-    mend: () => Promise<void>,
+    repair: () => Promise<void>,
   ): Promise<void> {
-    if (this.repair) await mend();
+    if (this.repair) await repair();
     this.findings.push({ severity, where, what, ...(this.repair ? { repaired: done } : {}) });
   }
 }

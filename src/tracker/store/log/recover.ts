@@ -51,8 +51,8 @@ export async function recover(
   if (whose === "other") {
     throw new BelayError("STORE", `Cannot use the log "${path}": it is the log of another job`);
   }
-  const vouched = await lastVouched(index, owner);
-  if (size < FILE_HEADER_BYTES && (vouched?.sequence ?? 0) === 0 && !isMissing(stored, emptyTotals(0))) {
+  const lastEntry = await lastWholeEntry(index, owner);
+  if (size < FILE_HEADER_BYTES && (lastEntry?.sequence ?? 0) === 0 && !isMissing(stored, emptyTotals(0))) {
     // The tracker died before the header was whole, so nothing was ever acknowledged.
     await log.truncate(0);
     await index.truncate(0);
@@ -97,7 +97,7 @@ export async function recover(
     }
     totals.position = Math.max(size, end);
     damaged.push({ from: end, to: totals.position });
-  } else if (stored === undefined && vouched !== undefined && vouched.sequence > totals.sequence) {
+  } else if (stored === undefined && lastEntry !== undefined && lastEntry.sequence > totals.sequence) {
     // Acknowledged bytes are gone. The agent says where it can continue; what it no longer has becomes a gap.
     damaged.push({ from: end, to: Math.max(size, end) });
     if (torn > 0) await copyFile(path, `${path}.damaged`);
@@ -122,7 +122,7 @@ function isMissing(stored: readonly StreamTotals[] | undefined, totals: LogTotal
 }
 
 /** The last entry that is whole: what it speaks of was written once, whatever the log holds now. */
-export async function lastVouched(index: FileHandle, owner: LogOwner): Promise<LogTotals | undefined> {
+export async function lastWholeEntry(index: FileHandle, owner: LogOwner): Promise<LogTotals | undefined> {
   for (let entries = Math.floor((await index.stat()).size / ENTRY_BYTES); entries > 0; entries--) {
     const totals = await readEntry(index, owner, entries - 1);
     if (totals !== undefined) return totals;

@@ -21,7 +21,7 @@ test("offsets, counts and check sums in the lane are those of what is left of th
     (step, message) => lane.append(LogStream.AGENT, step, Buffer.from(`${message}\n`), 0n),
   );
   const mask = new Mask();
-  mask.know({ MY_TOKEN: "super-secret" }, { redact: [], keep: [] });
+  mask.setEnvironment({ MY_TOKEN: "super-secret" }, { redact: [], keep: [] });
   const redaction = new Redaction(mask, (stream, step, data, time) => limit.pass(stream, step, data, time));
 
   for (let n = 0; n < 5; n++) {

@@ -18,7 +18,7 @@ let redaction: Redaction;
 
 function start(environment: Record<string, string> = {}, redact: string[] = [], keep: string[] = []): void {
   mask = new Mask();
-  mask.know(environment, { redact, keep });
+  mask.setEnvironment(environment, { redact, keep });
   const pipe = path.join(directory, "redact");
   if (how === "pipe") execaSync("mkfifo", [pipe]);
   mask.begin((message) => warnings.push(message), pipe);
