@@ -169,7 +169,10 @@ ${EXIT_CODES_HELP}`,
       const running = runAttempts({
         ...agentOptions(flags),
         jobId,
-        onAttempt: (outcome) => print(attemptLines(outcome)),
+        onAttempt: (outcome) => {
+          print(attemptLines(outcome));
+          output.nextAttempt();
+        },
         environment: io.env,
         ...(io.inherited === undefined ? {} : { inherited: io.inherited }),
         ...(spec === undefined ? {} : { spec }),

@@ -18,8 +18,10 @@ export interface StreamBytes {
 export interface PassThrough {
   /** Passes a piece through; a promise resolves when there is room for more. Bytes are valid only during the call. */
   pass(stream: "stdout" | "stderr", data: Uint8Array): void | Promise<void>;
-  /** Bytes that readers which are behind have not read yet. */
+  /** Bytes of this attempt that readers which are behind have not read yet. */
   behind(): StreamBytes;
+  /** The output of another attempt follows: readers that got no more while the one before was ending get it again. */
+  nextAttempt(): void;
   /**
    * Waits until the readers have read everything. A reader that reads nothing for the time that `patience` returns, in
    * milliseconds, is given up: nothing more is written to it.
@@ -40,6 +42,10 @@ export function passThrough(io: Io): PassThrough {
   return {
     pass: (stream, data) => (stream === "stdout" ? stdout : stderr).pass(data),
     behind: () => ({ stdout: stdout.behind, stderr: stderr.behind }),
+    nextAttempt: () => {
+      stdout.nextAttempt();
+      stderr.nextAttempt();
+    },
     async end(patience) {
       await Promise.all([whenRead(io.stdout, patience), whenRead(io.stderr, patience)]);
       return { stdout: stdout.missing, stderr: stderr.missing };
@@ -50,7 +56,10 @@ export function passThrough(io: Io): PassThrough {
 /** Passes one stream on to its reader, and counts what the reader did not get. */
 class StreamRelay {
   private readonly output: Io["stdout"];
+  /** Bytes of this attempt that were not written. */
   private refused = 0;
+  /** The same of the attempts before. */
+  private refusedBefore = 0;
   /** Since when bytes have been waiting for the reader. Monotonic clock. Undefined: none are waiting. */
   private since: number | undefined;
 
@@ -78,11 +87,20 @@ class StreamRelay {
 
   get behind(): number {
     const long = this.since !== undefined && performance.now() - this.since >= BEHIND_MS;
-    return long || this.refused > 0 ? this.missing : 0;
+    return long || this.refused > 0 ? this.without(this.refused) : 0;
+  }
+
+  nextAttempt(): void {
+    this.refusedBefore += this.refused;
+    this.refused = 0;
   }
 
   /** Bytes that the reader did not get. 0 for a reader that closed its end: it wants no more. */
   get missing(): number {
-    return this.output.gone.aborted && !this.output.givenUp ? 0 : this.output.waiting + this.refused;
+    return this.without(this.refused + this.refusedBefore);
+  }
+
+  private without(refused: number): number {
+    return this.output.gone.aborted && !this.output.givenUp ? 0 : this.output.waiting + refused;
   }
 }

@@ -52,6 +52,23 @@ describe("a job's output on its way through", () => {
     expect(stderr.text).toBe("bye");
   });
 
+  it("of the next attempt goes to a reader that was too slow while the one before ended, and reads again", async () => {
+    const slow = new PassThrough({ highWaterMark: 1 });
+    const through = passThrough(ioOf(new StreamOutput(() => slow, false, {})));
+    for (let piece = 0; piece < 100; piece++) void through.pass("stdout", Buffer.alloc(64 * 1024));
+    through.nextAttempt();
+    const pieces: Buffer[] = [];
+    slow.on("data", (piece: Buffer) => void pieces.push(piece));
+    await new Promise((resolve) => slow.once("drain", resolve));
+    void through.pass("stdout", Buffer.from("attempt 2"));
+    const { stdout } = await through.end(() => 1000);
+    const read = Buffer.concat(pieces);
+    expect(read.subarray(-9).toString()).toBe("attempt 2");
+    expect(stdout).toBe(100 * 64 * 1024 - (read.length - 9));
+    expect(stdout).toBeGreaterThan(0);
+    expect(through.behind()).toEqual({ stdout: 0, stderr: 0 });
+  });
+
   it("waits for a reader as long as that reads, however slowly", async () => {
     const slow = new PassThrough({ highWaterMark: 1 });
     const through = passThrough(ioOf(new StreamOutput(() => slow, false, {})));
