@@ -113,7 +113,7 @@ export class Follower {
           break;
         case "skipped":
           this.skipped += piece.bytes;
-          this.lines.tear();
+          this.lines.skipLine();
           break;
       }
       // Heartbeats, logs and commands take precedence.

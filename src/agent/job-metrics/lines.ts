@@ -36,7 +36,7 @@ export class Lines {
       if (newline >= 0 && this.length === 0 && !this.skipping && to - from <= MOST_LINE_BYTES) {
         this.line(bytes.toString("utf8", from, to));
       } else {
-        this.hold(bytes.subarray(from, to));
+        this.append(bytes.subarray(from, to));
         if (newline >= 0) this.finish();
       }
       from = to + 1;
@@ -58,15 +58,15 @@ export class Lines {
   }
 
   /** Skips everything up to the next newline: bytes of that line are missing. */
-  tear(): void {
+  skipLine(): void {
     this.length = 0;
     this.skipping = true;
   }
 
-  private hold(part: Buffer): void {
+  private append(part: Buffer): void {
     if (this.skipping) return;
     if (this.length + part.length > MOST_LINE_BYTES) {
-      this.tear();
+      this.skipLine();
       this.tooLong();
       return;
     }

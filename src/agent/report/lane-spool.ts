@@ -114,8 +114,8 @@ export class LaneSpool implements Spool {
       this.options.directory?.savePosition({
         events: events.goneUpTo,
         logs: logs.goneUpTo,
-        result: events.foldedResult,
-        sums: logs.folded,
+        result: events.goneResult,
+        sums: logs.goneSums,
       });
       for (const { file } of gone) file?.remove();
     }

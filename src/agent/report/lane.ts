@@ -23,9 +23,9 @@ export class Lane {
   /** Of them, those of records that are not on disk as well. */
   memoryOnly = 0;
   /** Sums of the records in segments that are gone, less what was dropped. */
-  folded: LogSums = noSums();
+  goneSums: LogSums = noSums();
   /** The job's result was among them. */
-  foldedResult = false;
+  goneResult = false;
   private readonly host: LaneHost;
   private readonly segments: Segment[] = [];
   /** Sequence up to which records have been handed out: they may be on the wire. */
@@ -52,7 +52,7 @@ export class Lane {
   }
 
   get hasResult(): boolean {
-    return this.foldedResult || this.segments.some((segment) => segment.hasResult);
+    return this.goneResult || this.segments.some((segment) => segment.hasResult);
   }
 
   push(frame: Buffer, facts: RecordFacts): void {
@@ -102,8 +102,8 @@ export class Lane {
       if (segment.first > this.committed) break;
       this.release(segment, this.committed);
       if (!segment.closed || segment.last > this.committed) break;
-      this.folded = join(this.folded, segment.sums);
-      this.foldedResult ||= segment.hasResult;
+      this.goneSums = join(this.goneSums, segment.sums);
+      this.goneResult ||= segment.hasResult;
       gone.push(segment);
     }
     this.segments.splice(0, gone.length);
@@ -147,7 +147,7 @@ export class Lane {
 
   /** Sums of what was produced, less what was dropped. */
   kept(produced: LogSums): LogSums {
-    let sums = this.folded;
+    let sums = this.goneSums;
     for (const segment of this.segments) if (segment.closed) sums = join(sums, segment.sums);
     return join(sums, endOf(this.closedAt, produced));
   }
@@ -162,11 +162,11 @@ export class Lane {
   }
 
   /** Continues after a sequence, as if everything up to it had been acked. */
-  startAfter(sequence: number, folded: LogSums, foldedResult: boolean): void {
+  startAfter(sequence: number, goneSums: LogSums, goneResult: boolean): void {
     this.committed = sequence;
     this.next = sequence + 1;
-    this.folded = folded;
-    this.foldedResult = foldedResult;
+    this.goneSums = goneSums;
+    this.goneResult = goneResult;
   }
 
   closeFiles(): void {
@@ -275,7 +275,7 @@ export class Lane {
     const index = this.segments.indexOf(segment);
     const readable = segment.file?.sumsUpTo(sequence) ?? noSums();
     const lost = segment.lostFrom(sequence, readable);
-    const before = this.segments.slice(0, index).reduce((sums, { sums: more }) => join(sums, more), this.folded);
+    const before = this.segments.slice(0, index).reduce((sums, { sums: more }) => join(sums, more), this.goneSums);
     lost.ranges = rangesBetween(join(before, readable), join(before, segment.sums));
     lost.standIn =
       this.name === "logs" ? gapFrame(sequence, lost.ranges, GapReason.SPOOL_DAMAGED) : emptyFrame(this.name, sequence);

@@ -65,7 +65,7 @@ async function diagnoseTls(address: TcpAddress, error: unknown, errno: string | 
 }
 
 async function diagnosePlain(address: TrackerAddress, error: unknown): Promise<Diagnosis> {
-  const answer = await ask(address);
+  const answer = await readHttpAnswer(address);
   const head = answer.toString("latin1");
   const http = /^HTTP\/1\.\d (\d{3})/.exec(head);
   if (http !== null) {
@@ -90,7 +90,7 @@ async function diagnosePlain(address: TrackerAddress, error: unknown): Promise<D
 }
 
 /** First bytes that a server answers to a plain HTTP/1.1 request. Empty: none. */
-function ask(address: TrackerAddress): Promise<Buffer> {
+function readHttpAnswer(address: TrackerAddress): Promise<Buffer> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     const socket = net.connect(

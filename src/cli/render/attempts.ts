@@ -96,8 +96,8 @@ export function retryText({ retry }: JobSpec): string {
   if (retry === undefined || maxAttempts(retry) === 1) return "";
   const delay = retry.delay === undefined ? 0 : msOf(retry.delay);
   const classes = retryClasses(retry).map(className).join(" or ");
-  const apart = delay === 0 ? "" : `, ${formatDuration(delay)} apart and doubling`;
-  return `up to ${counted(maxAttempts(retry), "attempt")}, after ${classes}${apart}`;
+  const delayText = delay === 0 ? "" : `, ${formatDuration(delay)} apart and doubling`;
+  return `up to ${counted(maxAttempts(retry), "attempt")}, after ${classes}${delayText}`;
 }
 
 /** `SIGUSR1 30s before the end`. Empty without a warning. */

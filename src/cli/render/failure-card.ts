@@ -6,7 +6,7 @@ import { TerminalFilter } from "./terminal-filter.ts";
 /** Most lines of the tail that are shown; `--json` has all of it. */
 const MOST_LINES = 40;
 /** Share of the memory limit from which the peak is worth a remark. */
-const TIGHT = 0.8;
+const NEAR_LIMIT = 0.8;
 
 /** What a card says besides the tail, as names with values; an empty value is not shown. */
 export function cardFacts(card: FailureCard): [name: string, value: string][] {
@@ -34,8 +34,8 @@ export function tailText(card: FailureCard, indent: string): string {
  */
 export function cardRemarks(card: FailureCard | undefined, withTail: boolean): string {
   if (card === undefined) return "";
-  const tight = Number(card.peakMemoryBytes) >= TIGHT * Number(card.memoryLimitBytes) || card.killed !== "";
-  const facts = cardFacts(card).filter(([name, value]) => value !== "" && (name !== "Memory" || tight));
+  const showsMemory = Number(card.peakMemoryBytes) >= NEAR_LIMIT * Number(card.memoryLimitBytes) || card.killed !== "";
+  const facts = cardFacts(card).filter(([name, value]) => value !== "" && (name !== "Memory" || showsMemory));
   return (withTail ? tailText(card, "") : "") + facts.map(([name, value]) => `belay: ${name}: ${value}\n`).join("");
 }
 

@@ -42,7 +42,7 @@ export function evidenceLines(evidence: EndEvidence): string[] {
     const ms = since(time);
     return (Number.isNaN(ms) ? "" : `${ms < 0 ? "" : "+"}${formatDuration(ms)}`).padStart(8);
   };
-  const rounds = alike(evidence.signals);
+  const rounds = groupRounds(evidence.signals);
   const lines = rounds.map(({ first, last, count }) => {
     const processes = counted(first.processes, "process", "processes");
     const times = count === 1 ? "" : `, ${count} times until ${at(last.sendTime).trim()}`;
@@ -69,7 +69,7 @@ interface Rounds {
 }
 
 /** Groups rounds of the same signal to the same number of processes: a fork loop needs many rounds. */
-function alike(rounds: readonly SignalRound[]): Rounds[] {
+function groupRounds(rounds: readonly SignalRound[]): Rounds[] {
   const found: Rounds[] = [];
   for (const round of rounds) {
     const before = found.at(-1);

@@ -36,13 +36,13 @@ function trafficTexts(counted: MetricSample | ResourceUsage): string[] {
   const pair = (
     what: string,
     first: bigint | undefined,
-    how: string,
+    firstVerb: string,
     second: bigint | undefined,
-    too: string,
+    secondVerb: string,
   ): string =>
     first === undefined || second === undefined || first + second === 0n
       ? ""
-      : `${what} ${formatSize(first)} ${how} and ${formatSize(second)} ${too}`;
+      : `${what} ${formatSize(first)} ${firstVerb} and ${formatSize(second)} ${secondVerb}`;
   return [
     pair("disk", diskReadBytes, "read", diskWrittenBytes, "written"),
     pair("network", networkReceivedBytes, "received", networkSentBytes, "sent"),

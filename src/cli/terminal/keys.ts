@@ -35,10 +35,10 @@ export class KeyDecoder {
 
   /** Must be called when no byte came for a while: an Escape that was held back was the key. */
   flush(): Input[] {
-    const was = this.held;
+    const held = this.held;
     if (this.pasting) return [];
     this.held = "";
-    return was === "\u001b" ? [{ kind: "key", name: "escape" }] : [];
+    return held === "\u001b" ? [{ kind: "key", name: "escape" }] : [];
   }
 
   /** Decodes one key from the start of the held bytes. Returns its length; 0: it is not complete yet. */

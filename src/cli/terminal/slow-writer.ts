@@ -13,7 +13,7 @@ const LAST_WRITE_MS = 3_000;
  */
 export class SlowWriter {
   private readonly fd: number;
-  private readonly owned: boolean;
+  private readonly ownsTerminal: boolean;
   private rest: Buffer = Buffer.alloc(0);
   private readonly onDrain: () => void;
   private readonly onGone: () => void;
@@ -25,10 +25,10 @@ export class SlowWriter {
     try {
       // Opened separately: O_NONBLOCK on standard output would also apply to the shell.
       this.fd = openSync("/dev/tty", constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-      this.owned = true;
+      this.ownsTerminal = true;
     } catch {
       this.fd = 1;
-      this.owned = false;
+      this.ownsTerminal = false;
     }
   }
 
@@ -55,7 +55,7 @@ export class SlowWriter {
 
   close(): void {
     this.rest = Buffer.alloc(0);
-    if (this.owned) closeSync(this.fd);
+    if (this.ownsTerminal) closeSync(this.fd);
   }
 
   private push(): void {

@@ -98,7 +98,7 @@ export class Feed {
         jobs.beginSnapshot();
         continue;
       }
-      this.heard();
+      this.noteAnswer();
       const { change } = answer;
       if (change.case === "job") jobs.put(change.value, Date.now());
       else if (change.case === "deletedJobId") jobs.remove(change.value);
@@ -147,8 +147,8 @@ export class Feed {
   private async sweep(signal: AbortSignal): Promise<void> {
     const { jobs, filter } = this.options;
     const request = { filter: { ...filter, states: [...LIVE_STATES] }, pageSize: SWEEP, pageToken: this.pageToken };
-    const answer = await this.ask(signal, (service, options) => service.listJobs(request, options));
-    this.heard();
+    const answer = await this.callTracker(signal, (service, options) => service.listJobs(request, options));
+    this.noteAnswer();
     this.pageToken = answer.nextPageToken;
     for (const job of answer.jobs) this.update(job);
     if (jobs.size > 2 * this.asked.size) return;
@@ -161,7 +161,7 @@ export class Feed {
     const wanted = ENDED_STATES.filter((state) => states.size === 0 || states.has(state));
     const request = { filter: { ...filter, states: wanted }, pageSize: ENDED_PAGE };
     const found =
-      wanted.length === 0 ? [] : (await this.ask(signal, (s, options) => s.listJobs(request, options))).jobs;
+      wanted.length === 0 ? [] : (await this.callTracker(signal, (s, options) => s.listJobs(request, options))).jobs;
     for (const job of found.toReversed()) jobs.put(job, Date.now());
     this.endedWanted = false;
   }
@@ -174,8 +174,8 @@ export class Feed {
     const ids = new Set([...this.left, ...due.map(({ jobId }) => jobId)]);
     await inParallel([...ids], async (jobId) => {
       try {
-        const { job } = await this.ask(signal, (service, options) => service.getJob({ jobId }, options));
-        this.heard();
+        const { job } = await this.callTracker(signal, (service, options) => service.getJob({ jobId }, options));
+        this.noteAnswer();
         if (job !== undefined) this.update(job);
       } catch (error) {
         if (!(error instanceof BelayError && error.code === "NOT_FOUND")) throw error;
@@ -210,7 +210,7 @@ export class Feed {
     this.printed.delete(jobId);
   }
 
-  private heard(): void {
+  private noteAnswer(): void {
     this.link = { ...this.link, answeredMs: Date.now() };
   }
 
@@ -225,7 +225,7 @@ export class Feed {
     });
   }
 
-  private ask<T>(
+  private callTracker<T>(
     signal: AbortSignal,
     make: (jobs: Client<typeof JobService>, options: { signal: AbortSignal }) => Promise<T>,
   ): Promise<T> {

@@ -33,7 +33,7 @@ export async function getJobStatus(
   if (silent !== undefined) return { job: snapshotOf(live), message: silent };
   const asked = clock.monotonic();
   using scope = new CallScope(signal);
-  const answer = await ask(live, context, wait, scope);
+  const answer = await askAgent(live, context, wait, scope);
   if (!("report" in answer)) return { job: snapshotOf(live), message: shownOf(live.job).text(answer.rejected) };
   return {
     job: snapshotOf(live),
@@ -56,7 +56,7 @@ function noAnswerFrom(live: LiveJob): string | undefined {
   return undefined;
 }
 
-function ask(live: LiveJob, context: ControlContext, wait: number, scope: CallScope): Promise<StatusAnswer> {
+function askAgent(live: LiveJob, context: ControlContext, wait: number, scope: CallScope): Promise<StatusAnswer> {
   const { clock } = context;
   const id = shortId();
   const order = { case: "status" as const, value: create(StatusSchema) };

@@ -140,11 +140,11 @@ export class Deadlines {
         batch.push(first);
       }
       if (batch.length === 0) return;
-      await inParallel(batch, (deadline) => this.meet(deadline, late));
+      await inParallel(batch, (deadline) => this.expireOne(deadline, late));
     }
   }
 
-  private async meet({ key, until }: Deadline, late: boolean): Promise<void> {
+  private async expireOne({ key, until }: Deadline, late: boolean): Promise<void> {
     const { registry, clock, lease, logger, expire } = this.context;
     try {
       const live = await registry.find(key);

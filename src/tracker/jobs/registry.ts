@@ -182,7 +182,7 @@ export class JobRegistry {
       await store.commit(change);
     } catch (error) {
       if (live.abandoned) this.abandon(live, error);
-      throw cannotStore(whyNot(error));
+      throw cannotStore(storeProblem(error));
     }
     for (const result of ended) this.context.observer?.attemptEnded(result);
     changes.announce({ jobId: job.jobId, version, keepsVersion, deleted: false });
@@ -212,7 +212,7 @@ export class JobRegistry {
     try {
       await store.remove(live.key, live.id, version);
     } catch (error) {
-      throw cannotStore(whyNot(error));
+      throw cannotStore(storeProblem(error));
     }
     changes.announce({ jobId: live.id, version, keepsVersion: false, deleted: true });
   }
@@ -264,7 +264,7 @@ export class JobRegistry {
   }
 }
 
-function whyNot(error: unknown): string {
+function storeProblem(error: unknown): string {
   return isNoSpace(error) ? "its disk is full" : messageOf(error);
 }
 

@@ -104,7 +104,7 @@ export class MessageReader {
     }
     madeGarbage(piece.length);
     if (this.waitingBytes >= HIGH_WATER_BYTES) this.stream.pause();
-    this.rouse();
+    this.wakeReader();
   }
 
   private takePrefix(piece: Buffer, at: number): number {
@@ -154,10 +154,10 @@ export class MessageReader {
 
   private end(error: ConnectError | undefined): void {
     this.over ??= { error };
-    this.rouse();
+    this.wakeReader();
   }
 
-  private rouse(): void {
+  private wakeReader(): void {
     this.wake?.();
     this.wake = undefined;
   }

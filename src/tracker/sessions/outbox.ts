@@ -22,26 +22,26 @@ export class Outbox {
   push(payload: Payload): void {
     if (this.ending !== undefined) return;
     this.urgent.push(payload);
-    this.rouse();
+    this.wakeSender();
   }
 
   reply(payload: Payload): void {
     if (this.ending !== undefined) return;
     this.replies.push(payload);
     if (this.replies.length > MAX_REPLIES) this.replies.shift();
-    this.rouse();
+    this.wakeSender();
   }
 
   /** @param ack called when the ack can be sent, so that it has the latest sequences */
   acknowledge(ack: () => Payload): void {
     this.ack = ack;
-    this.rouse();
+    this.wakeSender();
   }
 
   /** Ends the stream once the rest is sent: with OK, or with an error. The first end counts. */
   end(error?: Error): void {
     this.ending ??= { error };
-    this.rouse();
+    this.wakeSender();
   }
 
   /** The next message to send; undefined: none waits now. */
@@ -68,7 +68,7 @@ export class Outbox {
     return ack?.();
   }
 
-  private rouse(): void {
+  private wakeSender(): void {
     this.wake?.();
     this.wake = undefined;
   }

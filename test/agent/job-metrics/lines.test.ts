@@ -48,7 +48,7 @@ describe("Lines", () => {
       () => found.push("too long"),
     );
     lines.write(Buffer.from("a=1\nb="));
-    lines.tear();
+    lines.skipLine();
     lines.write(Buffer.from("2 c=3\nd=4\n"));
     expect(found).toEqual(["a=1", "d=4"]);
   });

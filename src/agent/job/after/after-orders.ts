@@ -51,7 +51,7 @@ export class AfterOrders {
   }
 
   /** Why no further step starts, as a sentence for users. Undefined: nothing is against it. */
-  get whyNot(): string | undefined {
+  get notRunReason(): string | undefined {
     return this.first?.why;
   }
 

@@ -95,7 +95,7 @@ async function launch(
   const { orders, prepared } = host;
   for (;;) {
     await orders.whenResumed();
-    if (orders.whyNot !== undefined) return orders.whyNot;
+    if (orders.notRunReason !== undefined) return orders.notRunReason;
     const oomKills = countOomKills(prepared.tree);
     const launched = await host.start(step, environment);
     if (launched instanceof SpawnProblem) return launched.message;

@@ -73,7 +73,7 @@ async function adoptAll(directory: SpoolDirectory, spool: LaneSpool, name: LaneN
     .map((file) => ({ path: join(directory.path, file), segment: parseSegmentName(file) }))
     .filter(({ segment }) => segment?.lane === name)
     .toSorted((a, b) => (a.path < b.path ? -1 : 1));
-  const rebuilt = new Reconstruction(name, lane.next, lane.folded);
+  const rebuilt = new Reconstruction(name, lane.next, lane.goneSums);
   for (const [index, { path, segment }] of files.entries()) {
     const first = segment?.first ?? 0;
     const data = await readFile(path);

@@ -63,7 +63,7 @@ export function chartTable(
     lines = lines.map((line) => line.map((cell, i) => (i === column ? "" : cell)));
   };
   for (const column of [header.length + 1, ...dispensable.map((i) => i + 1)]) if (room() < LEAST_CHART) drop(column);
-  const beneath = room() < LEAST_CHART;
+  const chartBelow = room() < LEAST_CHART;
   // A chart on its own line needs no gap after the last column.
   for (let column = header.length; column > 1 && room() < -GAP; column--) drop(column);
   const widths = widthsOf();
@@ -78,7 +78,7 @@ export function chartTable(
       const text = cells.join(" ".repeat(GAP));
       const row = rows[i - 1];
       if (row === undefined) return `${style.bold(text.trimEnd())}\n`;
-      const width = beneath ? columns - GAP : room();
+      const width = chartBelow ? columns - GAP : room();
       const values = columnsOf(row.stretches, range, width);
       const { min, max } = row;
       const chart = sparkline(values, width, {
@@ -88,7 +88,7 @@ export function chartTable(
       });
       const drawn = style.cyan(chart.trimEnd());
       if (chart.trim() === "") return `${text.trimEnd()}\n`;
-      return beneath ? `${text.trimEnd()}\n${" ".repeat(GAP)}${drawn}\n` : `${text}${" ".repeat(GAP)}${drawn}\n`;
+      return chartBelow ? `${text.trimEnd()}\n${" ".repeat(GAP)}${drawn}\n` : `${text}${" ".repeat(GAP)}${drawn}\n`;
     })
     .join("");
 }

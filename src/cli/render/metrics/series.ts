@@ -59,7 +59,7 @@ export class Series {
     for (const sample of answer.samples) {
       this.samples.push(sample);
       this.newestMs = Math.max(this.newestMs, msOfNano(sample.sampleUnixNano));
-      if (this.samples.length > this.most) this.samples = halved(this.samples);
+      if (this.samples.length > this.most) this.samples = mergePairs(this.samples);
     }
     for (const { readUnixNano, metrics, progress } of answer.jobMetrics) {
       const atMs = msOfNano(readUnixNano);
@@ -93,7 +93,7 @@ export function msOfNano(nano: bigint): number {
   return Number(nano / 1000n) / 1000;
 }
 
-function halved(samples: readonly MetricSample[]): MetricSample[] {
+function mergePairs(samples: readonly MetricSample[]): MetricSample[] {
   const merged: MetricSample[] = [];
   for (let at = 0; at < samples.length; at += 2) merged.push(mergeSamples(samples.slice(at, at + 2), merged.at(-1)));
   return merged;
