@@ -258,8 +258,18 @@ export function environmentHolds(pid: number, text: string): boolean | undefined
   }
 }
 
-/** A process's command line for a user, cut at 256 bytes, or its short name in brackets if it has none. */
+/** Most bytes of a process's command line that a user is shown. */
+const MOST_COMMAND_BYTES = 256;
+
+/** A process's command line for a user: whole words of at most 256 bytes, or its short name in brackets if it has none. */
 export function commandOf(entry: ProcessEntry): string {
-  const text = readKernelFile(`/proc/${entry.pid}/cmdline`)?.slice(0, 256).replaceAll("\0", " ").trim() ?? "";
-  return text === "" ? `[${entry.name}]` : Buffer.from(text, "latin1").toString();
+  const whole = readKernelFile(`/proc/${entry.pid}/cmdline`)?.replaceAll("\0", " ").trim() ?? "";
+  const short = firstWords(whole, MOST_COMMAND_BYTES);
+  return short === "" ? `[${entry.name}]` : Buffer.from(short, "latin1").toString();
+}
+
+/** Cut between two words: a secret that is cut in two would not be recognised, and shown in part. */
+function firstWords(text: string, most: number): string {
+  if (text.length <= most) return text;
+  return text.slice(0, Math.max(0, text.slice(0, most + 1).search(/\s\S*$/)));
 }

@@ -1324,7 +1324,7 @@ export type ProcessInfo = Message<"belay.v1.ProcessInfo"> & {
   parentPid: number;
 
   /**
-   * The command line, cut at 256 bytes, or the short name in brackets if there is no command line.
+   * The command line, its first words up to 256 bytes, or the short name in brackets if there is no command line.
    *
    * @generated from field: string command = 3;
    */
