@@ -30,6 +30,7 @@ import type { StreamContext } from "./session-stream.ts";
 import { SessionStream } from "./session-stream.ts";
 import { FEATURES } from "../../contract/features.ts";
 import { stateName } from "../../contract/names.ts";
+import { RETRY_DELAY_TRAILER } from "../../contract/trailers.ts";
 
 /** Largest message that is accepted from an agent. */
 export const MAX_MESSAGE_BYTES: number = 4 * MiB;
@@ -95,7 +96,9 @@ export class SessionService {
     try {
       parts = admit(live, { hello, principal: caller.principal, now, leaseLeft: leases.left(live) });
     } catch (error) {
-      logger.warn("Session refused", { ...facts, why: messageOf(error) });
+      // An agent whose job waits asks again every few seconds.
+      const isEarly = ConnectError.from(error).metadata.has(RETRY_DELAY_TRAILER);
+      logger[isEarly ? "debug" : "warn"]("Session refused", { ...facts, why: messageOf(error) });
       throw error;
     }
     live.attaching++;

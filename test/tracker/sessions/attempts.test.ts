@@ -13,6 +13,7 @@ import {
   Outcome,
 } from "../../../src/gen/belay/v1/job_pb.ts";
 import { GoodbyeReason, HelloSchema, TrackerService } from "../../../src/gen/belay/v1/tracker_service_pb.ts";
+import { silentLogger } from "../../../src/base/logger.ts";
 import { FEATURES } from "../../../src/contract/features.ts";
 import { JOB_STATE_TRAILER, RETRY_DELAY_TRAILER } from "../../../src/contract/trailers.ts";
 import { ScriptedAgent, waitForState } from "../../../src/testing/index.ts";
@@ -180,6 +181,26 @@ describe("A job that waits for its next attempt", () => {
     const own = agentAt(address, first.sessionId);
     expect((await own.hello({ attempt: 1 })).attempt).toBe(1);
     expect((await own.next("receipt")).pendingFrom).toEqual(job?.pendingFrom);
+  });
+
+  test("may be asked for again and again: the tracker's log notes that as a detail, other refusals as warnings", async () => {
+    const noted: [string, string][] = [];
+    const note =
+      (level: string) =>
+      (message: string): void =>
+        void noted.push([level, message]);
+    const logger = { ...silentLogger, debug: note("debug"), warn: note("warn") };
+    const { address, jobs } = await testTracker({ logger: { ...logger, child: () => logger } });
+    await waiting(address, { retry: { ...retried.retry, delay: durationFromMs(60_000) } });
+    const refused = async (): Promise<unknown> => {
+      const agent = agentAt(address);
+      agent.sayHello();
+      await agent.ended;
+      return noted.findLast(([, message]) => message === "Session refused");
+    };
+    expect(await refused()).toEqual(["debug", "Session refused"]);
+    await jobs.cancelJob({ jobId: "j" });
+    expect(await refused()).toEqual(["warn", "Session refused"]);
   });
 
   test("goes before the delay is over to an agent that was ordered to end it, and starts nothing", async () => {
