@@ -208,7 +208,7 @@ async function deliver(
   const { sessionId, jobId, attempt, agent } = identity;
   const timeout = options.timeout ?? DEFAULTS.flushTimeout;
   const session = new Session({
-    identity: { sessionId, jobId, attempt, agent, spec: undefined, nextAttemptFollows },
+    identity: { sessionId, jobId, attempt, agent, spec: undefined, nextAttemptFollows, deliversOnly: true },
     addresses: parseTrackerAddresses(options.tracker),
     security: options.security ?? {},
     connectTimeout: timeout,

@@ -1,6 +1,6 @@
 import { BelayError } from "../base/errors.ts";
 import { silentLogger } from "../base/logger.ts";
-import { isEnded } from "../contract/states.ts";
+import { endState } from "../contract/states.ts";
 import { DEFAULTS } from "./defaults.ts";
 import type { FlushedSession } from "./flush.ts";
 import type { AgentOptions, AgentOutcome } from "./options.ts";
@@ -37,8 +37,9 @@ export class LeftBehind {
       const what = `how attempt ${attempt} of job "${jobId}" ended, which "${path}" holds`;
       throw new BelayError("TRACKER_UNREACHABLE", `Cannot deliver ${what}: ${message}`);
     }
-    const ended = jobState === undefined ? result !== undefined : isEnded(jobState);
-    if (!ended || result === undefined) return undefined;
+    if (result === undefined) return undefined;
+    // A job that was LOST for too long has not ended with this result: our own Hello is answered with how it did.
+    if (jobState !== undefined && jobState !== endState(result.outcome)) return undefined;
     return { attempt, result, delivered, undelivered: message, lostBytes: 0, endedBefore: true };
   }
 

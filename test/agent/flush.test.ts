@@ -79,7 +79,7 @@ describe("an agent that is killed", () => {
       const flushed = flushSpool({ directory, tracker: tracker.url, timeout: 10_000 });
       const stream = await tracker.stream();
       const hello = await stream.next("hello");
-      expect(hello).toMatchObject({ sessionId, jobId: "j1", attempt: 3 });
+      expect(hello).toMatchObject({ sessionId, jobId: "j1", attempt: 3, deliversOnly: true });
       expect(hello.spec).toBeUndefined();
       stream.welcome({ attempt: 3 });
       stream.behave();

@@ -27,6 +27,7 @@ export function helloOf(
     state: handlers.jobState(),
     maxMessageBytes: MAX_MESSAGE_BYTES,
     nextAttemptFollows: identity.nextAttemptFollows ?? false,
+    deliversOnly: identity.deliversOnly ?? false,
     features: [...FEATURES],
     // Once is enough: from then on the attempt is its own.
     takeOver: !admittedOnce && identity.takeOver === true,

@@ -19,6 +19,8 @@ export interface SessionIdentity {
   readonly attempt?: number;
   /** It delivers what a dead agent left, and this machine will run the next attempt: see Hello. @default false */
   readonly nextAttemptFollows?: boolean;
+  /** It only delivers what a dead agent left: see Hello. @default false */
+  readonly deliversOnly?: boolean;
   /** The job's agent is known to be dead: see Hello. @default false */
   readonly takeOver?: boolean;
 }

@@ -1,6 +1,8 @@
 import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import { type FlushedSession, flushSpool } from "../../agent/flush.ts";
 import { BelayError } from "../../base/errors.ts";
+import { stateName } from "../../contract/names.ts";
+import { endState, isEnded } from "../../contract/states.ts";
 import type { Command } from "../flags/command.ts";
 import { command } from "../flags/command.ts";
 import { connectionFlags, flushTimeout, securityOf } from "../flags/connection-flags.ts";
@@ -17,7 +19,8 @@ export const flush: Command = command({
   args: [{ name: "<directory>", help: "the agent's --spool-dir, or the directory of one session in it" }],
   about:
     "Delivers to the tracker the records that dead agents left in a spool directory, and removes those that it confirms. " +
-    "A job whose agent recorded no result is reported as AGENT_LOST. Spools of running agents are not touched.",
+    "A job whose agent recorded no result is reported as AGENT_LOST. A job that has ended meanwhile, since it was LOST for " +
+    "too long, stays as it is, and its log gets what is missing. Spools of running agents are not touched.",
   flags: {
     ...grouped("Tracker", { flushTimeout }),
     ...connectionFlags,
@@ -51,11 +54,21 @@ export const flush: Command = command({
   },
 });
 
-function describe({ jobId, attempt, path, delivered, inUse, agentLost, jobState, message }: FlushedSession): string {
+function describe(session: FlushedSession): string {
+  const { jobId, attempt, path, delivered, inUse, agentLost, message } = session;
   const which = jobId === "" ? path : `job ${jobId}, attempt ${attempt}`;
   const why = message === "" ? "" : `: ${clean(message)}`;
   if (inUse) return `In use     ${which}${why}`;
   if (!delivered) return `Not yet    ${which}${why}; it stays in ${path}`;
-  const pending = jobState === JobState.PENDING ? "; the job is PENDING again, for its next attempt" : "";
-  return `Delivered  ${which}${agentLost ? ", AGENT_LOST" : ""}${pending}${why}`;
+  return `Delivered  ${which}${agentLost ? ", AGENT_LOST" : ""}${jobText(session)}${why}`;
+}
+
+/** What became of the job, where the result does not say it. */
+function jobText({ jobState, agentLost, result }: FlushedSession): string {
+  if (jobState === JobState.PENDING) return "; the job is PENDING again, for its next attempt";
+  if (agentLost || result === undefined || jobState === undefined || !isEnded(jobState)) return "";
+  const reported = endState(result.outcome);
+  return reported === jobState
+    ? ""
+    : `; its agent reported ${stateName(reported)}, but the job was ${stateName(jobState)} by then`;
 }

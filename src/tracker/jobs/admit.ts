@@ -3,7 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { formatDuration } from "../../contract/durations.ts";
 import type { Attempt, Job, JobSpec } from "../../gen/belay/v1/job_pb.ts";
-import { AttemptSchema, JobState } from "../../gen/belay/v1/job_pb.ts";
+import { AttemptSchema, JobState, LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
 import type { Hello } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { neededFeatures } from "../../contract/features.ts";
 import { stateName } from "../../contract/names.ts";
@@ -41,7 +41,8 @@ export interface Caller {
  * | under another one, lease alive                  | ALREADY_EXISTS; with take_over as in the next row        |
  * | lost by another one                             | the next attempt goes to this session, the other one is fenced |
  * | lost by this session                            | the session goes on with it                              |
- * | lost by this session for too long               | FAILED_PRECONDITION                                      |
+ * | lost by this session for too long               | FAILED_PRECONDITION; but Welcome with delivers_only, so   |
+ * |                                                 | that the log of its dead agent can finish                |
  * | ended under this session                        | Welcome, so that the log can finish                      |
  * | ended otherwise, or now another's               | FAILED_PRECONDITION                                      |
  *
@@ -56,6 +57,7 @@ export function admit(live: LiveJob, caller: Caller): ChangedParts | undefined {
   const { hello } = caller;
   const fenced = job.attempts.find((candidate) => candidate.sessionId === hello.sessionId && candidate.superseded);
   if (fenced !== undefined && attempt !== undefined) {
+    if (fenced === attempt && hello.deliversOnly) return reopenLog(live, attempt);
     throw refuse(`Attempt ${fenced.attempt} of job "${live.id}" was ${whyFenced(job, fenced, attempt)}`, job.state);
   }
   const own = attempt?.sessionId === hello.sessionId;
@@ -153,6 +155,18 @@ function resume(live: LiveJob, attempt: Attempt, { hello, principal }: Caller): 
   if (job.state === JobState.LOST && attempt.result === undefined) {
     job.state = isRunning(hello.state) ? hello.state : live.resumeState;
   }
+  return { attempt, urgent: true };
+}
+
+/**
+ * Opens the log of an attempt that was LOST for too long again, for what its dead agent left. Its completeness is decided
+ * when that is over, and until then the next attempt waits, as for any log that still arrives.
+ */
+function reopenLog(live: LiveJob, attempt: Attempt): ChangedParts | undefined {
+  if (attempt.logCompleteness === LogCompleteness.COMPLETE) return undefined;
+  attempt.logCompleteness = LogCompleteness.UNSPECIFIED;
+  attempt.logMessage = "";
+  live.idleHeartbeats = 0;
   return { attempt, urgent: true };
 }
 

@@ -1,9 +1,10 @@
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { CommandState, type JobResult, JobResultSchema } from "../../gen/belay/v1/job_pb.ts";
+import { type Attempt, CommandState, type JobResult, JobResultSchema } from "../../gen/belay/v1/job_pb.ts";
 import type { CommandUpdate, Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { StoredCommand } from "../store/types.ts";
 import { endAttempt } from "./attempt-end.ts";
+import { isCounted } from "./completeness.ts";
 import { putHealth } from "./health.ts";
 import type { LiveJob } from "./live-job.ts";
 import type { ChangedParts } from "./changed-parts.ts";
@@ -57,7 +58,7 @@ function apply(live: LiveJob, event: Event, now: number, nextAttemptFollows: boo
     }
     case "result":
       // The first result counts.
-      if (over) return { ...parts, keepsVersion: true };
+      if (over) return addCounts(attempt, kind.value) ? parts : { ...parts, keepsVersion: true };
       return { ...parts, commands: endAttempt(live, inOwnMemory(kind.value), now, nextAttemptFollows) };
     case "health":
       return putHealth(attempt, kind.value) ? parts : { ...parts, keepsVersion: true };
@@ -72,6 +73,21 @@ function apply(live: LiveJob, event: Event, now: number, nextAttemptFollows: boo
  */
 function inOwnMemory(result: JobResult): JobResult {
   return fromBinary(JobResultSchema, toBinary(JobResultSchema, result));
+}
+
+/**
+ * Adds what a dead agent's own report counts to the result that the tracker made for it. All else of that result, and
+ * the job's, stays as it is.
+ *
+ * @returns whether it has changed
+ */
+function addCounts(attempt: Attempt, counted: JobResult): boolean {
+  const { result } = attempt;
+  if (result === undefined || isCounted(attempt) || counted.streams.length === 0) return false;
+  const { streams } = inOwnMemory(counted);
+  // Not in place: the job may have the same object.
+  attempt.result = create(JobResultSchema, { ...result, streams });
+  return true;
 }
 
 function updateCommand(live: LiveJob, update: CommandUpdate, now: number): StoredCommand | undefined {

@@ -18,7 +18,7 @@ import {
 } from "../../gen/belay/v1/job_pb.ts";
 import { GoodbyeReason } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { StoredCommand } from "../store/types.ts";
-import { judgeLog } from "./completeness.ts";
+import { judgeLog, UNCOUNTED } from "./completeness.ts";
 import { putPendingUntil } from "./deadline-fields.ts";
 import { closeCommands, endJob, endWaiting } from "./ending.ts";
 import type { LiveJob } from "./live-job.ts";
@@ -73,18 +73,17 @@ export function endAttempt(live: LiveJob, result: JobResult, now: number, nextAt
  * @param why for the agent, if it has a stream
  */
 export function fence(live: LiveJob, attempt: Attempt, why: string): void {
-  attempt.superseded = true;
   delete attempt.health;
   live.stream?.goodbye(GoodbyeReason.SUPERSEDED, why);
   live.stream = undefined;
   live.keepTotals();
-  if (attempt.logCompleteness !== LogCompleteness.UNSPECIFIED) return;
-  attempt.logCompleteness = LogCompleteness.INCOMPLETE;
-  attempt.logMessage = "the agent was lost: it is not known how much the job printed";
-  if (attempt.result === undefined || live.log === undefined) return;
-  const { logCompleteness, message } = judgeLog(attempt.result, live.log.committed);
-  attempt.logCompleteness = logCompleteness;
-  attempt.logMessage = message;
+  if (attempt.logCompleteness === LogCompleteness.UNSPECIFIED) {
+    const judged = live.log === undefined ? undefined : judgeLog(attempt, live.log.committed);
+    attempt.logCompleteness = judged?.logCompleteness ?? LogCompleteness.INCOMPLETE;
+    attempt.logMessage = judged?.message ?? UNCOUNTED;
+  }
+  // Last: a result that an agent reported counts the output, see `isCounted`.
+  attempt.superseded = true;
 }
 
 /** The result of the latest attempt, whose agent did not report one. @param message one sentence for users */

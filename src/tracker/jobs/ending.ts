@@ -64,10 +64,10 @@ export async function decideLog(context: JobContext, live: LiveJob, last: boolea
   const { registry, store, clock } = context;
   const { attempt, log } = live;
   if (attempt?.result === undefined || log === undefined) return undefined;
-  if (!last && !hasAllBytes(attempt.result, log.committed)) return undefined;
+  if (!last && !hasAllBytes(attempt, log.committed)) return undefined;
   // Its file may have been removed while it was written.
   const isThere = log.committed.sequence === 0 || store.hasLog(live.key, attempt.attempt);
-  const receipt = isThere ? judgeLog(attempt.result, log.committed) : missingLog(log.committed);
+  const receipt = isThere ? judgeLog(attempt, log.committed) : missingLog(log.committed);
   receipt.jobState = live.job.state;
   if (live.job.pendingFrom !== undefined) receipt.pendingFrom = live.job.pendingFrom;
   if (attempt.logCompleteness === receipt.logCompleteness && attempt.logMessage === receipt.message) return receipt;

@@ -34,7 +34,10 @@ function endUntaken(live: LiveJob, now: number): ChangedParts {
   return { urgent: true };
 }
 
-/** Ends an attempt that was LOST for too long. Nothing more is accepted from its session: its agent kills its job. */
+/**
+ * Ends an attempt that was LOST for too long. Its agent, if it still runs, is refused and kills its job; what it left if
+ * it died can still be delivered.
+ */
 function endLost(live: LiveJob, now: number): ChangedParts {
   const { attempt } = live;
   if (attempt === undefined) return { urgent: true };

@@ -44,9 +44,12 @@ export function storedBytes(attempts: readonly Attempt[]): number {
   return totals.reduce((sum, { bytes, droppedBytes }) => sum + Number(bytes - droppedBytes), 0);
 }
 
-/** Whether an attempt's log is closed: another attempt has the job, or its completeness is decided. */
-export function isLogClosed(attempt: Attempt): boolean {
-  return attempt.superseded || attempt.logCompleteness !== LogCompleteness.UNSPECIFIED;
+/**
+ * Whether an attempt's log is closed: its completeness is decided, or another attempt has the job, in which case older
+ * trackers decided nothing and left the attempt without a result.
+ */
+export function isLogClosed({ superseded, result, logCompleteness }: Attempt): boolean {
+  return logCompleteness !== LogCompleteness.UNSPECIFIED || (superseded && result === undefined);
 }
 
 /** Puts a job together. */

@@ -628,8 +628,8 @@ export type Attempt = Message<"belay.v1.Attempt"> & {
   principal: string;
 
   /**
-   * Whether nothing more is accepted from this attempt's session: a higher attempt exists, or the attempt was LOST for
-   * too long.
+   * Whether nothing more is accepted from this attempt's agent: a higher attempt exists, or the attempt was LOST for too
+   * long. In the latter case, what the agent left when it died can still be delivered: see `Hello.delivers_only`.
    *
    * @generated from field: bool superseded = 14;
    */
@@ -2632,7 +2632,8 @@ export const LogCompleteness = {
   /**
    * Some bytes are missing, or may be; `Attempt.log_message` says which. Decided when two heartbeats in a row after the
    * result show that nothing was produced beyond what is committed, when the lease runs out, or when the attempt is
-   * superseded.
+   * superseded. Decided again when more of the log arrives: UNSPECIFIED meanwhile if its agent died, and what it left is
+   * delivered after the job was LOST for too long.
    *
    * @generated from enum value: LOG_COMPLETENESS_INCOMPLETE = 2;
    */
