@@ -7,7 +7,7 @@ import { tempDirectory, TrackerProcess } from "../helpers/cli.ts";
 const MAIN = path.resolve(import.meta.dirname, "../../dist/cli/main.js");
 
 /** Why a process cannot have its own host names here. Undefined: it can. */
-function missingTool(): string | undefined {
+function noMountNamespace(): string | undefined {
   try {
     execFileSync("unshare", ["-m", "true"], { stdio: "ignore" });
     return undefined;
@@ -16,7 +16,7 @@ function missingTool(): string | undefined {
   }
 }
 
-const skip = missingTool();
+const skip = noMountNamespace();
 
 test.skipIf(skip !== undefined)(
   `An agent follows its tracker's name to another address${skip === undefined ? "" : ` (skipped: ${skip})`}`,

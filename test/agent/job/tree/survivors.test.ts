@@ -43,7 +43,7 @@ describe.for(MODES)("A process that outlives SIGKILL $name", ({ skip, ...mode })
     await agent.exited();
     frozen.thaw();
     await agent.until("an end", () => agent.processes().length === 0);
-    await agent.until("no leavings", () => agent.leftovers().length === 0);
+    await agent.until("no leftovers", () => agent.leftovers().length === 0);
   });
 });
 
