@@ -149,6 +149,22 @@ describe("belay run that is stopped", () => {
     await Promise.all([stopped("j1", "SIGINT"), stopped("j2", "SIGTERM", "--on-stop", "end")]);
   });
 
+  it("by SIGTERM while steps after the end run goes by the end of the command: another attempt follows only a failure", async () => {
+    const { address } = await testTracker();
+    const { job } = at(address);
+    const stdin = "retry: { maxAttempts: 2, on: [job] }\nafter: [{ run: 'echo ending; sleep 0.5' }]";
+    const stopped = async (jobId: string, code: number): Promise<[unknown, JobState]> => {
+      const flags = ["--tracker", address, "--job", jobId, "--spec", "-"];
+      const cli = belay(["run", ...flags, "--", "sh", "-c", `exit ${code}`], { stdin });
+      await cli.says(/^ending$/m);
+      return [await cli.kill("SIGTERM"), (await job(jobId)).state];
+    };
+    expect(await Promise.all([stopped("failed", 4), stopped("succeeded", 0)])).toEqual([
+      [75, JobState.PENDING],
+      [0, JobState.SUCCEEDED],
+    ]);
+  });
+
   it("while the tracker is away keeps the rest: belay flush delivers it, the job is PENDING, and the next run is attempt 2", async () => {
     const tracker = await TrackerProcess.start();
     const spool = await tempDirectory();
