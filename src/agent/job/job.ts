@@ -1,8 +1,6 @@
 // Longer than 300 lines: all that changes a job's state, or depends on it, is in one class, so that the order of events
 // can be read in one place. What comes before and after the steps is elsewhere: `prepareJob`, `finishJob`.
-import { create } from "@bufbuild/protobuf";
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { sleep, systemClock } from "../../base/clock.ts";
+import { sleep } from "../../base/clock.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import {
   type AfterStepResult,
@@ -10,11 +8,9 @@ import {
   EndReason,
   type JobResult,
   JobState,
-  LogStream,
   type MetricSample,
   Outcome,
 } from "../../gen/belay/v1/job_pb.ts";
-import { StepEndedSchema, StepStartedSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { AfterOrders } from "./after/after-orders.ts";
 import type { AfterHost } from "./after/after-step.ts";
 import type { runAfterSteps } from "./after/after-steps.ts";
@@ -23,18 +19,17 @@ import { Cause } from "./cause.ts";
 import { Closing } from "./end/closing.ts";
 import { END_TIMING, type EndTiming } from "./end/end-timing.ts";
 import { type CompiledSpec, compileSpec, type Step } from "./compile-spec.ts";
-import { sendToGroup } from "./tree/deliver.ts";
-import { GpuSource, gpuEnvironment } from "./usage/gpu/gpu-source.ts";
 import { Ladder, type TreeEnd } from "./end/ladder.ts";
-import { type Launched, launchStep } from "./start/launch.ts";
-import { LimitFinder } from "./usage/limits.ts";
+import type { Launched } from "./start/launch.ts";
 import { countOomKillsAround } from "./tree/memory-control.ts";
 import { JobOutput } from "./output/output.ts";
 import { PauseClock } from "./pause-clock.ts";
 import { prepareJob, type PreparedJob } from "./start/prepare.ts";
 import { describeProcesses } from "./tree/process-info.ts";
 import { finishJob } from "./finish.ts";
-import { Sampler } from "./usage/sampler.ts";
+import { makeSampler } from "./make-sampler.ts";
+import { JobSteps } from "./steps.ts";
+import type { Sampler } from "./usage/sampler.ts";
 import { planRungs, type Rungs } from "./end/rungs.ts";
 import { parseSignal } from "./tree/signals.ts";
 import type { ExitStatus } from "./start/spawn.ts";
@@ -69,7 +64,7 @@ class JobRun implements Job {
   readonly done: Promise<JobResult>;
   ownEnd: OwnEnd | undefined;
   private current: JobState = JobState.PENDING;
-  private running: Launched | undefined;
+  private readonly steps: JobSteps;
   private readonly cause = new Cause();
   private ladder: Ladder | undefined;
   /** How the job ended by itself, also while a stop of the agent may still turn out to be the cause. */
@@ -80,13 +75,11 @@ class JobRun implements Job {
   private readonly sampler: Sampler;
   private readonly timeouts: StepTimeouts;
   private readonly warning: Warning;
-  private readonly groups = new Set<number>();
   private readonly signalsSent = new Map<string, SignalSource>();
   private readonly oomKillsAround = countOomKillsAround();
   private readonly afterOrders: AfterOrders;
   /** Loaded while the job runs: what was installed then may be gone at its end. Undefined: there are no such steps. */
   private readonly afterSteps: Promise<typeof runAfterSteps> | undefined;
-  private startTime: number | undefined;
   private readonly options: JobOptions;
   private readonly spec: CompiledSpec;
   private readonly prepared: PreparedJob;
@@ -112,13 +105,16 @@ class JobRun implements Job {
     this.closing = new Closing({ tree, output: this.output, pipes: pipes.directory, grace: spec.grace, timing });
     this.timeouts = new StepTimeouts(spec, {
       warn: () => {
-        if (this.cause.first === undefined && this.mainRuns()) this.warning.beforeTimeout();
+        if (this.cause.first === undefined && this.steps.mainRuns) this.warning.beforeTimeout();
       },
       expired: (message) => this.end({ reason: EndReason.TIMED_OUT, message }),
     });
     const sent = (sentence: string): void => this.warned(sentence);
     this.warning = new Warning({ spec, tree, pauses: this.pauses, sent });
     this.sampler = makeSampler(options, spec, prepared);
+    const { output, sampler, timeouts } = this;
+    const started = (step: Step): void => this.stepStarted(step);
+    this.steps = new JobSteps({ options, spec, prepared, handlers, output, sampler, timeouts, started });
     prepared.pipes.provide(spec.steps.length * 2);
     this.afterOrders = new AfterOrders({ grace: spec.grace, stopBudget: options.stopBudget });
     if (spec.after.length > 0) {
@@ -141,7 +137,7 @@ class JobRun implements Job {
       this.orderLate(order);
       return;
     }
-    const { running } = this;
+    const { running } = this.steps;
     if (running?.process.hasEnded() === true) {
       // The process ended before Belay sent a signal: that decides unless a step follows. Node may report it later.
       if (running.process.exit === undefined) {
@@ -189,12 +185,12 @@ class JobRun implements Job {
   }
 
   status(): Promise<JobStatus> {
-    const members = this.running === undefined ? [] : this.prepared.tree.members();
+    const members = this.steps.running === undefined ? [] : this.prepared.tree.members();
     return Promise.resolve({
       state: this.current,
-      step: this.running?.step.number ?? 0,
-      pid: this.running?.process.pid ?? 0,
-      stepDuration: this.running === undefined ? 0 : Math.round(performance.now() - this.running.start),
+      step: this.steps.running?.step.number ?? 0,
+      pid: this.steps.running?.process.pid ?? 0,
+      stepDuration: this.steps.running === undefined ? 0 : Math.round(performance.now() - this.steps.running.start),
       processes: describeProcesses(members),
       processCount: members.length,
       endReason: this.cause.ordered?.order.reason ?? EndReason.UNSPECIFIED,
@@ -202,7 +198,7 @@ class JobRun implements Job {
   }
 
   sample(): Promise<MetricSample | undefined> {
-    const { running } = this;
+    const { running } = this.steps;
     return Promise.resolve(
       running === undefined ? undefined : this.sampler.sample(running.step.number, running.process.pid),
     );
@@ -231,7 +227,8 @@ class JobRun implements Job {
     this.endsNaturally(verdict);
     this.timeouts.cancel();
     try {
-      const { spec, prepared, handlers, cause, output, closing, sampler, pauses, warning, running, startTime } = this;
+      const { spec, prepared, handlers, cause, output, closing, sampler, pauses, warning } = this;
+      const { running, startTime } = this.steps;
       const runAfter = (end: TreeEnd): Promise<AfterStepResult[]> => this.runAfter(verdict, end);
       return await finishJob(
         { runAfter, spec, prepared, handlers, cause, output, closing, sampler, pauses, warning },
@@ -239,7 +236,7 @@ class JobRun implements Job {
       );
     } finally {
       const measured = this.sampler.close();
-      this.running = undefined;
+      this.steps.close();
       this.output.close();
       await this.handlers.outputEnded?.();
       await Promise.all([this.prepared.close(), measured]);
@@ -254,12 +251,13 @@ class JobRun implements Job {
     }
     let last: { step: Step; exit: ExitStatus | undefined } | undefined;
     for (const step of this.spec.steps) {
-      const started = this.cause.ordered === undefined ? await this.startStep(step) : undefined;
+      const mayStart = (): boolean => this.cause.ordered === undefined;
+      const started = mayStart() ? await this.steps.start(step, mayStart) : undefined;
       if (started instanceof SpawnProblem) return spawnVerdict(step, started);
       if (started === undefined) break;
       const exit = await this.stepExit(started);
       last = { step, exit };
-      this.reportEnded(started, exit);
+      this.steps.ended(started, exit);
       if (this.cause.ordered !== undefined || exit === undefined) break;
       if (step.main || exit.code !== 0) return await this.endedByItself(started, exit);
       // All of a step's output comes before the next step's.
@@ -281,7 +279,7 @@ class JobRun implements Job {
   }
 
   private async runAfter(verdict: Verdict, { survivors }: TreeEnd): Promise<AfterStepResult[]> {
-    const { spec, prepared, output, handlers, timing, signalsSent, afterOrders: orders, running } = this;
+    const { spec, prepared, output, handlers, timing, signalsSent, afterOrders: orders } = this;
     const host: AfterHost = {
       spec,
       prepared,
@@ -290,13 +288,13 @@ class JobRun implements Job {
       timing,
       signalsSent,
       orders,
-      start: (step, environment) => this.startStep(step, () => orders.mayStart, environment),
-      ended: (launched, exit) => this.reportEnded(launched, exit),
+      start: (step, environment) => this.steps.start(step, () => orders.mayStart, environment),
+      ended: (launched, exit) => this.steps.ended(launched, exit),
     };
     const order = this.cause.ordered?.order;
     try {
       const run = await this.afterSteps;
-      return (await run?.(host, { verdict, order, started: running !== undefined, survivors })) ?? [];
+      return (await run?.(host, { verdict, order, started: this.steps.running !== undefined, survivors })) ?? [];
     } catch (error) {
       return afterStepsNotRun(this.options.spec, this.failure(error).message);
     }
@@ -321,47 +319,9 @@ class JobRun implements Job {
     return verdict;
   }
 
-  /** Starts a step. Undefined: an order to end the job came before its process was started. */
-  private async startStep(
-    step: Step,
-    mayStart = (): boolean => this.cause.ordered === undefined,
-    environment: Readonly<Record<string, string>> = {},
-  ): Promise<Launched | SpawnProblem | undefined> {
-    this.startTime ??= systemClock.unixMs();
-    const ownEnvironment = { ...this.options.ownEnvironment, ...environment };
-    const launched = await launchStep(step, this.spec, { ...this.options, ownEnvironment }, this.prepared, mayStart);
-    if (launched === undefined || launched instanceof SpawnProblem) {
-      if (this.running === undefined) this.startTime = undefined;
-      return launched;
-    }
-    this.running = launched;
-    const { process, stdout, stderr } = launched;
-    const isAfter = step.after !== undefined;
-    // Of earlier groups nothing is left, or it may stay.
-    if (isAfter) this.groups.clear();
-    this.groups.add(process.pid);
-    this.prepared.watcher.setGroups([...this.groups]);
-    if (this.current !== JobState.CANCELING)
-      this.setState(step.main || isAfter ? JobState.RUNNING : JobState.SETTING_UP, "");
-    this.handlers.stepStarted(
-      create(StepStartedSchema, {
-        step: step.number,
-        name: step.name,
-        argv: [...step.argv],
-        pid: process.pid,
-        main: step.main,
-        after: isAfter,
-      }),
-    );
-    this.limitMemory(step);
-    const outputEnded = (): void => process.outputEnded();
-    this.output.add(LogStream.STDOUT, step.number, stdout, outputEnded);
-    this.output.add(LogStream.STDERR, step.number, stderr, outputEnded);
-    if (!isAfter) this.timeouts.started(step);
-    this.sampler.start();
-    // After everything that waits to be sent and read: nothing of the job's must wait for a measurement.
-    setImmediate(() => this.reportUsage(launched));
-    return this.running;
+  private stepStarted(step: Step): void {
+    if (this.current === JobState.CANCELING) return;
+    this.setState(step.main || step.after !== undefined ? JobState.RUNNING : JobState.SETTING_UP, "");
   }
 
   /** How the step's process ended. Undefined: it outlived SIGKILL. The order to end it may be older than this call. */
@@ -378,52 +338,22 @@ class JobRun implements Job {
     return exit;
   }
 
-  private reportEnded(running: Launched, exit: ExitStatus | undefined): void {
-    this.handlers.stepEnded(
-      create(StepEndedSchema, {
-        step: running.step.number,
-        ...(exit?.code === undefined ? {} : { exitCode: exit.code }),
-        signal: exit?.signal ?? "",
-        duration: durationFromMs(Math.round(performance.now() - running.start)),
-      }),
-    );
-    this.reportUsage(running);
-    for (const group of this.groups) if (!sendToGroup(group, 0)) this.groups.delete(group);
-    this.prepared.watcher.setGroups([...this.groups]);
-  }
-
-  private reportUsage({ step, process }: Launched): void {
-    this.handlers.usage?.(this.sampler.sample(step.number, process.pid));
-  }
-
-  /** Sets the limit again now that a process runs under it: a kernel may refuse a limit that is exceeded already. */
-  private limitMemory(step: Step): void {
-    const { memoryLimitBytes } = this.spec;
-    if (memoryLimitBytes === 0) return;
-    const problem = this.prepared.tree.limitMemory(memoryLimitBytes);
-    if (problem !== undefined) this.handlers.notice(step.number, `The memory limit is not enforced: ${problem}`);
-  }
-
-  private mainRuns(): boolean {
-    return this.running?.step.main === true && this.running.process.exit === undefined;
-  }
-
   /** When each signal of an end is sent. Only the main command is warned, and before its timeout it has been. */
   private rungsOf({ reason, grace: bound }: EndOrder): Rungs {
-    const warning = this.mainRuns() && reason !== EndReason.TIMED_OUT ? this.warning.left : 0;
+    const warning = this.steps.mainRuns && reason !== EndReason.TIMED_OUT ? this.warning.left : 0;
     return planRungs({ bound, grace: this.spec.grace, warning });
   }
 
   private warned(sentence: string): void {
     this.signalsSent.set(this.spec.warning?.signal ?? "", "warning");
-    this.handlers.notice(this.running?.step.number ?? 0, sentence);
+    this.handlers.notice(this.steps.running?.step.number ?? 0, sentence);
   }
 
   private naturalVerdict(step: Step, exit: ExitStatus): Verdict {
     const oomKills = this.prepared.tree.oomKills();
     const oomKillsAround = this.oomKillsAround();
     this.ownEnd = {
-      pid: this.running?.process.pid ?? 0,
+      pid: this.steps.running?.process.pid ?? 0,
       oomKills,
       oomIsCounted: oomKills !== undefined || oomKillsAround !== undefined,
       sentBy: this.signalsSent.get(exit.signal ?? ""),
@@ -438,7 +368,7 @@ class JobRun implements Job {
       outcome: Outcome.FAILED,
       reason: EndReason.AGENT_FAILED,
       message,
-      step: this.running?.step.number ?? 0,
+      step: this.steps.running?.step.number ?? 0,
     };
   }
 
@@ -453,18 +383,8 @@ class JobRun implements Job {
     const { first } = this.cause;
     const decided = first === undefined ? this.ownVerdict : first.kind === "natural" ? first.verdict : undefined;
     const natural = this.afterOrders.running ? undefined : decided;
-    if (states.includes(this.current) && natural === undefined && this.running !== undefined) return;
+    if (states.includes(this.current) && natural === undefined && this.steps.running !== undefined) return;
     const state = natural === undefined ? this.current : endState(natural.outcome);
     throw new BelayError("BAD_USAGE", `Cannot ${verb} job "${this.options.jobId}": it is ${stateName(state)}`);
   }
-}
-
-function makeSampler({ environment, logger }: JobOptions, spec: CompiledSpec, prepared: PreparedJob): Sampler {
-  const { memoryLimitBytes, metricsInterval: interval } = spec;
-  const unlimited = memoryLimitBytes > 0 ? prepared.tree.limitMemory(memoryLimitBytes) : undefined;
-  return new Sampler(prepared.tree, {
-    limits: new LimitFinder(prepared.cgroup, prepared.memoryCgroup),
-    memoryLimitBytes: unlimited === undefined ? memoryLimitBytes : 0,
-    gpus: new GpuSource({ environment: gpuEnvironment(environment), logger, interval }),
-  });
 }
