@@ -43,6 +43,7 @@ export interface Caller {
  * | lost by this session                            | the session goes on with it                              |
  * | lost by this session for too long               | FAILED_PRECONDITION; but Welcome with delivers_only, so   |
  * |                                                 | that the log of its dead agent can finish                |
+ * | not this session's, which has delivers_only     | FAILED_PRECONDITION                                      |
  * | ended under this session                        | Welcome, so that the log can finish                      |
  * | ended otherwise, or now another's               | FAILED_PRECONDITION                                      |
  *
@@ -71,6 +72,11 @@ export function admit(live: LiveJob, caller: Caller): ChangedParts | undefined {
     );
   }
   if (own) return resume(live, attempt, caller);
+  if (hello.deliversOnly) {
+    // The job was deleted, and this is another one with its id.
+    const why = `has no attempt of session ${hello.sessionId}: what that session left belongs to another job`;
+    throw refuse(`Job "${live.id}" ${why}`, job.state);
+  }
   checkPolicy(live, hello);
   checkFeatures(live, hello);
   if (attempt === undefined) return assign(live, caller);

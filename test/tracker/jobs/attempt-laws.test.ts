@@ -40,6 +40,7 @@ test("The laws of a job and its attempts hold in every history", async () => {
     "LOST for too long, and PENDING",
     "no agent in time",
     "a superseded session comes back",
+    "late delivery",
     "three attempts",
     "restart",
     "SUCCEEDED",

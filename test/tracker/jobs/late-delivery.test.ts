@@ -124,4 +124,15 @@ describe("What a dead agent left of a job that was LOST for too long", () => {
     expect(await again.next("receipt")).toMatchObject({ logCompleteness: COMPLETE });
     expect(await readLog(after.jobs, "j", { follow: false })).toBe("delivered\nleft\n");
   });
+
+  test("of a job that was deleted does not become an attempt of another job with its id", async () => {
+    const { address, jobs } = await testTracker();
+    await jobs.createJob({ jobId: "j", spec: someSpec });
+    const session = ScriptedAgent.connect({ url: address, jobId: "j" });
+    await expect(session.hello(delivery)).rejects.toMatchObject({
+      code: Code.FailedPrecondition,
+      details: `Job "j" has no attempt of session ${session.sessionId}: what that session left belongs to another job`,
+    });
+    expect((await jobs.getJob({ jobId: "j" })).job).toMatchObject({ state: JobState.PENDING, attempts: [] });
+  });
 });

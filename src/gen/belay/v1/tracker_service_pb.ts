@@ -314,10 +314,10 @@ export type Hello = Message<"belay.v1.Hello"> & {
 
   /**
    * Whether this session only delivers what a dead agent left: no process of the job can be running under it. It is
-   * then admitted for its attempt even if that attempt was LOST for too long, as long as no higher one exists. The log
-   * and the metrics are accepted, and of the result what it counts (`streams`): how the attempt ended, and the job, stay
-   * as they are. Whether the log is complete is decided again; until then the job's next attempt waits. A tracker that
-   * is older than this field refuses such a session.
+   * never given a new attempt, and is admitted for its own even if that was LOST for too long, as long as no higher one
+   * exists. After such a loss, the log and the metrics are accepted, and of the result what it counts (`streams`); how the
+   * attempt ended, and the job, stay as they are. Whether the log is complete is decided again; until then the job's next
+   * attempt waits. A tracker that is older than this field treats the session as any other.
    *
    * @generated from field: bool delivers_only = 15;
    */

@@ -22,6 +22,7 @@ export interface HelloFields {
   /** Which spec it brings: none, or one with the job's retry policy, without one, or with another. */
   readonly spec: "none" | "same" | "silent" | "other";
   readonly nextAttemptFollows: boolean;
+  readonly deliversOnly: boolean;
 }
 
 /** A step that an agent takes on its open stream. `agent` is one of three. */
@@ -61,6 +62,7 @@ const hello = {
   takeOver: oneOf(false, false, true),
   spec: oneOf<HelloFields["spec"][]>("none", "same", "silent", "other"),
   nextAttemptFollows: oneOf(false, false, true),
+  deliversOnly: oneOf(false, false, true),
 };
 const result = oneOf(...RESULTS.keys());
 const times = oneOf(1, 5_000, 21_000, 31_000, 61_000, 301_000, 700_000);

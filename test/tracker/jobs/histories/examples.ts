@@ -8,8 +8,9 @@ const setting: Setting = {
   policy: { maxAttempts: 3, on: [JOB, PREEMPTED, INFRASTRUCTURE], delay: 0, wait: 60_000 },
 };
 const delayed: Setting = { submitted: false, policy: { maxAttempts: 3, on: [JOB], delay: 20_000, wait: 0 } };
-const plain: HelloFields = { takeOver: false, spec: "same", nextAttemptFollows: false };
+const plain: HelloFields = { takeOver: false, spec: "same", nextAttemptFollows: false, deliversOnly: false };
 const hello = (agent: number): Action => ({ do: "hello", agent, ...plain });
+const delivers = (agent: number): Action => ({ do: "hello", agent, ...plain, deliversOnly: true });
 const takeOver = (agent: number): Action => ({ do: "hello", agent, ...plain, takeOver: true });
 const ends = (agent: number, result: string): Action => ({ do: "result", agent, result, missing: 0 });
 const cut = (agent: number): Action => ({ do: "cut", agent });
@@ -21,6 +22,8 @@ const steps: readonly Action[][] = [
   [ends(0, "failed"), pass(61_000), hello(1)],
   [ends(0, "failed"), { do: "cancel" }, hello(1)],
   [cut(0), pass(31_000), pass(301_000), hello(0), hello(1)],
+  [cut(0), pass(31_000), pass(301_000), delivers(0), ends(0, "succeeded"), { do: "print", agent: 0 }, hello(1)],
+  [cut(0), pass(31_000), pass(301_000), delivers(0), hello(1), takeOver(1), delivers(0)],
   [cut(0), pass(31_000), hello(1), hello(0), ends(1, "succeeded")],
   [follows(0), ends(0, "succeeded"), hello(1)],
   [{ do: "cancel" }, ends(0, "preempted"), hello(1)],

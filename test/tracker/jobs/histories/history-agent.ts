@@ -67,6 +67,7 @@ export class HistoryAgent {
       attempt: this.attempt,
       takeOver: fields.takeOver,
       nextAttemptFollows: fields.nextAttemptFollows,
+      deliversOnly: fields.deliversOnly,
       supportedCommands: Object.values(COMMAND_KINDS),
       ...(fields.spec === "none" ? {} : { spec }),
     });
