@@ -137,7 +137,7 @@ function earlierAttempts(
 async function checkSteps(client: JobClient, jobId: string, steps: readonly number[]): Promise<void> {
   if (steps.length === 0) return;
   const job = presentJob(await client.call((jobs) => jobs.getJob({ jobId })));
-  const last = (job.spec?.setup.length ?? 0) + 1;
+  const last = (job.spec?.setup.length ?? 0) + 1 + (job.spec?.after.length ?? 0);
   const missing = steps.find((step) => step > last);
   if (missing === undefined) return;
   const what = last === 1 ? "its only step is 1" : `its steps are 1 to ${last}`;

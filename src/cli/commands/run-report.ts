@@ -7,6 +7,7 @@ import { Outcome } from "../../gen/belay/v1/job_pb.ts";
 import { EXIT_AGAIN, EXIT_BELAY, exitCodeOfResult } from "../process/exit-codes.ts";
 import type { Io } from "../process/io.ts";
 import type { StreamBytes } from "../process/pass-through.ts";
+import { afterStepProblems } from "../render/after-steps.ts";
 import { clean } from "../render/clean.ts";
 import { deservesMessage, resultDetail } from "../render/result.ts";
 
@@ -16,8 +17,9 @@ export function attemptLines({ attempt, result, next, undelivered }: AgentOutcom
   const message = deservesMessage(result) ? `: ${clean(result.message)}` : "";
   const when = delay === 0 ? "now" : `in ${formatDuration(delay)}`;
   const how = `${outcomeName(result.outcome).toLowerCase()}${resultDetail(result)}${message}`;
-  const missing = undelivered === "" ? "" : `belay: Its log is not complete: ${clean(undelivered)}\n`;
-  return `belay: Attempt ${attempt} of ${of} ${how}; the next one starts ${when}\n${missing}`;
+  const lines = [`Attempt ${attempt} of ${of} ${how}; the next one starts ${when}`, ...afterStepProblems(result)];
+  if (undelivered !== "") lines.push(`Its log is not complete: ${clean(undelivered)}`);
+  return lines.map((line) => `belay: ${line}\n`).join("");
 }
 
 /** Reports what happens to undelivered data when the agent leaves at once. The job's watcher ends its processes. */
@@ -71,6 +73,7 @@ export async function reportOutcome(
       await io.stderr.write(cardRemarks(result.card, quiet || endedBefore === true));
     }
   }
+  for (const problem of afterStepProblems(result)) await say(problem);
   if (!delivered) {
     const rest = keptOrLost(spoolDir, lostBytes);
     await say(`Not everything reached the tracker (${clean(undelivered)}); the rest ${rest}`);

@@ -53,6 +53,10 @@ const flagTable = {
         "SIGINT (Ctrl-C) always ends it",
       defaultText: "requeue while attempts are left, then end",
     }),
+    stopBudget: duration({
+      default: "20s",
+      help: "time that such a stop leaves to the steps after the end (--after), all of them together; 0: none runs",
+    }),
   }),
   ...connectionFlags,
   ...grouped("Tracker", {
@@ -231,6 +235,7 @@ function agentOptions(flags: Values<typeof flagTable>): Omit<AgentOptions, "jobI
     labels: Object.fromEntries(flags.agentLabel),
     containment: flags.containment,
     takeOver: flags.takeover,
+    stopBudget: flags.stopBudget,
     ...(flags.onStop === undefined ? {} : { onStop: flags.onStop }),
     ...(flags.admin === undefined ? {} : { admin: flags.admin }),
   };

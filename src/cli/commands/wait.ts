@@ -12,6 +12,7 @@ import { EXIT_BELAY, EXIT_CODES_HELP, exitCodeOfResult } from "../process/exit-c
 import { duration, grouped } from "../flags/flags.ts";
 import type { Io } from "../process/io.ts";
 import { jobArgument, onlyJob } from "../flags/job-argument.ts";
+import { afterStepProblems } from "../render/after-steps.ts";
 import { jsonLine } from "../render/json.ts";
 import { betweenText } from "../render/attempts.ts";
 import { cardRemarks } from "../render/failure-card.ts";
@@ -58,6 +59,8 @@ export const wait: Command = command({
     else {
       await io.stdout.write(`${jobId} is ${styleOf(io.stdout).state(job.state)}${resultDetail(result)}\n`);
       await io.stderr.write(cardRemarks(result?.card, true));
+      const problems = result === undefined ? [] : afterStepProblems(result);
+      for (const problem of problems) await io.stderr.write(`belay: ${problem}\n`);
     }
     return result === undefined ? EXIT_BELAY : exitCodeOfResult(result);
   },

@@ -6,6 +6,7 @@ import { parseTraceParent } from "../../base/trace-context.ts";
 import type { Attempt, CommandRecord, Job, JobSpec, Progress } from "../../gen/belay/v1/job_pb.ts";
 import type { Containment } from "../../gen/belay/v1/job_pb.ts";
 import { CommandKind, CommandState, JobResultSchema, LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
+import { afterStepLines } from "./after-steps.ts";
 import { clean } from "./clean.ts";
 import { cardFacts, tailText } from "./failure-card.ts";
 import {
@@ -19,6 +20,7 @@ import {
   warningText,
 } from "./attempts.ts";
 import { evidenceLines, resultDetail, resultText, totalsText } from "./result.ts";
+import { stepName, stepText } from "./step.ts";
 import type { Style } from "./style.ts";
 import { facts } from "./table.ts";
 import { ago, isoTime, msOf, timeBetween } from "./time.ts";
@@ -37,6 +39,7 @@ export function showText(job: Job, style: Style, now: number): string {
     ["Health", healthText(job.attempts.at(-1), style, now)],
     ["Command", spec === undefined ? "" : commandText(spec.command)],
     ["Setup", spec?.setup.map((step) => clean(step.name === "" ? step.run : step.name)).join("; ") ?? ""],
+    ["After", spec?.after.map((step) => clean(step.name === "" ? step.run : step.name)).join("; ") ?? ""],
     ["After", spec?.after.map((step) => clean(step.name === "" ? step.run : step.name)).join("; ") ?? ""],
     ["Directory", clean(spec?.workingDirectory ?? "")],
     ["Labels", pairsText(spec?.labels ?? {})],
@@ -77,9 +80,8 @@ function ownMessage({ result, attempts }: Job): string {
 
 function stateDetail(job: Job): string {
   if (job.result !== undefined) return resultDetail(job.result);
-  if (job.step === 0) return "";
-  const setups = job.spec?.setup.length ?? 0;
-  return job.step <= setups ? ` (setup step ${job.step} of ${setups})` : "";
+  const step = stepText(job, job.step);
+  return step === "" ? "" : ` (${step}: ${stepName(job, job.step)})`;
 }
 
 /** A LOST job's attempt may be over without another one. */
@@ -127,7 +129,14 @@ function attemptText(attempt: Attempt, job: Job, style: Style, now: number): str
       : `  Evidence\n${evidenceLines(result.evidence)
           .map((text) => `  ${text}\n`)
           .join("")}`
-  }${result?.card === undefined ? "" : tailText(result.card, "  ")}`;
+  }${result?.card === undefined ? "" : tailText(result.card, "  ")}${block(
+    "Steps after the end",
+    result === undefined ? [] : afterStepLines(result),
+  )}`;
+}
+
+function block(title: string, lines: readonly string[]): string {
+  return lines.length === 0 ? "" : `  ${title}\n${lines.map((text) => `    ${text}\n`).join("")}`;
 }
 
 function containment(kind: Containment, message: string): string {

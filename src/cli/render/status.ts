@@ -1,11 +1,12 @@
 import { formatDuration } from "../../contract/durations.ts";
 import { formatSize } from "../../contract/sizes.ts";
-import { EndReason } from "../../gen/belay/v1/job_pb.ts";
+import { EndReason, type Job, type StatusReport } from "../../gen/belay/v1/job_pb.ts";
 import type { GetJobStatusResponse } from "../../gen/belay/v1/job_service_pb.ts";
 import { clean } from "./clean.ts";
 import { healthText, waitText } from "./attempts.ts";
 import { resultDetail, totalsText } from "./result.ts";
 import { gpuFacts, metricsText } from "./usage.ts";
+import { stepName, stepText } from "./step.ts";
 import type { Style } from "./style.ts";
 import { facts, table } from "./table.ts";
 import { ago, msOf } from "./time.ts";
@@ -36,7 +37,7 @@ export function statusText(answer: GetJobStatusResponse, style: Style, now: numb
     ["State", style.state(report.state)],
     ["Health", healthText(attempt, style, now)],
     ["Ending", report.endReason === EndReason.UNSPECIFIED ? "" : reasonName(report.endReason)],
-    ["Step", report.step === 0 ? "" : stepText(report.step, report.pid, report.stepDuration)],
+    ["Step", report.step === 0 ? "" : stepFacts(job, report)],
     ["Uses", report.metrics === undefined ? "" : metricsText(report.metrics)],
     ...gpuFacts(report.metrics?.gpus ?? []),
     ["Printed", totalsText(report.streams) || "nothing yet"],
@@ -55,9 +56,11 @@ export function statusText(answer: GetJobStatusResponse, style: Style, now: numb
   return `${head}\n${table(["PID", "STATE", "CPU", "MEMORY", "COMMAND"], rows)}${more > 0 ? `and ${more} more\n` : ""}`;
 }
 
-function stepText(step: number, pid: number, duration: Parameters<typeof msOf>[0] | undefined): string {
+function stepFacts(job: Job, { step, pid, stepDuration }: StatusReport): string {
+  const what = stepText(job, step);
   const process = pid === 0 ? "" : `, pid ${pid}`;
-  return `${step}${process}${duration === undefined ? "" : `, for ${formatDuration(msOf(duration))}`}`;
+  const time = stepDuration === undefined ? "" : `, for ${formatDuration(msOf(stepDuration))}`;
+  return `${what === "" ? step : `${what} (${stepName(job, step)})`}${process}${time}`;
 }
 
 function agentText(beat: { agentMemoryBytes: bigint; streams: number } | undefined): string {

@@ -13,6 +13,7 @@ export type JobFlags = AttemptFlags &
     name: Flag<string | undefined>;
     label: Flag<readonly (readonly [string, string])[]>;
     setup: Flag<readonly string[]>;
+    after: Flag<readonly string[]>;
     cwd: Flag<string | undefined>;
     env: Flag<readonly string[]>;
     envFile: Flag<readonly string[]>;
@@ -30,6 +31,11 @@ export type JobFlags = AttemptFlags &
     memoryLimit: Flag<number | undefined>;
   }>;
 
+function shellCommand(given: string, what: string): string {
+  if (given.trim() === "") throw wanted(what, given, "a shell command");
+  return given;
+}
+
 /** See JobFlags. */
 export const jobFlags: JobFlags = {
   ...grouped("Job", {
@@ -38,10 +44,15 @@ export const jobFlags: JobFlags = {
     label: pairs({ separator: ",", help: "label to filter by" }),
     setup: many(
       { value: "SHELL COMMAND", separator: "", help: "step to run with sh -c before the command" },
-      (given, what) => {
-        if (given.trim() === "") throw wanted(what, given, "a shell command");
-        return given;
+      shellCommand,
+    ),
+    after: many(
+      {
+        value: "SHELL COMMAND",
+        separator: "",
+        help: "step to run with sh -c after the command, however it ended; conditions and time limits: in a --spec file",
       },
+      shellCommand,
     ),
     cwd: text({ value: "DIR", help: "directory to run in", defaultText: "the agent's" }),
     env: many(

@@ -3,7 +3,7 @@ import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { BelayError } from "../../base/errors.ts";
 import { findSignal } from "../../base/process/signals.ts";
 import type { JobSpec } from "../../gen/belay/v1/job_pb.ts";
-import { JobSpecSchema, SetupStepSchema } from "../../gen/belay/v1/job_pb.ts";
+import { AfterStepSchema, JobSpecSchema, SetupStepSchema } from "../../gen/belay/v1/job_pb.ts";
 import type { Invocation } from "../flags/command.ts";
 import { readFlagText } from "../flags/flag-file.ts";
 import { flagName } from "../flags/flags.ts";
@@ -16,7 +16,7 @@ import { takeTraceContext } from "./trace-context.ts";
 
 /**
  * The spec that flags, spec file and command line describe together. Flags override the file; labels and environment
- * are joined, and setup steps of flags replace those of the file.
+ * are joined, and setup steps and steps after the end of flags replace those of the file.
  *
  * @returns undefined if none of them describes a job: the tracker has its spec
  * @throws BelayError `BAD_USAGE` or `BAD_SPEC`
@@ -37,6 +37,7 @@ export async function specOf(invocation: Invocation<JobFlags>): Promise<JobSpec 
   if (spec.command[0] === "") throw new BelayError("BAD_USAGE", "The command's first word is empty");
   if (flags.name !== undefined) spec.name = flags.name;
   if (flags.setup.length > 0) spec.setup = flags.setup.map((run) => create(SetupStepSchema, { run }));
+  if (flags.after.length > 0) spec.after = flags.after.map((run) => create(AfterStepSchema, { run }));
   if (flags.cwd !== undefined) spec.workingDirectory = flags.cwd;
   Object.assign(spec.labels, Object.fromEntries(flags.label));
   Object.assign(spec.environment, await environmentOf(invocation));

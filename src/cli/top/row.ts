@@ -4,6 +4,7 @@ import { JobState, LogStream } from "../../gen/belay/v1/job_pb.ts";
 import { clean } from "../render/clean.ts";
 import { resultText } from "../render/result.ts";
 import { commandText } from "../render/show.ts";
+import { stepName, stepText } from "../render/step.ts";
 import type { ProgressPoint } from "../render/time-left.ts";
 import { attemptCount, betweenText, isUnwell } from "../render/attempts.ts";
 import { healthName } from "../../contract/names.ts";
@@ -145,10 +146,8 @@ function remarkOf(job: Job): string {
   if (job.state === JobState.LOST) return "agent not responding";
   const { status, message } = attempt?.health ?? {};
   if (isUnwell(attempt) && status !== undefined) return `${healthName(status)}: ${clean(message ?? "")}`;
-  const setups = job.spec?.setup ?? [];
-  const step = setups[job.step - 1];
-  if (step === undefined || job.state !== JobState.SETTING_UP) return "";
-  return `setup step ${job.step} of ${setups.length}: ${clean(step.name === "" ? step.run.slice(0, MAX_TEXT) : step.name)}`;
+  const step = stepText(job, job.step);
+  return step === "" ? "" : `${step}: ${short(stepName(job, job.step))}`;
 }
 
 function msOf(time: Job["createTime"]): number | undefined {

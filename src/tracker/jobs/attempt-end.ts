@@ -6,7 +6,7 @@ import { className, reasonName } from "../../contract/names.ts";
 import { isRetried, maxAttempts, retryDelay, retryWait } from "../../contract/retry.ts";
 import { afterStepsNotRun } from "../../contract/script-steps.ts";
 import { elide } from "../../base/text/elide.ts";
-import type { Attempt, JobResult, RetryPolicy } from "../../gen/belay/v1/job_pb.ts";
+import type { AfterStepResult, Attempt, JobResult, RetryPolicy } from "../../gen/belay/v1/job_pb.ts";
 import {
   CommandKind,
   EndReason,
@@ -43,6 +43,7 @@ export function endAttempt(live: LiveJob, result: JobResult, now: number, nextAt
   if (attempt === undefined) return [];
   const failure = classOf(result);
   result.failureClass = failure;
+  if (result.after.length === 0) result.after = unreportedAfterSteps(live, job.step, result);
   attempt.result = result;
   delete attempt.health;
   // The agent's own times count; the events that reported them may have come late.
@@ -105,6 +106,20 @@ export function silenceText({ attempt, heardAt, disconnectedAt }: LiveJob, now: 
   // A tracker that has started since then does not know more than that.
   const since = heardAt === 0 ? (disconnectedAt ?? now) : heardAt;
   return `No message from the agent${host === "" ? "" : ` on ${host}`} for ${formatDuration(now - since)}`;
+}
+
+/**
+ * The steps after the end for a result whose maker knew nothing of them, such as one that delivers a dead agent's spool.
+ *
+ * @param step the step that ran last, as far as the events say
+ */
+function unreportedAfterSteps({ job }: LiveJob, step: number, { reason }: JobResult): AfterStepResult[] {
+  const { spec } = job;
+  if (spec === undefined || spec.after.length === 0) return [];
+  const ranCommand = step > 0 && step <= spec.setup.length + 1;
+  const died = ranCommand ? "The agent died" : "The agent died before it could report on this step";
+  const why = reason === EndReason.AGENT_LOST ? died : "The agent did not report on this step";
+  return afterStepsNotRun(shownOf(job).spec, why);
 }
 
 function classOf(result: JobResult): FailureClass {

@@ -96,6 +96,7 @@ export function stepAttributes(job: Job, attempt: number, step: OpenStep): Attri
     "belay.attempt": attempt,
     "belay.step": step.step,
     "belay.step.main": step.main,
+    ...(step.after === true ? { "belay.step.after": true } : {}),
     "cicd.pipeline.task.name": step.name,
     "cicd.pipeline.task.run.id": `${job.jobId}/${attempt}/${step.step}`,
     "process.pid": step.pid,

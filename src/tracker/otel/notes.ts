@@ -11,6 +11,8 @@ export interface OpenStep {
   readonly argv: readonly string[];
   readonly pid: number;
   readonly main: boolean;
+  /** Whether it is a step after the end. */
+  readonly after?: boolean;
   readonly start: Time;
 }
 

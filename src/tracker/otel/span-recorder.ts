@@ -130,8 +130,8 @@ class Change {
   private applyEvent({ kind, eventTime }: Event): void {
     const time = eventTime === undefined ? this.now : timeOf(eventTime);
     if (kind.case === "stepStarted") {
-      const { step, name, argv, pid, main } = kind.value;
-      this.notes.step = { step, name, argv: shortArguments(argv), pid, main, start: time };
+      const { step, name, argv, pid, main, after } = kind.value;
+      this.notes.step = { step, name, argv: shortArguments(argv), pid, main, after, start: time };
     } else if (kind.case === "stepEnded" && this.notes.step?.step === kind.value.step) {
       const { exitCode, signal } = kind.value;
       this.closeStep({ exitCode, signal, time });

@@ -48,6 +48,28 @@ describe.for(MODES)("When the agent dies $name", ({ skip, ...mode }) => {
     },
   );
 
+  it("by kill -9 while a step after the end runs, nothing is left", async () => {
+    await using agent = new Driven(mode, () => ["true"], { after: [{ run: `exec ${vice("setsid-child.sh")}` }] });
+    await agent.printed("ready");
+    agent.child.kill("SIGKILL");
+    await nothingLeft(agent);
+  });
+
+  it("by kill -9 while a step after the end runs, what the job may keep is left, and nothing else", async () => {
+    await using agent = new Driven(mode, () => ["sh", "-c", "setsid sleep 1234 > /dev/null 2>&1 &"], {
+      keepDescendants: true,
+      after: [{ run: `exec ${vice("setsid-child.sh")}` }],
+    });
+    await agent.printed("ready");
+    const isKept = (line: string): boolean => line.includes("sleep 1234");
+    agent.child.kill("SIGKILL");
+    await agent.until("all others gone", () => agent.processes().every(isKept));
+    const kept = agent.processes().filter(isKept);
+    expect(kept).toHaveLength(1);
+    process.kill(Number.parseInt(kept[0] ?? "", 10), "SIGKILL");
+    expect(agent.leftovers()).toEqual([]);
+  });
+
   it("by kill -9 while it is stopped, nothing is left", async () => {
     await using agent = new Driven(mode, () => [vice("setsid-child.sh")]);
     await agent.printed("ready");

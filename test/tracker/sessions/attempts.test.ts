@@ -455,3 +455,34 @@ describe("A dead agent's spool that the next agent delivers", () => {
     await waitForState(jobs, "j", "PENDING");
   });
 });
+
+describe("The steps after the end of a result that does not name them", () => {
+  const after = [{ name: "upload", run: "true" }, { run: "rm -r scratch\n:" }];
+  const lost = { outcome: Outcome.FAILED, reason: EndReason.AGENT_LOST };
+
+  test.each([
+    ["did not run, if the agent died while it ran the command", 1, lost, "The agent died"],
+    ["may have run, if it died later", 2, lost, "The agent died before it could report on this step"],
+    ["are unknown, if an agent reports nothing of them", 1, {}, "The agent did not report on this step"],
+  ] as const)("%s", async (_, step, result, notRun) => {
+    const { address, jobs } = await testTracker();
+    const agent = agentAt(address);
+    await agent.hello({ spec: { ...someSpec, after } });
+    agent.event({ case: "stepStarted", value: { step } });
+    agent.result(result);
+    await agent.next("receipt");
+    expect((await jobs.getJob({ jobId: "j" })).job?.result?.after).toMatchObject([
+      { name: "upload", notRun, step: 0 },
+      { name: "rm -r scratch", notRun, step: 0 },
+    ]);
+  });
+
+  test("stay as the agent reports them", async () => {
+    const { address, jobs } = await testTracker();
+    const agent = agentAt(address);
+    await agent.hello({ spec: { ...someSpec, after } });
+    agent.result({ after: [{ name: "upload", step: 2, exitCode: 0 }, { notRun: "No time" }] });
+    await agent.next("receipt");
+    expect((await jobs.getJob({ jobId: "j" })).job?.result?.after).toMatchObject([{ step: 2 }, { notRun: "No time" }]);
+  });
+});

@@ -53,6 +53,21 @@ describe(`A memory limit${skip === undefined ? "" : ` (not enforceable here: ${s
     expect(await result).toMatchObject({ reason: EndReason.OOM_KILLED, step: 2 });
   });
 
+  it.skipIf(skip !== undefined)("ends a step after the end, which changes nothing in how the job ended", async () => {
+    const greedy = {
+      name: "greedy",
+      run: `exec perl -e '${GREEDY[2]}'`.replace("'a'", '"a"').replace("'done'", '"done"'),
+    };
+    const after = [greedy, { run: "exit 3" }];
+    const ended = await start({ command: ["true"], after, memoryLimitBytes: LIMIT }).result;
+    expect(ended).toMatchObject({ outcome: Outcome.SUCCEEDED, reason: EndReason.EXITED, exitCode: 0 });
+    expect(ended.after.map(({ message }) => message)).toEqual([
+      'After-step 2 "greedy" was ended by SIGKILL: the kernel ran out of memory for the job and killed 1 process of it',
+      // Not blamed on the memory that ran out before.
+      'After-step 3 "exit 3" exited with code 3',
+    ]);
+  });
+
   describe("that is less than what the fork itself took", () => {
     const tiny = { command: GREEDY, memoryLimitBytes: 200_000n };
 
