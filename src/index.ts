@@ -15,8 +15,8 @@
  * @module
  */
 export { CallbackError } from "./agent/callback-error.ts";
-export type { FlushedSession, FlushOptions, FlushOutcome } from "./agent/flush.ts";
-export { flushSpool } from "./agent/flush.ts";
+export type { FlushedSession, FlushOptions, FlushOutcome } from "./agent/delivery/flush.ts";
+export { flushSpool } from "./agent/delivery/flush.ts";
 export type {
   AgentOptions,
   AgentOutcome,
@@ -30,7 +30,7 @@ export type {
   TransportSecurity,
 } from "./agent/options.ts";
 export { runAgent } from "./agent/run.ts";
-export { runAttempts } from "./agent/run-attempts.ts";
+export { runAttempts } from "./agent/attempts/run-attempts.ts";
 export type { BelayErrorCode } from "./base/errors.ts";
 export { BelayError } from "./base/errors.ts";
 export type { LogFields, LogFormat, Logger, LoggerOptions, LogLevel } from "./base/logger.ts";

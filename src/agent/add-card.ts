@@ -2,7 +2,7 @@ import { messageOf } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import { type JobResult, Outcome } from "../gen/belay/v1/job_pb.ts";
 import type { Known } from "./card/evidence.ts";
-import type { Tail } from "./report/tail.ts";
+import type { Tail } from "./report/output/tail.ts";
 
 /** What a card is made of, besides result and tail. */
 export interface CardFacts extends Omit<Known, "result" | "tail"> {

@@ -10,7 +10,7 @@ import { Disconnect } from "./disconnect.ts";
 import { agentInfo } from "./info.ts";
 import { prepareJob } from "./job/start/prepare.ts";
 import { MetricsFile } from "./job-metrics/metrics-file.ts";
-import { LeftBehind } from "./left-behind.ts";
+import { LeftBehind } from "./delivery/left-behind.ts";
 import { makeSpool } from "./report/make-spool.ts";
 import type { OwnPages } from "./own-pages.ts";
 import type { Mask } from "./report/redact/mask.ts";

@@ -1,7 +1,7 @@
 import { systemClock as clock } from "../base/clock.ts";
 import { counted } from "../base/text/count.ts";
 import type { OutputSink } from "./output-sink.ts";
-import type { Backpressure } from "./report/backpressure.ts";
+import type { Backpressure } from "./report/output/backpressure.ts";
 import type { Spool } from "./report/spool.ts";
 
 /** Longest time between two checks whether the tracker still commits. Milliseconds. */

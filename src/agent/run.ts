@@ -3,9 +3,9 @@ import type { Welcome } from "../gen/belay/v1/tracker_service_pb.ts";
 import { type AgentParts, type AttemptSetting, connectParts } from "./agent-parts.ts";
 import { CallbackFailures, guardCallbacks } from "./callback-error.ts";
 import { compileOptions } from "./compile-options.ts";
-import { awaitDelivery, deliveryOf } from "./delivery.ts";
+import { awaitDelivery, deliveryOf } from "./delivery/delivery.ts";
 import { nothingReapsWarning } from "./job/start/pid-one.ts";
-import { nextAttempt } from "./next-attempt.ts";
+import { nextAttempt } from "./attempts/next-attempt.ts";
 import type { AgentOptions, AgentOutcome } from "./options.ts";
 import { OwnPages } from "./own-pages.ts";
 import { passSignal } from "./pass-signal.ts";
@@ -13,7 +13,7 @@ import { Mask } from "./report/redact/mask.ts";
 import { type RunningJob, startReportedJob } from "./running-job.ts";
 import type { SessionEnd } from "./session/session-end.ts";
 import { SESSION_TIMING, type SessionTiming } from "./session/session-timing.ts";
-import { welcomeNotices } from "./welcome-notices.ts";
+import { welcomeNotices } from "./attempts/welcome-notices.ts";
 import { errorWithoutSecrets, secretsFor } from "./without-secrets.ts";
 
 /**

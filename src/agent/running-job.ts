@@ -13,7 +13,7 @@ import type { Job, JobHandlers } from "./job/types.ts";
 import type { MetricsFile } from "./job-metrics/metrics-file.ts";
 import { OutputGate } from "./output-gate.ts";
 import { MetricsLoop } from "./report/metrics-loop.ts";
-import { OutputPath } from "./report/output-path.ts";
+import { OutputPath } from "./report/output/output-path.ts";
 import type { Mask } from "./report/redact/mask.ts";
 import type { Report } from "./report/report.ts";
 import { Watch } from "./watch.ts";

@@ -1,3 +1,4 @@
+// Longer than 300 lines: it is one class with a method for each thing that an agent may say, as a test reads.
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";

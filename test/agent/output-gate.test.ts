@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { OutputGate } from "../../src/agent/output-gate.ts";
-import type { Backpressure } from "../../src/agent/report/backpressure.ts";
+import type { Backpressure } from "../../src/agent/report/output/backpressure.ts";
 import { LogStream } from "../../src/gen/belay/v1/job_pb.ts";
 
 interface FakeBackpressure extends Backpressure {

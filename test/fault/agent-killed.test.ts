@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { expect, onTestFinished, test } from "vitest";
-import { flushSpool } from "../../src/agent/flush.ts";
+import { flushSpool } from "../../src/agent/delivery/flush.ts";
 import { EndReason, JobState, LogCompleteness } from "../../src/gen/belay/v1/job_pb.ts";
 import { readLog } from "../../src/testing/index.ts";
 import { testDirectory, testTracker } from "../helpers/tracker.ts";

@@ -5,7 +5,7 @@ import path from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { AGENT_RULES } from "../../src/agent/compile-options.ts";
-import { FLUSH_RULES } from "../../src/agent/flush.ts";
+import { FLUSH_RULES } from "../../src/agent/delivery/flush.ts";
 import type { AgentOptions, Logger, Tracker, TrackerOptions } from "../../src/index.ts";
 import {
   CallbackError,

@@ -8,10 +8,10 @@ import {
   type OpenSessionResponse,
 } from "../../src/gen/belay/v1/tracker_service_pb.ts";
 import { jobService } from "../../src/tracker/control/job-service.ts";
-import { Deadlines } from "../../src/tracker/jobs/deadlines.ts";
-import { expire } from "../../src/tracker/jobs/expiry.ts";
+import { Deadlines } from "../../src/tracker/jobs/deadlines/deadlines.ts";
+import { expire } from "../../src/tracker/jobs/deadlines/expiry.ts";
 import { JobChanges } from "../../src/tracker/jobs/job-changes.ts";
-import { Leases } from "../../src/tracker/jobs/leases.ts";
+import { Leases } from "../../src/tracker/jobs/deadlines/leases.ts";
 import { JobRegistry } from "../../src/tracker/jobs/registry.ts";
 import { SessionService } from "../../src/tracker/sessions/session-service.ts";
 import { openStore } from "../../src/tracker/store/open-store.ts";

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -16,10 +16,16 @@ const INSIDE = [
   "base/secrets",
   "base/text",
   "tracker/net/limits",
+  "agent/attempts",
+  "agent/delivery",
   "agent/report/disk",
+  "agent/report/output",
   "agent/report/redact",
   "agent/job/usage/gpu",
+  "cli/render/job",
   "cli/render/metrics",
+  "tracker/jobs/deadlines",
+  "tracker/jobs/shown",
 ];
 
 describe("The map of src in docs/architecture.md", () => {
@@ -33,6 +39,23 @@ describe("The map of src in docs/architecture.md", () => {
       (folder) => folder !== "" && !rooms.some(({ path }) => path === folder) && !INSIDE.includes(folder),
     );
     expect(rowless).toEqual([]);
+  });
+
+  it("has no folder with more than 20 files, but for the list of commands", () => {
+    const sizes = Map.groupBy(folders, (folder) => folder);
+    const crowded = [...sizes].filter(([folder, files]) => folder !== "cli/commands" && files.length > 20);
+    expect(crowded.map(([folder, files]) => `${folder}: ${files.length}`)).toEqual([]);
+  });
+
+  it("has no file with more than 300 lines that does not begin with the reason", () => {
+    const files = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" }).filter(
+      (name) => name.endsWith(".ts") && !name.startsWith("gen/"),
+    );
+    const long = files.filter((name) => {
+      const text = readFileSync(join(ROOT, "src", name), "utf8");
+      return text.split("\n").length > 301 && !text.startsWith("// Longer than 300 lines:");
+    });
+    expect(long).toEqual([]);
   });
 
   it("names only rooms that exist", () => {

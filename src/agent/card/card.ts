@@ -2,7 +2,7 @@ import { basename } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { elide } from "../../base/text/elide.ts";
 import { EndReason, type FailureCard, FailureCardSchema, LogStream } from "../../gen/belay/v1/job_pb.ts";
-import type { TailEnd } from "../report/tail.ts";
+import type { TailEnd } from "../report/output/tail.ts";
 import { Evidence, type Known } from "./evidence.ts";
 import { hintOf } from "./hints.ts";
 

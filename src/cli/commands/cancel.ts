@@ -12,7 +12,7 @@ import { duration, grouped, text, toggle } from "../flags/flags.ts";
 import { jobArgument, onlyJob, presentJob } from "../flags/job-argument.ts";
 import { jsonLine } from "../render/json.ts";
 import { warnIfNotStored } from "../render/order.ts";
-import { evidenceLines, resultDetail } from "../render/result.ts";
+import { evidenceLines, resultDetail } from "../render/job/result.ts";
 import type { Style } from "../render/style.ts";
 import { styleOf } from "../render/style.ts";
 import { isEnded } from "../../contract/states.ts";

@@ -1,5 +1,5 @@
 import { JobState } from "../../gen/belay/v1/job_pb.ts";
-import { type FlushedSession, flushSpool } from "../../agent/flush.ts";
+import { type FlushedSession, flushSpool } from "../../agent/delivery/flush.ts";
 import { BelayError } from "../../base/errors.ts";
 import { stateName } from "../../contract/names.ts";
 import { endState, isEnded } from "../../contract/states.ts";

@@ -7,9 +7,9 @@ import { Outcome } from "../../gen/belay/v1/job_pb.ts";
 import { EXIT_AGAIN, EXIT_BELAY, exitCodeOfResult } from "../process/exit-codes.ts";
 import type { Io } from "../process/io.ts";
 import type { StreamBytes } from "../process/pass-through.ts";
-import { afterStepProblems } from "../render/after-steps.ts";
+import { afterStepProblems } from "../render/job/after-steps.ts";
 import { clean } from "../render/clean.ts";
-import { deservesMessage, resultDetail } from "../render/result.ts";
+import { deservesMessage, resultDetail } from "../render/job/result.ts";
 
 /** The lines about an attempt after which this agent starts another one. */
 export function attemptLines({ attempt, result, next, undelivered }: AgentOutcome): string {
@@ -68,7 +68,7 @@ export async function reportOutcome(
     const what = next === undefined ? `Job ${jobId}` : `Attempt ${attempt} of ${next.of} of job ${jobId}`;
     await say(`${what} ${outcomeName(result.outcome)}${resultDetail(result)}${message}`);
     if (result.card !== undefined) {
-      const { cardRemarks } = await import("../render/failure-card.ts");
+      const { cardRemarks } = await import("../render/job/failure-card.ts");
       // The output stands above, unless it was not printed here.
       await io.stderr.write(cardRemarks(result.card, quiet || endedBefore === true));
     }

@@ -1,7 +1,7 @@
 import { BelayError } from "../../base/errors.ts";
 import { shortId } from "../../base/ids.ts";
 import type { AgentOptions, OnDisconnect } from "../../agent/options.ts";
-import { runAttempts } from "../../agent/run-attempts.ts";
+import { runAttempts } from "../../agent/attempts/run-attempts.ts";
 import { isRetried, maxAttempts } from "../../contract/retry.ts";
 import { EndReason, FailureClass, type JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { aborted } from "../process/aborted.ts";

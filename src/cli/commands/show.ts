@@ -5,7 +5,7 @@ import { command } from "../flags/command.ts";
 import { EXIT_OK } from "../process/exit-codes.ts";
 import { jobArgument, onlyJob, presentJob } from "../flags/job-argument.ts";
 import { jsonLine } from "../render/json.ts";
-import { showText } from "../render/show.ts";
+import { showText } from "../render/job/show.ts";
 import { styleOf } from "../render/style.ts";
 
 /** `belay show` */

@@ -7,7 +7,7 @@ import { EXIT_OK } from "../process/exit-codes.ts";
 import { duration, grouped } from "../flags/flags.ts";
 import { jobArgument, onlyJob } from "../flags/job-argument.ts";
 import { jsonLine } from "../render/json.ts";
-import { statusText } from "../render/status.ts";
+import { statusText } from "../render/job/status.ts";
 import { styleOf } from "../render/style.ts";
 
 const flags = {

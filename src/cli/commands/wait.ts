@@ -12,11 +12,11 @@ import { EXIT_BELAY, EXIT_CODES_HELP, exitCodeOfResult } from "../process/exit-c
 import { duration, grouped } from "../flags/flags.ts";
 import type { Io } from "../process/io.ts";
 import { jobArgument, onlyJob } from "../flags/job-argument.ts";
-import { afterStepProblems } from "../render/after-steps.ts";
+import { afterStepProblems } from "../render/job/after-steps.ts";
 import { jsonLine } from "../render/json.ts";
-import { betweenText } from "../render/attempts.ts";
-import { cardRemarks } from "../render/failure-card.ts";
-import { resultDetail } from "../render/result.ts";
+import { betweenText } from "../render/job/attempts.ts";
+import { cardRemarks } from "../render/job/failure-card.ts";
+import { resultDetail } from "../render/job/result.ts";
 import { styleOf } from "../render/style.ts";
 import { stateName } from "../../contract/names.ts";
 import { isEnded } from "../../contract/states.ts";

@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
 import { JobState, LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
-import { resultText, totalsText } from "../render/result.ts";
+import { resultText, totalsText } from "../render/job/result.ts";
 import { AgentProcess } from "./agent-process.ts";
 import type { SceneContext } from "./scene-context.ts";
 import { expectThat, underAgent } from "./scene-context.ts";

@@ -1,7 +1,7 @@
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { Job } from "../../gen/belay/v1/job_pb.ts";
-import { evidenceLines } from "../render/result.ts";
+import { evidenceLines } from "../render/job/result.ts";
 import { AgentProcess } from "./agent-process.ts";
 import type { SceneContext } from "./scene-context.ts";
 import { expectThat, underAgent } from "./scene-context.ts";

@@ -4,7 +4,7 @@ import { messageOf } from "../../base/errors.ts";
 import type { JobClient } from "../client/client.ts";
 import { nextAttemptText, throughAttempts } from "../client/attempts.ts";
 import { readLogs } from "../client/resume.ts";
-import { showText } from "../render/show.ts";
+import { showText } from "../render/job/show.ts";
 import { styleOf } from "../render/style.ts";
 import type { Line } from "../terminal/line.ts";
 import { line } from "../terminal/line.ts";

@@ -2,11 +2,11 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Attempt, Job, MetricSample } from "../../gen/belay/v1/job_pb.ts";
 import { JobState, LogStream } from "../../gen/belay/v1/job_pb.ts";
 import { clean } from "../render/clean.ts";
-import { resultText } from "../render/result.ts";
-import { commandText } from "../render/show.ts";
-import { stepName, stepText } from "../render/step.ts";
+import { resultText } from "../render/job/result.ts";
+import { commandText } from "../render/job/show.ts";
+import { stepName, stepText } from "../render/job/step.ts";
 import type { ProgressPoint } from "../render/time-left.ts";
-import { attemptCount, betweenText, isUnwell } from "../render/attempts.ts";
+import { attemptCount, betweenText, isUnwell } from "../render/job/attempts.ts";
 import { healthName } from "../../contract/names.ts";
 import { isEnded } from "../../contract/states.ts";
 

@@ -5,7 +5,7 @@ import type { Job, JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import { JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
 import type { CreateJobRequest } from "../../gen/belay/v1/job_service_pb.ts";
 import type { Specs } from "../jobs/registry.ts";
-import { snapshotOf } from "../jobs/snapshot.ts";
+import { snapshotOf } from "../jobs/shown/snapshot.ts";
 import { specProblem } from "../jobs/spec.ts";
 import type { ControlContext } from "./context.ts";
 import { check, invalid } from "./context.ts";

@@ -3,7 +3,7 @@ import { LogCompleteness } from "../../gen/belay/v1/job_pb.ts";
 import type { JobService } from "../../gen/belay/v1/job_service_pb.ts";
 import { noteDamage } from "../jobs/ending.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
-import { snapshotOf } from "../jobs/snapshot.ts";
+import { snapshotOf } from "../jobs/shown/snapshot.ts";
 import type { ControlContext } from "./context.ts";
 import { jobOf } from "./context.ts";
 import { createJob } from "./create-job.ts";

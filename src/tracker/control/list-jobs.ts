@@ -3,7 +3,7 @@ import type { Job } from "../../gen/belay/v1/job_pb.ts";
 import { JobSchema } from "../../gen/belay/v1/job_pb.ts";
 import type { ListJobsRequest } from "../../gen/belay/v1/job_service_pb.ts";
 import { answerBytes, MAX_ANSWER_BYTES } from "./answer-size.ts";
-import { snapshotOf } from "../jobs/snapshot.ts";
+import { snapshotOf } from "../jobs/shown/snapshot.ts";
 import type { ControlContext } from "./context.ts";
 import { check, invalid } from "./context.ts";
 import { filterProblem, matches } from "./filter.ts";

@@ -8,7 +8,7 @@ import type { ReadMetricsRequest, ReadMetricsResponse } from "../../gen/belay/v1
 import { ReadMetricsResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
 import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
-import { shownOf } from "../jobs/shown.ts";
+import { shownOf } from "../jobs/shown/shown.ts";
 import { isOpen } from "../jobs/states.ts";
 import { unpackEvent } from "../store/points/body.ts";
 import type { Points } from "../store/points/sql-points.ts";

@@ -9,7 +9,7 @@ import type {
 } from "../../gen/belay/v1/job_service_pb.ts";
 import { WatchJobResponseSchema, WatchJobsResponseSchema } from "../../gen/belay/v1/job_service_pb.ts";
 import { Keepalive } from "../../base/network/keepalive.ts";
-import { snapshotOf } from "../jobs/snapshot.ts";
+import { snapshotOf } from "../jobs/shown/snapshot.ts";
 import { isOpen } from "../jobs/states.ts";
 import type { ControlContext } from "./context.ts";
 import { check } from "./context.ts";

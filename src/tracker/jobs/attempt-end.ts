@@ -19,10 +19,10 @@ import {
 import { GoodbyeReason } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { StoredCommand } from "../store/types.ts";
 import { judgeLog, UNCOUNTED } from "./completeness.ts";
-import { putPendingUntil } from "./deadline-fields.ts";
+import { putPendingUntil } from "./deadlines/deadline-fields.ts";
 import { closeCommands, endJob, endWaiting } from "./ending.ts";
 import type { LiveJob } from "./live-job.ts";
-import { shownOf } from "./shown.ts";
+import { shownOf } from "./shown/shown.ts";
 
 /** Most characters of a result's message in the reason why a job is PENDING. */
 const MOST_REASON = 1000;

@@ -10,7 +10,7 @@ import type { TraceChange } from "../store/trace-change.ts";
 import { isNoSpace } from "../store/condition.ts";
 import type { Store, StoredJob } from "../store/types.ts";
 import type { ChangedParts } from "./changed-parts.ts";
-import { keepDeadlines, putPendingUntil } from "./deadline-fields.ts";
+import { keepDeadlines, putPendingUntil } from "./deadlines/deadline-fields.ts";
 import type { JobChanges } from "./job-changes.ts";
 import { LiveJob } from "./live-job.ts";
 import { isOpen } from "./states.ts";

@@ -5,7 +5,7 @@ import type { Attempt, Job } from "../../gen/belay/v1/job_pb.ts";
 import { JobState } from "../../gen/belay/v1/job_pb.ts";
 import type { Event } from "../../gen/belay/v1/tracker_service_pb.ts";
 import type { LiveJob } from "../jobs/live-job.ts";
-import { shownOf } from "../jobs/shown.ts";
+import { shownOf } from "../jobs/shown/shown.ts";
 import type { ChangedParts } from "../jobs/changed-parts.ts";
 import type { TraceChange } from "../store/trace-change.ts";
 import { commandAttributes, shortArguments } from "./attributes.ts";

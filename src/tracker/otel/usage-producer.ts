@@ -3,7 +3,7 @@ import type { Resource } from "@opentelemetry/resources";
 import type { CollectionResult, DataPoint, MetricData, MetricProducer } from "@opentelemetry/sdk-metrics";
 import { AggregationTemporality, DataPointType } from "@opentelemetry/sdk-metrics";
 import type { LiveJob } from "../jobs/live-job.ts";
-import { shownOf } from "../jobs/shown.ts";
+import { shownOf } from "../jobs/shown/shown.ts";
 import { jobIdentity, jobLabels } from "./attributes.ts";
 import type { JobValues } from "./job-values.ts";
 import { SCOPE } from "./readable-span.ts";

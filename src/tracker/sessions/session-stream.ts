@@ -17,7 +17,7 @@ import type {
 import { AckSchema } from "../../gen/belay/v1/tracker_service_pb.ts";
 import { applyEvent } from "../jobs/apply-event.ts";
 import { decideLog, isLogUndecided } from "../jobs/ending.ts";
-import type { Leases } from "../jobs/leases.ts";
+import type { Leases } from "../jobs/deadlines/leases.ts";
 import type { AgentConnection } from "../jobs/agent-connection.ts";
 import type { LaneProgress, LiveJob } from "../jobs/live-job.ts";
 import type { ChangedParts } from "../jobs/changed-parts.ts";

@@ -1,3 +1,4 @@
+// Longer than 300 lines: each method of `Store` is a statement or two here, and all of them share one transaction.
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { SQLInputValue } from "node:sqlite";
@@ -40,8 +41,7 @@ export interface StoreParts {
 }
 
 /**
- * The store in a data directory: see `openStore`. It is long because each method of `Store` is a statement or two here,
- * and all of them share one transaction.
+ * The store in a data directory: see `openStore`.
  */
 export class SqliteStore implements Store {
   readonly highest: { readonly key: number; readonly version: number };

@@ -6,7 +6,7 @@ import { silentLogger } from "../../../src/base/logger.ts";
 import type { OpenSessionRequest, OpenSessionResponse } from "../../../src/gen/belay/v1/tracker_service_pb.ts";
 import { OpenSessionRequestSchema } from "../../../src/gen/belay/v1/tracker_service_pb.ts";
 import { JobChanges } from "../../../src/tracker/jobs/job-changes.ts";
-import { Leases } from "../../../src/tracker/jobs/leases.ts";
+import { Leases } from "../../../src/tracker/jobs/deadlines/leases.ts";
 import { JobRegistry } from "../../../src/tracker/jobs/registry.ts";
 import { SessionService } from "../../../src/tracker/sessions/session-service.ts";
 import { openStore } from "../../../src/tracker/store/open-store.ts";

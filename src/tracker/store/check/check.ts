@@ -1,3 +1,5 @@
+// Longer than 300 lines: what the check finds and how it repairs that are side by side, for one kind of damage after the
+// other.
 import { fromBinary } from "@bufbuild/protobuf";
 import { existsSync } from "node:fs";
 import { mkdir, open, rename, rm, truncate } from "node:fs/promises";

@@ -1,3 +1,5 @@
+// Longer than 300 lines: one writer owns the file, the index and what waits for them, so that what is committed, pending
+// and listed changes together.
 import type { FileHandle } from "node:fs/promises";
 import { mkdir, open } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -60,8 +62,8 @@ export type AppendOutcome =
   | { readonly kind: "invalid"; readonly problem: string };
 
 /**
- * The log of one attempt on disk. It is one class, and long, because one writer owns the file, the index and what waits
- * for them: what is committed, pending and listed must change together.
+ * The log of one attempt on disk. One writer owns the file, the index and what waits for them: what is committed, pending
+ * and listed must change together.
  *
  * Law: `committed` counts exactly the records that `write` has taken; they survive the death of this process. In a
  * durable log they are on the disk as well, and survive a power cut. Batches are written in order of sequence, each

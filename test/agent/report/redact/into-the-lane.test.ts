@@ -3,7 +3,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { SlabPool } from "../../../../src/agent/report/frame.ts";
 import { LogLane } from "../../../../src/agent/report/log-lane.ts";
-import { LogLimit } from "../../../../src/agent/report/log-limit.ts";
+import { LogLimit } from "../../../../src/agent/report/output/log-limit.ts";
 import { MemorySpool } from "../../../../src/agent/report/memory-spool.ts";
 import { Mask } from "../../../../src/agent/report/redact/mask.ts";
 import { Redaction } from "../../../../src/agent/report/redact/redaction.ts";

@@ -14,8 +14,8 @@ import {
   RetryPolicySchema,
 } from "../../../../src/gen/belay/v1/job_pb.ts";
 import { CancelJobRequestSchema, PauseJobRequestSchema } from "../../../../src/gen/belay/v1/job_service_pb.ts";
-import { deadlineOf } from "../../../../src/tracker/jobs/deadline-fields.ts";
-import { snapshotOf } from "../../../../src/tracker/jobs/snapshot.ts";
+import { deadlineOf } from "../../../../src/tracker/jobs/deadlines/deadline-fields.ts";
+import { snapshotOf } from "../../../../src/tracker/jobs/shown/snapshot.ts";
 import { ManualClock } from "../../../helpers/manual-clock.ts";
 import { InProcessTracker, rest, TIMES } from "../../../helpers/tracker-in-process.ts";
 import { testDirectory } from "../../../helpers/tracker.ts";
