@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import { describe, expect, it } from "vitest";
 import { Driven, MODES, vice } from "./driver.ts";
-import { eventually } from "./facts.ts";
+import { eventually, isAlive } from "./facts.ts";
 
 /** Within this time of the agent's death nothing of the job is left. */
 const LIMIT_MS = 1000;
@@ -9,7 +9,6 @@ const LIMIT_MS = 1000;
 const VICES: [string, (mark: string, note: string) => string[]][] = [
   ["a program that ignores SIGTERM", () => [vice("ignores-sigterm.sh")]],
   ["a child in a session of its own", () => [vice("setsid-child.sh")]],
-  ["a daemon", (_mark, note) => [vice("daemon.pl"), note]],
   ["a fork loop", () => [vice("fork-loop.sh")]],
   ["stopped processes", () => [vice("stopped.sh")]],
 ];
@@ -26,6 +25,18 @@ describe.for(MODES)("When the agent dies $name", ({ skip, ...mode }) => {
     agent.child.kill("SIGKILL");
     await nothingLeft(agent);
   });
+
+  it.skipIf(mode.containment !== "cgroup")(
+    "by kill -9, nothing is left of a daemon whose title overwrote its environment, which only a cgroup finds",
+    async () => {
+      await using agent = new Driven(mode, (_mark, note) => [vice("daemon.pl"), note]);
+      await agent.printed("ready");
+      const daemon = Number(fs.readFileSync(agent.note, "utf8"));
+      agent.child.kill("SIGKILL");
+      await agent.until("daemon gone", () => !isAlive(daemon), LIMIT_MS);
+      await nothingLeft(agent);
+    },
+  );
 
   it.for([
     ["", false],

@@ -2,12 +2,11 @@ import fs from "node:fs";
 import { describe, expect, it } from "vitest";
 import { sleep } from "../../../src/base/clock.ts";
 import { Driven, MODES, vice } from "./driver.ts";
-import { eventually } from "./facts.ts";
+import { eventually, isAlive } from "./facts.ts";
 
 const VICES: [string, (mark: string, note: string) => string[]][] = [
   ["a program that ignores SIGTERM", () => [vice("ignores-sigterm.sh")]],
   ["a child in a session of its own", () => [vice("setsid-child.sh")]],
-  ["a daemon with two forks, closed files and another title", (_mark, note) => [vice("daemon.pl"), note]],
   ["a child that clears its environment", (mark) => [vice("clears-environment.sh"), mark]],
   ["a loop that forks 200 times a second", () => [vice("fork-loop.sh")]],
   ["a loop that forks sessions 200 times a second", () => [vice("fork-loop-setsid.sh")]],
@@ -35,6 +34,20 @@ describe.for(MODES)("A cancel $name", ({ skip, ...mode }) => {
     await agent.exited();
     expect(agent.leftovers()).toEqual([]);
   });
+
+  it.skipIf(mode.containment !== "cgroup")(
+    "leaves nothing of a daemon whose title overwrote its environment, which only a cgroup finds",
+    async () => {
+      await using agent = new Driven(mode, (_mark, note) => [vice("daemon.pl"), note]);
+      await agent.printed("ready");
+      const daemon = Number(fs.readFileSync(agent.note, "utf8"));
+      expect(isAlive(daemon)).toBe(true);
+      agent.send({ end: { grace: 300 } });
+      const result = await agent.result();
+      expect(isAlive(daemon)).toBe(false);
+      expect(result["evidence"]).toHaveProperty("treeEmptyTime");
+    },
+  );
 
   it("catches a chain of processes that each start the next and end", async () => {
     await using agent = new Driven(mode, (_mark, note) => [vice("comet.pl"), note]);
