@@ -37,6 +37,8 @@ export interface LastStep {
   readonly running: Launched | undefined;
   /** Milliseconds since the Unix epoch. Undefined: no step was started. */
   readonly startTime: number | undefined;
+  /** When nothing of the job was left, where that was before any order. Undefined: something was. */
+  readonly emptyTime: number | undefined;
 }
 
 /** What is known when every process has ended and the output was read. */
@@ -54,7 +56,7 @@ export async function finishJob(parts: FinishParts, last: LastStep): Promise<Job
   const { end, usage, outputCut } = keepsProcesses(parts, last)
     ? await releaseProcesses(parts)
     : await endAll(parts, last);
-  const endTime = end.emptyTime ?? systemClock.unixMs();
+  const endTime = last.emptyTime ?? end.emptyTime ?? systemClock.unixMs();
   pauses.end();
   const rounds = [...warning.rounds, ...end.rounds];
   const after = spec.after.length === 0 ? [] : await parts.runAfter(end);

@@ -1,6 +1,6 @@
 // Longer than 300 lines: all that changes a job's state, or depends on it, is in one class, so that the order of events
 // can be read in one place. What comes before and after the steps is elsewhere: `prepareJob`, `finishJob`.
-import { sleep } from "../../base/clock.ts";
+import { sleep, systemClock } from "../../base/clock.ts";
 import { BelayError, messageOf } from "../../base/errors.ts";
 import {
   type AfterStepResult,
@@ -69,6 +69,8 @@ class JobRun implements Job {
   private ladder: Ladder | undefined;
   /** How the job ended by itself, also while a stop of the agent may still turn out to be the cause. */
   private ownVerdict: Verdict | undefined;
+  /** When nothing was left of a job that ended by itself: the wait for a stop of the agent is not part of its time. */
+  private emptyTime: number | undefined;
   private readonly pauses = new PauseClock();
   private readonly output: JobOutput;
   private readonly closing: Closing;
@@ -232,7 +234,7 @@ class JobRun implements Job {
       const runAfter = (end: TreeEnd): Promise<AfterStepResult[]> => this.runAfter(verdict, end);
       return await finishJob(
         { runAfter, spec, prepared, handlers, cause, output, closing, sampler, pauses, warning },
-        { verdict, running, startTime },
+        { verdict, running, startTime, emptyTime: this.emptyTime },
       );
     } finally {
       const measured = this.sampler.close();
@@ -305,6 +307,7 @@ class JobRun implements Job {
     const own = (this.ownVerdict = this.naturalVerdict(step, exit));
     // Proven by the kernel: not the doing of a signal.
     if (this.options.mayBeStopped === true && own.reason !== EndReason.OOM_KILLED) {
+      if (this.prepared.tree.isEmpty()) this.emptyTime = systemClock.unixMs();
       await sleep(stopWait(exit, performance.now() - start, this.timing.stopWindow), this.cause.orderSignal);
     }
     const { ordered } = this.cause;

@@ -1,3 +1,4 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
@@ -141,8 +142,12 @@ describe("An end of a job by itself", () => {
   it("is its own when no stop follows, and is reported after the time in which one may", async () => {
     let end = 0;
     const job = endsBefore(["sh", "-c", "exit 3"], () => (end = performance.now()));
-    expect(await job.result).toMatchObject({ reason: EndReason.EXITED, exitCode: 3, failureClass: FailureClass.JOB });
+    const result = await job.result;
+    expect(result).toMatchObject({ reason: EndReason.EXITED, exitCode: 3, failureClass: FailureClass.JOB });
     expect(performance.now() - end).toBeGreaterThan(STOP_WINDOW.most - 20);
+    // That time is not the job's.
+    const took = result.endTime && result.startTime ? timestampMs(result.endTime) - timestampMs(result.startTime) : NaN;
+    expect(took).toBeLessThan(STOP_WINDOW.most - 20);
   });
 
   it("is its own when the stop comes later, while what it left behind is being ended", async () => {

@@ -40,7 +40,6 @@ export function showText(job: Job, style: Style, now: number): string {
     ["Command", spec === undefined ? "" : commandText(spec.command)],
     ["Setup", spec?.setup.map((step) => clean(step.name === "" ? step.run : step.name)).join("; ") ?? ""],
     ["After", spec?.after.map((step) => clean(step.name === "" ? step.run : step.name)).join("; ") ?? ""],
-    ["After", spec?.after.map((step) => clean(step.name === "" ? step.run : step.name)).join("; ") ?? ""],
     ["Directory", clean(spec?.workingDirectory ?? "")],
     ["Labels", pairsText(spec?.labels ?? {})],
     ["Limits", spec === undefined ? "" : limitsText(spec)],
