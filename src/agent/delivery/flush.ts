@@ -165,7 +165,7 @@ async function flushOne(path: string, options: FlushOptions): Promise<FlushedSes
   options.onProgress?.(`delivering what an agent left of job ${jobId}: ${formatSize(spool.diskBytes)} in "${path}"`);
   const agentLost = !left.hasResult;
   const result = agentLost ? reportLost(left) : left.result;
-  const end = await deliver(left, options, agentLost && options.nextAttemptOf !== undefined);
+  const end = await deliverSession(left, options, agentLost && options.nextAttemptOf !== undefined);
   await spool.close();
   const { delivered, undelivered: message } = deliveryOf(end);
   const outcome = delivered ? "delivered" : `not delivered: ${message}`;
@@ -200,7 +200,7 @@ function reportLost({ spool, identity, streams }: RecoveredSpool): JobResult {
   return result;
 }
 
-async function deliver(
+async function deliverSession(
   { spool, identity }: RecoveredSpool,
   options: FlushOptions,
   nextAttemptFollows: boolean,

@@ -63,13 +63,13 @@ export class LogLines {
     const { grep, timestamps } = this.options;
     const bytes = Buffer.concat(line.parts);
     if (grep !== undefined && !grep.test(bytes.toString("utf8").replace(/\r?\n$/, ""))) return;
-    const prefix = timestamps ? Buffer.from(`${timeOf(line.first.readUnixNano)} `) : Buffer.alloc(0);
+    const prefix = timestamps ? Buffer.from(`${isoTimeOfNano(line.first.readUnixNano)} `) : Buffer.alloc(0);
     const value = Buffer.concat([prefix, bytes]);
     yield create(LogChunkSchema, { ...line.first, content: { case: "data", value } });
   }
 }
 
 /** `2026-11-22T08:33:17.123Z`. */
-function timeOf(unixNano: bigint): string {
+function isoTimeOfNano(unixNano: bigint): string {
   return new Date(Number(unixNano / 1_000_000n)).toISOString();
 }
