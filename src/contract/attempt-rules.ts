@@ -62,8 +62,15 @@ function retryBreak(retry: RetryPolicy | undefined): RuleBreak | undefined {
   return (
     durationBreak("retry.delay", retry.delay) ??
     durationBreak("retry.max_delay", retry.maxDelay) ??
+    maxDelayBreak(retry) ??
     durationBreak("retry.wait", retry.wait)
   );
+}
+
+function maxDelayBreak({ delay, maxDelay }: RetryPolicy): RuleBreak | undefined {
+  if (delay === undefined || maxDelay === undefined || durationMs(maxDelay) >= durationMs(delay)) return undefined;
+  const [most, first] = [maxDelay, delay].map((duration) => durationMs(duration) / 1000);
+  return { field: "retry.max_delay", problem: `is ${most} s: expected at least the delay, which is ${first} s` };
 }
 
 function warningBreak({ warnSignal, warnPeriod, timeout }: JobSpec): RuleBreak | undefined {

@@ -17,6 +17,11 @@ const broken: readonly [field: string, spec: Spec, problem: string][] = [
   ["retry.on", { retry: { on: [99 as FailureClass] } }, "has UNKNOWN_99: expected JOB"],
   ["retry.delay", { retry: { delay: seconds(-1) } }, "is -1 s: expected 0 or more"],
   ["retry.max_delay", { retry: { maxDelay: seconds(-5) } }, "is -5 s: expected 0 or more"],
+  [
+    "retry.max_delay",
+    { retry: { delay: seconds(10), maxDelay: seconds(5) } },
+    "is 5 s: expected at least the delay, which is 10 s",
+  ],
   ["retry.wait", { retry: { wait: seconds(1e10) } }, "is 10000000000 s: expected 0 or more, and less than a hundred"],
   ["pending_timeout", { pendingTimeout: seconds(-1) }, "is -1 s"],
   ["lost_timeout", { lostTimeout: seconds(1e11) }, "less than a hundred years"],

@@ -24,7 +24,7 @@ describe("Two agents for one job", () => {
       const firstEvents = await Promise.all(pair.map(({ events }) => events.next()));
       const refusals = firstEvents.filter((line) => line !== "connected");
       expect(refusals, jobId).toEqual([
-        expect.stringMatching(/^lost: Job ".+" runs under session .+, attempt 1; its lease runs for another /),
+        expect.stringMatching(/^lost: Job ".+" runs under session .+, attempt 1; its lease ends in /),
       ]);
       const { job } = await jobs.getJob({ jobId });
       expect(job?.attempts).toHaveLength(1);

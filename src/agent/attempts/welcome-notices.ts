@@ -31,7 +31,7 @@ export function welcomeNotices(
     notices.push(`${tracker} does not know pending time-outs: the job waited for its agent without a limit`);
   }
   if (takeOver === true) {
-    notices.push(`${tracker} does not know takeovers: the agent waited until the lease of the one before had run out`);
+    notices.push(`${tracker} does not know takeovers: if another agent had the job, its lease had to run out first`);
   }
   return notices;
 }

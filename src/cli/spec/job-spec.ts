@@ -34,6 +34,9 @@ export async function specOf(invocation: Invocation<JobFlags>): Promise<JobSpec 
   if (spec.command.length === 0) {
     throw new BelayError("BAD_SPEC", `The spec ${flags.spec} has no command: add "command", or give one after --`);
   }
+  // `USR1` is the same as `SIGUSR1` in a file, too; a wrong name is refused by the rules of the spec.
+  spec.stopSignal = findSignal(spec.stopSignal) ?? spec.stopSignal;
+  spec.warnSignal = findSignal(spec.warnSignal) ?? spec.warnSignal;
   if (spec.command[0] === "") throw new BelayError("BAD_USAGE", "The command's first word is empty");
   if (flags.name !== undefined) spec.name = flags.name;
   if (flags.setup.length > 0) spec.setup = flags.setup.map((run) => create(SetupStepSchema, { run }));

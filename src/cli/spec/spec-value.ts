@@ -107,6 +107,8 @@ function scalarValue(
       if (typeof value !== "boolean") throw found(source, node, path, "true or false");
       return value;
     default:
+      if (!name.endsWith("_bytes") && !/^\d+$/.test(scalarText(node)))
+        throw found(source, node, path, "a whole number");
       try {
         return String(parseSize(scalarText(node)));
       } catch (error) {

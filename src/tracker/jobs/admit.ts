@@ -104,7 +104,7 @@ function checkIsFree(live: LiveJob, { attempt, sessionId }: Attempt, { hello, no
   if (hello.takeOver) return;
   throw new ConnectError(
     `Job "${live.id}" runs under session ${sessionId}, attempt ${attempt}; ` +
-      `its lease runs for another ${lease} unless it is heard of`,
+      `its lease ends in ${lease} unless its agent sends a message`,
     Code.AlreadyExists,
   );
 }

@@ -327,7 +327,7 @@ test("An old tracker ends the job with its first attempt: job's log and caller a
   expect((await outcome).next).toBeUndefined();
   const notices = [
     "This tracker (belay 0.2) does not know retry policies: the job ends with its first attempt",
-    "This tracker (belay 0.2) does not know takeovers: the agent waited until the lease of the one before had run out",
+    "This tracker (belay 0.2) does not know takeovers: if another agent had the job, its lease had to run out first",
   ];
   expect(agentLog(stream)).toBe(notices.map((notice) => `${notice}\n`).join(""));
   expect(warned).toEqual(notices);

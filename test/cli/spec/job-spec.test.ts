@@ -111,6 +111,11 @@ describe("a job on the command line", () => {
     });
   });
 
+  it("has the names of signals as people write them, in a file, too", async () => {
+    const file = "command: [a]\nstop_signal: INT\nwarn_signal: usr1\n";
+    expect(await spec(["--spec", "-"], file)).toMatchObject({ stopSignal: "SIGINT", warnSignal: "SIGUSR1" });
+  });
+
   it("is nothing when nothing was said: the tracker has it", async () => {
     expect(await spec([])).toBeUndefined();
   });

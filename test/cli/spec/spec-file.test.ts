@@ -96,6 +96,7 @@ stall: { after: 5m, signs: [output, cpu], action: end }
 
 describe("a mistake in a spec file is named with line and key", () => {
   it.each([
+    ["command: [a]\nretry: {maxAttempts: 2.5}", `job.yaml:2: retry.maxAttempts: expected a whole number, found "2.5"`],
     ["command: [a]\ntimout: 5s", `job.yaml:2: timout: unknown key: did you mean "timeout"?`],
     ["command: [a]\nzebra: 5s", "job.yaml:2: zebra: unknown key; known are name, labels, setup"],
     ["command: echo hi", `job.yaml:1: command: expected a list such as ["python", "train.py"], found "echo hi"`],

@@ -106,7 +106,7 @@ describe("A job that runs", () => {
     other.sayHello({ spec: someSpec });
     const { code, details } = await other.ended;
     expect(code).toBe(Code.AlreadyExists);
-    expect(details).toMatch(/^Job "j" runs under session .+, attempt 1; its lease runs for another \d+/);
+    expect(details).toMatch(/^Job "j" runs under session .+, attempt 1; its lease ends in \d+/);
   });
 
   test("goes to exactly one of twenty agents that ask at once", async () => {
