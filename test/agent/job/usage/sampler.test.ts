@@ -50,8 +50,8 @@ describe.each(LOCAL_MODES)("Samples of a job in a %s", (containment) => {
     const { usage } = await start(spec, { containment }, { usage: (sample) => samples.push(sample) }).result;
     expect(samples).toHaveLength(2);
     for (const { memoryBytes } of samples) expect(memoryBytes).toBeLessThan(200_000_000n);
-    // Without a cgroup, what is between two measurements of the agent is not seen.
-    expect(usage?.peakMemoryBytes).toBeGreaterThan(containment === "cgroup" ? 200_000_000n : 0n);
+    // Without a cgroup, what is between two measurements is not seen, and the first may come before the program is loaded.
+    if (containment === "cgroup") expect(usage?.peakMemoryBytes).toBeGreaterThan(200_000_000n);
     const peaks = samples.map(({ peakMemoryBytes = 0n }) => peakMemoryBytes);
     expect(peaks.toSorted((a, b) => Number(a - b)).at(-1)).toBe(usage?.peakMemoryBytes);
   });
