@@ -7,13 +7,14 @@ import { MAIN, NODE_PATH } from "../helpers/cli.ts";
 import { noSlurm, SlurmCluster } from "../helpers/slurm.ts";
 import { testDirectory, type TestTracker, testTracker } from "../helpers/tracker.ts";
 
-/** Counts, saves each number, and ends when a file says so. Its own TERM handler exits with a code of its own. */
+/** Counts, saves each number, and ends when a file says so. After SIGTERM it exits between two numbers, with a code of its own. */
 const COUNTER = `
 n=$(cat saved 2>/dev/null || echo 0)
-trap 'echo "stopped at $n"; exit 3' TERM
+trap 'stopped=1' TERM
 trap 'echo "warned at $n"; touch finish' USR1
 echo "attempt $BELAY_ATTEMPT begins after $n"
-while [ ! -e finish ]; do n=$((n + 1)); echo $n > saved; echo "count $n"; sleep 0.02; done
+while [ ! -e finish ] && [ -z "$stopped" ]; do n=$((n + 1)); echo $n > saved; echo "count $n"; sleep 0.02; done
+if [ -n "$stopped" ]; then echo "stopped at $n"; exit 3; fi
 echo "finished at $n"
 `;
 
