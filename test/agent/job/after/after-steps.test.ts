@@ -241,12 +241,13 @@ describe.for(LOCAL_MODES)("Steps after the end, in a %s,", (containment) => {
     it("have the stop budget, all of them together", async ({ expect }) => {
       const job = run(
         { command: ["sh", "-c", "echo up; exec sleep 1000"], after: [{ run: "sleep 0.3" }, slow, slow] },
-        1000,
+        // Far more than the first step needs, even on a busy machine.
+        4000,
       );
       await printed(job, "up");
       job.job.end(STOP);
       const ended = await job.result;
-      const spent = "The agent was asked to stop, and its stop budget of 1.0s is used up";
+      const spent = "The agent was asked to stop, and its stop budget of 4.0s is used up";
       expect(stepEnds(ended)).toEqual(["0", "SIGTERM timed out", spent]);
       expect(ended.after[1]?.message).toBe(`After-step 3 "${slow.run}" was ended by SIGTERM: ${spent}`);
       expect(ended).toMatchObject({ outcome: Outcome.CANCELED, reason: EndReason.AGENT_STOPPED });
