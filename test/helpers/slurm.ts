@@ -97,7 +97,9 @@ export class SlurmCluster {
     return path.join(this.directory, name);
   }
 
+  /** Ends jobs that a failed test has left, then the daemons. */
   async close(): Promise<void> {
+    await this.endJobs().catch(() => undefined);
     for (const daemon of this.daemons.toReversed()) {
       if (daemon.exitCode !== null || daemon.signalCode !== null) continue;
       daemon.kill("SIGTERM");
@@ -106,6 +108,15 @@ export class SlurmCluster {
       clearTimeout(late);
     }
     await rm(this.directory, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  private async endJobs(): Promise<void> {
+    await this.call("scancel", ["--full", "--signal=KILL", "--user=root"]);
+    const isIdle = async (): Promise<void> => {
+      const { stdout } = await this.call("squeue", ["-h"]);
+      if (stdout !== "") throw new Error(`There are jobs: ${stdout}`);
+    };
+    await vi.waitFor(isIdle, { timeout: 5000, interval: 50 });
   }
 
   private async begin(): Promise<void> {
