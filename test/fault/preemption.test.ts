@@ -5,6 +5,7 @@ import { expect, it, vi } from "vitest";
 import { EndReason, FailureClass, JobState, LogCompleteness } from "../../src/gen/belay/v1/job_pb.ts";
 import { readLog, waitForState } from "../../src/testing/index.ts";
 import { belay, type Cli } from "../helpers/cli.ts";
+import { randomFrom } from "../helpers/random.ts";
 import { testDirectory, testTracker } from "../helpers/tracker.ts";
 
 /** How often the job is stopped; BELAY_TEST_STOPS sets it. */
@@ -39,17 +40,6 @@ while not os.path.exists("finish"):
     time.sleep(0.001)
 `;
 
-/** Mulberry32: a small generator with a seed, so that a failure can be repeated. */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** The ways in which a platform stops an attempt, and what the next one is started with. */
 const WAYS = ["agent", "job, then agent", "agent, then job", "kill -9", "kill -9, then takeover elsewhere"] as const;
 
@@ -58,7 +48,7 @@ it(`a job that counts lives through ${STOPS} random stops (seed ${SEED})`, async
   const directory = await testDirectory();
   const file = (name: string): string => path.join(directory, name);
   await writeFile(file("counter.py"), COUNTER);
-  const next = random(SEED);
+  const next = randomFrom(SEED);
   const ways: (typeof WAYS)[number][] = [];
   let machine = 1;
   const begin = (...flags: readonly string[]): Cli =>

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { OpenSessionRequestSchema } from "../../src/gen/belay/v1/tracker_service_pb.ts";
 import { ScriptedAgent, readLog } from "../../src/testing/index.ts";
+import { randomFrom } from "../helpers/random.ts";
 import { jobClient, someSpec, testDirectory } from "../helpers/tracker.ts";
 
 const program = join(import.meta.dirname, "../helpers/tracker-process.ts");
@@ -36,17 +37,6 @@ async function within<T>(what: () => string, promise: Promise<T>): Promise<T> {
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** Mulberry32: the same numbers for the same seed. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 const BAD_IDS = [
