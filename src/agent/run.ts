@@ -17,8 +17,8 @@ import { welcomeNotices } from "./attempts/welcome-notices.ts";
 import { errorWithoutSecrets, secretsFor } from "./without-secrets.ts";
 
 /**
- * Runs one attempt of a job under an agent: joins the tracker, runs the job, delivers everything the job prints and uses, and returns
- * how the job ended.
+ * Runs one attempt of a job under an agent: joins the tracker, runs the job, delivers everything the job prints and uses,
+ * and returns how the job ended.
  *
  * A function of the options that throws, or whose promise is rejected, is not called again. The job goes on, and so does
  * the delivery of its log; only then is the promise rejected.

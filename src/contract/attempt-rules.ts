@@ -140,7 +140,8 @@ function isKnown(names: Readonly<Record<string, number>>, value: number): boolea
   return Object.values(names).includes(value);
 }
 
-function durationBreak(field: string, duration: Duration | undefined): RuleBreak | undefined {
+/** Checks a duration of a spec or a call. */
+export function durationBreak(field: string, duration: Duration | undefined): RuleBreak | undefined {
   if (duration === undefined) return undefined;
   const ms = durationMs(duration);
   if (ms >= 0 && ms <= MAX_DURATION_MS) return undefined;

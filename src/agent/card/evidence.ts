@@ -1,6 +1,7 @@
 import { constants } from "node:os";
 import { basename } from "node:path";
 import { elide } from "../../base/text/elide.ts";
+import { scriptStepName } from "../../contract/script-steps.ts";
 import type { JobResult, JobSpec } from "../../gen/belay/v1/job_pb.ts";
 import type { OwnEnd } from "../job/types.ts";
 
@@ -52,10 +53,10 @@ export class Evidence {
     return this.result.step > 0 && this.result.step <= this.known.spec.setup.length;
   }
 
-  /** A setup step's name, or the first line of its script. */
+  /** The name of the setup step that decided; empty: none did. */
   get stepName(): string {
     const step = this.known.spec.setup[this.result.step - 1];
-    return step === undefined || step.name !== "" ? (step?.name ?? "") : (step.run.trim().split("\n", 1)[0] ?? "");
+    return step === undefined ? "" : scriptStepName(step);
   }
 
   /** The main command's program without its directory. */

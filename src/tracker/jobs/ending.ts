@@ -21,7 +21,7 @@ import { isEnded } from "../../contract/states.ts";
 import { endState } from "../../contract/states.ts";
 
 /** The message of a command that is closed by the end of its job. */
-const ENDED = "The job has ended";
+export const JOB_ENDED = "The job has ended";
 
 /** Ends a job: there is no further attempt. The result of its latest attempt is set before: see `endAttempt`. */
 export function endJob({ job }: LiveJob, result: JobResult, now: number): void {
@@ -51,7 +51,7 @@ export function endWaiting(live: LiveJob, reason: string, now: number): StoredCo
     endTime: timestampFromMs(now),
   });
   endJob(live, result, now);
-  return closeCommands(live, now, ENDED);
+  return closeCommands(live, now, JOB_ENDED);
 }
 
 /**
@@ -75,7 +75,7 @@ export async function decideLog(context: JobContext, live: LiveJob, last: boolea
   attempt.logMessage = receipt.message;
   live.keepTotals();
   // A job that goes on as its next attempt keeps its orders.
-  const commands = isEnded(live.job.state) ? closeCommands(live, clock.now(), ENDED) : [];
+  const commands = isEnded(live.job.state) ? closeCommands(live, clock.now(), JOB_ENDED) : [];
   await registry.commit(live, { attempt, commands, urgent: true });
   return receipt;
 }

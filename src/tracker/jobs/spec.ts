@@ -1,10 +1,8 @@
 import { toBinary } from "@bufbuild/protobuf";
-import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { signalNumber } from "../../base/process/signals.ts";
-import { MAX_DURATION_MS } from "../../base/options.ts";
 import { MAX_TRACE_STATE_BYTES, isTraceState, parseTraceParent } from "../../base/trace-context.ts";
-import { attemptRuleBreak } from "../../contract/attempt-rules.ts";
+import { attemptRuleBreak, durationBreak } from "../../contract/attempt-rules.ts";
 import { type JobSpec, JobSpecSchema } from "../../gen/belay/v1/job_pb.ts";
 
 const MAX_NAME_BYTES = 256;
@@ -54,10 +52,8 @@ export function signalProblem(field: string, name: string): string | undefined {
 
 /** Checks a duration. */
 export function durationProblem(field: string, duration: Duration | undefined): string | undefined {
-  if (duration === undefined) return undefined;
-  const ms = durationMs(duration);
-  if (ms >= 0 && ms <= MAX_DURATION_MS) return undefined;
-  return `${field} is ${ms / 1000} s: expected 0 or more, and less than a hundred years`;
+  const broken = durationBreak(field, duration);
+  return broken === undefined ? undefined : `${field} ${broken.problem}`;
 }
 
 function traceProblem({ traceParent, traceState }: JobSpec): string | undefined {

@@ -7,13 +7,12 @@ import type { JobContext } from "../context.ts";
 import { deadlineOf, keepDeadlines, putDeadline } from "./deadline-fields.ts";
 import type { JobChanges } from "../job-changes.ts";
 import type { LiveJob } from "../live-job.ts";
+import { STALL_SHARE } from "./leases.ts";
 
 /** Most jobs whose deadline is dealt with before other work gets its turn. */
 const BATCH = 100;
 /** Time after which a deadline is tried again if its change could not be stored. Milliseconds. */
 const RETRY_MS = 10_000;
-/** A timer that comes later than this share of a lease shows that the tracker itself was stopped. */
-const STALL_SHARE = 0.25;
 
 /** The dependencies and settings of the deadlines. */
 export interface DeadlineContext extends JobContext {

@@ -6,7 +6,7 @@ import { EndReason, FailureClass, JobResultSchema, JobState, Outcome } from "../
 import { endAttempt, fence, lostResult, silenceText } from "../attempt-end.ts";
 import type { ChangedParts } from "../changed-parts.ts";
 import type { JobContext } from "../context.ts";
-import { closeCommands, endJob } from "../ending.ts";
+import { closeCommands, endJob, JOB_ENDED } from "../ending.ts";
 import type { LiveJob } from "../live-job.ts";
 
 /** Does what the deadline of a job demands: no agent took it in time, or its agent was LOST for too long. */
@@ -45,5 +45,5 @@ function endLost(live: LiveJob, now: number): ChangedParts {
   // An agent that died may have delivered its result.
   const result = attempt.result ?? lostResult(live, silenceText(live, now), now);
   const closed = endAttempt(live, result, now);
-  return { attempt, commands: [...closed, ...closeCommands(live, now, "The job has ended")], urgent: true };
+  return { attempt, commands: [...closed, ...closeCommands(live, now, JOB_ENDED)], urgent: true };
 }

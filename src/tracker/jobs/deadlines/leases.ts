@@ -10,7 +10,7 @@ import { isOpen } from "../states.ts";
 import { isRunning } from "../../../contract/states.ts";
 
 /** A timer that comes later than this share of a lease shows that the tracker itself was stopped. */
-const STALL_SHARE = 0.25;
+export const STALL_SHARE = 0.25;
 
 /** A lease that is checked for its end. */
 interface Lease {
